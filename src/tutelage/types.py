@@ -1,0 +1,208 @@
+"""What flows between the rooms of the house, and the base class of what each room builds.
+
+A training step reads a `Batch`, the student turns its images into an `Output`, tasks and distiller turn both into
+`Terms`, and the balancer turns those into gradients. No room but `train` sees more than two of these steps.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Literal, NamedTuple, NotRequired, Protocol, Self, TypedDict
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+from torchmetrics import Metric
+
+MetricProtocol = Literal["dataset", "image"]  # what a metric averages over; see `metrics`
+Picture = npt.NDArray[np.uint8]  # [H, W, 3]
+
+
+class Sample(TypedDict):
+    """What a dataset yields. A task's label may be absent: that is a normal case, never an error."""
+
+    image: Tensor  # [3, H, W], RGB, float32 in 0..1
+    labels: dict[str, Tensor]  # task name -> label, as the task's `target` expects it
+    id: NotRequired[int]
+
+
+@dataclass
+class Target:
+    """A label and where it counts.
+
+    Where `valid` is False, `value` may hold anything; a missing label is all False.
+    """
+
+    value: Tensor  # dense: [B, H, W] classes or [B, C, H, W] values; else [B] or [B, C]
+    valid: Tensor  # bool; dense: [B, H, W]; else [B]
+
+
+@dataclass
+class Batch:
+    """Images of one source with the targets they have. `ids` and `view` identify what the network sees."""
+
+    images: Tensor  # [B, 3, H, W], float32 in 0..1
+    targets: dict[str, Target]
+    ids: Tensor  # [B], int64: the index in the source
+    source: str = ""
+    view: str = "id"  # "id": the image as it is; "random": an augmentation that no cache can reproduce
+
+    def to(self, device: torch.device, memory_format: torch.memory_format = torch.contiguous_format) -> "Batch":
+        """Copy to `device`; only the images take the memory format."""
+        images = self.images.to(device, memory_format=memory_format, non_blocking=True)
+        targets = {
+            t: Target(x.value.to(device, non_blocking=True), x.valid.to(device, non_blocking=True))
+            for t, x in self.targets.items()
+        }
+        return replace(self, images=images, targets=targets, ids=self.ids.to(device, non_blocking=True))
+
+
+@dataclass  # not frozen: libraries rebuild it
+class Output:
+    """What a network gives: raw predictions, and the features that distillation and balancing work on."""
+
+    predictions: dict[str, Tensor]  # raw head outputs; the task activates them
+    taps: dict[str, Tensor | dict[str, Tensor]]  # one feature shared by all tasks, or one per task (MTAN)
+    shared: tuple[Tensor, ...] = ()  # cheap boundary for representation gradients; () = the network has none
+
+
+@dataclass
+class Term:
+    """A part of the objective as (sum, count), so that parts of a step can be added before they are divided."""
+
+    sum: Tensor
+    count: Tensor
+
+    def __add__(self, other: "Term") -> "Term":
+        return Term(self.sum + other.sum, self.count + other.count)
+
+    def __iter__(self) -> Iterator[Tensor]:
+        yield self.sum
+        yield self.count
+
+    def mean(self) -> Tensor:
+        """sum / count, and 0 (with zero gradient) where nothing was counted."""
+        return self.sum / self.count.clamp(min=1)
+
+
+class TermMap(dict[str, Term]):
+    """Terms by task; a task that is not there counts as nothing."""
+
+    def __missing__(self, key: str) -> Term:
+        return Term(torch.tensor(0.0), torch.tensor(0))
+
+    def __iadd__(self, other: Mapping[str, Term]) -> Self:
+        for key, term in other.items():
+            self[key] = self[key] + term
+        return self
+
+
+@dataclass
+class Terms:
+    """The objective of a step: l_t of every task, and lambda_t d_t of every distilled task."""
+
+    task: TermMap = field(default_factory=TermMap)
+    distill: TermMap = field(default_factory=TermMap)
+
+
+class Reduce(Protocol):
+    """Replaces the counts of a part of a step by those of the whole step (accumulated parts, other processes)."""
+
+    share: float  # the part of the step that one backward is: 1 without accumulation
+
+    def __call__(self, terms: Terms) -> Terms:
+        """The same sums, over the counts of the whole step."""
+
+
+class MetricInfo(NamedTuple):
+    """How a metric reads: its unit and which way is better."""
+
+    unit: str  # "%", "m", "deg", "" for a ratio
+    higher_is_better: bool
+
+
+class Task(ABC):
+    """What one task is, apart from any network and any weight."""
+
+    width: int  # channels of the head's raw output
+    main: str  # the metric that stands for the task in Delta
+    metric_info: Mapping[str, MetricInfo]  # in the order of the tables
+    regression: bool  # True where the uncertainty weighting takes a continuous likelihood (c = 2)
+
+    @abstractmethod
+    def target(self, label: Tensor) -> Target:
+        """The target of stacked labels [B, ...], with their valid positions."""
+
+    @abstractmethod
+    def missing(self, images: Tensor) -> Tensor:
+        """A label of the right shape for `images` [B, 3, H, W] whose `target` is valid nowhere."""
+
+    @abstractmethod
+    def activate(self, raw: Tensor) -> Tensor:
+        """From the head's raw output to what the metrics and `draw` read, in fp32."""
+
+    @abstractmethod
+    def loss(self, raw: Tensor, target: Target) -> Term:
+        """The loss summed over the valid positions, in fp32, and their number, `target.valid.sum()`."""
+
+    @abstractmethod
+    def metrics(self, protocol: MetricProtocol) -> Metric:
+        """A metric with `update(activate(raw), target)`; `compute()` gives {name: scalar} in the order of
+        `metric_info`."""
+
+    @abstractmethod
+    def draw(self, value: Tensor, valid: Tensor | None = None) -> Picture:
+        """A picture of one activated prediction or target value (no batch dimension); invalid positions black."""
+
+
+class MultiTaskNet(nn.Module, ABC):
+    """A network with one head a task. It knows widths and taps; it knows no loss, no device and no file.
+
+    Every network of ours names its deepest shared feature `bottleneck` and the last one before the heads `last`, so
+    that a method can name a tap without knowing the network.
+    """
+
+    @abstractmethod
+    def forward(self, images: Tensor, tasks: Collection[str] | None = None) -> Output:
+        """Predictions of `tasks` (None: all) and every tap, for images [B, 3, H, W]."""
+
+    @abstractmethod
+    def task_parameters(self, task: str) -> list[nn.Parameter]:
+        """The parameters that only `task` uses."""
+
+    @abstractmethod
+    def shared_parameters(self) -> list[nn.Parameter]:
+        """The parameters that two tasks or more use; those of a single-task network are its task's by name only."""
+
+
+class Distiller(nn.Module, ABC):
+    """Adds, per task, how far the student's adapted features are from the teacher's.
+
+    It owns the teachers (frozen, always in eval mode, absent from `state_dict`) and the adaptors.
+    """
+
+    @abstractmethod
+    def forward(self, batch: Batch, output: Output) -> TermMap:
+        """{task: (sum over images of lambda_t d_t, number of images)}, computed in fp32 outside autocast."""
+
+    @abstractmethod
+    def distances(self) -> dict[str, Tensor]:
+        """{"task/tap": the last step's d, without lambda, detached}: for the log."""
+
+
+class Balancer(nn.Module, ABC):
+    """How several losses become one update. Its state is in `state_dict`; no plain attribute changes while training."""
+
+    def setup(self, tasks: Mapping[str, Task], net: MultiTaskNet) -> None:
+        """Create what depends on the tasks or the network; called once, before the optimisers are built."""
+
+    @abstractmethod
+    def backward(self, terms: Terms, outputs: list[Output], net: MultiTaskNet, reduce: Reduce) -> dict[str, Tensor]:
+        """Add the gradient of the balanced objective to `.grad` and return the weight of every task, detached."""
+
+    def after_step(self, again: Callable[[], Terms]) -> None:
+        """After the optimisers' step; `again()` gives the terms of the same batches under the new parameters."""
+
+    def end_epoch(self) -> None:
+        """After the last step of an epoch."""
