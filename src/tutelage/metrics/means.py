@@ -1,0 +1,53 @@
+"""What most metrics are: means over valid positions."""
+
+from typing import get_args
+
+import torch
+from torch import Tensor
+from torchmetrics import Metric
+
+from tutelage.types import MetricProtocol
+
+
+class Means(Metric):
+    """Means of K quantities, over all valid positions of the set or over the means of its images.
+
+    dataset: sum_i S_i / sum_i N_i
+    image:   sum_i S_i / N_i / |{i : N_i > 0}|, over images i with N_i > 0
+
+    where S_i [K] are the sums of the quantities over image i and N_i is its number of valid positions.
+
+    Sums are fp64 and counts are integers, since a set has 10^8 pixels and more: in fp32, adding 1 to 2^24 changes
+    nothing. States add up over processes, and `update` of a subclass should never wait for the device.
+
+    Args:
+        protocol: `dataset` or `image`.
+        quantities: K.
+
+    Raises:
+        ValueError: Where `protocol` is neither.
+    """
+
+    full_state_update = False
+    total: Tensor  # [K]
+    count: Tensor  # of positions or of images
+
+    def __init__(self, protocol: MetricProtocol, quantities: int) -> None:
+        super().__init__()
+        if protocol not in get_args(MetricProtocol):
+            raise ValueError(f"{type(self).__name__}: expected protocol `dataset` or `image`. Found `{protocol}`.")
+        self.protocol = protocol
+        self.add_state("total", torch.zeros(quantities, dtype=torch.float64), dist_reduce_fx="sum")
+        self.add_state("count", torch.tensor(0), dist_reduce_fx="sum")
+
+    def add(self, sums: Tensor, counts: Tensor) -> None:
+        """Add S [B, K] and N [B] of B images."""
+        if self.protocol == "image":
+            sums = sums / counts.clamp(min=1).unsqueeze(1)
+            counts = counts > 0
+        self.total += sums.sum(0, dtype=torch.float64)
+        self.count += counts.sum()
+
+    def means(self) -> Tensor:
+        """The K means; nan where nothing was counted."""
+        return self.total / self.count

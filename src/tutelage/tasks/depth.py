@@ -1,0 +1,91 @@
+"""Depth."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torchmetrics import Metric
+
+from tutelage.metrics import DepthMetric
+from tutelage.tasks.palette import Colour
+from tutelage.types import MetricInfo, MetricProtocol, Picture, Target, Task, Term
+
+
+class Depth(Task):
+    """The distance of every pixel's surface along the camera's axis, in metres.
+
+    Label: float32 [B, 1, H, W]; 0, or anything not finite, where there is none. Head: one channel, which is the depth
+    itself; it may come out negative.
+
+    loss = sum_p |raw_p - label_p|, over the valid pixels p
+
+    Args:
+        range: The depths in metres that pictures show, nearest (yellow) and farthest (blue); what lies beyond takes the
+            colour of the end. The colours follow the logarithm of the depth, so that near things differ as far ones do.
+
+    Raises:
+        ValueError: Where `range` is not positive and increasing.
+    """
+
+    width = 1
+    main = "abs_err"
+    metric_info: Mapping[str, MetricInfo] = {"abs_err": MetricInfo("m", False), "rel_err": MetricInfo("", False)}
+    regression = True
+
+    def __init__(self, range: tuple[float, float] = (0.5, 10.0)) -> None:
+        if not 0 < range[0] < range[1]:
+            raise ValueError(
+                f"Depth: expected `range` as (nearest, farthest) with 0 < nearest < farthest. Found {range}."
+            )
+        self.range = range
+
+    def target(self, label: Tensor) -> Target:
+        """The target of labels [B, 1, H, W]."""
+        return Target(label, ((label != 0) & label.isfinite()).squeeze(1))
+
+    def missing(self, images: Tensor) -> Tensor:
+        """0 everywhere, [B, 1, H, W]."""
+        return images.new_zeros(len(images), 1, *images.shape[2:], dtype=torch.float32)
+
+    def activate(self, raw: Tensor) -> Tensor:
+        """`raw` in fp32, [B, 1, H, W]."""
+        return raw.float()
+
+    def loss(self, raw: Tensor, target: Target) -> Term:
+        """The absolute error summed over the valid pixels, in metres, and their number."""
+        with torch.autocast(raw.device.type, enabled=False):
+            valid = target.valid.unsqueeze(1)  # [B, 1, H, W]
+            error = torch.where(valid, raw.float() - target.value, 0).abs()
+        return Term(error.sum(), target.valid.sum())
+
+    def metrics(self, protocol: MetricProtocol) -> Metric:
+        """Absolute and relative error."""
+        return DepthMetric(protocol)
+
+    def draw(self, value: Tensor, valid: Tensor | None = None) -> Picture:
+        """Depth [1, H, W] from yellow (near) through red to blue (far)."""
+        depth = value[0].float().cpu().numpy()
+        known = np.isfinite(depth)
+        if valid is not None:
+            known &= valid.cpu().numpy()
+        picture: Picture = self._colours(np.where(known, depth, self.range[1])) * known[..., None]
+        return picture
+
+    def legend(self) -> list[tuple[str, Colour]]:
+        """The ends of `range` and the round depths between them: 0.5 m, 1 m, 2 m, 5 m, 10 m."""
+        near, far = self.range
+        round_depths = (digit * 10.0**power for power in range(-3, 5) for digit in (1, 2, 5))
+        depths = np.array([near, *(z for z in round_depths if near < z < far), far])
+        return [
+            (f"{z:g} m", (int(r), int(g), int(b))) for z, (r, g, b) in zip(depths, self._colours(depths), strict=True)
+        ]
+
+    def _colours(self, depth: npt.NDArray[np.floating]) -> Picture:
+        from matplotlib import colormaps  # slow to import, and only pictures need it
+
+        near, far = np.log(self.range)
+        share = (np.log(depth.clip(*self.range)) - near) / (far - near)
+        picture: Picture = colormaps["plasma_r"](share, bytes=True)[..., :3]
+        return picture

@@ -1,0 +1,94 @@
+"""Semantic segmentation."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+from torchmetrics import Metric
+
+from tutelage.metrics import SegmentationMetric
+from tutelage.tasks.palette import NYU13, Colour, palette
+from tutelage.types import MetricInfo, MetricProtocol, Picture, Target, Task, Term
+
+_UNLABELLED = -1
+
+
+class Segmentation(Task):
+    """A class for every pixel.
+
+    Label: int64 [B, H, W], classes 0..C-1, -1 where unlabelled. Head: C logits. Activated: the class with the largest
+    logit, int64 [B, H, W].
+
+    loss = - sum_p log softmax(logits_p)[label_p], over the labelled pixels p
+
+    Args:
+        classes: C.
+        names: The name of every class, for pictures; default: NYU's for 13 classes, else `class 0`, `class 1`, ...
+
+    Raises:
+        ValueError: Where there are fewer than two classes or not as many names; in `target`, where a label in host
+            memory is no class and not -1. (On a GPU, where looking would stall, such a pixel counts as unlabelled.)
+    """
+
+    main = "miou"
+    metric_info: Mapping[str, MetricInfo] = {"miou": MetricInfo("%", True), "pixel_accuracy": MetricInfo("%", True)}
+    regression = False
+
+    def __init__(self, classes: int = 13, names: list[str] | None = None) -> None:
+        if classes < 2:
+            raise ValueError(f"Segmentation: expected at least two classes. Found `classes = {classes}`.")
+        if names is None:
+            names = list(NYU13) if classes == len(NYU13) else [f"class {c}" for c in range(classes)]
+        if len(names) != classes:
+            raise ValueError(f"Segmentation: expected {classes} names, one a class. Found {len(names)}: {names}.")
+        self.width = classes
+        self.names = names
+        self.colours = palette(classes)
+
+    def target(self, label: Tensor) -> Target:
+        """The target of labels [B, H, W]."""
+        if label.device.type == "cpu" and label.numel():
+            least, most = (int(x) for x in label.aminmax())
+            if least < _UNLABELLED or most >= self.width:
+                wrong = most if most >= self.width else least
+                raise ValueError(
+                    f"Segmentation: expected labels 0..{self.width - 1}, or -1 where unlabelled. Found {wrong}; change "
+                    "`classes` or the labels."
+                )
+        return Target(label, (label >= 0) & (label < self.width))
+
+    def missing(self, images: Tensor) -> Tensor:
+        """-1 everywhere, [B, H, W]."""
+        shape = (len(images), *images.shape[2:])
+        return torch.full(shape, _UNLABELLED, dtype=torch.int64, device=images.device)
+
+    def activate(self, raw: Tensor) -> Tensor:
+        """The most likely class, [B, H, W]."""
+        return raw.argmax(1)
+
+    def loss(self, raw: Tensor, target: Target) -> Term:
+        """Cross-entropy summed over the labelled pixels, and their number."""
+        with torch.autocast(raw.device.type, enabled=False):
+            label = torch.where(target.valid, target.value, _UNLABELLED)
+            total = cross_entropy(raw.float(), label, ignore_index=_UNLABELLED, reduction="sum")
+        return Term(total, target.valid.sum())
+
+    def metrics(self, protocol: MetricProtocol) -> Metric:
+        """Mean intersection over union and pixel accuracy."""
+        return SegmentationMetric(self.width, protocol)
+
+    def draw(self, value: Tensor, valid: Tensor | None = None) -> Picture:
+        """Classes [H, W] in their colours."""
+        classes = value.cpu().numpy()
+        known = (classes >= 0) & (classes < self.width)
+        if valid is not None:
+            known &= valid.cpu().numpy()
+        colours = np.array([*self.colours, (0, 0, 0)], dtype=np.uint8)
+        picture: Picture = colours[np.where(known, classes, self.width)]
+        return picture
+
+    def legend(self) -> list[tuple[str, Colour]]:
+        """Name and colour of every class."""
+        return list(zip(self.names, self.colours, strict=True))

@@ -1,0 +1,233 @@
+"""What every task promises. A task's test inherits `TaskTester` and gives a task, labels, and what is perfect."""
+
+import pickle
+from collections.abc import Iterator
+from copy import deepcopy
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+from torchmetrics import Metric
+
+from tutelage.types import MetricInfo, MetricProtocol, Target, Task, Term
+
+IMAGES, SIZE = 4, (7, 10)
+
+
+def values(metric: Metric) -> dict[str, float]:
+    return {name: value.item() for name, value in metric.compute().items()}
+
+
+class TaskTester:
+    best: dict[str, float]  # every metric of a perfect prediction
+
+    @pytest.fixture
+    def task(self) -> Task:
+        raise NotImplementedError
+
+    def label(self, generator: torch.Generator) -> Tensor:
+        """Labels of `IMAGES` images, valid everywhere."""
+        raise NotImplementedError
+
+    def perfect(self, label: Tensor) -> Tensor:
+        """A raw output that could not be better."""
+        raise NotImplementedError
+
+    @pytest.fixture
+    def images(self) -> Tensor:
+        return torch.rand(IMAGES, 3, *SIZE, generator=torch.Generator().manual_seed(0))
+
+    @pytest.fixture
+    def target(self, task: Task, images: Tensor) -> Target:
+        """Four pixels of five are valid; in image 2, none."""
+        generator = torch.Generator().manual_seed(1)
+        label, missing = self.label(generator), task.missing(images)
+        valid = torch.rand(IMAGES, *SIZE, generator=generator) < 0.8
+        valid[2] = False
+        target = task.target(torch.where(valid.reshape(IMAGES, *[1] * (label.ndim - 3), *SIZE), label, missing))
+        assert torch.equal(target.valid, valid)
+        return target
+
+    @pytest.fixture
+    def raw(self, task: Task) -> Tensor:
+        return torch.randn(IMAGES, task.width, *SIZE, generator=torch.Generator().manual_seed(2)).requires_grad_()
+
+    @pytest.fixture(params=["dataset", "image"])
+    def protocol(self, request: pytest.FixtureRequest) -> MetricProtocol:
+        return request.param
+
+    def differentiate(self, task: Task, raw: Tensor, target: Target) -> tuple[Term, Tensor]:
+        term = task.loss(raw, target)
+        (gradient,) = torch.autograd.grad(term.sum, raw)
+        return term, gradient
+
+    def each(self, raw: Tensor, target: Target) -> Iterator[tuple[Tensor, Target]]:
+        for i in range(IMAGES):
+            yield raw[i : i + 1], Target(target.value[i : i + 1], target.valid[i : i + 1])
+
+    def ill(self, target: Target, filling: float) -> Target:
+        """The same target with other values where it is not valid."""
+        value = target.value
+        if not value.is_floating_point():
+            filling = 10**6 if filling > 0 else -(10**6)
+        valid = target.valid.reshape(IMAGES, *[1] * (value.ndim - 3), *SIZE)
+        return Target(torch.where(valid, value, filling), target.valid)
+
+    # what a task says of itself
+
+    def test_metrics_are_those_of_metric_info(self, task: Task, raw: Tensor, target: Target, protocol) -> None:
+        metric = task.metrics(protocol)
+        metric.update(task.activate(raw), target)
+        assert list(metric.compute()) == list(task.metric_info)
+        assert all(isinstance(info, MetricInfo) for info in task.metric_info.values())
+        assert task.main in task.metric_info
+
+    def test_missing_is_valid_nowhere(self, task: Task, images: Tensor) -> None:
+        label = task.missing(images)
+        assert label.dtype == self.label(torch.Generator()).dtype
+        assert label.shape == self.label(torch.Generator()).shape
+        target = task.target(label)
+        assert target.valid.shape == (IMAGES, *SIZE)
+        assert target.valid.dtype == torch.bool
+        assert not target.valid.any()
+
+    def test_a_task_can_be_pickled(self, task: Task, raw: Tensor, target: Target) -> None:
+        again = pickle.loads(pickle.dumps(task))
+        assert torch.equal(again.loss(raw, target).sum, task.loss(raw, target).sum)
+
+    # loss
+
+    def test_loss_and_gradient_are_finite(self, task: Task, raw: Tensor, target: Target) -> None:
+        term, gradient = self.differentiate(task, raw, target)
+        assert term.sum.shape == term.count.shape == ()
+        assert term.sum.isfinite()
+        assert term.sum > 0
+        assert gradient.isfinite().all()
+        assert term.count == target.valid.sum()
+        assert not term.count.is_floating_point()
+
+    @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+    def test_fp32_under_autocast(self, task: Task, raw: Tensor, target: Target, dtype: torch.dtype) -> None:
+        raw = raw.detach().to(dtype)
+        expected = task.loss(raw.float(), target).sum
+        with torch.autocast("cpu", dtype):
+            term = task.loss(raw, target)
+            activated = task.activate(raw)
+        assert term.sum.dtype == torch.float32
+        assert torch.equal(term.sum, expected)
+        assert activated.dtype in (torch.float32, torch.int64)
+        assert torch.equal(activated, task.activate(raw.float()))
+
+    def test_loss_of_a_batch_is_the_sum_over_its_images(self, task: Task, raw: Tensor, target: Target) -> None:
+        whole = task.loss(raw, target)
+        parts = [task.loss(*part) for part in self.each(raw, target)]
+        torch.testing.assert_close(sum(p.sum for p in parts), whole.sum)
+        assert sum(p.count for p in parts) == whole.count
+
+    @pytest.mark.parametrize("filling", [torch.nan, torch.inf, -torch.inf, 1e30])
+    def test_what_is_not_valid_changes_nothing(self, task: Task, raw: Tensor, target: Target, filling: float) -> None:
+        term, gradient = self.differentiate(task, raw, target)
+        ill = self.ill(target, filling)
+        again, gradient_again = self.differentiate(task, raw, ill)
+        assert torch.equal(again.sum, term.sum)
+        assert torch.equal(gradient_again, gradient)
+        assert not gradient.movedim(1, -1)[~target.valid].any()
+        for protocol in ("dataset", "image"):
+            metric, metric_again = task.metrics(protocol), task.metrics(protocol)
+            metric.update(task.activate(raw), target)
+            metric_again.update(task.activate(raw), ill)
+            assert values(metric_again) == values(metric)
+
+    @pytest.mark.parametrize("scale", [1.0, 0.0])
+    def test_nothing_valid_is_nothing_lost(self, task: Task, raw: Tensor, images: Tensor, scale: float) -> None:
+        raw = (raw * scale).detach().requires_grad_()
+        term, gradient = self.differentiate(task, raw, task.target(task.missing(images)))
+        assert term.sum == 0
+        assert term.count == 0
+        assert term.mean() == 0
+        assert not gradient.any()
+
+    def test_a_dead_output_has_a_sound_gradient(self, task: Task, raw: Tensor, target: Target) -> None:
+        term, gradient = self.differentiate(task, torch.zeros_like(raw, requires_grad=True), target)
+        assert term.sum.isfinite()
+        assert gradient.abs().max() <= 1
+
+    @pytest.fixture
+    def perfectible(self, target: Target) -> Target:
+        """A target that a prediction can meet in both protocols."""
+        return target
+
+    def test_perfect_is_best(self, task: Task, perfectible: Target, protocol) -> None:
+        target = perfectible
+        raw = self.perfect(target.value)
+        assert task.loss(raw, target).mean() == pytest.approx(0, abs=1e-6)
+        metric = task.metrics(protocol)
+        metric.update(task.activate(raw), target)
+        assert values(metric) == pytest.approx(self.best, abs=1e-4)
+
+    def test_descending_approaches_the_target(self, task: Task, raw: Tensor, target: Target) -> None:
+        before = task.loss(raw, target).mean().item()
+        raw = raw.detach().requires_grad_()
+        optimiser = torch.optim.Adam([raw], lr=0.1)
+        for _ in range(30):
+            optimiser.zero_grad()
+            task.loss(raw, target).mean().backward()
+            optimiser.step()
+        assert task.loss(raw, target).mean().item() < 0.5 * before
+
+    # metrics
+
+    def test_an_image_without_a_valid_pixel_changes_nothing(self, task, raw, images, target, protocol) -> None:
+        with_it, without = task.metrics(protocol), task.metrics(protocol)
+        prediction = task.activate(raw)
+        keep = torch.tensor([0, 1, 3])  # image 2 has none
+        with_it.update(prediction, target)
+        with_it.update(prediction, task.target(task.missing(images)))
+        without.update(prediction[keep], Target(target.value[keep], target.valid[keep]))
+        assert values(with_it) == pytest.approx(values(without), rel=1e-6)
+        whole, rest = task.loss(raw, target), task.loss(raw[keep], Target(target.value[keep], target.valid[keep]))
+        torch.testing.assert_close(tuple(whole), tuple(rest))
+
+    def test_batches_do_not_matter(self, task: Task, raw: Tensor, target: Target, protocol) -> None:
+        whole, parts = task.metrics(protocol), task.metrics(protocol)
+        whole.update(task.activate(raw), target)
+        for part, part_target in self.each(raw, target):
+            parts.update(task.activate(part), part_target)
+        assert values(parts) == pytest.approx(values(whole), rel=1e-6)
+
+    def test_reset_pickle_and_copy(self, task: Task, raw: Tensor, target: Target, protocol) -> None:
+        metric = task.metrics(protocol)
+        metric.update(task.activate(raw), target)
+        expected = values(metric)
+        copies = [pickle.loads(pickle.dumps(metric)), deepcopy(metric)]
+        metric.reset()
+        metric.update(task.activate(raw), target)
+        for each in (metric, *copies):
+            assert values(each) == expected
+            each.update(task.activate(-raw), target)
+            assert values(each) != expected
+
+    # pictures
+
+    def test_draw(self, task: Task, raw: Tensor, target: Target) -> None:
+        for value, valid in ((task.activate(raw)[0], None), (target.value[0], target.valid[0])):
+            picture = task.draw(value.detach(), valid)
+            assert picture.shape == (*SIZE, 3)
+            assert picture.dtype == np.uint8
+            assert len(np.unique(picture.reshape(-1, 3), axis=0)) > 4
+        black = (picture == 0).all(-1)
+        assert np.array_equal(black, ~target.valid[0].numpy())
+
+    @pytest.mark.parametrize("filling", [torch.nan, torch.inf, -torch.inf, 1e30])
+    def test_draw_whatever_is_not_valid(self, task: Task, target: Target, filling: float) -> None:
+        ill = self.ill(target, filling)
+        assert np.array_equal(task.draw(ill.value[0], ill.valid[0]), task.draw(target.value[0], target.valid[0]))
+
+    def test_legend(self, task: Task) -> None:
+        legend = task.legend()
+        assert len({colour for _, colour in legend}) == len(legend) > 1
+        for name, colour in legend:
+            assert name
+            assert len(colour) == 3
+            assert all(type(c) is int and 0 <= c <= 255 for c in colour)
