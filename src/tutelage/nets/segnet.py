@@ -1,0 +1,117 @@
+"""SegNet, the network of the paper: encoder and decoder shared by all tasks, and a head for each."""
+
+from collections.abc import Collection
+from itertools import pairwise
+from typing import Literal
+
+from torch import Tensor, nn
+from torch.nn.functional import max_pool2d, max_unpool2d
+
+from tutelage.types import MultiTaskNet, Output
+
+_FILTERS = {
+    "standard": (64, 128, 256, 512, 512),
+    "wide": (64, 128, 256, 512, 1024),
+    "deep": (64, 128, 256, 512, 512),
+}
+_CONVOLUTIONS = (2, 2, 3, 3, 3)  # of each level, as in VGG-16; `deep` has twice as many
+
+
+class SegNet(MultiTaskNet):
+    """SegNet (Badrinarayanan et al., TPAMI 2017) with a head a task, as in MTAN's and the authors' code.
+
+    Five encoder levels of 3x3 convolutions with batch norm and ReLU, each followed by 2x2 max pooling whose indices the
+    decoder's unpooling reuses, and five decoder levels in reverse. A head is a 3x3 and a 1x1 convolution with no
+    activation between them. Weights are Xavier normal, biases 0.
+
+    Taps: `bottleneck`, the output of the fifth pooling [B, F5, H/32, W/32], and `last`, the last shared decoder level
+    [B, F1, H, W], which is also the shared boundary of representation gradients. Predictions are [B, width, H, W].
+    Images of any size from 32x32 on fit: unpooling restores odd sizes.
+
+    With three tasks of 13, 1 and 3 channels it has 25,055,185 parameters (`wide` 43,934,161, `deep` 50,807,761).
+
+    Differs from the authors' code: one class for both single-task and multi-task networks, and raw predictions, which
+    the tasks activate.
+
+    Args:
+        widths: Channels of each task's head.
+        variant: `standard`; `wide`: 1024 filters in the fifth level; `deep`: twice as many convolutions.
+        width: Multiplies the numbers of filters, for small machines.
+        filters: The five numbers of filters themselves, in place of `variant`'s.
+
+    Raises:
+        ValueError: Where there is no task, a width or filter is not positive, or an image is smaller than 32x32.
+    """
+
+    def __init__(
+        self,
+        widths: dict[str, int],
+        variant: Literal["standard", "wide", "deep"] = "standard",
+        width: float = 1.0,
+        filters: tuple[int, int, int, int, int] | None = None,
+    ) -> None:
+        super().__init__()
+        chosen = [round(width * f) for f in filters or _FILTERS[variant]]
+        if min(chosen) < 1:
+            raise ValueError(f"SegNet: expected at least one filter in each level, found {chosen}; raise `width`")
+        if not widths or min(widths.values()) < 1:
+            raise ValueError(f"SegNet: expected one task or more with at least one channel each, found {widths}")
+        repeat = 2 if variant == "deep" else 1
+        inputs = [3, *chosen[:4]]  # of the encoder's levels
+        outputs = [chosen[0], *chosen[:4]]  # of the decoder's levels
+        convolutions = [repeat * n for n in _CONVOLUTIONS]
+        self.encoder = nn.ModuleList(_level(i, f, n) for i, f, n in zip(inputs, chosen, convolutions, strict=True))
+        self.decoder = nn.ModuleList(_level(f, o, n) for f, o, n in zip(chosen, outputs, convolutions, strict=True))
+        self.heads = nn.ModuleDict(
+            {
+                task: nn.Sequential(nn.Conv2d(chosen[0], chosen[0], 3, padding=1), nn.Conv2d(chosen[0], channels, 1))
+                for task, channels in widths.items()
+            }
+        )
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d) and module.bias is not None:
+                nn.init.xavier_normal_(module.weight)
+                nn.init.zeros_(module.bias)
+
+    def forward(self, images: Tensor, tasks: Collection[str] | None = None) -> Output:
+        """Predictions of `tasks` (None: all) and the taps, for images [B, 3, H, W]."""
+        if min(images.shape[2:]) < 32:
+            raise ValueError(
+                f"SegNet: expected images of at least 32x32, found {tuple(images.shape[2:])}; enlarge them or take a "
+                "network with fewer levels"
+            )
+        names = self._known(list(self.heads) if tasks is None else tasks)
+        x = images
+        indices, sizes = [], []  # of each pooling
+        for level in self.encoder:
+            x = level(x)
+            sizes.append(x.shape[2:])
+            x, index = max_pool2d(x, 2, return_indices=True)
+            indices.append(index)
+        bottleneck = x
+        for level, index, size in zip(reversed(self.decoder), reversed(indices), reversed(sizes), strict=True):
+            x = level(max_unpool2d(x, index, [2, 2], output_size=size))
+        predictions = {task: self.heads[task](x) for task in names}
+        return Output(predictions, {"bottleneck": bottleneck, "last": x}, (x,))
+
+    def _known(self, tasks: Collection[str]) -> Collection[str]:
+        for task in tasks:
+            if task not in self.heads:
+                raise ValueError(f"SegNet: expected tasks among {', '.join(self.heads)}; found `{task}`")
+        return tasks
+
+    def task_parameters(self, task: str) -> list[nn.Parameter]:
+        """The head's; all, where the network has one task."""
+        (task,) = self._known([task])
+        return list(self.parameters() if len(self.heads) == 1 else self.heads[task].parameters())
+
+    def shared_parameters(self) -> list[nn.Parameter]:
+        """Encoder and decoder; none, where the network has one task."""
+        return [] if len(self.heads) == 1 else [*self.encoder.parameters(), *self.decoder.parameters()]
+
+
+def _level(inputs: int, outputs: int, convolutions: int) -> nn.Sequential:
+    layers: list[nn.Module] = []
+    for i, o in pairwise([inputs, *[outputs] * convolutions]):
+        layers += [nn.Conv2d(i, o, 3, padding=1), nn.BatchNorm2d(o), nn.ReLU(inplace=True)]
+    return nn.Sequential(*layers)
