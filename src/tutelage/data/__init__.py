@@ -1,0 +1,23 @@
+"""Where images and labels come from, and how they are augmented."""
+
+from tutelage.data.augment import Augment
+from tutelage.data.base import DataSource, Memory
+from tutelage.data.folders import Folders, Label
+from tutelage.data.modalities import Classes, Depth, Modality, Normals, Rgb
+from tutelage.data.nyuv2 import NYUv2
+from tutelage.data.rooms import Rooms
+
+__all__ = [
+    "Augment",
+    "Classes",
+    "DataSource",
+    "Depth",
+    "Folders",
+    "Label",
+    "Memory",
+    "Modality",
+    "NYUv2",
+    "Normals",
+    "Rgb",
+    "Rooms",
+]

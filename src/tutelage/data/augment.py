@@ -1,0 +1,52 @@
+"""Random views of a training sample, the same for image and labels."""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from tutelage.data.modalities import Modality, Rgb
+from tutelage.types import Sample
+
+
+class Augment:
+    """Scale-crop and horizontal flip, as in the authors' follow-up (arXiv:2204.02744) and MTAN's later code.
+
+    A scale s is drawn, a window of H/s x W/s is cut at a random place and enlarged to H x W: depth is divided by s.
+    With probability `flip` the result is mirrored: the x of the normals is negated. Every kind of label is enlarged in
+    its own way (docs/data.md).
+
+    Args:
+        scales: what s is drawn from.
+        flip: probability of the mirror image.
+
+    Raises:
+        ValueError: A scale is below 1, or `flip` is no probability.
+    """
+
+    def __init__(self, scales: Sequence[float] = (1.0, 1.2, 1.5), flip: float = 0.5) -> None:
+        if not scales or min(scales) < 1:
+            raise ValueError(f"augment.scales: expected one or more numbers of at least 1, found {list(scales)}")
+        if not 0 <= flip <= 1:
+            raise ValueError(f"augment.flip: expected a probability, found {flip}")
+        self.scales, self.flip = tuple(scales), flip
+
+    def __call__(self, sample: Sample, modalities: Mapping[str, Modality], generator: torch.Generator) -> Sample:
+        """A view of `sample`; all randomness comes from `generator`."""
+        height, width = sample["image"].shape[1:]
+        choice, top, left, mirror = torch.rand(4, generator=generator).tolist()
+        scale = self.scales[int(choice * len(self.scales))]
+        window = (round(height / scale), round(width / scale))
+        top, left = int(top * (height - window[0] + 1)), int(left * (width - window[1] + 1))
+
+        def view(x: Tensor, kind: Modality) -> Tensor:
+            dense = x if x.ndim == 3 else x[None]
+            if scale != 1:
+                cut = dense[:, top : top + window[0], left : left + window[1]]
+                dense = kind.zoom(kind.resize(cut, (height, width)), scale)
+            if mirror < self.flip:
+                dense = kind.flip(dense)
+            return dense if x.ndim == 3 else dense[0]
+
+        labels = {task: view(label, modalities[task]) for task, label in sample["labels"].items()}
+        return Sample(**{**sample, "image": view(sample["image"], Rgb()), "labels": labels})

@@ -1,0 +1,204 @@
+"""The general dataset: a folder of images and a folder for every kind of label."""
+
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from hashlib import blake2b
+from pathlib import Path
+
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from tutelage.data.base import DataSource, Memory, Split
+from tutelage.data.modalities import Modality, Rgb, Size
+from tutelage.types import Sample
+
+_SUFFIXES = (".npy", ".png", ".jpg", ".jpeg")
+
+
+@dataclass
+class Label:
+    """Where a task's labels are and what they are.
+
+    Args:
+        folder: sub-folder of the split.
+        kind: how they are decoded, resized and augmented.
+    """
+
+    folder: str
+    kind: Modality
+
+
+class Folders(DataSource):
+    """`root/train/<folder>/<stem>.<suffix>` and, where there is one, `root/val/...` alike.
+
+    Files of different folders belong together by stem; suffixes are .npy, .png (8 or 16 bits), .jpg and .jpeg. A stem
+    without a file in a label's folder lacks that label, a stem without an image is left out. Where `val/` is missing, a
+    fixed part of `train/` is held out: the same stems on every machine for the same `holdout_seed`.
+
+    Args:
+        root: folder with `train` and perhaps `val`.
+        labels: task -> folder and kind.
+        image: the images' folder.
+        size: height and width of everything; none leaves files as they are.
+        holdout: part of `train` that is held out where there is no `val`.
+        holdout_seed: which part.
+        cache: keep decoded and resized samples in memory.
+        name: of the source; by default the name of `root`.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        labels: dict[str, Label],
+        image: str = "image",
+        size: Size | None = None,
+        holdout: float = 0.2,
+        holdout_seed: int = 0,
+        cache: bool = False,
+        name: str | None = None,
+    ) -> None:
+        if not 0 < holdout < 1:
+            raise ValueError(f"data.holdout: expected a part between 0 and 1, found {holdout}")
+        if size is not None and min(size) < 1:
+            raise ValueError(f"data.size: expected height and width of at least 1, found {size}")
+        self.root, self.labels, self.image = Path(root), labels, image
+        self.size, self.holdout, self.holdout_seed, self.cache = size, holdout, holdout_seed, cache
+        self.name = name or self.root.name
+        self.modalities: Mapping[str, Modality] = {task: label.kind for task, label in labels.items()}
+        self._splits: dict[Split, Dataset[Sample]] = {}  # kept, so that every run of a study shares their memory
+
+    def split(self, split: Split) -> Dataset[Sample]:
+        """The samples of a split, in the order of their stems."""
+        if split not in self._splits:
+            folder = self._folder(split)
+            labels = {t: (label.kind, self.files[folder, label.folder]) for t, label in self.labels.items()}
+            dataset = FolderDataset(self.files[folder, self.image], labels, self._stems(split), self.size)
+            self._splits[split] = Memory(dataset) if self.cache else dataset
+        return self._splits[split]
+
+    def check(self, tasks: Collection[str]) -> None:
+        """Folders and files are there, and every task has labels."""
+        self.check_names(tasks)
+        if not self.root.is_dir():
+            raise ValueError(f"data.root: expected a folder with train/{self.image}, found no folder {self.root}")
+        for folder in ["train", *(["val"] if self._has_val else [])]:
+            for name in [self.image, *(self.labels[t].folder for t in tasks)]:
+                path = self.root / folder / name
+                if not path.is_dir():
+                    raise ValueError(f"{path}: expected a folder, found none; see the layout in docs/data.md")
+                if not self.files[folder, name]:
+                    raise ValueError(f"{path}: expected {', '.join(_SUFFIXES)} files, found none")
+        for split in ("train", "val"):
+            stems = self._stems(split)
+            if not stems:
+                raise ValueError(f"{self.root}: expected images for {split}, found none; add images or change holdout")
+            for t in tasks:
+                if not any(stem in self.files[self._folder(split), self.labels[t].folder] for stem in stems):
+                    path = self.root / self._folder(split) / self.labels[t].folder
+                    raise ValueError(f"{path}: expected files named like the images of {split}, found none in common")
+
+    def fingerprint(self) -> str:
+        """Of the files' names and sizes, and of what is done to them."""
+        digest = blake2b(
+            repr((self.image, self.labels, self.size, self.holdout, self.holdout_seed)).encode(), digest_size=8
+        )
+        for folder in ("train", "val"):
+            for name in [self.image, *(label.folder for label in self.labels.values())]:
+                for stem, path in self.files[folder, name].items():
+                    digest.update(f"{folder}/{name}/{stem}{path.suffix}:{path.stat().st_size}\n".encode())
+        return digest.hexdigest()
+
+    @cached_property
+    def files(self) -> dict[tuple[str, str], dict[str, Path]]:
+        """(train or val, sub-folder) -> stem -> file."""
+        names = [self.image, *(label.folder for label in self.labels.values())]
+        return {(f, name): _files(self.root / f / name) for f in ("train", "val") for name in names}
+
+    @property
+    def without_image(self) -> int:
+        """How many stems have a label but no image and are left out."""
+        images = {(f, stem) for (f, name), files in self.files.items() if name == self.image for stem in files}
+        return len({(f, stem) for (f, _), files in self.files.items() for stem in files} - images)
+
+    @property
+    def _has_val(self) -> bool:
+        return (self.root / "val").is_dir()
+
+    def _folder(self, split: Split) -> str:
+        return "val" if split == "val" and self._has_val else "train"
+
+    def _stems(self, split: Split) -> list[str]:
+        stems = list(self.files[self._folder(split), self.image])
+        if self._has_val:
+            return stems
+        # Ranked by a hash of seed and stem: independent of the machine, and of what else is in the folder.
+        ranked = sorted(stems, key=lambda stem: blake2b(f"{self.holdout_seed}/{stem}".encode(), digest_size=8).digest())
+        held = set(ranked[: round(self.holdout * len(stems))])
+        return [stem for stem in stems if (stem in held) == (split == "val")]
+
+
+class FolderDataset(Dataset[Sample]):
+    """The samples of some stems.
+
+    Args:
+        image: stem -> image file.
+        labels: task -> kind and (stem -> label file).
+        stems: their order.
+        size: height and width of everything; none leaves files as they are.
+    """
+
+    def __init__(
+        self,
+        image: Mapping[str, Path],
+        labels: Mapping[str, tuple[Modality, Mapping[str, Path]]],
+        stems: list[str],
+        size: Size | None,
+    ) -> None:
+        self.image, self.labels, self.stems, self.size = image, labels, stems, size
+
+    def __len__(self) -> int:
+        return len(self.stems)
+
+    def __getitem__(self, index: int) -> Sample:
+        stem, rgb = self.stems[index], Rgb()
+        image = rgb.decode(self.image[stem])
+        shape = image.shape[1:]
+        labels: dict[str, Tensor] = {}
+        for task, (kind, files) in self.labels.items():
+            if stem not in files:
+                continue
+            label = kind.decode(files[stem])
+            if label.shape[1:] != shape:
+                raise ValueError(
+                    f"{files[stem]}: expected the size of its image, {shape[0]}x{shape[1]}, found "
+                    f"{label.shape[1]}x{label.shape[2]}; resize one of them"
+                )
+            label = kind.resize(label, self.size or (shape[0], shape[1]))
+            labels[task] = kind.finish(label)
+        return Sample(image=rgb.resize(image, self.size or (shape[0], shape[1])), labels=labels)
+
+
+def _files(folder: Path) -> dict[str, Path]:
+    """Stem -> file, numbers in their own order: 2 before 10.
+
+    Raises:
+        ValueError: Two files have the same stem.
+    """
+    if not folder.is_dir():
+        return {}
+    files: dict[str, Path] = {}
+    for path in sorted(folder.iterdir(), key=lambda path: _natural(path.name)):
+        if path.suffix.lower() not in _SUFFIXES or path.name.startswith("."):
+            continue
+        if path.stem in files:
+            raise ValueError(
+                f"{path}: expected one file with this stem, found {files[path.stem].name}, too; remove one"
+            )
+        files[path.stem] = path
+    return files
+
+
+def _natural(name: str) -> list[tuple[int, str]]:
+    return [(int(part), "") if part.isdigit() else (0, part) for part in re.split(r"(\d+)", name)]

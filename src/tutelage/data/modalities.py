@@ -1,0 +1,189 @@
+"""How each kind of label is decoded, resized and augmented: the numeric contract of the data, see docs/data.md."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image as PillowImage
+from PIL import UnidentifiedImageError
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+Size = tuple[int, int]  # height, width
+
+
+def read_array(path: Path) -> tuple[npt.NDArray[Any], bool]:
+    """The array of a .npy or picture file, [H, W] or [H, W, C], and whether it came from a picture.
+
+    Raises:
+        ValueError: The file is damaged or not what its name says.
+    """
+    try:
+        if path.suffix == ".npy":
+            return np.load(path, allow_pickle=False), False
+        with PillowImage.open(path) as file:
+            picture: PillowImage.Image = file
+            if picture.mode in ("P", "1", "RGBA", "CMYK", "YCbCr", "LA"):
+                # A palette's indices are the classes; all else is a picture saved in another way.
+                picture = picture if picture.mode == "P" else picture.convert("L" if picture.mode in "1LA" else "RGB")
+            return np.asarray(picture), True
+    except (OSError, ValueError, EOFError, SyntaxError, UnidentifiedImageError) as error:
+        problem = str(error).split("\n")[0]
+        raise ValueError(
+            f"{path}: expected a readable {path.suffix} file, found {problem}; replace or remove it"
+        ) from error
+
+
+def resize_nearest(x: Tensor, size: Size) -> Tensor:
+    """[C, H, W] to another size, taking the pixel whose centre is nearest."""
+    return x if x.shape[1:] == size else interpolate(x[None], size, mode="nearest-exact")[0]
+
+
+class Modality(ABC):
+    """One kind of array beside or instead of the image. All arrays are [C, H, W] between `decode` and `resize`."""
+
+    @abstractmethod
+    def decode(self, path: Path) -> Tensor:
+        """The array of a file in the unit of the contract."""
+
+    @abstractmethod
+    def resize(self, x: Tensor, size: Size) -> Tensor:
+        """Another resolution of the same thing."""
+
+    def finish(self, x: Tensor) -> Tensor:
+        """The label as the task expects it."""
+        return x
+
+    def flip(self, x: Tensor) -> Tensor:
+        """The mirror image, left to right."""
+        return x.flip(-1)
+
+    def zoom(self, x: Tensor, scale: float) -> Tensor:
+        """What `scale`-fold enlargement does to the values."""
+        return x
+
+
+@dataclass
+class Rgb(Modality):
+    """An image: float32 in 0..1, no normalisation; resized with antialiased bilinear interpolation.
+
+    Pictures have 8 bits a channel; a .npy holds floats in 0..1 [H, W, 3] (or bytes).
+    """
+
+    def decode(self, path: Path) -> Tensor:
+        """[3, H, W]."""
+        array, _ = read_array(path)
+        array = np.repeat(array[..., None], 3, 2) if array.ndim == 2 else array
+        if array.ndim != 3 or array.shape[2] != 3:
+            raise ValueError(f"{path}: expected an RGB image [H, W, 3], found an array {list(array.shape)}")
+        image = torch.from_numpy(np.ascontiguousarray(array.transpose(2, 0, 1)))
+        if image.dtype == torch.uint8:
+            return image.float() / 255
+        image = image.float()
+        if not bool(((image >= 0) & (image <= 1)).all()):
+            low, high = float(image.min()), float(image.max())
+            raise ValueError(f"{path}: expected an image in 0..1 (or bytes), found values from {low:g} to {high:g}")
+        return image
+
+    def resize(self, x: Tensor, size: Size) -> Tensor:
+        """Antialiased bilinear."""
+        if x.shape[1:] == size:
+            return x
+        return interpolate(x[None], size, mode="bilinear", antialias=True)[0].clamp(0, 1)
+
+
+@dataclass
+class Classes(Modality):
+    """A class for every pixel: int64 [H, W] as a label, -1 where there is none; nearest pixel.
+
+    Args:
+        ignore: the values that mean: no label.
+    """
+
+    ignore: tuple[int, ...] = (255,)
+
+    def decode(self, path: Path) -> Tensor:
+        """[1, H, W], int64."""
+        array, _ = read_array(path)
+        array = array[..., 0] if array.ndim == 3 and array.shape[2] == 1 else array
+        if array.ndim != 2:
+            raise ValueError(f"{path}: expected class numbers [H, W], found an array {list(array.shape)}")
+        label = torch.from_numpy(array.astype(np.int64))[None]
+        for value in self.ignore:
+            label[label == value] = -1
+        return label
+
+    def resize(self, x: Tensor, size: Size) -> Tensor:
+        """Nearest pixel."""
+        return resize_nearest(x.double(), size).long()  # interpolate knows no int64
+
+    def finish(self, x: Tensor) -> Tensor:
+        """[H, W]."""
+        return x[0]
+
+
+@dataclass
+class Depth(Modality):
+    """A distance for every pixel: float32 metres [1, H, W], 0 where there is none; nearest pixel.
+
+    Args:
+        scale: metres of one unit of a picture's values (1/25.5 where 255 is 10 m; 0.001 for millimetres in 16 bits);
+            a .npy holds metres.
+    """
+
+    scale: float = 0.001
+
+    def decode(self, path: Path) -> Tensor:
+        """[1, H, W], metres."""
+        array, picture = read_array(path)
+        array = array[..., 0] if array.ndim == 3 and array.shape[2] == 1 else array
+        if array.ndim != 2:
+            raise ValueError(f"{path}: expected distances [H, W], found an array {list(array.shape)}")
+        depth = torch.from_numpy(array.astype(np.float64) * (self.scale if picture else 1.0)).float()[None]
+        return torch.where(depth.isfinite() & (depth > 0), depth, 0.0)
+
+    def resize(self, x: Tensor, size: Size) -> Tensor:
+        """Nearest pixel: a mean across an edge is a distance at which there is nothing."""
+        return resize_nearest(x, size)
+
+    def zoom(self, x: Tensor, scale: float) -> Tensor:
+        """Metres / scale: the same surface, seen larger, is nearer."""
+        return x / scale
+
+
+@dataclass
+class Normals(Modality):
+    """A direction for every pixel: float32 [3, H, W] of unit length, x right, y up, z towards the viewer, and (0, 0, 0)
+    where there is none; the mean over the area of each pixel, renormalised.
+
+    Pictures hold n = value / 127.5 - 1, and (0, 0, 0) for none; a .npy holds components [H, W, 3].
+    """
+
+    def decode(self, path: Path) -> Tensor:
+        """[3, H, W], unit length."""
+        array, picture = read_array(path)
+        if array.ndim != 3 or array.shape[2] != 3:
+            raise ValueError(f"{path}: expected normals [H, W, 3], found an array {list(array.shape)}")
+        n = torch.from_numpy(np.ascontiguousarray(array.transpose(2, 0, 1)).astype(np.float32))
+        if picture:
+            n = torch.where((n == 0).all(0), 0.0, n / 127.5 - 1)
+        return _unit(n.nan_to_num())
+
+    def resize(self, x: Tensor, size: Size) -> Tensor:
+        """Mean over the area, renormalised: pixels without a normal do not count; pixels of nothing else have none."""
+        if x.shape[1:] == size:
+            return x
+        return _unit(interpolate(x[None], size, mode="bilinear", antialias=True)[0])
+
+    def flip(self, x: Tensor) -> Tensor:
+        """The mirror image, with x negated."""
+        return x.flip(-1) * torch.tensor([-1.0, 1.0, 1.0])[:, None, None]
+
+
+def _unit(n: Tensor) -> Tensor:
+    length = n.norm(dim=0, keepdim=True)
+    return torch.where(length > 1e-3, n / length.clamp(min=1e-3), 0.0)
