@@ -1,0 +1,8 @@
+"""The paper: frozen single-task teachers pull on a multi-task student's features through small adaptors."""
+
+from tutelage.distill.adaptors import Adaptor, Conv1x1
+from tutelage.distill.distances import Distance, NormalisedL2
+from tutelage.distill.distiller import FeatureDistiller
+from tutelage.distill.teachers import Teachers
+
+__all__ = ["Adaptor", "Conv1x1", "Distance", "FeatureDistiller", "NormalisedL2", "Teachers"]

@@ -1,0 +1,51 @@
+"""The single-task networks the student learns from."""
+
+from collections.abc import Callable, Mapping
+from typing import Self
+
+import torch
+from torch import Tensor, nn
+
+from tutelage.types import MultiTaskNet
+
+Taps = dict[str, Tensor | dict[str, Tensor]]
+
+
+class Teachers(nn.Module):
+    """The frozen single-task networks phi_t, one a task.
+
+    A step leaves them bitwise unchanged: their parameters need no gradient, they run without one, and they stay in eval
+    mode whatever `train()` is called on around them, so that their batch norm cannot drift (in the authors' code they
+    are never put in eval mode and do drift). To that end they are held without being registered: `parameters()`,
+    `state_dict()` and `train()` do not see them; `to()` moves them all the same.
+
+    Args:
+        nets: The network of every task. They are frozen and put in eval mode here.
+    """
+
+    def __init__(self, nets: Mapping[str, MultiTaskNet]) -> None:
+        super().__init__()
+        self._nets = {task: net.requires_grad_(False).eval() for task, net in nets.items()}  # a dict: not registered
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """The tasks that have a teacher."""
+        return tuple(self._nets)
+
+    @torch.no_grad()
+    def forward(self, images: Tensor, task: str) -> dict[str, Tensor]:
+        """phi_t^k(x) for every tap k of the task's teacher; the heads are not computed."""
+        taps = self._nets[task](images, tasks=()).taps
+        return {name: tap(taps, name, task) for name in taps}
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:  # what to() and cuda() call
+        for net in self._nets.values():
+            net._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        return self
+
+
+def tap(taps: Taps, name: str, task: str) -> Tensor:
+    """The feature `task` sees at a tap: the shared one, or its own (MTAN)."""
+    feature = taps[name]
+    return feature[task] if isinstance(feature, dict) else feature
