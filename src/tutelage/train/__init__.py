@@ -1,0 +1,37 @@
+"""One training run: data order, optimisers, the step of the paper, the loop, checkpoints and evaluation."""
+
+from tutelage.train.checkpoint import load_checkpoint, save_checkpoint, save_safetensors, write_atomically
+from tutelage.train.config import TrainConfig
+from tutelage.train.evaluate import evaluate, predict
+from tutelage.train.loader import make_batch, training_loader, validation_loader
+from tutelage.train.log import JsonLines
+from tutelage.train.loop import NonFiniteError, Observer, Training, fit
+from tutelage.train.optim import Cosine, Optim, Optimisers
+from tutelage.train.seed import derive, seeded
+from tutelage.train.step import Part, objective, training_step
+
+__all__ = [
+    "Cosine",
+    "JsonLines",
+    "NonFiniteError",
+    "Observer",
+    "Optim",
+    "Optimisers",
+    "Part",
+    "TrainConfig",
+    "Training",
+    "derive",
+    "evaluate",
+    "fit",
+    "load_checkpoint",
+    "make_batch",
+    "objective",
+    "predict",
+    "save_checkpoint",
+    "save_safetensors",
+    "seeded",
+    "training_loader",
+    "training_step",
+    "validation_loader",
+    "write_atomically",
+]

@@ -1,0 +1,99 @@
+"""What a study fixes for the training of every network in it, teachers included."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+import torch
+
+from tutelage.data import Augment
+from tutelage.train.optim import Optim
+
+Precision = Literal["auto", "32-true", "bf16-mixed"]
+
+
+@dataclass
+class TrainConfig:
+    """How every network of a study is trained, so that methods can be compared.
+
+    Args:
+        epochs: passes over the training images.
+        max_steps: end after this many steps at the latest; the schedule stays that of `epochs`.
+        batch_size: images of one forward.
+        accumulate: forwards whose gradients are added to one step.
+        student: optimiser and scheduler of the network (of the teachers, too).
+        clip_norm: largest norm of the network's gradient; the adaptors' and balancer's are never clipped.
+        ema: decay of the exponential moving average of the weights that is evaluated and saved, for example 0.999.
+        augment: random views of the training images; none trains on the images as they are.
+        precision: `32-true`, `bf16-mixed`, or `auto`: bf16 where the device computes it in hardware.
+        channels_last: keep images and weights in the memory layout that convolutions in bf16 prefer.
+        accelerator: `cpu`, `cuda`, or `auto`.
+        devices: how many; only one so far.
+        workers: processes that load images; 0 loads in this one, which is best for data kept in memory.
+        checkpoint_seconds: time between two checkpoints.
+        checkpoint_steps: steps between two checkpoints; none goes by time alone.
+        log_steps: steps between two lines of the log.
+    """
+
+    epochs: int = 200
+    max_steps: int | None = None
+    batch_size: int = 2
+    accumulate: int = 1
+    student: Optim = field(default_factory=Optim)
+    clip_norm: float | None = None
+    ema: float | None = None
+    augment: Augment | None = None
+    precision: Precision = "auto"
+    channels_last: bool = True
+    accelerator: Literal["auto", "cpu", "cuda"] = "auto"
+    devices: int = 1
+    workers: int = 0
+    checkpoint_seconds: float = 60.0
+    checkpoint_steps: int | None = None
+    log_steps: int = 20
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size", "accumulate", "log_steps"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"train.{name}: expected at least 1, found {getattr(self, name)}")
+        for name in ("max_steps", "checkpoint_steps"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"train.{name}: expected at least 1 or null, found {value}")
+        if self.clip_norm is not None and self.clip_norm <= 0:
+            raise ValueError(f"train.clip_norm: expected a positive number or null, found {self.clip_norm}")
+        if self.ema is not None and not 0 < self.ema < 1:
+            raise ValueError(f"train.ema: expected a decay between 0 and 1 or null, found {self.ema}")
+        if self.workers < 0:
+            raise ValueError(f"train.workers: expected 0 or more, found {self.workers}")
+        if self.devices != 1:
+            raise ValueError(f"train.devices: expected 1, found {self.devices}; several devices are not supported yet")
+        if self.accelerator == "cuda" and not torch.cuda.is_available():
+            raise ValueError("train.accelerator: expected a GPU for cuda, found none; use cpu or auto")
+
+    def steps_per_epoch(self, images: int) -> int:
+        """Steps of one epoch; the images that do not fill a last step wait for the next epoch's order."""
+        steps = images // (self.batch_size * self.accumulate)
+        if steps == 0:
+            raise ValueError(
+                f"train.batch_size: expected at most the {images} training images, found "
+                f"{self.batch_size} x {self.accumulate} a step; lower it or add images"
+            )
+        return steps
+
+    def steps(self, images: int) -> int:
+        """Steps of the whole run."""
+        steps = self.epochs * self.steps_per_epoch(images)
+        return steps if self.max_steps is None else min(steps, self.max_steps)
+
+    def resolved_precision(self) -> Literal["32-true", "bf16-mixed"]:
+        """`auto` made definite on this machine."""
+        if self.precision != "auto":
+            return self.precision
+        if self.accelerator != "cpu" and torch.cuda.is_available():
+            return "bf16-mixed" if torch.cuda.get_device_capability() >= (8, 0) else "32-true"
+        return "bf16-mixed" if _cpu_has_bf16() else "32-true"
+
+
+def _cpu_has_bf16() -> bool:
+    """Whether the CPU multiplies bf16 in hardware: emulated, it is slower than fp32."""
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()

@@ -1,0 +1,55 @@
+"""A trained network on images it has not seen."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import get_args
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+
+from tutelage.types import Batch, MetricProtocol, MultiTaskNet, Task
+
+Metrics = dict[str, dict[str, float]]  # task -> metric -> value
+
+
+@contextmanager
+def evaluating(net: nn.Module) -> Iterator[None]:
+    """Eval mode and no gradients for a block."""
+    mode = net.training
+    net.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        net.train(mode)
+
+
+def evaluate(
+    fabric: Fabric, net: MultiTaskNet, tasks: Mapping[str, Task], loader: Iterable[Batch], channels_last: bool = False
+) -> dict[str, Metrics]:
+    """Every task's metrics, by protocol: {"dataset": {task: {metric: value}}, "image": ...}."""
+    layout = torch.channels_last if channels_last else torch.contiguous_format
+    protocols: tuple[MetricProtocol, ...] = get_args(MetricProtocol)
+    counters = {p: {t: task.metrics(p).to(fabric.device) for t, task in tasks.items()} for p in protocols}
+    with evaluating(net):
+        for batch in loader:
+            batch = batch.to(fabric.device, layout)
+            with fabric.autocast():
+                output = net(batch.images, tasks=batch.targets)
+            for t, target in batch.targets.items():
+                prediction = tasks[t].activate(output.predictions[t])
+                for counter in counters.values():
+                    counter[t].update(prediction, target)
+    return {
+        p: {t: {name: float(value) for name, value in metric.compute().items()} for t, metric in counter.items()}
+        for p, counter in counters.items()
+    }
+
+
+def predict(fabric: Fabric, net: MultiTaskNet, tasks: Mapping[str, Task], batch: Batch) -> dict[str, Tensor]:
+    """The activated predictions of every task for one batch."""
+    batch = batch.to(fabric.device)
+    with evaluating(net), fabric.autocast():
+        output = net(batch.images, tasks=tasks)
+    return {t: task.activate(output.predictions[t]) for t, task in tasks.items()}

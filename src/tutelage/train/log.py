@@ -1,0 +1,54 @@
+"""The log of a run as one JSON object a line."""
+
+import json
+from argparse import Namespace
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from lightning_fabric.loggers.logger import Logger
+from torch import Tensor
+
+
+class JsonLines(Logger):
+    """Appends `{"step": int, name: number, ...}` to a file.
+
+    A run that continues from a checkpoint takes back what was logged after it, so that no step is there twice; a last
+    line that was cut off while being written is dropped.
+
+    Args:
+        path: the file.
+        after: steps after this one are taken back.
+    """
+
+    def __init__(self, path: Path, after: int = 0) -> None:
+        super().__init__()
+        self.path = path
+        lines = [line for line in path.read_bytes().splitlines() if _step(line) <= after] if path.exists() else []
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"".join(line + b"\n" for line in lines))
+
+    @property
+    def name(self) -> str:
+        """What Fabric calls this logger."""
+        return "json"
+
+    @property
+    def version(self) -> str:
+        """There is one version: the folder of a run is its version."""
+        return ""
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Append one line."""
+        with self.path.open("a") as file:
+            file.write(json.dumps({"step": step, **metrics}) + "\n")
+
+    def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Tensor, **kwargs: Tensor) -> None:
+        """The config lies beside the log."""
+
+
+def _step(line: bytes) -> float:
+    try:
+        return int(json.loads(line)["step"])
+    except (ValueError, KeyError, TypeError):
+        return float("inf")

@@ -1,0 +1,228 @@
+"""The loop around the step: it offers what methods need and knows none of them."""
+
+import time
+from collections.abc import Iterator, Mapping
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Any, Protocol, cast
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.utils.data import DataLoader
+
+from tutelage.train.checkpoint import load_checkpoint, save_checkpoint
+from tutelage.train.config import TrainConfig
+from tutelage.train.optim import Optimisers
+from tutelage.train.seed import derive
+from tutelage.train.step import Part, objective, training_step
+from tutelage.types import Balancer, Batch, Distiller, MultiTaskNet, Task, Terms
+
+
+class NonFiniteError(RuntimeError):
+    """A loss or a weight is no longer a number; the last checkpoint is from before that."""
+
+
+class Observer(Protocol):
+    """Who watches a run."""
+
+    def step(self, step: int, total: int) -> None:
+        """After every step."""
+
+    def log(self, step: int, values: Mapping[str, float]) -> None:
+        """With every line of the log."""
+
+
+class Training:
+    """A run in the middle: all that a checkpoint must hold."""
+
+    def __init__(
+        self,
+        student: MultiTaskNet,
+        distiller: Distiller | None,
+        balancer: Balancer,
+        optimisers: Optimisers,
+        ema: float | None = None,
+    ) -> None:
+        self.student, self.distiller, self.balancer, self.optimisers = student, distiller, balancer, optimisers
+        self.average: AveragedModel | None = None
+        if ema is not None:
+            update = get_ema_multi_avg_fn(ema)  # type: ignore[no-untyped-call]
+            self.average = AveragedModel(student, multi_avg_fn=update, use_buffers=True)
+        self.step = 0  # optimiser steps done
+        self.seconds = 0.0  # spent training, over all sessions of the run
+
+    @property
+    def result(self) -> MultiTaskNet:
+        """The network to evaluate and to save."""
+        return self.student if self.average is None else cast(MultiTaskNet, self.average.module)
+
+    def _modules(self) -> dict[str, nn.Module]:
+        modules = {"student": self.student, "distiller": self.distiller, "balancer": self.balancer}
+        return {name: m for name, m in {**modules, "average": self.average}.items() if m is not None}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Modules, optimisers and schedulers, and the position in the run."""
+        modules = {name: module.state_dict() for name, module in self._modules().items()}
+        return {**modules, "optimisers": self.optimisers.state_dict(), "step": self.step, "seconds": self.seconds}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue from `state_dict()`."""
+        for name, module in self._modules().items():
+            module.load_state_dict(state[name])
+        self.optimisers.load_state_dict(state["optimisers"])
+        self.step, self.seconds = state["step"], state["seconds"]
+
+    def resume(self, path: Path) -> bool:
+        """Continue from a checkpoint where there is one."""
+        if not path.exists():
+            return False
+        try:
+            self.load_state_dict(load_checkpoint(path))
+        except (KeyError, RuntimeError) as error:
+            problem = str(error).split("\n")[0]
+            raise ValueError(
+                f"{path}: expected a checkpoint of this run, found another's ({problem}); delete it"
+            ) from error
+        return True
+
+
+def fit(
+    fabric: Fabric,
+    run: Training,
+    tasks: Mapping[str, Task],
+    loader: DataLoader[Batch],
+    config: TrainConfig,
+    images: int,
+    seed: int,
+    checkpoint: Path | None = None,
+    observer: Observer | None = None,
+) -> None:
+    """Train from `run.step` to the end.
+
+    Args:
+        fabric: gives the device, the precision and the loggers.
+        run: what is trained.
+        tasks: name -> task, for the losses.
+        loader: the batches from `run.step` on.
+        config: the study's training.
+        images: number of training images.
+        seed: of the randomness inside the network, for example dropout.
+        checkpoint: where to save; none saves nothing.
+        observer: is told of every step.
+
+    Raises:
+        NonFiniteError: a loss is not finite. Named are the task, the step and the learning rate.
+    """
+    total, per_epoch = config.steps(images), config.steps_per_epoch(images)
+    layout = torch.channels_last if config.channels_last else torch.contiguous_format
+    meter = _Meter()
+    started, saved = time.perf_counter() - run.seconds, time.perf_counter()
+    run.student.train()
+    for module in (run.distiller, run.balancer):
+        if module is not None:
+            module.train()
+    # The unwrapped student under `fabric.autocast`: a wrapped one copies its outputs, and with them the boundary
+    # that representation gradients need.
+    for batches in _grouped(loader, config.accumulate):
+        parts = [[batch.to(fabric.device, layout)] for batch in batches]
+        torch.manual_seed(derive(seed, "step", run.step))
+        run.optimisers.zero_grad()
+        for part, reduce in zip(parts, Part.split(parts), strict=True):
+            models = (run.student, tasks, run.distiller, run.balancer)
+            terms, weights = training_step(part, *models, reduce, fabric.autocast)
+            meter.add(terms, weights, run.distiller, run.step)
+        if config.clip_norm is not None:
+            nn.utils.clip_grad_norm_(run.student.parameters(), config.clip_norm)
+        run.optimisers.step()
+        run.balancer.after_step(partial(_again, fabric, run, tasks, parts))
+        if run.average is not None:
+            run.average.update_parameters(run.student)
+        run.step += 1
+        if run.step % per_epoch == 0:
+            run.balancer.end_epoch()
+            run.optimisers.end_epoch()
+        if run.step % config.log_steps == 0 or run.step == total:
+            lr = run.optimisers.lr()
+            values = {"epoch": run.step / per_epoch, **meter.read(per_epoch, lr)}
+            values |= {f"lr/{name}": value for name, value in lr.items()}
+            fabric.log_dict(values, run.step)
+            if observer is not None:
+                observer.log(run.step, values)
+        if observer is not None:
+            observer.step(run.step, total)
+        run.seconds = time.perf_counter() - started
+        due = time.perf_counter() - saved >= config.checkpoint_seconds
+        due |= config.checkpoint_steps is not None and run.step % config.checkpoint_steps == 0
+        if checkpoint is not None and (due or run.step == total):
+            meter.check(per_epoch, run.optimisers.lr())
+            _check_weights(run)
+            save_checkpoint(checkpoint, run.state_dict())
+            saved = time.perf_counter()
+
+
+def _grouped(loader: DataLoader[Batch], size: int) -> Iterator[list[Batch]]:
+    batches = iter(loader)
+    while group := list(islice(batches, size)):
+        yield group
+
+
+def _again(fabric: Fabric, run: Training, tasks: Mapping[str, Task], parts: list[list[Batch]]) -> Terms:
+    terms = Terms()
+    with torch.no_grad(), fabric.autocast():
+        for part in parts:
+            more, _ = objective(part, run.student, tasks, run.distiller)
+            terms.task += more.task
+            terms.distill += more.distill
+    return terms
+
+
+def _check_weights(run: Training) -> None:
+    norms = torch._foreach_norm([p.detach() for p in run.student.parameters()])
+    if not bool(torch.stack([norm.float() for norm in norms]).isfinite().all()):
+        raise NonFiniteError(f"the weights are not finite after step {run.step} (learning rate {run.optimisers.lr()})")
+
+
+class _Meter:
+    """Means between two lines of the log, kept on the device: only `read` and `check` wait for it."""
+
+    def __init__(self) -> None:
+        self.sums: dict[str, Tensor] = {}
+        self.counts: dict[str, int] = {}
+        self.first_bad: dict[str, Tensor] = {}  # first step whose loss is not finite, or -1
+
+    def add(self, terms: Terms, weights: Mapping[str, Tensor], distiller: Distiller | None, step: int) -> None:
+        values = {f"loss/{t}": term.mean().detach() for t, term in terms.task.items()}
+        values |= {f"distill/{t}": term.mean().detach() for t, term in terms.distill.items()}
+        for name, value in values.items():
+            bad = self.first_bad.setdefault(name, torch.full_like(value, -1.0))
+            self.first_bad[name] = torch.where((bad < 0) & ~value.isfinite(), step, bad)
+        values |= {f"weight/{t}": weight for t, weight in weights.items()}
+        if distiller is not None:
+            values |= {f"distance/{name}": value for name, value in distiller.distances().items()}
+        for name, value in values.items():
+            self.sums[name] = self.sums[name] + value if name in self.sums else value
+            self.counts[name] = self.counts.get(name, 0) + 1
+
+    def read(self, per_epoch: int, lr: Mapping[str, float]) -> dict[str, float]:
+        self.check(per_epoch, lr)
+        sums = torch.stack([value.float() for value in self.sums.values()]).tolist() if self.sums else []
+        means = {name: total / self.counts[name] for name, total in zip(self.sums, sums, strict=True)}
+        self.sums, self.counts = {}, {}
+        return means
+
+    def check(self, per_epoch: int, lr: Mapping[str, float]) -> None:
+        if not self.first_bad:
+            return
+        steps = torch.stack(list(self.first_bad.values())).tolist()
+        bad = {name: int(step) for name, step in zip(self.first_bad, steps, strict=True) if step >= 0}
+        if bad:
+            step = min(bad.values())
+            names = ", ".join(name for name in bad if bad[name] == step)
+            raise NonFiniteError(
+                f"not finite at step {step + 1} (epoch {step / per_epoch:.2f}, learning rate "
+                f"{lr.get('student', float('nan')):g}): {names}; the last checkpoint is from before it; lower "
+                "train.student.optimizer.lr, set train.clip_norm, or train with --precision 32-true"
+            )

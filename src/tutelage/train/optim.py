@@ -1,0 +1,109 @@
+"""From the config to optimisers and schedulers, one pair each for student, adaptors and balancer."""
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+
+def _adam(parameters: Iterable[nn.Parameter]) -> Optimizer:
+    return torch.optim.Adam(parameters, lr=1e-4)
+
+
+@dataclass
+class Optim:
+    """An optimiser and its scheduler, each by class path.
+
+    Args:
+        optimizer: takes the parameters.
+        scheduler: takes the optimiser; none leaves the learning rate as it is.
+        interval: when the scheduler steps.
+    """
+
+    optimizer: Callable[[Iterable[nn.Parameter]], Optimizer] = _adam
+    scheduler: Callable[[Optimizer], LRScheduler] | None = None
+    interval: Literal["epoch", "step"] = "epoch"
+
+
+class Cosine(LRScheduler):
+    """lr(n) = lr(0) (1 + cos(pi n / N)) / 2, by default over the whole run, however long a study makes it.
+
+    Args:
+        total: N, in the scheduler's intervals; 0 takes the run's.
+    """
+
+    def __init__(self, optimizer: Optimizer, total: int = 0) -> None:
+        self.total = total
+        super().__init__(optimizer)
+
+    def get_lr(self) -> list[float | Tensor]:
+        """The learning rate of every parameter group."""
+        done = min(self.last_epoch / self.total, 1.0) if self.total else 0.0
+        return [lr * (1 + math.cos(math.pi * done)) / 2 for lr in self.base_lrs]
+
+
+class Optimisers:
+    """The optimisers of a run, as one.
+
+    Args:
+        parts: name -> (parameters, optimiser and scheduler); a part without parameters gets no optimiser.
+        epochs: length of the run, for schedulers that span it.
+        steps: the same in steps.
+    """
+
+    def __init__(self, parts: Mapping[str, tuple[list[nn.Parameter], Optim]], epochs: int, steps: int) -> None:
+        self.optimizers: dict[str, Optimizer] = {}
+        self.schedulers: dict[str, tuple[LRScheduler, str]] = {}
+        for name, (parameters, optim) in parts.items():
+            if not parameters:
+                continue
+            optimizer = self.optimizers[name] = optim.optimizer(parameters)
+            if optim.scheduler is None:
+                continue
+            scheduler = optim.scheduler(optimizer)
+            if isinstance(scheduler, Cosine) and not scheduler.total:
+                scheduler.total = epochs if optim.interval == "epoch" else steps
+            self.schedulers[name] = (scheduler, optim.interval)
+
+    def zero_grad(self) -> None:
+        """Forget all gradients."""
+        for optimizer in self.optimizers.values():
+            optimizer.zero_grad()
+
+    def step(self) -> None:
+        """Update all parameters, then the learning rates that change every step."""
+        for optimizer in self.optimizers.values():
+            optimizer.step()
+        self._schedule("step")
+
+    def end_epoch(self) -> None:
+        """Update the learning rates that change every epoch: after it, not before its first step."""
+        self._schedule("epoch")
+
+    def _schedule(self, interval: str) -> None:
+        for scheduler, when in self.schedulers.values():
+            if when == interval:
+                scheduler.step()
+
+    def lr(self) -> dict[str, float]:
+        """The learning rate of every part's first parameter group."""
+        return {name: float(optimizer.param_groups[0]["lr"]) for name, optimizer in self.optimizers.items()}
+
+    def state_dict(self) -> dict[str, Any]:
+        """The state of all optimisers and schedulers."""
+        return {
+            "optimizers": {name: optimizer.state_dict() for name, optimizer in self.optimizers.items()},
+            "schedulers": {name: scheduler.state_dict() for name, (scheduler, _) in self.schedulers.items()},
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue from `state_dict()`."""
+        for name, optimizer in self.optimizers.items():
+            optimizer.load_state_dict(state["optimizers"][name])
+        for name, (scheduler, _) in self.schedulers.items():
+            scheduler.load_state_dict(state["schedulers"][name])

@@ -1,0 +1,67 @@
+"""The training step of arXiv:2007.06889: the place to begin reading."""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from tutelage.types import Balancer, Batch, Distiller, MultiTaskNet, Output, Reduce, Task, Term, TermMap, Terms
+
+
+def objective(
+    batches: Sequence[Batch], student: MultiTaskNet, tasks: Mapping[str, Task], distiller: Distiller | None
+) -> tuple[Terms, list[Output]]:
+    """The tasks' losses l_t and the distances to the teachers lambda_t d_t of one batch a source."""
+    terms, outputs = Terms(), []
+    for batch in batches:
+        output = student(batch.images, tasks=batch.targets)  # y_hat_t, phi^k(x)
+        for t, target in batch.targets.items():
+            terms.task[t] += tasks[t].loss(output.predictions[t], target)  # l_t(y_hat_t, y_t)
+        if distiller is not None:
+            terms.distill += distiller(batch, output)  # lambda_t sum_k d(A_t^k(phi^k(x)), phi_t^k(x))
+        outputs.append(output)
+    return terms, outputs
+
+
+def training_step(
+    batches: Sequence[Batch],
+    student: MultiTaskNet,
+    tasks: Mapping[str, Task],
+    distiller: Distiller | None,
+    balancer: Balancer,
+    reduce: Reduce,
+    autocast: Callable[[], AbstractContextManager[object]] = nullcontext,
+) -> tuple[Terms, dict[str, Tensor]]:
+    """Add the gradient of L = sum_t w_t l_t + sum_t lambda_t d_t to `.grad`; return its terms and the weights w_t."""
+    with autocast():
+        terms, outputs = objective(batches, student, tasks, distiller)
+    return terms, balancer.backward(terms, outputs, student, reduce)
+
+
+@dataclass
+class Part:
+    """The reduction within one process: a part of a step whose gradients are accumulated.
+
+    Dividing by the counts of the whole step, known from the labels before any forward, makes the sum of the parts'
+    gradients the gradient of the whole step, also where labels are missing.
+    """
+
+    counts: dict[str, Tensor]  # valid positions of each task in the whole step
+    share: float  # images of this part / images of the step
+
+    @classmethod
+    def split(cls, parts: Sequence[Sequence[Batch]]) -> list["Part"]:
+        """One reduction for every part of a step."""
+        counts = TermMap()
+        for batch in (batch for part in parts for batch in part):
+            counts += {t: Term(x.valid.sum(), x.valid.sum()) for t, x in batch.targets.items()}
+        images = [sum(len(batch.images) for batch in part) for part in parts]
+        return [cls({t: term.count for t, term in counts.items()}, n / sum(images)) for n in images]
+
+    def __call__(self, terms: Terms) -> Terms:
+        """The terms of this part, over the counts of the whole step."""
+        task = TermMap({t: Term(term.sum, self.counts[t]) for t, term in terms.task.items()})
+        # A distiller counts images, which every part holds in the same mix of sources.
+        distill = TermMap({t: Term(term.sum, term.count / self.share) for t, term in terms.distill.items()})
+        return Terms(task, distill)

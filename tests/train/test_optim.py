@@ -1,0 +1,61 @@
+import copy
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from tutelage.train import Cosine, Optim, Optimisers
+
+
+def adam(parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
+    return torch.optim.Adam(parameters, lr=1.0)
+
+
+def build(epochs: int = 4, steps: int = 20, **kwargs: object) -> tuple[Optimisers, nn.Parameter]:
+    parameter = nn.Parameter(torch.ones(2))
+    parts = {"student": ([parameter], Optim(adam, **kwargs)), "adaptors": ([], Optim())}
+    return Optimisers(parts, epochs, steps), parameter
+
+
+def test_a_part_without_parameters_has_no_optimiser() -> None:
+    assert list(build()[0].lr()) == ["student"]
+
+
+@pytest.mark.filterwarnings("ignore:Detected call of `lr_scheduler.step")
+def test_cosine_ends_at_zero_with_the_run() -> None:
+    optimisers, _ = build(scheduler=Cosine)
+    rates = []
+    for _ in range(5):
+        rates.append(optimisers.lr()["student"])
+        optimisers.end_epoch()
+    assert rates == pytest.approx([(1 + math.cos(math.pi * n / 4)) / 2 for n in range(5)])
+
+
+@pytest.mark.filterwarnings("ignore:Detected call of `lr_scheduler.step")
+def test_the_rate_is_halved_after_the_epoch_not_before_its_first_step() -> None:
+    optimisers, _ = build(scheduler=lambda o: torch.optim.lr_scheduler.StepLR(o, 2, 0.5))
+    rates = []
+    for _ in range(5):
+        rates.append(optimisers.lr()["student"])
+        optimisers.end_epoch()
+    assert rates == [1, 1, 0.5, 0.5, 0.25]
+
+
+def test_state_round_trip() -> None:
+    def advance(optimisers: Optimisers, parameter: nn.Parameter) -> None:
+        optimisers.zero_grad()
+        parameter.square().sum().backward()
+        optimisers.step()
+
+    a, p = build(scheduler=Cosine, interval="step")
+    for _ in range(3):
+        advance(a, p)
+    b, q = build(scheduler=Cosine, interval="step")
+    q.data.copy_(p.data)
+    b.load_state_dict(copy.deepcopy(a.state_dict()))
+    for _ in range(3):
+        advance(a, p)
+        advance(b, q)
+    assert torch.equal(p, q)
+    assert a.lr() == b.lr()
