@@ -1,0 +1,104 @@
+"""Progress for people: a live display on a terminal, plain lines elsewhere."""
+
+import time
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.table import Column
+
+_EVERY = 15.0  # seconds between two plain lines
+
+
+class ConsoleDisplay:
+    """What a person sees of a study while it runs.
+
+    Args:
+        console: where; a terminal gets bars, anything else plain lines.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self.progress = Progress(
+            TextColumn("{task.description}", table_column=Column(no_wrap=True)),
+            BarColumn(bar_width=None, table_column=Column(ratio=1, max_width=30)),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(elapsed_when_finished=True),
+            TextColumn("{task.fields[losses]}", table_column=Column(no_wrap=True, overflow="ellipsis", ratio=2)),
+            console=console,
+            disable=not console.is_terminal,
+        )
+        self.study: TaskID | None = None
+        self.bar: TaskID | None = None
+        self.name, self.losses = "", ""
+        self.began = self.told = 0.0
+        self.first = 0
+
+    def __enter__(self) -> Self:
+        self.progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.progress.stop()
+
+    def start(self, name: str, index: int, of: int, resumed: int) -> None:
+        """A run begins, or goes on after `resumed` steps."""
+        self.name, self.losses, self.first = f"[{index + 1}/{of}] {name}", "", resumed
+        self.began = self.told = time.monotonic()
+        if resumed:
+            self.note(f"{self.name}: goes on after step {resumed}")
+        if self.console.is_terminal:
+            if self.study is None:
+                self.study = self.progress.add_task("runs", total=of, completed=index, losses="")
+            self.progress.update(self.study, completed=index)
+            self.bar = self.progress.add_task(self.name, total=None, losses="")
+        else:
+            self.note(f"{self.name}: begins")
+
+    def step(self, step: int, total: int) -> None:
+        """After every step."""
+        if self.bar is not None:
+            self.progress.update(self.bar, completed=step, total=total, losses=self.losses)
+        elif not self.console.is_terminal and time.monotonic() - self.told >= _EVERY:
+            self.told = time.monotonic()
+            left = (self.told - self.began) / (step - self.first) * (total - step)
+            self.note(f"{self.name}: step {step} of {total}, {duration(left)} left; {self.losses}")
+
+    def log(self, step: int, values: Mapping[str, float]) -> None:
+        """With every line of the log."""
+        losses = {name.removeprefix("loss/"): value for name, value in values.items() if name.startswith("loss/")}
+        self.losses = "  ".join(f"{task} {value:.3f}" for task, value in losses.items())
+
+    def finish(self, name: str, metrics: Mapping[str, Mapping[str, float]]) -> None:
+        """A run ended with these metrics."""
+        first = [
+            f"{task} {metric} {value:.3f}"
+            for task, values in metrics.items()
+            for metric, value in [*values.items()][:1]
+        ]
+        if self.bar is not None:
+            self.progress.remove_task(self.bar)
+            self.bar = None
+        if self.study is not None:
+            self.progress.advance(self.study)
+        self.note(f"{self.name}: finished in {duration(time.monotonic() - self.began)}; {', '.join(first)}")
+
+    def note(self, text: str) -> None:
+        """One line to the user."""
+        self.console.print(text, markup=False, highlight=False, soft_wrap=not self.console.is_terminal)
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a person says them.
+
+    >>> duration(42), duration(310), duration(7260)
+    ('42 s', '5 min', '2 h 1 min')
+    """
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60} min"

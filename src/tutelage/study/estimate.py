@@ -1,0 +1,60 @@
+"""What a study would cost, measured on a few steps of every kind of run."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from tutelage.study.config import SINGLE
+from tutelage.study.load import Study
+from tutelage.study.run import Runner, plan
+from tutelage.train import fit, training_loader
+
+_WARM, _TIMED = 1, 3
+
+
+@dataclass
+class Estimate:
+    """One kind of run: a single-task network, or all tasks by one method."""
+
+    name: str
+    runs: int
+    steps: int
+    parameters: int
+    seconds: float  # a run
+
+    @property
+    def total(self) -> float:
+        """Seconds of all its runs."""
+        return self.runs * self.seconds
+
+
+class _Silent:
+    def start(self, name: str, index: int, of: int, resumed: int) -> None: ...
+    def finish(self, name: str, metrics: Mapping[str, Mapping[str, float]]) -> None: ...
+    def note(self, text: str) -> None: ...
+    def step(self, step: int, total: int) -> None: ...
+    def log(self, step: int, values: Mapping[str, float]) -> None: ...
+
+
+def estimate(study: Study) -> list[Estimate]:
+    """Build every kind of run, train it for a few steps, and forget it: what works here works in the study.
+
+    Only the step is timed; evaluation and the loading of the data come on top.
+    """
+    runner, train = Runner(study, _Silent()), study.config.train
+    fabric, source = runner.fabric(), study.config.data
+    images = len(runner.images)  # type: ignore[arg-type]  # map-style by the contract of DataSource.split
+    steps = train.steps(images)
+    found = []
+    for job in (job for job in plan(study) if job.seed == study.config.seeds[0]):
+        run, tasks = runner.build(job, fabric.device, trained=False), runner.tasks(job)
+        warm = 0.0
+        for stop in (_WARM, _WARM + _TIMED):
+            warm = run.seconds
+            config = replace(train, max_steps=stop, workers=0)
+            loader = training_loader(runner.images, source.modalities, tasks, config, job.seed, run.step, source.name)
+            fit(fabric, run, tasks, loader, config, images, job.seed)
+        seconds = steps * (run.seconds - warm) / _TIMED
+        parameters = sum(p.numel() for p in run.student.parameters())
+        name = f"{SINGLE} {job.task}" if job.task else job.method
+        found.append(Estimate(name, len(study.config.seeds), steps, parameters, seconds))
+    return found

@@ -1,0 +1,74 @@
+"""The finished runs of a study as the rows of results.json."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tutelage.metrics import deltas
+from tutelage.study.config import SINGLE
+from tutelage.study.load import Study
+from tutelage.study.store import shared_values, write_text
+
+_PROTOCOLS = ("dataset", "image")
+
+
+def write_results(study: Study) -> list[dict[str, Any]]:
+    """Collect what is finished into results.json and return its rows.
+
+    Runs of earlier calls in the same folder are in it, too, as long as data, tasks, network and training were the
+    same; a seed whose single-task networks are not all finished has no row yet.
+    """
+    runs = _finished(study)
+    tasks = study.config.tasks
+    order = [SINGLE, *(m for m in study.config.methods if m != SINGLE)]
+    order += sorted({run["method"] for run in runs} - set(order))
+    rows = []
+    for seed in sorted({run["seed"] for run in runs}):
+        parts = {run["task"]: run for run in runs if run["method"] == SINGLE and run["seed"] == seed}
+        if set(parts) != set(tasks):
+            continue
+        single = {
+            "metrics": {p: {t: parts[t]["metrics"][p][t] for t in tasks} for p in _PROTOCOLS},
+            "parameters": sum(run["parameters"] for run in parts.values()),
+            "seconds": sum(run["seconds"] for run in parts.values()),
+            "split": next(iter(parts.values()))["split"],
+        }
+        methods = {run["method"]: run for run in runs if run["method"] != SINGLE and run["seed"] == seed}
+        for name, run in ((name, {SINGLE: single, **methods}.get(name)) for name in order):
+            if run is not None:
+                rows += [_row(name, seed, protocol, run, single, study) for protocol in _PROTOCOLS]
+    rows.sort(key=lambda row: (order.index(row["method"]), row["seed"], row["protocol"]))
+    write_text(study.folder / "results.json", json.dumps({"study": study.config.study, "rows": rows}, indent=2) + "\n")
+    return rows
+
+
+def _row(
+    method: str, seed: int, protocol: str, run: Mapping[str, Any], single: Mapping[str, Any], study: Study
+) -> dict[str, Any]:
+    values, base = run["metrics"][protocol], single["metrics"][protocol]
+    return {
+        "method": method,
+        "seed": seed,
+        "split": run["split"],
+        "protocol": protocol,
+        "metrics": values,
+        "delta": deltas(values, base, study.config.tasks),
+        "parameters": run["parameters"],
+        "seconds": round(run["seconds"], 3),
+    }
+
+
+def _finished(study: Study) -> list[dict[str, Any]]:
+    files = sorted(study.folder.glob("**/seed*/result.json"))
+    return [json.loads(path.read_text()) for path in files if _comparable(path.parent, study)]
+
+
+def _comparable(folder: Path, study: Study) -> bool:
+    values = dict(study.values)
+    run = json.loads((folder / "result.json").read_text())
+    if run["task"] is not None:
+        if run["task"] not in values["tasks"]:
+            return False
+        values["tasks"] = {run["task"]: values["tasks"][run["task"]]}
+    return shared_values(folder / "config.yaml") == shared_values(values)

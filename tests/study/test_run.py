@@ -1,0 +1,168 @@
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from tests.study.conftest import Notes, tiny
+from tests.train.fixture import assert_same
+
+from tutelage.study import Runner, load_study, plan, run_study
+from tutelage.study.run import load_tensors
+
+METHODS = ["single", "uniform", "uncertainty", "kd4mtl", "url"]
+METRICS = {
+    "segmentation": {"miou", "pixel_accuracy"},
+    "depth": {"abs_err", "rel_err"},
+    "normals": {"mean", "median", "within_11_25", "within_22_5", "within_30"},
+}
+
+
+def test_results_have_one_row_for_every_method_seed_and_protocol(finished: tuple) -> None:
+    out, rows, _ = finished
+    results = json.loads((out / "results.json").read_text())
+    assert results == {"study": "rooms-tiny", "rows": rows}
+    assert [(row["method"], row["protocol"]) for row in rows] == [(m, p) for m in METHODS for p in ("dataset", "image")]
+    for row in rows:
+        assert set(row) == {"method", "seed", "split", "protocol", "metrics", "delta", "parameters", "seconds"}
+        assert {task: set(values) for task, values in row["metrics"].items()} == METRICS
+        assert set(row["delta"]) == {"main", "task_mean", "all_metrics"}
+        assert (row["seed"], row["split"]) == (0, "val")
+        assert row["seconds"] > 0
+
+
+def test_the_single_task_networks_are_one_row_with_parameters_summed(finished: tuple) -> None:
+    out, rows, _ = finished
+    parts = [json.loads((out / f"single/{t}/seed0/result.json").read_text()) for t in METRICS]
+    single = next(row for row in rows if row["method"] == "single")
+    assert single["parameters"] == sum(part["parameters"] for part in parts)
+    assert single["seconds"] == pytest.approx(sum(part["seconds"] for part in parts), abs=0.01)
+    assert single["delta"] == {"main": 0, "task_mean": 0, "all_metrics": 0}
+    students = {row["parameters"] for row in rows if row["method"] != "single"}
+    assert len(students) == 1  # distilled or not, the student costs the same
+    assert students.pop() < single["parameters"]
+
+
+def test_delta_is_against_the_single_task_networks_of_the_same_seed(finished: tuple) -> None:
+    _, rows, _ = finished
+    single, row = (next(r for r in rows if r["method"] == m and r["protocol"] == "dataset") for m in ("single", "url"))
+    change = [
+        sign * (row["metrics"][t][m] - single["metrics"][t][m]) / single["metrics"][t][m]
+        for t, m, sign in (("segmentation", "miou", 1), ("depth", "abs_err", -1), ("normals", "mean", -1))
+    ]
+    assert row["delta"]["main"] == pytest.approx(100 * sum(change) / 3)
+
+
+def test_a_run_leaves_everything(finished: tuple) -> None:
+    out, _, notes = finished
+    for folder in ("single/depth/seed0", "kd4mtl/seed0"):
+        names = {path.name for path in (out / folder).iterdir()}
+        assert names == {
+            "config.yaml", "environment.json", "log.jsonl", "tensorboard", "checkpoint.pt", "student.safetensors",
+            "predictions.safetensors", "result.json",
+        }  # fmt: skip
+        assert list((out / folder / "tensorboard").iterdir())
+    facts = json.loads((out / "kd4mtl/seed0/environment.json").read_text())
+    assert facts["versions"]["torch"] == torch.__version__.split("+")[0]
+    assert {"command", "config", "data", "threads"} <= set(facts)
+    log = [json.loads(line) for line in (out / "kd4mtl/seed0/log.jsonl").read_text().splitlines()]
+    assert {"loss/depth", "distill/normals", "distance/normals/last", "distance/normals/bottleneck"} <= set(log[-1])
+    predictions = load_tensors(out / "single/depth/seed0/predictions.safetensors")
+    assert predictions["image"].shape == (6, 3, 32, 48)
+    assert {name.split("/")[0] for name in predictions} == {"image", "target", "valid", "prediction"}
+    assert [name for name, _ in notes.started][:4] == [
+        "single segmentation, seed 0", "single depth, seed 0", "single normals, seed 0", "uniform, seed 0",
+    ]  # fmt: skip
+
+
+def test_the_student_is_saved_without_adaptors_and_gives_the_same_numbers(finished: tuple) -> None:
+    out, _, _ = finished
+    runner = Runner(tiny(out), Notes())
+    job = next(job for job in plan(runner.study) if job.method == "kd4mtl")
+    run = runner.build(job, torch.device("cpu"))
+    run.resume(job.folder / "checkpoint.pt")
+    assert_same(load_tensors(job.folder / "student.safetensors"), dict(run.student.state_dict()))
+
+
+def test_the_same_command_again_repeats_nothing(finished: tuple) -> None:
+    out, rows, _ = finished
+    before = {path: path.stat().st_mtime_ns for path in out.glob("*/**/*") if path.is_file()}
+    notes = Notes()
+    assert run_study(tiny(out), notes) == rows
+    assert notes.started == []
+    assert "7 of 7 runs are finished" in notes.notes[0]
+    assert before == {path: path.stat().st_mtime_ns for path in out.glob("*/**/*") if path.is_file()}
+
+
+def test_an_unfinished_run_goes_on_from_its_checkpoint(finished: tuple, tmp_path: Path) -> None:
+    out, rows, _ = finished
+    copy = tmp_path / "runs"
+    shutil.copytree(out, copy)
+    (copy / "url/seed0/result.json").unlink()
+    notes = Notes()
+    again = run_study(tiny(copy), notes)
+    assert notes.started == [("url, seed 0", 2)]
+    assert notes.steps == 0  # its last checkpoint was that of the last step
+    assert [row["metrics"] for row in again] == [row["metrics"] for row in rows]
+
+
+def test_a_run_repeated_from_nothing_is_the_same_to_the_bit(finished: tuple, tmp_path: Path) -> None:
+    out, _, _ = finished
+    copy = tmp_path / "runs"
+    shutil.copytree(out, copy)
+    shutil.rmtree(copy / "kd4mtl")
+    run_study(tiny(copy, "--train.workers", "1"), Notes())
+    name = "kd4mtl/seed0/student.safetensors"
+    assert_same(load_tensors(copy / name), load_tensors(out / name))
+
+
+def test_a_changed_config_says_what_changed(finished: tuple) -> None:
+    out, _, _ = finished
+    with pytest.raises(ValueError, match=r"train.epochs = 1; found 2; give another folder with --out") as error:
+        run_study(tiny(out, "--epochs", "2"), Notes())
+    assert "\n" not in str(error.value)
+    with pytest.raises(ValueError, match=r"adaptor_optim.optimizer.init_args.lr = 0.1; found 0.2"):
+        run_study(tiny(out, "--method.kd4mtl.adaptor_optim.optimizer.lr", "0.2"), Notes())
+
+
+def test_teachers_are_reused_by_other_methods_and_old_rows_are_kept(finished: tuple, tmp_path: Path) -> None:
+    out, rows, _ = finished
+    copy = tmp_path / "runs"
+    shutil.copytree(out, copy)
+    flags = [
+        "--methods",
+        "half",
+        "--method.half",
+        "{distiller: {class_path: FeatureDistiller, init_args: {match: {last: last}}}}",
+    ]
+    notes = Notes()
+    again = run_study(tiny(copy, *flags), notes)
+    assert notes.started == [("half, seed 0", 0)]
+    assert {row["method"] for row in again} == {*METHODS, "half"}
+    assert [row for row in again if row["method"] != "half"] == [row for row in rows if row["method"] == "single"] + [
+        row for m in sorted(METHODS[1:]) for row in rows if row["method"] == m
+    ]
+
+
+def test_a_runs_config_is_a_study_of_its_own(finished: tuple) -> None:
+    out, _, _ = finished
+    study = load_study(out / "kd4mtl/seed0/config.yaml", ["--out", str(out)])
+    notes = Notes()
+    run_study(study, notes)
+    assert notes.started == []
+    assert study.config.methods == ["kd4mtl"]
+    single = load_study(out / "single/depth/seed0/config.yaml")
+    assert list(single.config.tasks) == ["depth"]
+    assert yaml.safe_load((out / "single/depth/seed0/config.yaml").read_text())["methods"] == ["single"]
+
+
+def test_a_broken_teacher_file_is_one_line(finished: tuple, tmp_path: Path) -> None:
+    out, _, _ = finished
+    copy = tmp_path / "runs"
+    shutil.copytree(out, copy)
+    shutil.rmtree(copy / "url")
+    (copy / "single/depth/seed0/student.safetensors").write_bytes(b"half")
+    with pytest.raises(ValueError, match="expected a network saved by tutelage") as error:
+        run_study(tiny(copy), Notes())
+    assert "\n" not in str(error.value)
