@@ -1,6 +1,7 @@
 """The command `tutelage`: the only place that parses arguments."""
 
 import argparse
+import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -38,6 +39,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     known, flags = parser.parse_known_args(arguments)
     if flags and known.verb != "run":
         parser.error(f"unrecognized arguments: {' '.join(flags)}")
+    logging.getLogger("lightning_fabric.utilities.rank_zero").setLevel(
+        logging.WARNING
+    )  # it tells the precision of every run, twice
     console = Console()
     try:
         if known.verb == "presets":

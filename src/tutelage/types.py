@@ -17,6 +17,7 @@ from torchmetrics import Metric
 
 MetricProtocol = Literal["dataset", "image"]  # what a metric averages over; see `metrics`
 Picture = npt.NDArray[np.uint8]  # [H, W, 3]
+Colour = tuple[int, int, int]  # red, green, blue in 0..255
 
 
 class Sample(TypedDict):
@@ -154,6 +155,10 @@ class Task(ABC):
     @abstractmethod
     def draw(self, value: Tensor, valid: Tensor | None = None) -> Picture:
         """A picture of one activated prediction or target value (no batch dimension); invalid positions black."""
+
+    def legend(self) -> list[tuple[str, Colour]]:
+        """What the colours of `draw` mean, where that can be said in a list."""
+        return []
 
 
 class MultiTaskNet(nn.Module, ABC):

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from tests.study.conftest import Notes, tiny
+from tests.study.conftest import TINY, Notes, tiny
 from tests.train.fixture import assert_same
 
-from tutelage.study import Runner, load_study, plan, run_study
+from tutelage.study import Runner, load_study, plan, read_values, run_study
 from tutelage.study.run import load_tensors
 
 METHODS = ["single", "uniform", "uncertainty", "kd4mtl", "url"]
@@ -130,14 +130,11 @@ def test_teachers_are_reused_by_other_methods_and_old_rows_are_kept(finished: tu
     out, rows, _ = finished
     copy = tmp_path / "runs"
     shutil.copytree(out, copy)
-    flags = [
-        "--methods",
-        "half",
-        "--method.half",
-        "{distiller: {class_path: FeatureDistiller, init_args: {match: {last: last}}}}",
-    ]
+    half = {"distiller": {"class_path": "FeatureDistiller", "init_args": {"match": {"last": "last"}}}}
+    file = tmp_path / "study.yaml"
+    file.write_text(yaml.safe_dump({**read_values("rooms-tiny"), "methods": ["half"], "method": {"half": half}}))
     notes = Notes()
-    again = run_study(tiny(copy, *flags), notes)
+    again = run_study(load_study(file, [*TINY, "--out", str(copy)]), notes)
     assert notes.started == [("half, seed 0", 0)]
     assert {row["method"] for row in again} == {*METHODS, "half"}
     assert [row for row in again if row["method"] != "half"] == [row for row in rows if row["method"] == "single"] + [

@@ -37,7 +37,7 @@ def deltas(values: Values, single: Values, tasks: Mapping[str, Task]) -> dict[st
     return {
         "main": fmean(gains[t][task.main] for t, task in tasks.items()),
         "task_mean": fmean(fmean(of_task.values()) for of_task in gains.values()),
-        "all_metrics": -fmean(gain for of_task in gains.values() for gain in of_task.values()),
+        "all_metrics": 0.0 - fmean(gain for of_task in gains.values() for gain in of_task.values()),
     }
 
 

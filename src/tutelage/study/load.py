@@ -17,6 +17,22 @@ from tutelage.types import Task
 
 _PRESETS = resources.files("tutelage.study") / "presets"
 _LISTS = ("seeds", "methods")  # `--seeds 0,1,2`
+# What jsonargparse says beside the point: its own types, and all that it was given.
+_NOISE = (
+    (r"\.? Got value: Namespace\(.*", ""),
+    (r'Parser key "([^"]+)":', r"\1:"),
+    (r"Type \S*Callable\[.*?\] expects a function or a callable class: ", ""),
+    (r"Does not validate against any of the Union subtypes Subtypes: .*? Errors: (- )?", ""),
+    (r"Problem with given class_path '([^']+)':", r"\1:"),
+    (r"Given value type: .*? Given value:", "Found"),
+    (r"(\.)? Got value:", ", found"),
+    (r"Expected an? <class '([^']+)'>", r"expected \1"),
+    (
+        r"(\w+): ([\w.]+): the following arguments are required: (\w+).*",
+        r"\1.\3: expected a value for \2, found none; give it in the file or as --\1.\3",
+    ),
+    (r"the following arguments are required: (\w+).*", r"\1: expected a value, found none"),
+)
 
 
 @dataclass
@@ -77,7 +93,7 @@ def load_study(source: str | Path, overrides: Sequence[str] = ()) -> Study:
     flags = normalise(overrides)
     values["method"] = _definitions(values, _selected(values, flags))
     try:
-        study_parser().parse_object(copy.deepcopy(_without_missing(values, flags)), defaults=True)
+        _check_file(values, flags)
     except Exception as error:  # jsonargparse raises many kinds; its message is what matters
         raise ValueError(f"{source}: {one_line(error)}") from error
     try:
@@ -174,18 +190,20 @@ def _merge(base: Any, change: Any) -> Any:
     return {**base, **{key: _merge(base.get(key), value) for key, value in change.items()}}
 
 
-def _without_missing(values: dict[str, Any], flags: list[str]) -> dict[str, Any]:
-    """The file's values for a first check; what the flags replace need not be complete there."""
-    keys = {flag[2:].split(".")[0] for flag in flags if flag.startswith("--")}
-    return {key: value for key, value in values.items() if key not in keys}
+def _check_file(values: dict[str, Any], flags: list[str]) -> None:
+    """Validate the file's keys, but for those that flags complete: their values are checked with the flags."""
+    flagged = {flag[2:].split(".")[0] for flag in flags if flag.startswith("--")}
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_class_arguments(StudyConfig, skip=flagged & {field.name for field in fields(StudyConfig)})
+    parser.parse_object(copy.deepcopy({k: v for k, v in values.items() if k not in flagged}), defaults=True)
 
 
 def one_line(error: Exception) -> str:
     """A library's message without its line breaks and its dump of what it was given."""
-    text = re.sub(r"\.? Got value: Namespace\(.*", "", str(error), flags=re.DOTALL)
-    text = re.sub(r'Parser key "([^"]+)":', r"\1:", text)
-    text = re.sub(r"Type typing\.\S+.*? expects a function or a callable class: ", "", text, flags=re.DOTALL)
-    return re.sub(r"\s+", " ", text).strip()
+    text = re.sub(r"\s+", " ", str(error)).strip()
+    for noise, signal in _NOISE:
+        text = re.sub(noise, signal, text)
+    return text
 
 
 def _check(study: Study) -> None:

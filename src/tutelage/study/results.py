@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,8 @@ def write_results(study: Study) -> list[dict[str, Any]]:
             if run is not None:
                 rows += [_row(name, seed, protocol, run, single, study) for protocol in _PROTOCOLS]
     rows.sort(key=lambda row: (order.index(row["method"]), row["seed"], row["protocol"]))
-    write_text(study.folder / "results.json", json.dumps({"study": study.config.study, "rows": rows}, indent=2) + "\n")
+    text = json.dumps({"study": study.config.study, "rows": rows}, indent=2, allow_nan=False)
+    write_text(study.folder / "results.json", text + "\n")
     return rows
 
 
@@ -52,11 +54,16 @@ def _row(
         "seed": seed,
         "split": run["split"],
         "protocol": protocol,
-        "metrics": values,
-        "delta": deltas(values, base, study.config.tasks),
+        "metrics": {t: _nullable(of_task) for t, of_task in values.items()},
+        "delta": _nullable(deltas(values, base, study.config.tasks)),
         "parameters": run["parameters"],
         "seconds": round(run["seconds"], 3),
     }
+
+
+def _nullable(values: Mapping[str, float]) -> dict[str, float | None]:
+    """JSON has no nan: a value that does not exist is null."""
+    return {name: value if isfinite(value) else None for name, value in values.items()}
 
 
 def _finished(study: Study) -> list[dict[str, Any]]:

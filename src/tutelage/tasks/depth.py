@@ -9,8 +9,7 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from tutelage.metrics import DepthMetric
-from tutelage.tasks.palette import Colour
-from tutelage.types import MetricInfo, MetricProtocol, Picture, Target, Task, Term
+from tutelage.types import Colour, MetricInfo, MetricProtocol, Picture, Target, Task, Term
 
 
 class Depth(Task):

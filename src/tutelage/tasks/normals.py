@@ -7,8 +7,7 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from tutelage.metrics import NormalsMetric
-from tutelage.tasks.palette import Colour
-from tutelage.types import MetricInfo, MetricProtocol, Picture, Target, Task, Term
+from tutelage.types import Colour, MetricInfo, MetricProtocol, Picture, Target, Task, Term
 
 _SHORT = 1e-6  # a raw output shorter than this has no direction
 

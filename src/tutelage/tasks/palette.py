@@ -4,7 +4,7 @@ from itertools import product
 
 import numpy as np
 
-Colour = tuple[int, int, int]
+from tutelage.types import Colour
 
 # The 13 classes of NYU-Depth-v2 (Couprie et al., 2013), large surfaces in pale colours and small things in strong ones.
 NYU13: dict[str, Colour] = {

@@ -9,8 +9,8 @@ from torch.nn.functional import cross_entropy
 from torchmetrics import Metric
 
 from tutelage.metrics import SegmentationMetric
-from tutelage.tasks.palette import NYU13, Colour, palette
-from tutelage.types import MetricInfo, MetricProtocol, Picture, Target, Task, Term
+from tutelage.tasks.palette import NYU13, palette
+from tutelage.types import Colour, MetricInfo, MetricProtocol, Picture, Target, Task, Term
 
 _UNLABELLED = -1
 

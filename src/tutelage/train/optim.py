@@ -11,10 +11,6 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 
-def _adam(parameters: Iterable[nn.Parameter]) -> Optimizer:
-    return torch.optim.Adam(parameters, lr=1e-4)
-
-
 @dataclass
 class Optim:
     """An optimiser and its scheduler, each by class path.
@@ -25,7 +21,7 @@ class Optim:
         interval: when the scheduler steps.
     """
 
-    optimizer: Callable[[Iterable[nn.Parameter]], Optimizer] = _adam
+    optimizer: Callable[[Iterable[nn.Parameter]], Optimizer] = torch.optim.Adam
     scheduler: Callable[[Optimizer], LRScheduler] | None = None
     interval: Literal["epoch", "step"] = "epoch"
 

@@ -1,0 +1,102 @@
+"""The page's tables and what they mean."""
+
+from collections.abc import Mapping
+from html import escape
+from typing import get_args
+
+from tutelage.report.findings import SINGLE, Findings, count, delta, metric, unit
+from tutelage.report.plots import colours, strip
+from tutelage.types import MetricProtocol
+
+_DELTAS = {
+    "main": (
+        "% ↑",
+        "mean over tasks of the relative gain of one main metric each. Positive is better than the single-task "
+        "networks of the same seed.",
+    ),
+    "task_mean": ("% ↑", "mean over tasks of the mean gain over all metrics of the task (LibMTL). Positive is better."),
+    "all_metrics": (
+        "% ↓",
+        "mean over all metrics, with the sign turned (Nash-MTL, FAMO). <strong>Negative</strong> is better.",
+    ),
+}
+_PROTOCOLS: Mapping[MetricProtocol, str] = {
+    "dataset": "counts accumulated over the whole split; the median is over all its pixels",
+    "image": "the value of each image, averaged over the images",
+}
+
+
+def results(found: Findings) -> str:
+    """Tables, a chart of Delta, and the rules of the comparison."""
+    if not found.rows:
+        return "<p>No seed has all of its single-task networks yet: there is nothing to compare.</p>\n"
+    seeds = ", ".join(map(str, found.seeds))
+    over = (
+        f"One seed ({seeds}): no interval can be given, and small differences mean nothing."
+        if len(found.seeds) == 1
+        else f"Seeds {seeds}; mean ± half the 95 % interval of the mean, by Student's t."
+    )
+    first, *others = get_args(MetricProtocol)
+    parts = [
+        f'<p class="soft">{over} All numbers are of the split <em>{escape(found.split)}</em>, which was read once, '
+        "after training. Every network had the same data, optimiser, epochs, batch size and augmentation, the "
+        "single-task networks included; the last weights were evaluated.</p>\n<h2>Results</h2>\n",
+        _table(found, first),
+    ]
+    gains = {m: _deltas(found, m) for m in found.methods if m != SINGLE}
+    if any(gains.values()):
+        chart = strip(gains, colours(found.methods), "Delta (main) in %, dataset protocol; right is better")
+        parts.append(f'<figure role="img" aria-label="Delta of each method and seed">{chart}</figure>\n')
+    terms = "".join(f"<dt>{name}</dt><dd>{text}</dd>" for name, (_, text) in _DELTAS.items())
+    parts.append(f"<h3>What Delta means</h3>\n<dl>{terms}</dl>\n")
+    parts += [
+        f"<details><summary>The same in the {p} protocol</summary>\n{_table(found, p)}</details>\n" for p in others
+    ]
+    return "".join(parts)
+
+
+def _deltas(found: Findings, method: str) -> list[float]:
+    values = [row["delta"]["main"] for row in found.of(method, "dataset")]
+    return [value for value in values if value is not None]
+
+
+def _table(found: Findings, protocol: MetricProtocol) -> str:
+    groups, heads = [_group("Delta", len(_DELTAS))], []
+    for index, (name, (mark, _)) in enumerate(_DELTAS.items()):
+        heads.append(_head(name, mark, first=index == 0, main=index == 0))
+    for t, task in found.tasks.items():
+        groups.append(_group(t, len(task.metric_info)))
+        for index, (name, info) in enumerate(task.metric_info.items()):
+            heads.append(_head(name, unit(info), first=index == 0, main=name == task.main))
+    heads += [_head("parameters", "", first=True), _head("training", "min")]
+    body = "".join(_line(found, method, protocol) for method in found.methods)
+    return (
+        '<div class="wide"><table class="numbers">\n'
+        f"<caption><em>{protocol}</em> protocol: {_PROTOCOLS[protocol]}.</caption>\n"
+        f"<thead><tr><td></td>{''.join(groups)}{_group('cost', 2)}</tr>\n"
+        f'<tr><th scope="col">method</th>{"".join(heads)}</tr></thead>\n<tbody>\n{body}</tbody></table></div>\n'
+    )
+
+
+def _line(found: Findings, method: str, protocol: MetricProtocol) -> str:
+    rows = found.of(method, protocol)
+    groups = [[delta(rows, name).text("%", signed=True) for name in _DELTAS]]
+    for t, task in found.tasks.items():
+        groups.append([metric(rows, t, name).text(info.unit) for name, info in task.metric_info.items()])
+    minutes = sum(row["seconds"] for row in rows) / len(rows) / 60
+    groups.append([count(rows[0]["parameters"]), f"{minutes:.1f}"])
+    cells = ""
+    for first, *rest in groups:
+        cells += f'<td class="first">{first}</td>' + "".join(f"<td>{cell}</td>" for cell in rest)
+    missing = len(rows) < len(found.seeds)
+    fewer = f' <span class="soft">({len(rows)} of {len(found.seeds)} seeds)</span>' if missing else ""
+    return f'<tr><th scope="row">{escape(method)}{fewer}</th>{cells}</tr>\n'
+
+
+def _group(name: str, columns: int) -> str:
+    return f'<th scope="colgroup" class="group first" colspan="{columns}">{escape(name)}</th>'
+
+
+def _head(name: str, mark: str, first: bool = False, main: bool = False) -> str:
+    kind = " ".join(word for word, holds in (("first", first), ("main", main)) if holds)
+    return f'<th scope="col" class="{kind}">{escape(name)}<br><span class="soft">{escape(mark) or "&nbsp;"}</span></th>'

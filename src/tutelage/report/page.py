@@ -1,0 +1,75 @@
+"""One HTML page that explains a study: no script, nothing loaded, every name escaped."""
+
+import json
+import os
+from collections.abc import Mapping
+from html import escape
+from importlib import resources
+from pathlib import Path
+
+import yaml
+
+from tutelage.report.findings import SINGLE, Findings
+from tutelage.report.numbers import results
+from tutelage.report.pictures import pictures
+from tutelage.report.training import training
+from tutelage.types import Task
+
+_PAGE = """\
+<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
+<title>{name} · tutelage</title>
+<style>
+{style}</style>
+</head>
+<body>
+<h1>{name}</h1>
+{body}</body>
+</html>
+"""
+
+
+def write_report(folder: Path, tasks: Mapping[str, Task]) -> Path:
+    """Write `report.html` from results.json and what the runs left; what is missing is left out.
+
+    Returns:
+        The page's path.
+
+    Raises:
+        ValueError: There is no results.json.
+    """
+    found = Findings(folder, tasks)
+    style = resources.files("tutelage.report").joinpath("page.css").read_text()
+    body = results(found) + pictures(found) + training(found) + _making(found)
+    path, part = folder / "report.html", folder / ".report.html.part"  # so that a page is never half there
+    part.write_text(_PAGE.format(name=escape(found.study), style=style, body=body), encoding="utf-8")
+    os.replace(part, path)
+    return path
+
+
+def _making(found: Findings) -> str:
+    """Methods, commands, versions, config."""
+    about = {m: found.values.get("method", {}).get(m, {}).get("about", "") for m in found.methods}
+    about[SINGLE] = "one network a task: the teachers, and what Delta compares with"
+    lines = "".join(f"<dt>{escape(m)}</dt><dd>{escape(str(about[m]))}</dd>" for m in found.methods)
+    parts = [f"<h2>How it was made</h2>\n<dl>{lines}</dl>\n"]
+    folders = sorted(path.parent for path in found.folder.glob("**/seed*/result.json"))
+    facts = [json.loads(path.read_text()) for path in (f / "environment.json" for f in folders) if path.exists()]
+    if facts:
+        commands = "\n".join(dict.fromkeys(str(fact["command"]) for fact in facts))
+        last = facts[-1]
+        versions = ", ".join(f"{name} {version}" for name, version in last["versions"].items())
+        machine = f"Python {last['python']}, {last['gpu'] or 'no GPU'}, {last['threads']} threads"
+        data = ", ".join(sorted({str(fact["data"]) for fact in facts}))
+        parts.append(
+            f"<p>Made by</p>\n<pre>{escape(commands)}</pre>\n"
+            f'<p class="soft">{escape(versions)}; {escape(machine)}. Fingerprint of the data: {escape(data)}.</p>\n'
+        )
+    if found.values:
+        config = escape(yaml.safe_dump(found.values, sort_keys=False))
+        parts.append(f"<details><summary>The resolved study (YAML)</summary><pre>{config}</pre></details>\n")
+    return "".join(parts)

@@ -1,0 +1,126 @@
+"""The page's pictures: validation images with truth and predictions."""
+
+import io
+from base64 import b64encode
+from collections.abc import Iterable, Mapping
+from html import escape
+from pathlib import Path
+
+import numpy as np
+import safetensors.numpy
+import torch
+from PIL import Image
+from torch import Tensor
+
+from tutelage.report.findings import Findings
+from tutelage.types import Picture, Task
+
+_WIDEST = 320  # pixels
+
+
+def pictures(found: Findings) -> str:
+    """What the first seed's networks say about a few images; nothing where no run left predictions."""
+    if not found.seeds:
+        return ""
+    runs = {
+        (m, t): Predictions(found.run(m, t) / "predictions.safetensors") for m in found.methods for t in found.tasks
+    }
+    images = next((run for run in runs.values() if len(run)), None)
+    if images is None:
+        return ""
+    legends = "".join(
+        f"<dt>{escape(t)}</dt><dd>{swatches((name, _hex(colour)) for name, colour in task.legend())}</dd>"
+        for t, task in found.tasks.items()
+        if task.legend()
+    )
+    scenes = "".join(_scene(found, index, images, runs) for index in range(len(images)))
+    return (
+        '<h2>Predictions</h2>\n<p class="soft">Validation images at even distances through the split, seed '
+        f"{found.seeds[0]}; black: no label.</p>\n<dl>{legends}</dl>\n{scenes}"
+    )
+
+
+def _scene(found: Findings, index: int, images: "Predictions", runs: Mapping[tuple[str, str], "Predictions"]) -> str:
+    names = ("truth", *found.methods)
+    heads = "".join(f'<th scope="col">{escape(name)}</th>' for name in ("image", *names))
+    lines: list[str] = []
+    for t, task in found.tasks.items():
+        # The file of a single-task network holds its own task's truth alone.
+        truth = next((run.target(t, task, index) for (_, of), run in runs.items() if of == t and len(run)), None)
+        cells = [truth, *(runs[m, t].prediction(t, task, index) for m in found.methods)]
+        shown = "".join(f"<td>{_img(cell, f'{t}, {name}')}</td>" for cell, name in zip(cells, names, strict=True))
+        if not lines:
+            image = _img(images.image(index), f"image {index + 1}")
+            shown = f'<td rowspan="{len(found.tasks)}">{image}</td>{shown}'
+        lines.append(f'<tr><th scope="row">{escape(t)}</th>{shown}</tr>\n')
+    return (
+        f'<div class="wide"><table class="pictures"><thead><tr><td></td>{heads}</tr></thead>\n'
+        f"<tbody>{''.join(lines)}</tbody></table></div>\n"
+    )
+
+
+def swatches(entries: Iterable[tuple[str, str]]) -> str:
+    """Names and their colours as a list."""
+    items = "".join(f'<li><i style="background:{colour}"></i>{escape(name)}</li>' for name, colour in entries)
+    return f'<ul class="legend">{items}</ul>\n'
+
+
+def _hex(colour: Iterable[int]) -> str:
+    return "#{:02x}{:02x}{:02x}".format(*colour)
+
+
+def _img(uri: str | None, name: str) -> str:
+    return '<span class="soft">none</span>' if uri is None else f'<img src="{uri}" alt="{escape(name)}">'
+
+
+class Predictions:
+    """The predictions.safetensors of one run.
+
+    Args:
+        path: the file; where there is none, or it is unreadable, there is nothing to draw.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.tensors: dict[str, Tensor] = {}
+        try:
+            arrays = safetensors.numpy.load_file(path)
+        except (OSError, safetensors.SafetensorError):
+            return
+        self.tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
+
+    def __len__(self) -> int:
+        return len(self.tensors["image"]) if "image" in self.tensors else 0
+
+    def image(self, index: int) -> str:
+        """The input."""
+        return uri(self.tensors["image"][index].permute(1, 2, 0).numpy(), photograph=True)
+
+    def target(self, name: str, task: Task, index: int) -> str | None:
+        """The truth of a task, or nothing where the image has none."""
+        valid = self.tensors.get(f"valid/{name}")
+        if valid is None or not valid[index].any():
+            return None
+        return uri(task.draw(_value(self.tensors[f"target/{name}"][index]), valid[index]))
+
+    def prediction(self, name: str, task: Task, index: int) -> str | None:
+        """What the network says."""
+        values = self.tensors.get(f"prediction/{name}")
+        return None if values is None or index >= len(values) else uri(task.draw(_value(values[index])))
+
+
+def _value(tensor: Tensor) -> Tensor:
+    return tensor.float() if tensor.is_floating_point() else tensor.long()
+
+
+def uri(picture: Picture, photograph: bool = False) -> str:
+    """A picture as the `src` of an image: JPEG for photographs, PNG for the rest."""
+    image = Image.fromarray(np.ascontiguousarray(picture))
+    if image.width > _WIDEST:
+        size = (_WIDEST, round(image.height * _WIDEST / image.width))
+        image = image.resize(size, Image.Resampling.LANCZOS if photograph else Image.Resampling.NEAREST)
+    buffer = io.BytesIO()
+    if photograph:
+        image.save(buffer, "jpeg", quality=90)
+    else:
+        image.save(buffer, "png", optimize=True)
+    return f"data:image/{'jpeg' if photograph else 'png'};base64,{b64encode(buffer.getvalue()).decode()}"

@@ -1,0 +1,120 @@
+import io
+import re
+import shutil
+from base64 import b64decode
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from tests.report.folder import TASKS, write
+
+from tutelage.report import write_report
+
+VOID = {"meta", "img", "br", "path", "use"}
+
+
+class Page(HTMLParser):
+    """Elements, attributes and text; raises where tags do not match."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.feed(text)
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attributes)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attributes)))
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in VOID:
+            assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def page(folder: Path) -> Page:
+    path = write_report(folder, TASKS)
+    assert path == folder / "report.html"
+    assert [p.name for p in folder.glob(".report*")] == []
+    return Page(path.read_text())
+
+
+def test_the_page_shows_everything(tmp_path: Path) -> None:
+    shown = page(write(tmp_path))
+    for expected in ("kitchen", "kd4mtl", "about kd4mtl", "miou", "+4.17", "42.00", "Predictions", "Training", "Losses",
+                     "Distances to the teachers", "Weights", "tutelage run kd4mtl <b>", "torch 2.15", "f1ng3r",
+                     "no interval can be given", "task_mean", "image protocol"):  # fmt: skip
+        assert expected in shown.text, expected
+    assert sum(tag == "svg" for tag, _ in shown.tags) == 4  # Delta, losses, distances, weights
+    assert sum(tag == "table" and of.get("class") == "numbers" for tag, of in shown.tags) == 2  # both protocols
+
+
+def test_pictures_are_those_of_the_runs(tmp_path: Path) -> None:
+    shown = [of for tag, of in page(write(tmp_path)).tags if tag == "img"]
+    images = [of["src"] for of in shown]
+    # Two scenes: an image, and two tasks of truth and three methods; the second scene has no truth.
+    assert len(images) == 2 * (1 + 2 * 4) - 2
+    names = {f"{t}, {m}" for t in TASKS for m in ("truth", "single", "uniform", "kd4mtl")}
+    assert {of["alt"] for of in shown} == names | {"image 1", "image 2"}
+    for source in images:
+        with Image.open(io.BytesIO(b64decode(source.split(",")[1]))) as picture:
+            assert picture.size == (12, 8)
+
+
+def test_the_page_is_self_contained(tmp_path: Path) -> None:
+    shown = page(write(tmp_path))
+    assert not {tag for tag, _ in shown.tags} & {"script", "link", "iframe", "object", "form"}
+    for _, of in shown.tags:
+        for name, value in of.items():
+            assert not name.startswith("on")
+            if name in ("src", "href", "xlink:href"):
+                assert value.startswith(("data:image/", "#"))
+    assert "default-src 'none'" in (tmp_path / "report.html").read_text()
+
+
+def test_names_cannot_become_html(tmp_path: Path) -> None:
+    name = 'a"><script>alert(1)<\\script>$x$'  # a folder's name holds no slash
+    shown = page(write(tmp_path, methods=[name]))
+    assert "script" not in {tag for tag, _ in shown.tags}
+    assert name in shown.text
+
+
+def test_light_and_dark_and_narrow(tmp_path: Path) -> None:
+    page(write(tmp_path))
+    text = (tmp_path / "report.html").read_text()
+    assert "prefers-color-scheme: dark" in text
+    assert '<meta name="viewport"' in text
+    assert not re.search(r"(fill|stroke): ?#(000000|ffffff)(?!.*opacity)", text)  # no chart is drawn in ink or paper
+
+
+@pytest.mark.parametrize("missing", ["predictions.safetensors", "log.jsonl", "environment.json"])
+@pytest.mark.parametrize("how", ["gone", "broken"])
+def test_what_is_missing_is_left_out(tmp_path: Path, missing: str, how: str) -> None:
+    write(tmp_path)
+    for path in tmp_path.glob(f"**/{missing}"):
+        if how == "gone" or missing == "environment.json":
+            path.unlink()
+        else:
+            path.write_text("{")
+    shown = page(tmp_path)
+    assert "42.00" in shown.text
+    gone = {"predictions.safetensors": "Predictions", "log.jsonl": "Losses", "environment.json": "Made by"}[missing]
+    assert gone not in shown.text
+
+
+def test_a_study_that_has_only_begun(tmp_path: Path) -> None:
+    write(tmp_path)
+    shutil.rmtree(tmp_path / "kd4mtl")
+    (tmp_path / "study.yaml").unlink()
+    assert "kd4mtl" in page(tmp_path).text
+    (tmp_path / "results.json").write_text('{"study": "kitchen", "rows": []}')
+    assert "nothing to compare" in page(tmp_path).text
