@@ -1,0 +1,196 @@
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from tests.data.source_tester import SourceTester
+
+from tutelage.data import Classes, DataSource, Folders, Label, Normals, NYUv2
+
+SIZE = (48, 64)
+
+
+def write(root: Path, stems: list[str], npy: bool = False, size: tuple[int, int] = (60, 80)) -> Path:
+    """NYU-v2 as pictures, or as MTAN's arrays."""
+    for stem in stems:
+        rng = np.random.default_rng(abs(hash(stem)) % 2**32 if not stem.isdigit() else int(stem))
+        image = rng.integers(0, 256, (*size, 3), dtype=np.uint8)
+        label = rng.integers(0, 13, size, dtype=np.uint8)
+        depth = rng.integers(1, 256, size, dtype=np.uint8)
+        normal = rng.integers(1, 256, (*size, 3), dtype=np.uint8)
+        label[:5], depth[:, :5], normal[-5:] = 255, 0, 0
+        arrays = {"image": image, "label": label, "depth": depth, "normal": normal}
+        if npy:
+            none = (normal == 0).all(-1, keepdims=True)
+            arrays = {
+                "image": image / 255,
+                "label": np.where(label == 255, -1.0, label),
+                "depth": depth[..., None] / 25.5,
+                "normal": np.where(none, 0, normal / 127.5 - 1),
+            }
+        for name, array in arrays.items():
+            folder = root / name
+            folder.mkdir(parents=True, exist_ok=True)
+            if npy:
+                np.save(folder / f"{stem}.npy", array)
+            else:
+                Image.fromarray(array).save(folder / f"{stem}.png")
+    return root
+
+
+def numbers(n: int) -> list[str]:
+    return [str(i) for i in range(n)]
+
+
+class TestPictures(SourceTester):
+    @pytest.fixture
+    def source(self, tmp_path: Path) -> DataSource:
+        write(tmp_path / "train", numbers(10))
+        return NYUv2(tmp_path, size=self.size)
+
+
+class TestArrays(SourceTester):
+    """MTAN's preprocessing, with its own val/."""
+
+    @pytest.fixture
+    def source(self, tmp_path: Path) -> DataSource:
+        write(tmp_path / "train", numbers(3), npy=True)
+        write(tmp_path / "val", numbers(2), npy=True)
+        return NYUv2(tmp_path, size=self.size, cache=True)
+
+
+class TestOwnSize(SourceTester):
+    size = (60, 80)
+
+    @pytest.fixture
+    def source(self, tmp_path: Path) -> DataSource:
+        write(tmp_path / "train", numbers(10))
+        labels = {"segmentation": Label("label", Classes()), "normals": Label("normal", Normals())}
+        return Folders(tmp_path, labels)
+
+
+def test_pictures_and_arrays_are_the_same_data(tmp_path: Path) -> None:
+    write(tmp_path / "a/train", numbers(3))
+    write(tmp_path / "a/val", numbers(1))
+    write(tmp_path / "b/train", numbers(3), npy=True)
+    write(tmp_path / "b/val", numbers(1), npy=True)
+    a, b = (NYUv2(tmp_path / name, size=SIZE).split("train")[2] for name in "ab")
+    torch.testing.assert_close(a["image"], b["image"])
+    assert torch.equal(a["labels"]["segmentation"], b["labels"]["segmentation"])
+    for t in ("depth", "normals"):
+        torch.testing.assert_close(a["labels"][t], b["labels"][t])
+
+
+def test_a_fixed_fifth_is_held_out(tmp_path: Path) -> None:
+    write(tmp_path / "train", numbers(20), size=(4, 4))
+    source = NYUv2(tmp_path, size=(4, 4))
+    train, val = source.split("train").stems, source.split("val").stems
+    assert (len(train), len(val)) == (16, 4)
+    assert sorted(train + val, key=int) == numbers(20)
+    assert train == sorted(train, key=int)  # 2 before 10
+    assert NYUv2(tmp_path, size=(8, 8)).split("val").stems == val
+    assert NYUv2(tmp_path, holdout_seed=1).split("val").stems != val
+    assert len(NYUv2(tmp_path, holdout=0.5).split("val").stems) == 10
+    for path in (tmp_path / "train").glob(f"*/{train[0]}.png"):
+        path.unlink()  # another image gone: who is held out hardly changes
+    assert len(set(NYUv2(tmp_path).split("val").stems) & set(val)) >= 3
+
+
+def test_a_sample_may_lack_a_label_and_a_label_its_image(tmp_path: Path) -> None:
+    write(tmp_path / "train", numbers(3))
+    write(tmp_path / "val", numbers(1))
+    (tmp_path / "train/depth/1.png").unlink()
+    (tmp_path / "train/image/2.png").unlink()
+    source = NYUv2(tmp_path, size=SIZE)
+    source.check(["depth"])
+    assert [set(sample["labels"]) for sample in (source.split("train")[i] for i in range(2))] == [
+        {"segmentation", "depth", "normals"},
+        {"segmentation", "normals"},
+    ]
+    assert len(source.split("train")) == 2
+    assert source.without_image == 1
+
+
+def test_the_fingerprint_sees_files_and_not_where_they_are(tmp_path: Path) -> None:
+    write(tmp_path / "a/train", numbers(6))
+    before = NYUv2(tmp_path / "a").fingerprint()
+    os.rename(tmp_path / "a", tmp_path / "b")
+    assert NYUv2(tmp_path / "b").fingerprint() == before
+    assert NYUv2(tmp_path / "b", size=(8, 8)).fingerprint() != before
+    (tmp_path / "b/train/depth/3.png").unlink()
+    assert NYUv2(tmp_path / "b").fingerprint() != before
+
+
+def wrong(root: Path, what: str) -> None:
+    write(root / "train", numbers(10))
+    if what == "no folder of a label":
+        for path in (root / "train/depth").iterdir():
+            path.unlink()
+        (root / "train/depth").rmdir()
+    elif what == "an empty folder":
+        for path in (root / "train/depth").iterdir():
+            path.unlink()
+    elif what == "two files of one stem":
+        np.save(root / "train/depth/3.npy", np.ones((60, 80)))
+    elif what == "nothing in common":
+        for path in list((root / "train/depth").iterdir()):
+            path.rename(path.with_name("x" + path.name))
+    elif what == "another size":
+        for path in (root / "train/depth").iterdir():
+            Image.fromarray(np.ones((30, 40), np.uint8)).save(path)
+
+
+@pytest.mark.parametrize(
+    ("what", "message"),
+    [
+        ("no folder of a label", r"train.depth: expected a folder, found none"),
+        ("an empty folder", r"train.depth: expected \.npy, \.png, \.jpg, \.jpeg files, found none"),
+        ("two files of one stem", r"3\.png: expected one file with this stem, found 3\.npy, too"),
+        ("nothing in common", "expected files named like the images of train, found none in common"),
+        ("another size", r"\.png: expected the size of its image, 60x80, found 30x40"),
+    ],
+)
+def test_a_wrong_folder_is_one_line(tmp_path: Path, what: str, message: str) -> None:
+    wrong(tmp_path, what)
+    source = NYUv2(tmp_path, size=SIZE)
+
+    def use() -> None:
+        source.check(["segmentation", "depth", "normals"])
+        source.split("train")[0]
+
+    with pytest.raises(ValueError, match=message) as error:
+        use()
+    assert "\n" not in str(error.value)
+
+
+def test_no_folder_at_all(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"data.root: expected a folder with train.image, found no folder .*nowhere"):
+        NYUv2(tmp_path / "nowhere").check(["depth"])
+
+
+@pytest.mark.parametrize(("key", "value"), [("holdout", 0.0), ("holdout", 1.0), ("size", (0, 4))])
+def test_wrong_arguments(key: str, value: object) -> None:
+    with pytest.raises(ValueError, match=f"data.{key}: expected"):
+        NYUv2(Path(), **{key: value})
+
+
+def test_real_nyuv2() -> None:
+    if "TUTELAGE_DATA" not in os.environ:
+        pytest.skip("set TUTELAGE_DATA to a folder with nyuv2/train to test with real images")
+    source = NYUv2(Path(os.environ["TUTELAGE_DATA"]) / "nyuv2", size=(72, 96))
+    source.check(["segmentation", "depth", "normals"])
+    assert (len(source.split("train")), len(source.split("val"))) == (636, 159)
+    for index in (0, 77, 158):
+        labels = source.split("val")[index]["labels"]
+        label, depth, normals = labels["segmentation"], labels["depth"], labels["normals"]
+        assert int(label.min()) >= -1
+        assert int(label.max()) <= 12
+        assert 0.5 < float(depth[depth > 0].median()) < 8
+        known = normals.norm(dim=0) > 0
+        assert known.double().mean() > 0.7
+        assert float(normals[2][known].mean()) > 0.3  # surfaces face the viewer
+        # The floor's normal is up and the ceiling's down, where they are seen.
+        if int((label == 4).sum()) > 500:
+            assert float(normals[1][(label == 4) & known].median()) > 0.6

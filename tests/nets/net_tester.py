@@ -1,0 +1,95 @@
+"""What every network of the room holds."""
+
+import pytest
+import torch
+
+from tutelage.types import MultiTaskNet
+
+WIDTHS = {"segmentation": 5, "depth": 1, "normals": 3}
+
+
+class NetTester:
+    size = (64, 96)
+
+    def build(self, widths: dict[str, int]) -> MultiTaskNet:
+        raise NotImplementedError
+
+    @pytest.fixture
+    def net(self) -> MultiTaskNet:
+        torch.manual_seed(0)
+        return self.build(WIDTHS)
+
+    @pytest.fixture
+    def images(self) -> torch.Tensor:
+        return torch.rand(2, 3, *self.size, generator=torch.Generator().manual_seed(1))
+
+    def test_predictions_have_their_widths(self, net: MultiTaskNet, images: torch.Tensor) -> None:
+        output = net(images)
+        assert {t: tuple(x.shape) for t, x in output.predictions.items()} == {
+            t: (2, width, *self.size) for t, width in WIDTHS.items()
+        }
+
+    def test_only_the_tasks_asked_for(self, net: MultiTaskNet, images: torch.Tensor) -> None:
+        net.eval()
+        every, one, none = net(images), net(images, tasks=["depth"]), net(images, tasks=[])
+        assert set(one.predictions) == {"depth"}
+        assert torch.equal(one.predictions["depth"], every.predictions["depth"])
+        assert none.predictions == {}
+        assert set(none.taps) == set(every.taps) == {"bottleneck", "last"}
+        with pytest.raises(ValueError, match="found `albedo`"):
+            net(images, tasks=["albedo"])
+
+    def test_any_size(self, net: MultiTaskNet) -> None:
+        for size in ((32, 32), (33, 47), (70, 50)):
+            assert net.eval()(torch.rand(1, 3, *size)).predictions["normals"].shape == (1, 3, *size)
+
+    def test_every_parameter_learns_and_belongs_to_tasks_or_all(self, net: MultiTaskNet, images: torch.Tensor) -> None:
+        groups = [net.shared_parameters(), *(net.task_parameters(t) for t in WIDTHS)]
+        listed = [p for group in groups for p in group]
+        assert len({id(p) for p in listed}) == len(listed)
+        assert {id(p) for p in listed} == {id(p) for p in net.parameters()}
+        sum(x.square().mean() for x in net(images).predictions.values()).backward()
+        for p in net.parameters():
+            assert p.grad is not None
+            assert p.grad.isfinite().all()
+
+    def test_a_task_touches_its_own_and_the_shared_parameters(self, net: MultiTaskNet, images: torch.Tensor) -> None:
+        net(images, tasks=["depth"]).predictions["depth"].sum().backward()
+        touched = {id(p) for p in net.parameters() if p.grad is not None}
+        assert touched == {id(p) for p in [*net.shared_parameters(), *net.task_parameters("depth")]}
+
+    def test_a_single_task_network_shares_nothing(self, images: torch.Tensor) -> None:
+        net = self.build({"depth": 1})
+        assert net.shared_parameters() == []
+        assert len(net.task_parameters("depth")) == len(list(net.parameters()))
+
+    def test_shared_is_a_boundary(self, net: MultiTaskNet, images: torch.Tensor) -> None:
+        output = net(images)
+        gradients = torch.autograd.grad(output.predictions["depth"].sum(), output.shared)
+        assert all(g.any() for g in gradients)
+
+    def test_the_order_of_tasks_does_not_matter(self, net: MultiTaskNet, images: torch.Tensor) -> None:
+        turned = self.build(dict(reversed(WIDTHS.items())))
+        turned.load_state_dict(net.state_dict())
+        a, b = net.eval()(images), turned.eval()(images)
+        assert all(torch.equal(a.predictions[t], b.predictions[t]) for t in WIDTHS)
+
+    def test_state_dict_round_trip(self, net: MultiTaskNet, images: torch.Tensor) -> None:
+        net(images)  # moves the running statistics
+        again = self.build(WIDTHS)
+        again.load_state_dict(net.state_dict())
+        a, b = net.eval()(images), again.eval()(images)
+        assert all(torch.equal(a.taps[k], b.taps[k]) for k in a.taps)
+
+    @torch.no_grad()
+    def test_bf16_and_channels_last(self, net: MultiTaskNet, images: torch.Tensor) -> None:
+        # A pooling may keep another position where rounding ties maxima: what is unpooled there is not compared.
+        expected = net.eval()(images).taps["bottleneck"]
+        net.to(memory_format=torch.channels_last)
+        images = images.to(memory_format=torch.channels_last)
+        torch.testing.assert_close(net(images).taps["bottleneck"], expected, rtol=1e-3, atol=1e-4)
+        with torch.autocast("cpu", torch.bfloat16):
+            output = net(images)
+        found = output.taps["bottleneck"].float()
+        assert float((found - expected).norm() / expected.norm()) < 0.1
+        assert all(x.isfinite().all() for x in output.predictions.values())
