@@ -1,0 +1,46 @@
+"""The whole chain, from files' pixels to metrics, can learn: eight images by heart, in every task at once."""
+
+from functools import partial
+
+import torch
+from lightning_fabric import Fabric
+
+from tutelage.balance import Uniform
+from tutelage.data import Rooms
+from tutelage.nets import SegNet
+from tutelage.tasks import Depth, Normals, Segmentation
+from tutelage.train import (
+    Cosine,
+    Optim,
+    Optimisers,
+    TrainConfig,
+    Training,
+    evaluate,
+    fit,
+    seeded,
+    training_loader,
+    validation_loader,
+)
+from tutelage.types import Task
+
+
+def test_eight_images_by_heart() -> None:
+    tasks: dict[str, Task] = {"segmentation": Segmentation(13), "depth": Depth(), "normals": Normals()}
+    rooms = Rooms(train=8, val=1, size=(64, 64), holes=False)
+    images = rooms.split("train")
+    config = TrainConfig(epochs=500, batch_size=8, augment=None)
+    with seeded(0, "net"):
+        net = SegNet({t: task.width for t, task in tasks.items()}, filters=(32, 48, 64, 96, 96))
+    net.to(memory_format=torch.channels_last)
+    balancer = Uniform({"segmentation": 1.0, "depth": 1.0, "normals": 10.0})
+    balancer.setup(tasks, net)
+    optim = Optim(partial(torch.optim.Adam, lr=5e-3), Cosine)
+    optimisers = Optimisers({"student": (list(net.parameters()), optim)}, config.epochs, config.steps(8))
+    fabric = Fabric(accelerator="cpu", devices=1, precision=config.resolved_precision())
+    run = Training(net, None, balancer, optimisers)
+    fit(fabric, run, tasks, training_loader(images, rooms.modalities, tasks, config, 0), config, 8, 0)
+    found = evaluate(fabric, net, tasks, validation_loader(images, tasks, config), channels_last=True)["dataset"]
+    assert found["segmentation"]["miou"] > 95
+    assert found["segmentation"]["pixel_accuracy"] > 99
+    assert found["depth"]["rel_err"] < 0.04
+    assert found["normals"]["mean"] < 8
