@@ -1,9 +1,11 @@
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from tests.data.test_folders import write
 from tests.study.conftest import TINY
 
 from tutelage.cli import main
@@ -76,6 +78,31 @@ def test_a_mistake_is_one_line_and_status_2(
     assert message in error
     assert error.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
+
+
+def test_nyuv2_reads_mtans_files_as_they_are(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    for split, count in (("train", 3), ("val", 2)):
+        write(tmp_path / "nyuv2" / split, [str(i) for i in range(count)], npy=True)
+    flags = ["--data.size", "[64, 96]", "--net.width", "0.1", "--max-steps", "1", "--methods", "url", "--seeds", "0"]
+    flags += ["--train.workers", "0", "--out", str(tmp_path / "runs"), "--data.root", str(tmp_path / "nyuv2")]
+    status, text, _ = run(capsys, "run", "nyuv2-segnet", *flags)
+    assert status == 0
+    assert "url" in text
+
+
+def test_real_nyuv2(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    if "TUTELAGE_DATA" not in os.environ:
+        pytest.skip("set TUTELAGE_DATA to a folder with nyuv2/train to test with real images")
+    root = Path(os.environ["TUTELAGE_DATA"]) / "nyuv2"
+    flags = ["--max-steps", "2", "--methods", "kd4mtl", "--out", str(tmp_path), "--data.root", str(root)]
+    assert run(capsys, "run", "nyuv2-segnet-small", *flags)[0] == 0
+    (row,) = [
+        row
+        for row in json.loads((tmp_path / "results.json").read_text())["rows"]
+        if (row["method"], row["protocol"]) == ("kd4mtl", "dataset")
+    ]
+    assert row["metrics"]["segmentation"]["miou"] > 0
+    assert 0.1 < row["metrics"]["depth"]["abs_err"] < 10
 
 
 def test_segnet_studies_run_without_torchvision_timm_and_segmentation_models(tmp_path: Path) -> None:

@@ -5,9 +5,11 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Self
 
-from rich.console import Console
+from rich.console import Console, Group
+from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Column
+from rich.text import Text
 
 _EVERY = 15.0  # seconds between two plain lines
 
@@ -24,26 +26,29 @@ class ConsoleDisplay:
         self.progress = Progress(
             TextColumn("{task.description}", table_column=Column(no_wrap=True)),
             BarColumn(bar_width=None, table_column=Column(ratio=1, max_width=30)),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(elapsed_when_finished=True),
-            TextColumn("{task.fields[losses]}", table_column=Column(no_wrap=True, overflow="ellipsis", ratio=2)),
-            console=console,
-            disable=not console.is_terminal,
+            MofNCompleteColumn(table_column=Column(no_wrap=True)),
+            TimeRemainingColumn(table_column=Column(no_wrap=True)),
         )
         self.study: TaskID | None = None
         self.bar: TaskID | None = None
         self.name, self.losses = "", ""
         self.began = self.told = 0.0
         self.first = 0
+        self.live = Live(get_renderable=self._shown, console=console, refresh_per_second=4)
 
     def __enter__(self) -> Self:
-        self.progress.start()
+        if self.console.is_terminal:
+            self.live.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.progress.stop()
+        if self.console.is_terminal:
+            self.live.stop()
+
+    def _shown(self) -> Group:
+        return Group(self.progress, Text(self.losses, style="dim", no_wrap=True, overflow="ellipsis"))
 
     def start(self, name: str, index: int, of: int, resumed: int) -> None:
         """A run begins, or goes on after `resumed` steps."""
@@ -53,16 +58,16 @@ class ConsoleDisplay:
             self.note(f"{self.name}: goes on after step {resumed}")
         if self.console.is_terminal:
             if self.study is None:
-                self.study = self.progress.add_task("runs", total=of, completed=index, losses="")
+                self.study = self.progress.add_task("runs", total=of, completed=index)
             self.progress.update(self.study, completed=index)
-            self.bar = self.progress.add_task(self.name, total=None, losses="")
+            self.bar = self.progress.add_task(self.name, total=None)
         else:
             self.note(f"{self.name}: begins")
 
     def step(self, step: int, total: int) -> None:
         """After every step."""
         if self.bar is not None:
-            self.progress.update(self.bar, completed=step, total=total, losses=self.losses)
+            self.progress.update(self.bar, completed=step, total=total)
         elif not self.console.is_terminal and time.monotonic() - self.told >= _EVERY:
             self.told = time.monotonic()
             left = (self.told - self.began) / (step - self.first) * (total - step)
@@ -80,6 +85,7 @@ class ConsoleDisplay:
             for task, values in metrics.items()
             for metric, value in [*values.items()][:1]
         ]
+        self.losses = ""
         if self.bar is not None:
             self.progress.remove_task(self.bar)
             self.bar = None

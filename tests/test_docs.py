@@ -1,0 +1,48 @@
+"""What README and docs say exists, exists; what they show runs."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tutelage.study import methods, presets
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    text = page.read_text()
+    for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", text):
+        if not target.startswith("http"):
+            assert (page.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
+def test_places_in_the_code_exist(page: Path) -> None:
+    for file, symbol in re.findall(r"`([\w/]+\.py)(?::([\w.]+))?`", page.read_text()):
+        path = next((p for p in (ROOT / "src/tutelage" / file, ROOT / file) if p.exists()), None)
+        assert path is not None, file
+        for name in filter(None, symbol.split(".")):
+            assert re.search(rf"\b{name}\b", path.read_text()), f"{file}:{symbol}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
+def test_commands_name_presets(page: Path) -> None:
+    for source in re.findall(r"tutelage run ([\w-]+)(?!\.yaml)\b(?!\.)", page.read_text()):
+        assert source in presets(), source
+
+
+def test_the_readme_names_every_method() -> None:
+    text = (ROOT / "README.md").read_text()
+    assert all(f"`{name}`" in text for name in methods())
+
+
+def test_the_python_of_the_readme_runs_and_is_short() -> None:
+    (block,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)
+    assert len([line for line in block.splitlines() if line.strip()]) < 15
+    names: dict[str, object] = {}
+    exec(block, names)
+    assert all(p.grad is not None for p in names["student"].decoder.parameters())
+    assert all(p.grad is None for t in names["teachers"].values() for p in t.parameters())
