@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -80,8 +81,9 @@ def _run(console: Console, source: str, flags: list[str], dry: bool) -> int:
     console.print(
         f"page      {page}\nresults   {study.folder / 'results.json'}", markup=False, highlight=False, soft_wrap=True
     )
+    again = shlex.join(["tutelage", "run", source, *flags, *([] if "--seeds" in flags else ["--seeds", "0,1,2"])])
     console.print(
-        f"next      open the page; more seeds: tutelage run {source} --seeds 0,1,2; other studies: tutelage presets",
+        f"next      open the page in a browser; more seeds: {again}; other studies: tutelage presets",
         markup=False, highlight=False, soft_wrap=True,
     )  # fmt: skip
     return 0

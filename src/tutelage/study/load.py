@@ -71,7 +71,8 @@ def _headlines(folder: Any, line: Any) -> dict[str, str]:
 
 def study_parser(values: dict[str, Any] | None = None, prog: str | None = None) -> ArgumentParser:
     """The parser of a study's keys, with `values` as its defaults."""
-    parser = ArgumentParser(prog=prog, exit_on_error=False, description=StudyConfig.__doc__)
+    about = "Keys of the study, with its values as defaults; keys of `train` need no prefix: --epochs 2, --max-steps 100."
+    parser = ArgumentParser(prog=prog, exit_on_error=False, description=about)
     parser.add_class_arguments(StudyConfig)
     if values:
         parser.set_defaults(copy.deepcopy(values))

@@ -1,0 +1,5 @@
+// What pymdownx.arithmatex leaves in the page is set by MathJax.
+window.MathJax = {
+  tex: { inlineMath: [["\\(", "\\)"]], displayMath: [["\\[", "\\]"]] },
+  options: { ignoreHtmlClass: ".*|", processHtmlClass: "arithmatex" },
+};
