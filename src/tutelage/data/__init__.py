@@ -1,7 +1,7 @@
 """Where images and labels come from, and how they are augmented."""
 
 from tutelage.data.augment import Augment
-from tutelage.data.base import DataSource, Memory
+from tutelage.data.base import DataSource, Memory, Samples
 from tutelage.data.folders import Folders, Label
 from tutelage.data.modalities import Classes, Depth, Modality, Normals, Rgb
 from tutelage.data.nyuv2 import NYUv2
@@ -20,4 +20,5 @@ __all__ = [
     "Normals",
     "Rgb",
     "Rooms",
+    "Samples",
 ]

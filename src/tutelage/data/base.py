@@ -14,6 +14,16 @@ from tutelage.types import Sample
 Split = Literal["train", "val"]
 
 
+class Samples(Dataset[Sample], ABC):
+    """A map-style dataset: sample i is always the same, without augmentation."""
+
+    @abstractmethod
+    def __len__(self) -> int: ...
+
+    @abstractmethod
+    def __getitem__(self, index: int) -> Sample: ...
+
+
 class DataSource(ABC):
     """Images and labels of one origin, in two splits.
 
@@ -26,8 +36,8 @@ class DataSource(ABC):
     modalities: Mapping[str, Modality]
 
     @abstractmethod
-    def split(self, split: Split) -> Dataset[Sample]:
-        """A map-style dataset with a length; sample i is always the same, without augmentation."""
+    def split(self, split: Split) -> Samples:
+        """The samples of a split."""
 
     @abstractmethod
     def check(self, tasks: Collection[str]) -> None:
@@ -45,22 +55,22 @@ class DataSource(ABC):
                 raise ValueError(f"tasks.{task}: expected the name of a label of the data ({known}), found `{task}`")
 
 
-class Memory(Dataset[Sample]):
+class Memory(Samples):
     """Keeps every sample of another dataset in memory once it was read, as it is, bit for bit.
 
     An image whose values are k / 255 is kept as bytes, everything else in its own type: a sample of 64x96 with three
     labels takes 0.2 MB. With `train.workers` each process keeps its own; data in memory are best loaded without.
 
     Args:
-        dataset: A map-style dataset.
+        dataset: Read once.
     """
 
-    def __init__(self, dataset: Dataset[Sample]) -> None:
+    def __init__(self, dataset: Samples) -> None:
         self.dataset = dataset
         self.kept: dict[int, Sample] = {}
 
     def __len__(self) -> int:
-        return len(self.dataset)  # type: ignore[arg-type]  # map-style
+        return len(self.dataset)
 
     def __getitem__(self, index: int) -> Sample:
         if index not in self.kept:

@@ -8,9 +8,8 @@ from hashlib import blake2b
 from pathlib import Path
 
 from torch import Tensor
-from torch.utils.data import Dataset
 
-from tutelage.data.base import DataSource, Memory, Split
+from tutelage.data.base import DataSource, Memory, Samples, Split
 from tutelage.data.modalities import Modality, Rgb, Size
 from tutelage.types import Sample
 
@@ -67,9 +66,9 @@ class Folders(DataSource):
         self.size, self.holdout, self.holdout_seed, self.cache = size, holdout, holdout_seed, cache
         self.name = name or self.root.name
         self.modalities: Mapping[str, Modality] = {task: label.kind for task, label in labels.items()}
-        self._splits: dict[Split, Dataset[Sample]] = {}  # kept, so that every run of a study shares their memory
+        self._splits: dict[Split, Samples] = {}  # kept, so that every run of a study shares their memory
 
-    def split(self, split: Split) -> Dataset[Sample]:
+    def split(self, split: Split) -> Samples:
         """The samples of a split, in the order of their stems."""
         if split not in self._splits:
             folder = self._folder(split)
@@ -139,7 +138,7 @@ class Folders(DataSource):
         return [stem for stem in stems if (stem in held) == (split == "val")]
 
 
-class FolderDataset(Dataset[Sample]):
+class FolderDataset(Samples):
     """The samples of some stems.
 
     Args:

@@ -42,7 +42,7 @@ def estimate(study: Study) -> list[Estimate]:
     """
     runner, train = Runner(study, _Silent()), study.config.train
     fabric, source = runner.fabric(), study.config.data
-    images = len(runner.images)  # type: ignore[arg-type]  # map-style by the contract of DataSource.split
+    images = len(runner.images)
     steps = train.steps(images)
     found = []
     for job in (job for job in plan(study) if job.seed == study.config.seeds[0]):

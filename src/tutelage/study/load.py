@@ -71,7 +71,9 @@ def _headlines(folder: Any, line: Any) -> dict[str, str]:
 
 def study_parser(values: dict[str, Any] | None = None, prog: str | None = None) -> ArgumentParser:
     """The parser of a study's keys, with `values` as its defaults."""
-    about = "Keys of the study, with its values as defaults; keys of `train` need no prefix: --epochs 2, --max-steps 100."
+    about = (
+        "Keys of the study, with its values as defaults; keys of `train` need no prefix: --epochs 2, --max-steps 100."
+    )
     parser = ArgumentParser(prog=prog, exit_on_error=False, description=about)
     parser.add_class_arguments(StudyConfig)
     if values:
@@ -99,7 +101,7 @@ def load_study(source: str | Path, overrides: Sequence[str] = ()) -> Study:
         raise ValueError(f"{source}: {one_line(error)}") from error
     try:
         parsed = study_parser(values).parse_args(flags)
-    except Exception as error:
+    except Exception as error:  # as above
         raise ValueError(one_line(error)) from error
     return _build(parsed)
 
@@ -109,7 +111,7 @@ def _build(parsed: Namespace) -> Study:
     plain = yaml.safe_load(parser.dump(parsed, skip_validation=True))
     try:
         config = StudyConfig(**vars(parser.instantiate(parsed)))
-    except Exception as error:
+    except Exception as error:  # whatever a class of the user raises when it is built
         raise ValueError(one_line(error)) from error
     study = Study(config, plain)
     _check(study)

@@ -14,9 +14,9 @@ import yaml
 from lightning_fabric import Fabric
 from lightning_fabric.loggers.tensorboard import TensorBoardLogger
 from torch import Tensor
-from torch.utils.data import Dataset
 
 from tutelage.balance import Uniform
+from tutelage.data import Samples
 from tutelage.study.config import SINGLE, Method
 from tutelage.study.load import Study
 from tutelage.study.results import write_results
@@ -86,7 +86,7 @@ class Runner:
         self.study, self.config, self.display = study, study.config, display
 
     @cached_property
-    def images(self) -> Dataset[Sample]:
+    def images(self) -> Samples:
         """The training images."""
         return self.config.data.split("train")
 
@@ -143,10 +143,10 @@ class Runner:
         # near each other without any distillation.
         with seeded(job.seed, "net", job.task or "student"):
             student = config.net({t: task.width for t, task in tasks.items()})
-        student.to(device=device, memory_format=layout)  # type: ignore[call-overload]
+        _place(student, device, layout)
         distiller = None
         if method.distiller is not None:
-            teachers = {t: self.teacher(t, job.seed, trained).to(device=device, memory_format=layout) for t in tasks}  # type: ignore[call-overload]
+            teachers = {t: _place(self.teacher(t, job.seed, trained), device, layout) for t in tasks}
             example = self.images[0]["image"][None].to(device)
             with seeded(job.seed, "adaptors"):
                 distiller = method.distiller(student, teachers, example).to(device)
@@ -160,7 +160,7 @@ class Runner:
             "adaptors": (adaptors, method.adaptor_optim),
             "balancer": (list(balancer.parameters()), method.balancer_optim),
         }
-        images = len(self.images)  # type: ignore[arg-type]  # map-style by the contract of DataSource.split
+        images = len(self.images)
         optimisers = Optimisers(parts, config.train.epochs, config.train.steps(images))
         return Training(student, distiller, balancer, optimisers, config.train.ema)
 
@@ -183,7 +183,7 @@ class Runner:
         run = self.build(job, self.fabric().device)
         run.resume(checkpoint)
         fabric = self.fabric(job, run.step)
-        source, images = self.config.data, len(self.images)  # type: ignore[arg-type]
+        source, images = self.config.data, len(self.images)
         self.display.start(job.name, index, of, run.step)
         loader = training_loader(self.images, source.modalities, tasks, config, job.seed, run.step, source.name)
         try:
@@ -197,7 +197,7 @@ class Runner:
         metrics = evaluate(
             fabric, run.result, tasks, validation_loader(validation, tasks, config, source.name), config.channels_last
         )
-        count = len(validation)  # type: ignore[arg-type]
+        count = len(validation)
         shown = [validation[i * count // min(count, _SHOWN)] for i in range(min(count, _SHOWN))]
         self.save_predictions(fabric, run.result, tasks, shown, folder / "predictions.safetensors")
         student = {"config": json.dumps(self.values(job)), "format": "tutelage-student-1"}
@@ -227,6 +227,10 @@ class Runner:
         for t, target in batch.targets.items():
             tensors |= {f"target/{t}": _compact(target.value), f"valid/{t}": target.valid}
         save_safetensors(path, tensors)
+
+
+def _place(net: MultiTaskNet, device: torch.device, layout: torch.memory_format) -> MultiTaskNet:
+    return net.to(device).to(memory_format=layout)
 
 
 def _compact(value: Tensor) -> Tensor:

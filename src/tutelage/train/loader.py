@@ -7,7 +7,7 @@ from typing import cast
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from tutelage.data import Augment, Modality
+from tutelage.data import Augment, Modality, Samples
 from tutelage.train.config import TrainConfig
 from tutelage.train.seed import derive
 from tutelage.types import Batch, Sample, Target, Task
@@ -19,7 +19,7 @@ class Views(Dataset[Sample]):
     """The augmented view of a sample that belongs to an epoch."""
 
     def __init__(
-        self, dataset: Dataset[Sample], modalities: Mapping[str, Modality], augment: Augment | None, seed: int
+        self, dataset: Samples, modalities: Mapping[str, Modality], augment: Augment | None, seed: int
     ) -> None:
         self.dataset, self.modalities, self.augment, self.seed = dataset, modalities, augment, seed
 
@@ -76,7 +76,7 @@ class _Collate:
 
 
 def training_loader(
-    dataset: Dataset[Sample],
+    dataset: Samples,
     modalities: Mapping[str, Modality],
     tasks: Mapping[str, Task],
     config: TrainConfig,
@@ -85,7 +85,7 @@ def training_loader(
     source: str = "",
 ) -> DataLoader[Batch]:
     """The batches from step `start` to the end of the run, `config.accumulate` of them a step."""
-    images = len(dataset)  # type: ignore[arg-type]  # map-style by the contract of DataSource.split
+    images = len(dataset)
     parts = config.accumulate
     order = Order(
         images,
@@ -102,7 +102,7 @@ def training_loader(
 
 
 def validation_loader(
-    dataset: Dataset[Sample], tasks: Mapping[str, Task], config: TrainConfig, source: str = ""
+    dataset: Samples, tasks: Mapping[str, Task], config: TrainConfig, source: str = ""
 ) -> DataLoader[Batch]:
     """Every image once, in order, as it is."""
     collate = _Collate(tasks, source, "id")

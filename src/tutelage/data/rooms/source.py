@@ -5,9 +5,8 @@ from hashlib import blake2b
 
 import numpy as np
 import torch
-from torch.utils.data import Dataset
 
-from tutelage.data.base import DataSource, Memory, Split
+from tutelage.data.base import DataSource, Memory, Samples, Split
 from tutelage.data.modalities import Classes, Depth, Modality, Normals, Size
 from tutelage.data.rooms.render import render
 from tutelage.data.rooms.scene import furnish
@@ -44,9 +43,9 @@ class Rooms(DataSource):
         self.size, self.seed, self.holes = size, seed, holes
         kinds: dict[str, Modality] = {"segmentation": Classes(), "depth": Depth(), "normals": Normals()}
         self.modalities: Mapping[str, Modality] = kinds
-        self._splits: dict[Split, Dataset[Sample]] = {}
+        self._splits: dict[Split, Samples] = {}
 
-    def split(self, split: Split) -> Dataset[Sample]:
+    def split(self, split: Split) -> Samples:
         """Its images, rendered when first asked for and then kept."""
         if split not in self._splits:
             self._splits[split] = Memory(_Rendered(self, split))
@@ -62,7 +61,7 @@ class Rooms(DataSource):
         return blake2b(repr(arguments).encode(), digest_size=8).hexdigest()
 
 
-class _Rendered(Dataset[Sample]):
+class _Rendered(Samples):
     def __init__(self, rooms: Rooms, split: Split) -> None:
         self.rooms, self.split = rooms, split
 
