@@ -51,8 +51,8 @@ def estimate(study: Study) -> list[Estimate]:
         for stop in (_WARM, _WARM + _TIMED):
             warm = run.seconds
             config = replace(train, max_steps=stop, workers=0)
-            loader = training_loader(runner.images, source.modalities, tasks, config, job.seed, run.step, source.name)
-            fit(fabric, run, tasks, loader, config, images, job.seed)
+            batches = training_loader(runner.images, source.modalities, tasks, config, job.seed, run.step, source.name)
+            fit(fabric, run, tasks, list(batches), config, images, job.seed)  # loaded before the clock starts
         seconds = steps * (run.seconds - warm) / _TIMED
         parameters = sum(p.numel() for p in run.student.parameters())
         name = f"{SINGLE} {job.task}" if job.task else job.method

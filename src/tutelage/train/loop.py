@@ -1,7 +1,7 @@
 """The loop around the step: it offers what methods need and knows none of them."""
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -11,7 +11,6 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
-from torch.utils.data import DataLoader
 
 from tutelage.train.checkpoint import load_checkpoint, save_checkpoint
 from tutelage.train.config import TrainConfig
@@ -93,7 +92,7 @@ def fit(
     fabric: Fabric,
     run: Training,
     tasks: Mapping[str, Task],
-    loader: DataLoader[Batch],
+    loader: Iterable[Batch],
     config: TrainConfig,
     images: int,
     seed: int,
@@ -163,7 +162,7 @@ def fit(
             saved = time.perf_counter()
 
 
-def _grouped(loader: DataLoader[Batch], size: int) -> Iterator[list[Batch]]:
+def _grouped(loader: Iterable[Batch], size: int) -> Iterator[list[Batch]]:
     batches = iter(loader)
     while group := list(islice(batches, size)):
         yield group
