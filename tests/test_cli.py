@@ -55,6 +55,21 @@ def test_presets_and_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert "0.001" in text  # the preset's own learning rate
 
 
+def test_a_bad_file_is_one_line_from_a_loading_process_too(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    for split in ("train", "val"):
+        write(tmp_path / "nyuv2" / split, ["0", "1"], npy=True)
+    for path in (tmp_path / "nyuv2/train/depth").iterdir():
+        path.write_bytes(path.read_bytes()[:500])
+    flags = ["--data.size", "[32, 32]", "--net.width", "0.05", "--data.root", str(tmp_path / "nyuv2"), "--seeds", "0"]
+    for workers in ("0", "1"):
+        out = str(tmp_path / workers)
+        status, _, error = run(capsys, "run", "nyuv2-segnet", *flags, "--train.workers", workers, "--out", out)
+        assert status == 2
+        assert error.startswith(f"tutelage: {tmp_path}")
+        assert "expected a readable .npy file" in error
+        assert error.count("\n") == 1
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -56,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _help(known.study)
         return _run(console, known.study, flags, known.dry_run)
     except (ValueError, OSError) as error:
-        print(f"tutelage: {error}", file=sys.stderr)
+        print(f"tutelage: {_message(error)}", file=sys.stderr)
         return 2
     except RuntimeError as error:
         print(f"tutelage: {type(error).__name__}: {error}", file=sys.stderr)
@@ -142,8 +142,13 @@ def _report(console: Console, folder: Path) -> int:
 
 
 def _help(source: str) -> int:
-    from tutelage.study import read_values, study_parser
+    from tutelage.study import describe
 
-    parser = study_parser(read_values(source), prog=f"tutelage run {source}")
-    print(parser.format_help())
+    print(describe(source))
     return 0
+
+
+def _message(error: Exception) -> str:
+    """The error's line; from a process that loads images, the line under the traceback that comes with it."""
+    text = str(error).strip()
+    return text.splitlines()[-1].split(": ", 1)[1] if text.startswith("Caught ") else text

@@ -48,6 +48,10 @@ def test_classes(tmp_path: Path) -> None:
     palette.putpalette(list(range(256)) * 3)
     palette.save(tmp_path / "palette.png")
     assert torch.equal(Classes().decode(tmp_path / "palette.png"), expected)  # a palette's indices, not its colours
+    palette.putpalette([200, 30, 90] * 256)
+    palette.save(tmp_path / "coloured.png")
+    colour = torch.tensor([200, 30, 90])[:, None, None].expand(3, 2, 3) / 255
+    assert torch.equal(Rgb().decode(tmp_path / "coloured.png"), colour)  # an image is its colours
     assert torch.equal(Classes(ignore=(0, 255)).decode(tmp_path / "a.png")[0, 0], torch.tensor([-1, 12, -1]))
 
 

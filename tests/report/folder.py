@@ -39,8 +39,7 @@ def write(folder: Path, methods: Iterable[str] = ("uniform", "kd4mtl"), seeds: I
             ]:  # fmt: skip
                 _run(run, [run.parent.name] if method == "single" else list(TASKS), method)
     (folder / "results.json").write_text(json.dumps({"study": "kitchen", "rows": rows}))
-    about = {method: {"about": f"about {method}"} for method in methods}
-    (folder / "study.yaml").write_text(yaml.safe_dump({"study": "kitchen", "method": about}))
+    (folder / "study.yaml").write_text(yaml.safe_dump({"study": "kitchen"}))
     return folder
 
 
@@ -54,6 +53,7 @@ def _run(run: Path, tasks: list[str], method: str) -> None:
         log.append(line)
     (run / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in log))
     (run / "result.json").write_text("{}")
+    (run / "config.yaml").write_text(yaml.safe_dump({"method": {method: {"about": f"about {method}"}}}))
     environment = {"command": f"tutelage run {method} <b>", "versions": {"torch": "2.15"}, "python": "3.11"}
     environment |= {"gpu": None, "threads": 2, "data": "f1ng3r"}
     (run / "environment.json").write_text(json.dumps(environment))

@@ -71,6 +71,19 @@ def test_a_method_in_the_file_adjusts_ours_or_is_new(tmp_path: Path) -> None:
     assert "distiller" not in found["mine"]
 
 
+def test_a_methods_name_may_have_a_hyphen(tmp_path: Path) -> None:
+    values = read_values("rooms-tiny")
+    values["methods"], values["method"] = (
+        ["my-own"],
+        {"my-own": {"balancer": {"class_path": "tutelage.balance.Uniform"}}},
+    )
+    file = tmp_path / "study.yaml"
+    file.write_text(yaml.safe_dump(values))
+    found = load_study(file, ["--method.my-own.balancer.weights", "{depth: 2}", "--train.batch-size", "4"])
+    assert found.values["method"]["my-own"]["balancer"]["init_args"]["weights"] == {"depth": 2.0}
+    assert found.config.train.batch_size == 4
+
+
 def test_a_study_with_other_tasks_takes_only_their_lambdas(tmp_path: Path) -> None:
     values = read_values("rooms-tiny")
     del values["tasks"]["normals"]
@@ -97,6 +110,11 @@ WRONG = [
     ("an unknown argument of a task", {}, ["--tasks.depth.unit", "3"], "unit"),
     ("an unknown argument of a distiller", {}, ["--method.kd4mtl.distiller.tap", "3"], "tap"),
     ("an unknown method", {}, ["--methods", "uniform,kd5mtl"], "expected names among .* found `kd5mtl`"),
+    ("a flag of another method", {}, ["--method.kdmtl.about", "x"], r"method.kdmtl: expected one"),
+    ("methods that are none", {"method": ["a"]}, [], "method: expected names and values"),
+    ("methods in a word", {"method": "kd4mtl"}, [], "method: expected names and values"),
+    ("tasks that are none", {"tasks": 3}, [], "tasks"),
+    ("half a list", {}, ["--methods", "[a"], "rooms-tiny|expected|study.yaml"),
     ("no method", {"methods": []}, [], "methods: expected one or more"),
     ("a method twice", {}, ["--methods", "url,url"], "methods: expected one or more different names"),
     ("a seed twice", {}, ["--seeds", "1,1"], "seeds: expected one or more different numbers"),

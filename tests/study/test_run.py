@@ -142,13 +142,42 @@ def test_teachers_are_reused_by_other_methods_and_old_rows_are_kept(finished: tu
     ]
 
 
-def test_a_runs_config_is_a_study_of_its_own(finished: tuple) -> None:
+def test_runs_of_other_values_or_data_are_not_averaged(finished: tuple, tmp_path: Path) -> None:
+    """Other seeds and other methods of one folder share its table: they must be of one study."""
     out, _, _ = finished
-    study = load_study(out / "kd4mtl/seed0/config.yaml", ["--out", str(out)])
+    rate = "--method.kd4mtl.adaptor_optim.optimizer.lr"
+    for flags, message in (
+        (["--seeds", "1", rate, "0.001"], r"kd4mtl.seed0: expected .* = 0.1; found 0.001"),
+        (["--seeds", "1", "--epochs", "2"], r"train.epochs = 1; found 2"),
+        (["--seeds", "1", "--data.val", "7"], r"data = \w+; found \w+ \(and data.init_args.val\)"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            run_study(tiny(out, *flags), Notes())
+    copy = tmp_path / "runs"
+    shutil.copytree(out, copy)
+    facts = copy / "url/seed0/environment.json"
+    facts.write_text(facts.read_text().replace('"data": "', '"data": "other'))
+    with pytest.raises(ValueError, match=r"data = other\w+; found"):
+        run_study(tiny(copy, "--methods", "uniform"), Notes())
+
+
+def test_a_wrong_tap_is_found_before_anything_is_trained(tmp_path: Path) -> None:
     notes = Notes()
-    run_study(study, notes)
+    with pytest.raises(ValueError, match="names the tap 'nope'"):
+        run_study(tiny(tmp_path, "--method.url.distiller.match", "{nope: last}"), notes)
     assert notes.started == []
-    assert study.config.methods == ["kd4mtl"]
+
+
+def test_a_runs_config_is_a_study_of_its_own(finished: tuple) -> None:
+    out, rows, _ = finished
+    study = load_study(out / "kd4mtl/seed0/config.yaml")
+    assert (study.config.methods, study.config.seeds) == (["kd4mtl"], [0])
+    assert str(study.folder) == "runs/rooms-tiny-kd4mtl-seed0"  # it cannot spoil the study that it comes from
+    notes = Notes()
+    again = run_study(load_study(out / "kd4mtl/seed0/config.yaml", ["--out", str(out)]), notes)
+    assert notes.started == []
+    order = ["single", "kd4mtl", "uncertainty", "uniform", "url"]
+    assert again == sorted(rows, key=lambda row: order.index(row["method"]))
     single = load_study(out / "single/depth/seed0/config.yaml")
     assert list(single.config.tasks) == ["depth"]
     assert yaml.safe_load((out / "single/depth/seed0/config.yaml").read_text())["methods"] == ["single"]

@@ -6,7 +6,7 @@ from tests.train.fixture import TASKS, Images, Net, Run
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 - the field's name for it
 
-from tutelage.balance import Uniform
+from tutelage.balance import Uncertainty, Uniform
 from tutelage.distill import FeatureDistiller
 from tutelage.train import Part, TrainConfig, make_batch, training_step
 
@@ -27,6 +27,30 @@ def test_accumulated_parts_give_the_gradient_of_the_whole_step(groups: list[list
     whole = gradient([[0, 1, 2, 3, 4, 5]], distill)
     for name, value in gradient(groups, distill).items():
         torch.testing.assert_close(value, whole[name], rtol=1e-5, atol=1e-7, msg=name)
+
+
+def test_accumulated_parts_give_the_balancers_own_gradient() -> None:
+    """A part without any depth has its share of what uncertainty weighting adds once a step."""
+
+    def gradients(groups: list[list[int]]) -> list[Tensor]:
+        run = Run(TrainConfig(epochs=1), balancer=Uncertainty, distill=False).build()
+        images = Images()
+        parts = [[make_batch([images[i] for i in group], TASKS)] for group in groups]
+        for part, reduce in zip(parts, Part.split(parts), strict=True):
+            training_step(part, run.student, TASKS, None, run.balancer, reduce)
+        return [p.grad for p in (*run.balancer.parameters(), *run.student.parameters())]
+
+    for value, whole in zip(gradients([[0, 3], [1, 2]]), gradients([[0, 1, 2, 3]]), strict=True):
+        torch.testing.assert_close(value, whole, rtol=1e-5, atol=1e-7)
+
+
+def test_a_part_without_any_label_is_no_error() -> None:
+    run = Run(TrainConfig(epochs=1), distill=False).build()
+    bare = {**Images()[0], "labels": {}}
+    parts = [[make_batch([bare], TASKS)], [make_batch([Images()[1]], TASKS)]]
+    for part, reduce in zip(parts, Part.split(parts), strict=True):
+        training_step(part, run.student, TASKS, None, run.balancer, reduce)
+    assert all(p.grad.isfinite().all() for p in run.student.parameters())
 
 
 def test_a_distilled_step_is_the_gradient_of_the_papers_formula() -> None:

@@ -16,8 +16,12 @@ from torch.nn.functional import interpolate
 Size = tuple[int, int]  # height, width
 
 
-def read_array(path: Path) -> tuple[npt.NDArray[Any], bool]:
+def read_array(path: Path, indices: bool = False) -> tuple[npt.NDArray[Any], bool]:
     """The array of a .npy or picture file, [H, W] or [H, W, C], and whether it came from a picture.
+
+    Args:
+        path: The file.
+        indices: Take a palette's indices, which are the numbers of classes, and not its colours.
 
     Raises:
         ValueError: The file is damaged or not what its name says.
@@ -27,9 +31,8 @@ def read_array(path: Path) -> tuple[npt.NDArray[Any], bool]:
             return np.load(path, allow_pickle=False), False
         with PillowImage.open(path) as file:
             picture: PillowImage.Image = file
-            if picture.mode in ("P", "1", "RGBA", "CMYK", "YCbCr", "LA"):
-                # A palette's indices are the classes; all else is a picture saved in another way.
-                picture = picture if picture.mode == "P" else picture.convert("L" if picture.mode in "1LA" else "RGB")
+            if picture.mode in ("1", "RGBA", "CMYK", "YCbCr", "LA") or (picture.mode == "P" and not indices):
+                picture = picture.convert("L" if picture.mode in ("1", "LA") else "RGB")
             return np.asarray(picture), True
     except (OSError, ValueError, EOFError, SyntaxError, UnidentifiedImageError) as error:
         problem = str(error).split("\n")[0]
@@ -108,7 +111,7 @@ class Classes(Modality):
 
     def decode(self, path: Path) -> Tensor:
         """[1, H, W], int64."""
-        array, _ = read_array(path)
+        array, _ = read_array(path, indices=True)
         array = array[..., 0] if array.ndim == 3 and array.shape[2] == 1 else array
         if array.ndim != 2:
             raise ValueError(f"{path}: expected class numbers [H, W], found an array {list(array.shape)}")

@@ -102,11 +102,12 @@ class Findings:
     @cached_property
     def values(self) -> dict[str, Any]:
         """The resolved study."""
-        try:
-            values = yaml.safe_load((self.folder / "study.yaml").read_text())
-        except (OSError, yaml.YAMLError):
-            return {}
-        return values if isinstance(values, dict) else {}
+        return _yaml(self.folder / "study.yaml")
+
+    def about(self, method: str) -> str:
+        """The line that its runs' config has on a method: a later call may have had other methods."""
+        config = _yaml(self.folder / method / f"seed{self.of(method, 'dataset')[0]['seed']}" / "config.yaml")
+        return str(config.get("method", {}).get(method, {}).get("about", ""))
 
     def of(self, method: str, protocol: MetricProtocol) -> list[Row]:
         """The rows of a method, one a seed."""
@@ -115,6 +116,14 @@ class Findings:
     def run(self, method: str, task: str) -> Path:
         """The folder of the first seed's network that does `task` by `method`."""
         return self.folder / method / (task if method == SINGLE else "") / f"seed{self.seeds[0]}"
+
+
+def _yaml(path: Path) -> dict[str, Any]:
+    try:
+        values = yaml.safe_load(path.read_text())
+    except (OSError, yaml.YAMLError):
+        return {}
+    return values if isinstance(values, dict) else {}
 
 
 def metric(rows: list[Row], task: str, name: str) -> Summary:

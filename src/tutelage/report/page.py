@@ -53,9 +53,9 @@ def write_report(folder: Path, tasks: Mapping[str, Task]) -> Path:
 
 def _making(found: Findings) -> str:
     """Methods, commands, versions, config."""
-    about = {m: found.values.get("method", {}).get(m, {}).get("about", "") for m in found.methods}
+    about = {m: found.about(m) for m in found.methods}
     about[SINGLE] = "one network a task: the teachers, and what Delta compares with"
-    lines = "".join(f"<dt>{escape(m)}</dt><dd>{escape(str(about[m]))}</dd>" for m in found.methods)
+    lines = "".join(f"<dt>{escape(m)}</dt><dd>{escape(about[m])}</dd>" for m in found.methods)
     parts = [f"<h2>How it was made</h2>\n<dl>{lines}</dl>\n"]
     folders = sorted(path.parent for path in found.folder.glob("**/seed*/result.json"))
     facts = [json.loads(path.read_text()) for path in (f / "environment.json" for f in folders) if path.exists()]

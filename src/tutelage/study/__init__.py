@@ -3,7 +3,7 @@
 from tutelage.study.config import SINGLE, Method, StudyConfig
 from tutelage.study.display import ConsoleDisplay, duration
 from tutelage.study.estimate import Estimate, estimate
-from tutelage.study.load import Study, load_study, methods, normalise, presets, read_values, study_parser
+from tutelage.study.load import Study, describe, load_study, methods, normalise, presets, read_values
 from tutelage.study.run import Display, Job, Runner, plan, run_study
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "Runner",
     "Study",
     "StudyConfig",
+    "describe",
     "duration",
     "estimate",
     "load_study",
@@ -25,5 +26,4 @@ __all__ = [
     "presets",
     "read_values",
     "run_study",
-    "study_parser",
 ]

@@ -94,8 +94,8 @@ def load_study(source: str | Path, overrides: Sequence[str] = ()) -> Study:
     """
     values = read_values(source)
     flags = normalise(overrides)
-    values["method"] = _definitions(values, _selected(values, flags))
     try:
+        values["method"] = _definitions(values, _selected(values, flags))
         _check_file(values, flags)
     except Exception as error:  # jsonargparse raises many kinds; its message is what matters
         raise ValueError(f"{source}: {one_line(error)}") from error
@@ -104,6 +104,18 @@ def load_study(source: str | Path, overrides: Sequence[str] = ()) -> Study:
     except Exception as error:  # as above
         raise ValueError(one_line(error)) from error
     return _build(parsed)
+
+
+def describe(source: str | Path) -> str:
+    """Every key of a study with its value, for `--help`.
+
+    Raises:
+        ValueError: the study is wrong.
+    """
+    try:
+        return str(study_parser(read_values(source), prog=f"tutelage run {source}").format_help())
+    except Exception as error:  # as above
+        raise ValueError(f"{source}: {one_line(error)}") from error
 
 
 def _build(parsed: Namespace) -> Study:
@@ -148,7 +160,10 @@ def normalise(flags: Sequence[str]) -> list[str]:
     for word in words:
         if word.startswith("--"):
             key = word[2:].replace("-", "_")
-            word = f"--train.{key}" if key.split(".")[0] in train else f"--{key}"
+            if key.split(".")[0] in train:
+                word = f"--train.{key}"
+            elif key.startswith("train."):
+                word = f"--{key}"
         elif result and result[-1].removeprefix("--") in _LISTS and not word.startswith("["):
             word = f"[{word}]"
         result.append(word)
@@ -162,17 +177,19 @@ def _selected(values: dict[str, Any], flags: list[str]) -> list[str]:
             break
     else:
         found = values.get("methods", list(DEFAULT_METHODS))
-    return [str(name) for name in found] if isinstance(found, list) else []
+    return [str(name) for name in found] if isinstance(found, list) else []  # anything else is refused later
 
 
 def _definitions(values: dict[str, Any], selected: list[str]) -> dict[str, Any]:
     """The study's own methods, and those of ours that it selects; the study's own keys win."""
-    own = values.get("method") or {}
-    known = methods()
+    own, known = values.get("method") or {}, methods()
+    if not isinstance(own, dict):
+        raise ValueError(f"method: expected names and values of methods, found {own!r}")
     for name in selected:
         if name != SINGLE and name not in own and name not in known:
             raise ValueError(f"methods: expected names among {', '.join({**known, **own})}; found `{name}`")
-    tasks = values.get("tasks") or {}
+    tasks = values.get("tasks")
+    tasks = tasks if isinstance(tasks, dict) else {}
     # An adjustment such as {distiller: {init_args: {...}}} is merged into the method of that name.
     return {n: _merge(_method(n, tasks) if n in known else {}, own.get(n) or {}) for n in selected if n != SINGLE}
 
@@ -220,8 +237,11 @@ def _check(study: Study) -> None:
     if not config.methods or len(set(config.methods)) != len(config.methods):
         raise ValueError(f"methods: expected one or more different names, found {config.methods}")
     for name in [*config.tasks, *config.methods]:
-        if not re.fullmatch(r"\w[\w-]*", name):
+        if not re.fullmatch(r"\w[\w-]*", str(name)):
             raise ValueError(f"{name}: expected a task or method name of letters, digits, '_' and '-'")
+    for name in config.method:
+        if name not in config.methods:
+            raise ValueError(f"method.{name}: expected one of the study's methods, {', '.join(config.methods)}")
     for name, task in config.tasks.items():
         if not isinstance(task, Task):
             raise ValueError(f"tasks.{name}: expected a tutelage.types.Task, found {type(task).__name__}")

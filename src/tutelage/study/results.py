@@ -3,13 +3,12 @@
 import json
 from collections.abc import Mapping
 from math import isfinite
-from pathlib import Path
 from typing import Any
 
 from tutelage.metrics import deltas
 from tutelage.study.config import SINGLE
 from tutelage.study.load import Study
-from tutelage.study.store import shared_values, write_text
+from tutelage.study.store import run_folders, write_text
 
 _PROTOCOLS = ("dataset", "image")
 
@@ -17,8 +16,8 @@ _PROTOCOLS = ("dataset", "image")
 def write_results(study: Study) -> list[dict[str, Any]]:
     """Collect what is finished into results.json and return its rows.
 
-    Runs of earlier calls in the same folder are in it, too, as long as data, tasks, network and training were the
-    same; a seed whose single-task networks are not all finished has no row yet.
+    Runs of earlier calls in the same folder are in it, too (a run refuses to be mixed with others' values); a seed
+    whose single-task networks are not all finished has no row yet.
     """
     runs = _finished(study)
     tasks = study.config.tasks
@@ -67,15 +66,4 @@ def _nullable(values: Mapping[str, float]) -> dict[str, float | None]:
 
 
 def _finished(study: Study) -> list[dict[str, Any]]:
-    files = sorted(study.folder.glob("**/seed*/result.json"))
-    return [json.loads(path.read_text()) for path in files if _comparable(path.parent, study)]
-
-
-def _comparable(folder: Path, study: Study) -> bool:
-    values = dict(study.values)
-    run = json.loads((folder / "result.json").read_text())
-    if run["task"] is not None:
-        if run["task"] not in values["tasks"]:
-            return False
-        values["tasks"] = {run["task"]: values["tasks"][run["task"]]}
-    return shared_values(folder / "config.yaml") == shared_values(values)
+    return [json.loads((f / "result.json").read_text()) for f in run_folders(study.folder, "result.json")]

@@ -20,7 +20,7 @@ from tutelage.data import Samples
 from tutelage.study.config import SINGLE, Method
 from tutelage.study.load import Study
 from tutelage.study.results import write_results
-from tutelage.study.store import claim, refuse_mixing, write_text
+from tutelage.study.store import claim, refuse_mixing, run_folders, write_text
 from tutelage.train import (
     JsonLines,
     NonFiniteError,
@@ -98,11 +98,14 @@ class Runner:
     def run(self) -> list[dict[str, Any]]:
         """Train what is not finished and write results.json after every run; its rows are returned."""
         jobs = plan(self.study)
-        finished = sum((job.folder / "result.json").exists() for job in jobs)
-        for job in jobs:
+        for job in [*jobs, *self.others(jobs)]:
             refuse_mixing(job.folder, self.values(job), self.fingerprint)
-        if finished:
-            self.display.note(f"{finished} of {len(jobs)} runs are finished in {self.study.folder}; they are kept")
+        unfinished = [job for job in jobs if not (job.folder / "result.json").exists()]
+        if len(unfinished) < len(jobs):
+            finished = f"{len(jobs) - len(unfinished)} of {len(jobs)} runs are finished"
+            self.display.note(f"{finished} in {self.study.folder}; they are kept")
+        for job in {job.method: job for job in unfinished}.values():
+            self.build(job, torch.device("cpu"), trained=False)  # a wrong tap or weight is not found after the teachers
         write_text(self.study.folder / "study.yaml", yaml.safe_dump(self.study.values, sort_keys=False))
         rows = write_results(self.study)
         for index, job in enumerate(jobs):
@@ -111,12 +114,27 @@ class Runner:
                 rows = write_results(self.study)
         return rows
 
+    def others(self, jobs: list[Job]) -> list[Job]:
+        """The runs of earlier calls in the study's folder, which share its table."""
+        found = []
+        for folder in run_folders(self.study.folder, "config.yaml"):
+            config = yaml.safe_load((folder / "config.yaml").read_text())
+            (method,), (seed,) = config["methods"], config["seeds"]
+            found.append(Job(method, seed, folder, folder.parent.name if method == SINGLE else None))
+        planned = {job.folder for job in jobs}
+        return [job for job in found if job.folder not in planned]
+
     def values(self, job: Job) -> dict[str, Any]:
-        """The config of one run: a study of its own, with this method and this seed."""
-        values = copy.deepcopy({**self.study.values, "methods": [job.method], "seeds": [job.seed]})
-        values["method"] = {name: method for name, method in values["method"].items() if name == job.method}
+        """The config of one run: a study of its own, with this method and this seed, in a folder of its own."""
+        name = "-".join(filter(None, (self.config.study, job.method, job.task, f"seed{job.seed}")))
+        changes = {"study": name, "methods": [job.method], "seeds": [job.seed], "out": None}
+        values = copy.deepcopy({**self.study.values, **changes})
+        if job.method == SINGLE or job.method in values["method"]:
+            values["method"] = {name: method for name, method in values["method"].items() if name == job.method}
+        else:  # of an earlier call: what it was made with is not for this study to say
+            values["method"] = yaml.safe_load((job.folder / "config.yaml").read_text())["method"]
         if job.task:
-            values["tasks"] = {job.task: values["tasks"][job.task]}
+            values["tasks"] = {t: task for t, task in values["tasks"].items() if t == job.task}
         return values
 
     def tasks(self, job: Job) -> dict[str, Task]:
@@ -131,7 +149,7 @@ class Runner:
             accelerator = "cuda" if torch.cuda.is_available() else "cpu"
         loggers = []
         if job is not None:
-            board = TensorBoardLogger(job.folder, name="tensorboard", version="", purge_step=done or None)
+            board = TensorBoardLogger(job.folder, name="tensorboard", version="", purge_step=done + 1)
             loggers = [JsonLines(job.folder / "log.jsonl", after=done), board]
         return Fabric(accelerator=accelerator, devices=1, precision=train.resolved_precision(), loggers=loggers)
 
@@ -160,8 +178,8 @@ class Runner:
             "adaptors": (adaptors, method.adaptor_optim),
             "balancer": (list(balancer.parameters()), method.balancer_optim),
         }
-        images = len(self.images)
-        optimisers = Optimisers(parts, config.train.epochs, config.train.steps(images))
+        steps = config.train.epochs * config.train.steps_per_epoch(len(self.images))  # a schedule ignores max_steps
+        optimisers = Optimisers(parts, config.train.epochs, steps)
         return Training(student, distiller, balancer, optimisers, config.train.ema)
 
     def method(self, job: Job) -> Method:
@@ -199,6 +217,7 @@ class Runner:
         )
         count = len(validation)
         shown = [validation[i * count // min(count, _SHOWN)] for i in range(min(count, _SHOWN))]
+        shown = [sample for sample in shown if sample["image"].shape == shown[0]["image"].shape]
         self.save_predictions(fabric, run.result, tasks, shown, folder / "predictions.safetensors")
         student = {"config": json.dumps(self.values(job)), "format": "tutelage-student-1"}
         save_safetensors(folder / "student.safetensors", run.result.state_dict(), student)

@@ -48,11 +48,9 @@ def claim(folder: Path, config: Mapping[str, Any], data: str) -> None:
         write_text(folder / "config.yaml", yaml.safe_dump(dict(config), sort_keys=False))
 
 
-def shared_values(config: Mapping[str, Any] | Path) -> dict[str, Any]:
-    """What must be the same in all runs of one table: data, tasks, network and training."""
-    values = yaml.safe_load(config.read_text()) if isinstance(config, Path) else config
-    flat = _flat({name: values.get(name) for name in ("data", "tasks", "net", "train")})
-    return {key: value for key, value in flat.items() if not _free(key)}
+def run_folders(study: Path, file: str) -> list[Path]:
+    """The folders of a study's runs that have this file."""
+    return sorted(path.parent for pattern in ("*/seed*", "*/*/seed*") for path in study.glob(f"{pattern}/{file}"))
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

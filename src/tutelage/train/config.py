@@ -19,7 +19,7 @@ class TrainConfig:
         epochs: passes over the training images.
         max_steps: end after this many steps at the latest; the schedule stays that of `epochs`.
         batch_size: images of one forward.
-        accumulate: forwards whose gradients are added to one step.
+        accumulate: forwards whose gradients are added to one step; batch norm takes the statistics of each.
         student: optimiser and scheduler of the network (of the teachers, too).
         clip_norm: largest norm of the network's gradient; the adaptors' and balancer's are never clipped.
         ema: decay of the exponential moving average of the weights that is evaluated and saved, for example 0.999.

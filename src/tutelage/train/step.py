@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from tutelage.types import Balancer, Batch, Distiller, MultiTaskNet, Output, Reduce, Task, Term, TermMap, Terms
@@ -61,7 +62,9 @@ class Part:
 
     def __call__(self, terms: Terms) -> Terms:
         """The terms of this part, over the counts of the whole step."""
-        task = TermMap({t: Term(term.sum, self.counts[t]) for t, term in terms.task.items()})
+        # A task without a label in this part is in it with nothing: what a balancer adds once a step counts here, too.
+        nothing = TermMap({t: Term(n.new_zeros((), dtype=torch.float32), n) for t, n in self.counts.items()})
+        task = TermMap({t: Term(terms.task.get(t, nothing[t]).sum, n) for t, n in self.counts.items()})
         # A distiller counts images, which every part holds in the same mix of sources.
         distill = TermMap({t: Term(term.sum, term.count / self.share) for t, term in terms.distill.items()})
         return Terms(task, distill)
