@@ -45,7 +45,7 @@ class DataSource(ABC):
 
     @abstractmethod
     def fingerprint(self) -> str:
-        """A short text that changes when the data change, and not when they are moved."""
+        """A short text that changes when the data change, as far as a glance can tell, and not when they are moved."""
 
     def check_names(self, tasks: Collection[str]) -> None:
         """Raise a ValueError where a task has no labels here."""
