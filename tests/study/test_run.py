@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from tests.data.test_folders import write
 from tests.study.conftest import TINY, Notes, tiny
 from tests.train.fixture import assert_same
 
@@ -159,6 +160,34 @@ def test_runs_of_other_values_or_data_are_not_averaged(finished: tuple, tmp_path
     facts.write_text(facts.read_text().replace('"data": "', '"data": "other'))
     with pytest.raises(ValueError, match=r"data = other\w+; found"):
         run_study(tiny(copy, "--methods", "uniform"), Notes())
+
+
+def test_a_schedule_is_that_of_the_epochs_whatever_max_steps(tmp_path: Path) -> None:
+    flags = ["--epochs", "5", "--max-steps", "3", "--train.student.scheduler", "tutelage.train.Cosine"]
+    study = tiny(tmp_path, *flags, "--train.student.interval", "step")
+    run = Runner(study, Notes()).build(plan(study)[0], torch.device("cpu"))
+    scheduler, interval = run.optimisers.schedulers["student"]
+    assert (scheduler.total, interval) == (10, "step")  # two steps an epoch
+
+
+def test_images_of_several_sizes(tmp_path: Path) -> None:
+    """Files as they are, one by one: those that are shown must fit into one file."""
+    for split in ("train", "val"):
+        for stem, size in (("0", (40, 48)), ("1", (32, 64)), ("2", (40, 48))):
+            write(tmp_path / "data" / split, [stem], size=size)
+    kinds = {"depth": "tutelage.data.Depth", "normals": "tutelage.data.Normals"}
+    folders = {"depth": "depth", "normals": "normal"}
+    labels = {t: {"folder": folders[t], "kind": {"class_path": kind}} for t, kind in kinds.items()}
+    values = read_values("rooms-tiny")
+    del values["tasks"]["segmentation"]
+    arguments = {"root": str(tmp_path / "data"), "labels": labels}
+    values |= {"data": {"class_path": "tutelage.data.Folders", "init_args": arguments}, "methods": ["kd4mtl"]}
+    file = tmp_path / "study.yaml"
+    file.write_text(yaml.safe_dump(values))
+    flags = ["--batch-size", "1", "--max-steps", "2", "--out", str(tmp_path / "runs"), "--train.augment", "null"]
+    rows = run_study(load_study(file, flags), Notes())
+    assert {row["method"] for row in rows} == {"single", "kd4mtl"}
+    assert load_tensors(tmp_path / "runs/kd4mtl/seed0/predictions.safetensors")["image"].shape == (2, 3, 40, 48)
 
 
 def test_a_wrong_tap_is_found_before_anything_is_trained(tmp_path: Path) -> None:
