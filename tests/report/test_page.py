@@ -88,6 +88,14 @@ def test_names_cannot_become_html(tmp_path: Path) -> None:
     assert name in shown.text
 
 
+def test_a_tasks_name_cannot_either(tmp_path: Path) -> None:
+    name = "<script>t</script>"
+    path = write_report(write(tmp_path), {name: TASKS["depth"], "depth": TASKS["depth"]})
+    shown = Page(path.read_text())
+    assert "script" not in {tag for tag, _ in shown.tags}
+    assert name in shown.text
+
+
 def test_light_and_dark_and_narrow(tmp_path: Path) -> None:
     page(write(tmp_path))
     text = (tmp_path / "report.html").read_text()
