@@ -14,4 +14,4 @@ def backward(losses: Iterable[Tensor], terms: Terms) -> None:
     """
     parts = [*losses, *(term.mean() for term in terms.distill.values())]
     if any(part.requires_grad for part in parts):  # a part of a step may have no label at all
-        sum(parts[1:], start=parts[0]).backward()  # type: ignore[no-untyped-call]
+        sum(parts[1:], start=parts[0]).backward()  # type: ignore[no-untyped-call]  # of torch

@@ -40,8 +40,8 @@ class Teachers(nn.Module):
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:  # what to() and cuda() call
         for net in self._nets.values():
-            net._apply(fn, recurse)  # type: ignore[no-untyped-call]
-        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+            net._apply(fn, recurse)  # type: ignore[no-untyped-call]  # of torch
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]  # of torch
         return self
 
 

@@ -28,7 +28,7 @@ def curves(panels: Mapping[str, Mapping[str, Curve]], colours: Mapping[str, str]
         axes = figure.add_subplot(lines, columns, index + 1)
         for name, (x, y) in named.items():
             marker = {"marker": "o", "markersize": 3} if len(x) < 3 else {}
-            axes.plot(x, y, color=colours.get(name, _GREY), linewidth=1.4, **marker)  # type: ignore[arg-type]
+            axes.plot(x, y, color=colours.get(name, _GREY), linewidth=1.4, **marker)  # type: ignore[arg-type]  # one dict, two types
         axes.set_title(_plain(title), fontsize=10)
         axes.set_xlabel(xlabel)
         _quiet(axes)

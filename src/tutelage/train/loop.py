@@ -48,7 +48,7 @@ class Training:
         self.student, self.distiller, self.balancer, self.optimisers = student, distiller, balancer, optimisers
         self.average: AveragedModel | None = None
         if ema is not None:
-            update = get_ema_multi_avg_fn(ema)  # type: ignore[no-untyped-call]
+            update = get_ema_multi_avg_fn(ema)  # type: ignore[no-untyped-call]  # of torch
             self.average = AveragedModel(student, multi_avg_fn=update, use_buffers=True)
         self.step = 0  # optimiser steps done
         self.seconds = 0.0  # spent training, over all sessions of the run
