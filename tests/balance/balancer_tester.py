@@ -55,7 +55,7 @@ class BalancerTester:
 
     def ready(self, balancer: Balancer, tasks: Any = TASKS) -> Model:
         model = Model()
-        balancer.setup(tasks, model)  # type: ignore[arg-type]
+        balancer.setup(tasks, model)
         return model
 
     def grads(self, balancer: Balancer, model: Model) -> list[Tensor]:
@@ -116,7 +116,7 @@ class BalancerTester:
         weights = balancer.backward(model.terms(), [], model, WholeStep())
         grad = model.grad()
         reverse = dict(reversed(TASKS.items()))
-        balancer.setup(reverse, model)  # type: ignore[arg-type]
+        balancer.setup(reverse, model)
         again = balancer.backward(model.terms(dict(reversed(COUNTS.items()))), [], model, WholeStep())
         torch.testing.assert_close(model.grad(), grad)
         assert again == weights

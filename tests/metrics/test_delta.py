@@ -8,17 +8,17 @@ from tutelage.types import MetricInfo
 
 class Segmentation:
     main = "miou"
-    metric_info = {"miou": MetricInfo("%", True), "pixel_accuracy": MetricInfo("%", True)}  # noqa: RUF012
+    metric_info = {"miou": MetricInfo("%", True), "pixel_accuracy": MetricInfo("%", True)}
 
 
 class Depth:
     main = "abs_err"
-    metric_info = {"abs_err": MetricInfo("m", False), "rel_err": MetricInfo("", False)}  # noqa: RUF012
+    metric_info = {"abs_err": MetricInfo("m", False), "rel_err": MetricInfo("", False)}
 
 
 class Normals:
     main = "mean"
-    metric_info = {  # noqa: RUF012
+    metric_info = {
         "mean": MetricInfo("deg", False),
         "median": MetricInfo("deg", False),
         "within_11_25": MetricInfo("%", True),

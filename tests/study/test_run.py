@@ -1,10 +1,12 @@
 import json
 import shutil
+import time
 from pathlib import Path
 
 import pytest
 import torch
 import yaml
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tests.data.test_folders import write
 from tests.study.conftest import TINY, Notes, tiny
 from tests.train.fixture import assert_same
@@ -160,6 +162,23 @@ def test_runs_of_other_values_or_data_are_not_averaged(finished: tuple, tmp_path
     facts.write_text(facts.read_text().replace('"data": "', '"data": "other'))
     with pytest.raises(ValueError, match=r"data = other\w+; found"):
         run_study(tiny(copy, "--methods", "uniform"), Notes())
+
+
+def test_the_board_has_every_point_once_after_a_resume(tmp_path: Path) -> None:
+    runner = Runner(tiny(tmp_path), Notes())
+    job = plan(runner.study)[0]
+    for done, steps in ((0, (20, 40, 60)), (40, (60, 80))):  # killed after 60, with a checkpoint of 40
+        fabric = runner.fabric(job, done)
+        for step in steps:
+            fabric.log_dict({"loss/segmentation": float(step)}, step)
+        for logger in fabric.loggers:
+            logger.finalize("")
+        time.sleep(1.1)  # the names of the board's files are seconds
+    board = EventAccumulator(str(job.folder / "tensorboard"))
+    board.Reload()
+    assert [event.step for event in board.Scalars("loss/segmentation")] == [20, 40, 60, 80]
+    lines = (job.folder / "log.jsonl").read_text().splitlines()
+    assert [json.loads(line)["step"] for line in lines] == [20, 40, 60, 80]
 
 
 def test_a_schedule_is_that_of_the_epochs_whatever_max_steps(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from tutelage.tasks import Depth
 
 
 class TestDepth(TaskTester):
-    best = {"abs_err": 0, "rel_err": 0}  # noqa: RUF012
+    best = {"abs_err": 0, "rel_err": 0}
 
     @pytest.fixture
     def task(self) -> Depth:

@@ -11,7 +11,7 @@ from tutelage.tasks import Normals
 
 
 class TestNormals(TaskTester):
-    best = {"mean": 0, "median": 0, "within_11_25": 100, "within_22_5": 100, "within_30": 100}  # noqa: RUF012
+    best = {"mean": 0, "median": 0, "within_11_25": 100, "within_22_5": 100, "within_30": 100}
 
     @pytest.fixture
     def task(self) -> Normals:
