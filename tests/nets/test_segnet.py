@@ -57,14 +57,4 @@ def test_mistakes(build: object, message: str) -> None:
 
 
 def test_the_authors_segnet() -> None:
-    with torch.no_grad():
-        output = golden.segnet(golden.STUDENT)(golden.images())
-    normals = golden.TASKS["normals"].activate(output.predictions["normals"])
-    golden.close(output.predictions["segmentation"].log_softmax(1)[0, :, 10, 20], golden.LOG_PROBABILITY)
-    golden.close(output.predictions["depth"][:, 0, ::21, ::31].flatten(), golden.DEPTH)
-    golden.close(normals[1, :, 33, 44], golden.NORMALS)
-    bottleneck, last = output.taps["bottleneck"], output.taps["last"]
-    golden.close(bottleneck[0, :8, 1, 2], golden.BOTTLENECK)
-    golden.close(last[0, :8, 10, 20], golden.LAST)
-    golden.close(torch.stack([bottleneck.mean(), bottleneck.std()]), golden.BOTTLENECK_MEAN_STD)
-    golden.close(torch.stack([last.mean(), last.std()]), golden.LAST_MEAN_STD)
+    golden.assert_the_authors_outputs(golden.segnet(golden.STUDENT))

@@ -71,6 +71,20 @@ def _keys() -> Iterator[str]:
         yield from (f"heads.{task}.{n}.{name}" for n in (0, 1) for name in ("weight", "bias"))
 
 
+def weight(name: str, shape: torch.Size, phase: float) -> Tensor:
+    """What the rule puts into the tensor of that name, theirs or ours."""
+    w = wave(*shape, phase=phase)
+    if name.endswith("running_mean"):
+        w = torch.zeros(shape)
+    elif name.endswith("running_var"):
+        w = torch.ones(shape)
+    elif len(shape) == 4:
+        w = w * (4 / shape[1:].numel()) ** 0.5
+    else:
+        w = 1 + 0.1 * w if name.endswith("weight") else 0.1 * w
+    return w.float()
+
+
 def segnet(offset: int, *tasks: str) -> SegNet:
     """The authors' network in eval mode, or as much of it as does `tasks`."""
     net = SegNet({t: TASKS[t].width for t in tasks or TASKS}).eval()
@@ -78,19 +92,24 @@ def segnet(offset: int, *tasks: str) -> SegNet:
     for i, key in enumerate(_keys()):
         if key not in state:
             continue
-        shape = state[key].shape
-        w = wave(*shape, phase=offset + i)
-        if key.endswith("running_mean"):
-            w = torch.zeros(shape)
-        elif key.endswith("running_var"):
-            w = torch.ones(shape)
-        elif len(shape) == 4:
-            w = w * (4 / shape[1:].numel()) ** 0.5
-        else:
-            w = 1 + 0.1 * w if key.endswith("weight") else 0.1 * w
-        state[key] = w.float()
+        state[key] = weight(key, state[key].shape, offset + i)
     net.load_state_dict(state)
     return net
+
+
+def assert_the_authors_outputs(net: SegNet) -> None:
+    """The figures of predictions and taps; `net` is the student in eval mode."""
+    with torch.no_grad():
+        output = net(images())
+    normals = TASKS["normals"].activate(output.predictions["normals"])
+    close(output.predictions["segmentation"].log_softmax(1)[0, :, 10, 20], LOG_PROBABILITY)
+    close(output.predictions["depth"][:, 0, ::21, ::31].flatten(), DEPTH)
+    close(normals[1, :, 33, 44], NORMALS)
+    bottleneck, last = output.taps["bottleneck"], output.taps["last"]
+    close(bottleneck[0, :8, 1, 2], BOTTLENECK)
+    close(last[0, :8, 10, 20], LAST)
+    close(torch.stack([bottleneck.mean(), bottleneck.std()]), BOTTLENECK_MEAN_STD)
+    close(torch.stack([last.mean(), last.std()]), LAST_MEAN_STD)
 
 
 def images() -> Tensor:

@@ -1,5 +1,6 @@
 """Networks: images become predictions, and the features that teachers and balancers look at."""
 
+from tutelage.nets.authors import load_authors
 from tutelage.nets.segnet import SegNet
 
-__all__ = ["SegNet"]
+__all__ = ["SegNet", "load_authors"]

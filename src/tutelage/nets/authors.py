@@ -1,0 +1,159 @@
+"""The authors' public checkpoints, loaded into our networks without running code from them."""
+
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tutelage.nets.segnet import SegNet
+
+# What each of their heads is called: in the 2020 code, in the follow-up's.
+_HEADS = {
+    "segmentation": ("pred_task1", "decoders.semantic.pred_task"),
+    "depth": ("pred_task2", "decoders.depth.pred_task"),
+    "normals": ("pred_task3", "decoders.normal.pred_task"),
+}
+_ONLY_HEAD = "decoder.pred_task"  # of the follow-up's single-task networks; which task it is, the file does not say
+_IN_A_HEAD = ("0.weight", "0.bias", "1.weight", "1.bias")
+_IN_ANY_HEAD = {f"{name}.{x}" for names in (*_HEADS.values(), (_ONLY_HEAD,)) for name in names for x in _IN_A_HEAD}
+_NUMPY = ("numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar", "numpy.dtype")  # of numpy 1 and 2
+
+
+def load_authors(net: SegNet, path: Path, heads: Mapping[str, str] | None = None) -> None:
+    """Load a checkpoint of the authors' SegNet: a multi-task network or a teacher, of either of their papers.
+
+    *Knowledge Distillation for Multi-task Learning* (KD4MTL, variants `standard`, `wide` and `deep`) and its follow-up,
+    *Universal Representations*. The file is what their scripts save, or the state_dict alone. KD4MTL's single-task
+    checkpoints hold all three heads, of which one was trained: a single-task network takes the trunk and its own.
+
+    Nothing of the file is executed: it is read with torch's `weights_only`, and the numpy scalars of its best score
+    are passed over. Their unused log-variances are, too. The network changes only where all of it fits.
+
+    >>> teacher = SegNet({"parts": 13})
+    >>> path = Path("segnet_single_model_task_semantic_model_best.pth.tar")
+    >>> load_authors(teacher, path, heads={"parts": "segmentation"})  # doctest: +SKIP
+
+    Args:
+        net: As large as theirs: `variant` as trained; segmentation with 13 channels, depth with 1, normals with 3.
+        path: The file.
+        heads: {our task: `segmentation`, `depth` or `normals`}, for tasks that have another name than their head.
+
+    Raises:
+        ValueError: The file is missing, is no checkpoint or wants to run code; a task has no head in it; its tensors
+            are not those of such a network.
+    """
+    found = _read(path)
+    trunk = {ours: x for ours, x in _segnet(net).items() if x in found or not x.endswith("num_batches_tracked")}
+    _check_names(list(trunk.values()), found, path)
+    names = {**trunk, **_heads(net, found, heads or {}, path)}
+    state = net.state_dict()
+    _check_shapes({name: state[ours] for ours, name in names.items()}, found, path)
+    net.load_state_dict({**state, **{ours: found[name] for ours, name in names.items()}})
+
+
+def _segnet(net: SegNet) -> dict[str, str]:
+    """Their name of each of our tensors but the heads'.
+
+    encoder_block and decoder_block hold the first layer of each level, conv_block_enc and conv_block_dec the one or two
+    others. A layer of the deep variant has two convolutions.
+    """
+    convolutions = len(list(net.encoder[0].children())) // 6  # a layer; the first level has two layers
+    names: dict[str, str] = {}
+    for ours in net.state_dict():
+        part, level, module, tensor = ours.split(".")
+        if part == "heads":
+            continue
+        layer, within = divmod(int(module), 3 * convolutions)
+        if layer == 0:
+            block = f"{part}_block.{level}"
+        else:
+            block = f"conv_block_{part[:3]}.{level}" + (f".{layer - 1}" if int(level) > 1 else "")
+        names[ours] = f"{block}.{within}.{tensor}"
+    return names
+
+
+def _heads(net: SegNet, found: Mapping[str, Tensor], heads: Mapping[str, str], path: Path) -> dict[str, str]:
+    """Their name of each tensor of our heads."""
+    for task in heads:
+        if task not in net.heads:
+            raise ValueError(f"heads: expected tasks among {', '.join(net.heads)}, found `{task}`")
+    names: dict[str, str] = {}
+    for task in net.heads:
+        head = heads.get(task, task)
+        candidates: tuple[str, ...] = _HEADS.get(head, ())
+        if len(net.heads) == 1 and f"{_ONLY_HEAD}.0.weight" in found:
+            candidates = (_ONLY_HEAD,)
+        elif not candidates:
+            raise ValueError(
+                f"heads: expected for task `{task}` one of the authors' heads {', '.join(_HEADS)}, found `{head}`; "
+                f"say which with heads={{'{task}': ...}}"
+            )
+        name = next((name for name in candidates if f"{name}.0.weight" in found), None)
+        if name is None:
+            raise ValueError(
+                f"{path}: expected a head for task `{task}`, found no {' and no '.join(f'`{x}`' for x in candidates)}; "
+                "take another checkpoint or a network without the task"
+            )
+        names |= {f"heads.{task}.{x}": f"{name}.{x}" for x in _IN_A_HEAD}
+    return names
+
+
+def _check_names(trunk: list[str], found: Mapping[str, Tensor], path: Path) -> None:
+    other = "build the network with the file's `variant`; other kinds of network do not fit"
+    for name in trunk:
+        if name not in found:
+            raise ValueError(f"{path}: expected the tensors of the authors' SegNet, found no `{name}`; {other}")
+    for name in found:
+        if name not in trunk and name not in _IN_ANY_HEAD and not name.startswith("logsigma"):
+            raise ValueError(f"{path}: expected the tensors of the authors' SegNet, found also `{name}`; {other}")
+
+
+def _check_shapes(expected: Mapping[str, Tensor], found: Mapping[str, Tensor], path: Path) -> None:
+    for name, tensor in expected.items():
+        if name not in found:
+            raise ValueError(f"{path}: expected a whole head, found no `{name}`; download it again")
+        shape = tuple(found[name].shape)
+        if shape == tensor.shape:
+            continue
+        if "pred_task" in name and ".1." in name:
+            advice = f"give the task {shape[0] if shape else 1} channels or another head"
+        else:
+            advice = "build the network with the file's `variant` and numbers of filters"
+        raise ValueError(f"{path}: expected `{name}` of shape {tuple(tensor.shape)}, found {shape}; {advice}")
+
+
+class _PassedOver:
+    """Stands for a numpy scalar or its dtype, so that nothing of numpy's runs on what the file says."""
+
+    def __init__(self, *_: object) -> None: ...
+
+    def __setstate__(self, _: object) -> None: ...
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    """The tensors of a file by the authors' names, without what wrappers put before them."""
+    if not path.is_file():
+        raise ValueError(f"{path}: expected a checkpoint of the authors, found no such file; check the path")
+    allowed: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [(_PassedOver, name) for name in _NUMPY]
+    try:
+        with torch.serialization.safe_globals(allowed):
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch names its errors by what the bytes look like
+        wanted = re.search(r"GLOBAL (\S+)", str(error))
+        if wanted:
+            raise ValueError(
+                f"{path}: expected tensors and numbers, found a file that wants to run `{wanted[1]}`; nothing was run; "
+                "take a checkpoint from its authors"
+            ) from error
+        raise ValueError(
+            f"{path}: expected a checkpoint of torch, found what torch does not read ({type(error).__name__}); nothing "
+            "of it was run; download it again"
+        ) from error
+    state = content.get("state_dict", content) if isinstance(content, dict) else content
+    if not isinstance(state, dict) or not all(isinstance(k, str) and isinstance(v, Tensor) for k, v in state.items()):
+        keys = f" of {', '.join(map(str, list(state)[:4]))}" if isinstance(state, dict) else ""
+        raise ValueError(f"{path}: expected a state_dict, alone or as `state_dict`, found {type(state).__name__}{keys}")
+    return {name.removeprefix("module.").removeprefix("backbone."): tensor for name, tensor in state.items()}
