@@ -55,7 +55,10 @@ def test_presets_and_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert "0.001" in text  # the preset's own learning rate
 
 
-def test_a_bad_file_is_one_line_from_a_loading_process_too(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_a_bad_file_is_one_line_from_a_loading_process_too(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tutelage.study.check_data", lambda *_: None)  # the file was damaged after it
     for split in ("train", "val"):
         write(tmp_path / "nyuv2" / split, ["0", "1"], npy=True)
     for path in (tmp_path / "nyuv2/train/depth").iterdir():
@@ -93,6 +96,15 @@ def test_a_mistake_is_one_line_and_status_2(
     assert message in error
     assert error.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
+
+
+def test_bad_data_are_found_before_a_dry_run_too(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    write(tmp_path / "nyuv2/train", [str(i) for i in range(10)])
+    (tmp_path / "nyuv2/train/depth/3.png").write_bytes(b"")
+    flags = ["--dry-run", "--data.size", "[32, 32]", "--data.root", str(tmp_path / "nyuv2"), "--methods", "uniform"]
+    status, _, error = run(capsys, "run", "nyuv2-segnet", *flags)
+    assert status == 2
+    assert "depth/3.png: expected a readable .png file" in error
 
 
 def test_nyuv2_reads_mtans_files_as_they_are(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -1,18 +1,23 @@
 """The command `tutelage`: the only place that parses arguments."""
 
 import argparse
+import errno
 import logging
+import re
 import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from rich.console import Console
 from rich.table import Table
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from tutelage.study import Study
+    from tutelage.types import Task
 
 _RUN = """\
 Train the single-task networks, then every method, and compare them.
@@ -21,24 +26,52 @@ STUDY is a preset (see `tutelage presets`) or a YAML file. Any value of it is ov
   --epochs 2  --seeds 0,1,2  --methods uniform,kd4mtl  --out DIR  --max-steps N  --net.width 0.5  --data.root DIR
 `tutelage run STUDY --help` lists all of them with that study's values. The same command again goes on where it stopped.
 """
+_TUNE = """\
+Try the same number of values for every method, on a part of the training images, and write the best into a file.
+
+STUDY and its flags are as with `tutelage run`. Trials train on the rest of `train` and are judged on the part; `val` is
+not used. `tutelage run STUDY --with FILE` trains the study with the values found, in a folder of its own. The same
+command again goes on where it stopped. Needs Optuna: pip install 'tutelage[tune]'
+"""
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says in one line what is wrong with a command."""
+
+    def error(self, message: str) -> NoReturn:
+        for pattern, replacement in (
+            (r"argument (\S+): invalid choice: '?(.*?)'? \(choose from (.*)\)", r"\1: expected one of \3, found `\2`"),
+            (r"the following arguments are required: (.*)", r"\1: expected a value, found none"),
+            (r"unrecognized arguments: (.*)", r"expected no more arguments, found `\1`"),
+        ):
+            message = re.sub(pattern, replacement, message)
+        self.exit(2, f"tutelage: {message}; see `{self.prog} --help`\n")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; the exit status is 0, 1 where something failed, 2 where the user has to change something."""
-    parser = argparse.ArgumentParser(prog="tutelage", description="Teach one network many tasks.")
+    parser = _Parser(prog="tutelage", description="Teach one network many tasks.")
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
-    run = verbs.add_parser(
-        "run", help="train and compare", description=_RUN, formatter_class=argparse.RawDescriptionHelpFormatter,
-        add_help=False,
-    )  # fmt: skip
-    run.add_argument("study", metavar="STUDY", nargs="?", help="preset or YAML file")
+    plain = argparse.RawDescriptionHelpFormatter
+    run = verbs.add_parser("run", help="train and compare", description=_RUN, formatter_class=plain, add_help=False)
     run.add_argument("--dry-run", action="store_true", help="validate everything and print the plan")
-    run.add_argument("-h", "--help", action="store_true", help="show this message; after STUDY, all of its keys")
+    tune = verbs.add_parser(
+        "tune", help="find values for every method, by as many trials each", description=_TUNE, formatter_class=plain,
+        add_help=False, allow_abbrev=False,
+    )  # fmt: skip
+    tune.add_argument("--trials", type=int, default=8, metavar="N", help="of every method; by default 8")
+    tune.add_argument("--part", type=float, default=0.2, metavar="P", help="of train, to judge on; by default 0.2")
+    tune.add_argument("--methods", metavar="A,B", help="by default `single` and all methods of the study")
+    for verb in (run, tune):
+        verb.add_argument("study", metavar="STUDY", nargs="?", help="preset or YAML file")
+        verb.add_argument("-h", "--help", action="store_true", help="show this message; after STUDY, all of its keys")
     verbs.add_parser("presets", help="list the studies and methods that come with tutelage")
     report = verbs.add_parser("report", help="write the table and the page of a study again")
     report.add_argument("folder", type=Path, metavar="DIR", help="folder of a study, for example runs/rooms")
+    report.add_argument("--markdown", action="store_true", help="print the tables as Markdown and write nothing")
     known, flags = parser.parse_known_args(arguments)
-    if flags and known.verb != "run":
+    if flags and known.verb not in ("run", "tune"):
         parser.error(f"unrecognized arguments: {' '.join(flags)}")
     logging.getLogger("lightning_fabric.utilities.rank_zero").setLevel(
         logging.WARNING
@@ -48,18 +81,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if known.verb == "presets":
             return _presets(console)
         if known.verb == "report":
-            return _report(console, known.folder)
+            return _report(console, known.folder, known.markdown)
         if known.study is None:
-            print(run.format_help())
+            print((run if known.verb == "run" else tune).format_help())
             return 0 if known.help else 2
         if known.help:
             return _help(known.study)
+        if known.verb == "tune":
+            return _tune(console, known.study, flags, known.methods, known.trials, known.part)
         return _run(console, known.study, flags, known.dry_run)
-    except (ValueError, OSError) as error:
+    except OSError as error:
+        room = "; make room and give the same command again" if error.errno in _FULL else ""
+        print(f"tutelage: {_message(error)}{room}", file=sys.stderr)
+        return 2
+    except ValueError as error:
         print(f"tutelage: {_message(error)}", file=sys.stderr)
         return 2
     except RuntimeError as error:
-        print(f"tutelage: {type(error).__name__}: {error}", file=sys.stderr)
+        print(f"tutelage: {type(error).__name__}: {_message(error)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("\ntutelage: stopped; the same command goes on from the last checkpoint", file=sys.stderr)
@@ -67,17 +106,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(console: Console, source: str, flags: list[str], dry: bool) -> int:
-    from tutelage.report import table, write_report
-    from tutelage.study import ConsoleDisplay, load_study, run_study
+    from tutelage.report import write_report
+    from tutelage.study import ConsoleDisplay, check_data, load_study, run_study
 
     study = load_study(source, flags)
     study.config.data.check(study.config.tasks)
+    check_data(study, console)
     if dry:
         return _plan(console, study)
     with ConsoleDisplay(console) as display:
         run_study(study, display)
     page = write_report(study.folder, study.config.tasks)
-    console.print(table(study.folder, study.config.tasks, width=console.width))
+    _tables(console, study.folder, study.config.tasks)
     console.print(
         f"page      {page}\nresults   {study.folder / 'results.json'}", markup=False, highlight=False, soft_wrap=True
     )
@@ -89,28 +129,40 @@ def _run(console: Console, source: str, flags: list[str], dry: bool) -> int:
     return 0
 
 
+def _tune(console: Console, source: str, flags: list[str], methods: str | None, trials: int, part: float) -> int:
+    from tutelage.report import tuning_table
+    from tutelage.study import ConsoleDisplay, Tuner, check_data, load_study
+
+    flags = [*flags, *(["--methods", methods] if methods else [])]
+    study = load_study(source, flags)
+    tuner = Tuner(study, study.config.methods if methods else None, trials, part)
+    tuner.study.config.data.check(study.config.tasks)
+    check_data(tuner.study, console)
+    with ConsoleDisplay(console) as display:
+        rows = tuner.run(display)
+    console.print(tuning_table(f"{study.config.study}: {trials} trials each, judged on {part:g} of train", rows))
+    again = shlex.join(["tutelage", "run", source, *_without(flags, "--out", "--study"), "--with", str(tuner.file)])
+    console.print(f"values    {tuner.file}\nnext      {again}", markup=False, highlight=False, soft_wrap=True)
+    return 0
+
+
+def _without(flags: list[str], *names: str) -> list[str]:
+    """The flags but for some and their values."""
+    kept, words = [], iter(flags)
+    for word in words:
+        if word in names:
+            next(words, None)
+        elif word.split("=")[0] not in names:
+            kept.append(word)
+    return kept
+
+
 def _plan(console: Console, study: "Study") -> int:
-    from tutelage.study import duration, estimate
+    from tutelage.study import estimate, plan_table
 
     with console.status("a few steps of every kind of run"):
         kinds = estimate(study)
-    shown = Table(title=f"Plan of {study.config.study}: seeds {', '.join(map(str, study.config.seeds))}")
-    shown.add_column("run")
-    for column in ("runs", "steps a run", "parameters", "time a run", "time"):
-        shown.add_column(column, justify="right")
-    for kind in kinds:
-        cells = (
-            str(kind.runs),
-            f"{kind.steps:,}",
-            f"{kind.parameters:,}",
-            duration(kind.seconds),
-            duration(kind.total),
-        )
-        shown.add_row(kind.name, *cells)
-    total = sum(kind.total for kind in kinds)
-    shown.add_section()
-    shown.add_row("all", str(sum(kind.runs for kind in kinds)), "", "", "", duration(total))
-    console.print(shown)
+    console.print(plan_table(study.config.study, study.config.seeds, kinds))
     console.print(
         f"The study is valid. Nothing was written; without --dry-run it goes to {study.folder}.", markup=False
     )
@@ -118,9 +170,10 @@ def _plan(console: Console, study: "Study") -> int:
 
 
 def _presets(console: Console) -> int:
-    from tutelage.study import methods, presets
+    from tutelage.study import methods, overlays, presets
 
-    for title, lines in (("studies", presets()), ("methods", methods())):
+    listed = {"studies": presets(), "methods": methods(), "overlays, for any study: --with NAME": overlays()}
+    for title, lines in listed.items():
         shown = Table(title=title, title_justify="left", box=None, show_header=False, padding=(0, 2, 0, 0))
         shown.add_column(no_wrap=True, style="bold")
         shown.add_column()
@@ -130,15 +183,29 @@ def _presets(console: Console) -> int:
     return 0
 
 
-def _report(console: Console, folder: Path) -> int:
-    from tutelage.report import table, write_report
+def _report(console: Console, folder: Path, as_markdown: bool) -> int:
+    from tutelage.report import markdown, write_report
     from tutelage.study import load_study
 
+    if not (folder / "study.yaml").is_file():
+        raise ValueError(f"{folder}: expected the folder of a study, found no study.yaml in it; run the study first")
     study = load_study(folder / "study.yaml")
+    if as_markdown:
+        print(markdown(folder, study.config.tasks))
+        return 0
     page = write_report(folder, study.config.tasks)
-    console.print(table(folder, study.config.tasks, width=console.width))
+    _tables(console, folder, study.config.tasks)
     console.print(f"page      {page}", markup=False, highlight=False, soft_wrap=True)
     return 0
+
+
+def _tables(console: Console, folder: Path, tasks: "Mapping[str, Task]") -> None:
+    from tutelage.report import differences, table
+
+    console.print(table(folder, tasks, width=console.width))
+    compared = differences(folder, tasks, width=console.width)
+    if compared is not None:
+        console.print(compared)
 
 
 def _help(source: str) -> int:
@@ -151,4 +218,6 @@ def _help(source: str) -> int:
 def _message(error: Exception) -> str:
     """The error's line; from a process that loads images, the line under the traceback that comes with it."""
     text = str(error).strip()
-    return text.splitlines()[-1].split(": ", 1)[1] if text.startswith("Caught ") else text
+    if text.startswith("Caught "):
+        text = text.splitlines()[-1].split(": ", 1)[-1]
+    return " ".join(text.split())

@@ -20,6 +20,10 @@ Picture = npt.NDArray[np.uint8]  # [H, W, 3]
 Colour = tuple[int, int, int]  # red, green, blue in 0..255
 
 
+class DeterministicWarning(UserWarning):
+    """A slower operation was taken because torch is in deterministic mode: `operation: what was taken in its place`."""
+
+
 class Sample(TypedDict):
     """What a dataset yields. A task's label may be absent: that is a normal case, never an error."""
 
@@ -139,6 +143,10 @@ class Task(ABC):
     def missing(self, images: Tensor) -> Tensor:
         """A label of the right shape for `images` [B, 3, H, W] whose `target` is valid nowhere."""
 
+    def problem(self, label: Tensor) -> str | None:
+        """What is wrong with one label (no batch dimension): "expected ..., found ...; what to do". None: nothing."""
+        return None
+
     @abstractmethod
     def activate(self, raw: Tensor) -> Tensor:
         """From the head's raw output to what the metrics and `draw` read, in fp32."""
@@ -146,6 +154,15 @@ class Task(ABC):
     @abstractmethod
     def loss(self, raw: Tensor, target: Target) -> Term:
         """The loss summed over the valid positions, in fp32, and their number, `target.valid.sum()`."""
+
+    def imitate(self, raw: Tensor, taught: Tensor, temperature: float = 1.0) -> Term:
+        """The loss with a teacher's raw output in place of the label, summed over all positions, and their number.
+
+        By default `loss` against the activated `taught`; `temperature` is for outputs that are logits.
+        """
+        value = self.activate(taught.detach())
+        valid = torch.ones(value.shape[:1] + value.shape[2:], dtype=torch.bool, device=value.device)
+        return self.loss(raw, Target(value, valid))
 
     @abstractmethod
     def metrics(self, protocol: MetricProtocol) -> Metric:
@@ -182,10 +199,18 @@ class MultiTaskNet(nn.Module, ABC):
 
 
 class Distiller(nn.Module, ABC):
-    """Adds, per task, how far the student's adapted features are from the teacher's.
+    """Adds, per task, how far the student is from the teacher: its adapted features or its predictions.
 
     It owns the teachers (frozen, always in eval mode, absent from `state_dict`) and the adaptors.
     """
+
+    imitates = False  # True: reads the student's prediction of every task, also where a label is missing
+
+    def setup(self, tasks: Mapping[str, Task]) -> None:
+        """Learn of the tasks; called once, before training."""
+
+    def begin_step(self, progress: float, observed: bool) -> None:
+        """Before every step: the part of the run that is done, in [0, 1), and whether `health` is read after it."""
 
     @abstractmethod
     def forward(self, batch: Batch, output: Output) -> TermMap:
@@ -195,12 +220,19 @@ class Distiller(nn.Module, ABC):
     def distances(self) -> dict[str, Tensor]:
         """{"task/tap": the last step's d, without lambda, detached}: for the log."""
 
+    def health(self) -> dict[str, Tensor]:
+        """{"quantity/task/tap": value} of an observed step, for the log: what shows that distillation works."""
+        return {}
+
 
 class Balancer(nn.Module, ABC):
     """How several losses become one update. Its state is in `state_dict`; no plain attribute changes while training."""
 
     def setup(self, tasks: Mapping[str, Task], net: MultiTaskNet) -> None:
         """Create what depends on the tasks or the network; called once, before the optimisers are built."""
+
+    def begin_step(self, progress: float) -> None:
+        """Before every step: the part of the run that is done, in [0, 1)."""
 
     @abstractmethod
     def backward(self, terms: Terms, outputs: list[Output], net: MultiTaskNet, reduce: Reduce) -> dict[str, Tensor]:

@@ -28,10 +28,27 @@ def test_gradient_is_that_of_the_formula() -> None:
     torch.testing.assert_close(weights["height"], torch.tensor(0.3))
 
 
+class TestTeachersAlone(BalancerTester):
+    @pytest.fixture
+    def balancer(self) -> Balancer:
+        return Uniform(default=0.0)
+
+
+def test_weights_rise_over_the_run() -> None:
+    balancer = Uniform({"height": 0.3}, default=2.0, schedule="rising")
+    for progress in (0.0, 0.25, 0.5):
+        model = Model()
+        balancer.begin_step(progress)
+        weights = balancer.backward(model.terms(), [], model, WholeStep())
+        assert {t: float(w) for t, w in weights.items()} == pytest.approx(
+            {"shapes": 2.0 * progress, "height": 0.3 * progress}
+        )
+
+
 def test_has_no_parameters() -> None:
     assert not list(Uniform({"height": 2.0}).parameters())
 
 
 def test_unknown_task() -> None:
-    with pytest.raises(ValueError, match=r"names the task 'heights'\. Expected one of: shapes, height\."):
+    with pytest.raises(ValueError, match=r"weights: expected tasks among shapes, height; found `heights`"):
         Uniform({"heights": 2.0}).setup(TASKS, Model())

@@ -65,6 +65,12 @@ class SourceTester:
         assert torch.equal(again["image"], image)
         assert all(torch.equal(again["labels"][t], x) for t, x in labels.items())
 
+    def test_samples_say_where_they_come_from(self, source: DataSource) -> None:
+        names = [source.split(split).where(i) for split in ("train", "val") for i in range(2)]
+        assert len(set(names)) == 4
+        for task in source.split("train")[1]["labels"]:
+            assert source.split("train").where(1, task)
+
     def test_views_keep_the_contract(self, source: DataSource) -> None:
         augment = Augment()
         for number in range(8):

@@ -90,6 +90,15 @@ def test_a_missing_label_stays_missing_and_holes_stay_holes() -> None:
     check_labels(found, KINDS, (24, 36))
 
 
+def test_a_scale_that_leaves_no_window() -> None:
+    augment = Augment(scales=[1, 12])
+    augment.check((32, 7))
+    for seed in range(4):
+        augment(sample(32, 7), KINDS, torch.Generator().manual_seed(seed))
+    with pytest.raises(ValueError, match=r"1x1 of images of 32x6, found 3x0 at scale 12; lower it"):
+        augment.check((32, 6))  # half a pixel is none
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"), [({"scales": [0.5]}, "scales"), ({"scales": []}, "scales"), ({"flip": 2}, "flip")]
 )

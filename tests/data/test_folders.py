@@ -103,13 +103,28 @@ def test_a_sample_may_lack_a_label_and_a_label_its_image(tmp_path: Path) -> None
     write(tmp_path / "val", numbers(1))
     (tmp_path / "train/depth/1.png").unlink()
     (tmp_path / "train/image/2.png").unlink()
-    source = NYUv2(tmp_path, size=SIZE)
+    source = NYUv2(tmp_path, size=SIZE, partial=True)
     source.check(["depth"])
+    NYUv2(tmp_path).check(["normals"])  # what another task lacks is no matter, nor is a label without an image
+    with pytest.raises(ValueError, match=r"train.depth: expected a file for each of the 2 images of train, found 1"):
+        NYUv2(tmp_path).check(["depth"])
+    assert source.fingerprint() == NYUv2(tmp_path, size=SIZE).fingerprint()
     assert [set(sample["labels"]) for sample in (source.split("train")[i] for i in range(2))] == [
         {"segmentation", "depth", "normals"},
         {"segmentation", "normals"},
     ]
     assert len(source.split("train")) == 2
+    (tmp_path / "train/depth/0.png").unlink()
+    with pytest.raises(ValueError, match="found none in common"):  # one label at least, even so
+        NYUv2(tmp_path, partial=True).check(["depth"])
+
+
+def test_a_sample_says_which_files_it_comes_from(tmp_path: Path) -> None:
+    write(tmp_path / "train", numbers(10))
+    for cache in (False, True):
+        samples = NYUv2(tmp_path, cache=cache).split("val")
+        assert samples.where(1) == str(tmp_path / "train/image/6.png")
+        assert samples.where(1, "segmentation") == str(tmp_path / "train/label/6.png")
 
 
 def test_the_fingerprint_sees_files_and_not_where_they_are(tmp_path: Path) -> None:
@@ -143,6 +158,13 @@ def wrong(root: Path, what: str) -> None:
     elif what == "nothing in common":
         for path in list((root / "train/depth").iterdir()):
             path.rename(path.with_name("x" + path.name))
+    elif what == "some are missing":
+        for stem in ("1", "2", "4", "5"):
+            (root / f"train/depth/{stem}.png").unlink()
+    elif what == "one is missing":
+        (root / "train/depth/1.png").unlink()
+    elif what == "one of the held out":
+        (root / "train/normal/0.png").unlink()
     elif what == "another size":
         for path in (root / "train/depth").iterdir():
             Image.fromarray(np.ones((30, 40), np.uint8)).save(path)
@@ -154,7 +176,17 @@ def wrong(root: Path, what: str) -> None:
         ("no folder of a label", r"train.depth: expected a folder, found none"),
         ("an empty folder", r"train.depth: expected \.npy, \.png, \.jpg, \.jpeg files, found none"),
         ("two files of one stem", r"3\.png: expected one file with this stem, found 3\.npy, too"),
-        ("nothing in common", "expected files named like the images of train, found none in common"),
+        (
+            "nothing in common",
+            r"depth: expected .* of train \(1, \.\.\.\), found none in common \(x0, \.\.\.\); rename",
+        ),
+        (
+            "some are missing",
+            r"train.depth: expected a file for each of the 8 images of train, found 4; missing are 1, 2, 4, \.\.\.; "
+            "add them, or set data.partial: true",
+        ),
+        ("one is missing", r"train.depth: .* 8 images of train, found 7; missing are 1; add"),
+        ("one of the held out", r"train.normal: expected .* the 2 images of val, found 1; missing are 0;"),
         ("another size", r"\.png: expected the size of its image, 60x80, found 30x40"),
     ],
 )

@@ -122,6 +122,12 @@ WRONG = [
     (Rgb(), "a.npy", b"no array", "expected a readable .npy file"),
     (Rgb(), "a.jpg", b"", "expected a readable .jpg file"),
     (Depth(), "a.npy", np.array([object()]), "expected a readable .npy file"),  # a pickle is never opened
+    (Depth(), "a.npy", np.array([["far"]]), r"expected a readable .npy file, found an array \[1, 1\] of <U3; replace"),
+    (Depth(), "a.npy", np.zeros((0, 4)), r"expected a readable .npy file, found an array \[0, 4\] of float64; replace"),
+    (Rgb(), "a.npy", b"PK\x03\x04 no archive", "expected a readable .npy file, found the magic string is not correct"),
+    (Classes(), "a.npy", np.full((4, 4), 2.5), "expected whole class numbers, found 2.5; write"),
+    (Classes(), "a.npy", np.full((4, 4), np.nan), "expected whole class numbers, found nan; write"),
+    (Classes(), "a.npy", np.full((4, 4), np.inf), "expected whole class numbers, found inf; write"),
 ]
 
 
@@ -138,6 +144,23 @@ def test_a_wrong_file_is_one_line_that_names_it(
         kind.decode(path)
     assert str(error.value).startswith(str(path))
     assert "\n" not in str(error.value)
+
+
+def test_an_archive_is_no_array(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", depth=np.ones((4, 4)))
+    (tmp_path / "a.npz").rename(tmp_path / "a.npy")
+    with pytest.raises(ValueError, match=r"a\.npy: expected a readable .npy file, found the magic string"):
+        Depth().decode(tmp_path / "a.npy")
+
+
+@pytest.mark.parametrize("kind", [Classes(), Depth(), Rgb()])
+def test_arrays_of_other_machines_and_other_types(kind: Modality, tmp_path: Path) -> None:
+    array = np.random.default_rng(0).integers(0, 2, (4, 6, 3) if isinstance(kind, Rgb) else (4, 6))
+    expected = kind.decode(npy(tmp_path / "a.npy", array.astype(np.float64)))
+    for dtype in (">f4", ">i2", "<f2", "?", "u2"):
+        assert torch.equal(kind.decode(npy(tmp_path / "b.npy", array.astype(dtype))), expected), dtype
+    (tmp_path / "b.npy").rename(tmp_path / "b.NPY")
+    assert torch.equal(kind.decode(tmp_path / "b.NPY"), expected)
 
 
 def test_half_a_file(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@ import pytest
 import torch
 from tests.reference.distill_reference import bilinear, conv1x1
 
-from tutelage.distill import Conv1x1
+from tutelage.distill import Conv1x1, Identity
 
 
 @pytest.mark.parametrize("size", [(4, 6), (8, 12), (5, 13), (2, 3), (3, 4)])  # equal, larger, smaller
@@ -41,3 +41,12 @@ def test_init() -> None:
 
 def test_parameters_are_one_matrix_without_bias() -> None:
     assert {name: tuple(p.shape) for name, p in Conv1x1(5, 3).named_parameters()} == {"conv.weight": (3, 5, 1, 1)}
+
+
+def test_identity_only_resizes() -> None:
+    feature = torch.randn(2, 3, 4, 6)
+    assert Identity(3, 3)(feature, (4, 6)) is feature
+    torch.testing.assert_close(Identity(3, 3)(feature, (8, 12)), bilinear(feature, 8, 12), rtol=1e-4, atol=1e-5)
+    assert not list(Identity(3, 3).parameters())
+    with pytest.raises(ValueError, match=r"expected as many channels .* found 3 and 4; take Conv1x1"):
+        Identity(3, 4)

@@ -217,10 +217,10 @@ def test_taps_named_by_module_path() -> None:
 @pytest.mark.parametrize(
     ("kwargs", "message"),
     [
-        ({"match": {"neck": "last"}}, r"tap 'neck', which the student lacks\. Found: bottleneck, last\."),
-        ({"match": {"last": "neck"}}, r"'neck', which the teacher of 'colour' lacks\. Found: bottleneck, last\."),
-        ({"match": {}}, r"match names no tap\."),
-        ({"weights": {"colors": 2.0}}, r"task 'colors', which has no teacher\. Found: colour, height\."),
+        ({"match": {"neck": "last"}}, r"match: expected taps of the student \(bottleneck, last\), found `neck`"),
+        ({"match": {"last": "neck"}}, r"taps of the teacher of 'colour' \(bottleneck, last\), found `neck`"),
+        ({"match": {}}, "match: expected .*, found none"),
+        ({"weights": {"colors": 2.0}}, r"expected tasks with a teacher \(colour, height\), found `colors`"),
     ],
 )
 def test_names_that_do_not_exist(kwargs, message: str) -> None:

@@ -12,6 +12,7 @@ from tutelage.metrics import deltas
 from tutelage.tasks import Depth, Segmentation
 from tutelage.types import Task
 
+SOURCES = {"single": "study", "uniform": "study", "kd4mtl": "paper"}
 TASKS: dict[str, Task] = {"segmentation": Segmentation(classes=4), "depth": Depth()}
 
 
@@ -24,6 +25,7 @@ def values(method: str, seed: int) -> dict[str, dict[str, float]]:
 
 
 def write(folder: Path, methods: Iterable[str] = ("uniform", "kd4mtl"), seeds: Iterable[int] = (0,)) -> Path:
+    folder.mkdir(exist_ok=True)
     rows = []
     for method in ("single", *methods):
         for seed in seeds:
@@ -32,7 +34,7 @@ def write(folder: Path, methods: Iterable[str] = ("uniform", "kd4mtl"), seeds: I
                 delta = deltas(metrics, values("single", seed), TASKS)
                 rows.append(
                     {"method": method, "seed": seed, "split": "val", "protocol": protocol, "metrics": metrics,
-                     "delta": delta, "parameters": 1234, "seconds": 60.0}
+                     "delta": delta, "parameters": 1234, "seconds": 60.0, "values": SOURCES.get(method, "control")}
                 )  # fmt: skip
             for run in [folder / method / t / f"seed{seed}" for t in TASKS] if method == "single" else [
                 folder / method / f"seed{seed}"
@@ -49,7 +51,8 @@ def _run(run: Path, tasks: list[str], method: str) -> None:
     for step in (1, 2, 3):
         line = {"step": step, "epoch": step / 2, **{f"loss/{t}": 1 / step for t in tasks}}
         if method == "kd4mtl":
-            line |= {f"distance/{t}/last": 1.0 for t in tasks} | {f"weight/{t}": step for t in tasks}
+            line |= {f"distance/{t}/last": 1.5 / step for t in tasks} | {f"weight/{t}": step for t in tasks}
+            line |= {f"{name}/depth/last": step / 8 for name in ("dead", "norm", "rank")}
         log.append(line)
     (run / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in log))
     (run / "result.json").write_text("{}")

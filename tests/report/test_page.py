@@ -1,4 +1,5 @@
 import io
+import json
 import re
 import shutil
 from base64 import b64decode
@@ -126,3 +127,37 @@ def test_a_study_that_has_only_begun(tmp_path: Path) -> None:
     assert "kd4mtl" in page(tmp_path).text
     (tmp_path / "results.json").write_text('{"study": "kitchen", "rows": []}')
     assert "nothing to compare" in page(tmp_path).text
+
+
+def test_health_of_distillation(tmp_path: Path) -> None:
+    shown = page(write(tmp_path)).text
+    text = " ".join(shown[shown.index("Health of distillation") :].split())
+    assert "The teachers by themselves: segmentation miou 40.00 %; depth abs_err 0.6000 m." in text
+    line = text[text.index("kd4mtl", text.index("rank")) :]
+    assert line.startswith("kd4mtldepthlast1.5000.5000.3750.380.4")  # distance 1.5 -> 0.5; dead, norm, rank 3 / 8
+
+
+def test_nothing_distilled_has_no_health(tmp_path: Path) -> None:
+    assert "Health of distillation" not in page(write(tmp_path, methods=["uniform"])).text
+
+
+def test_paired_differences_are_in_both_protocols_and_all_conventions(tmp_path: Path) -> None:
+    shown = page(write(tmp_path, methods=("uniform", "kd4mtl", "probe"), seeds=(0, 1, 2)))
+    assert "Paired differences" in shown.text
+    assert sum(of.get("class") == "numbers plain" for _, of in shown.tags) == 6 + 1  # and health
+    for convention in ("main", "task_mean", "all_metrics"):
+        for protocol in ("dataset", "image"):
+            first = (convention, protocol) == ("main", "dataset")
+            assert first or f"Delta {convention}, {protocol} protocol" in shown.text
+    assert "minusprobe" not in shown.text  # a control is compared, and compared with nothing
+    assert "Paired differences" not in page(write(tmp_path / "one", methods=["uniform"])).text
+
+
+def test_the_page_says_where_values_come_from_and_what_was_forced(tmp_path: Path) -> None:
+    write(tmp_path, methods=("uniform", "probe"))
+    for path in tmp_path.glob("**/environment.json"):
+        forced = {"precision": "32-true", "deterministic": {"max_unpool2d": "scatter in its <place>"}, "threads": 1}
+        path.write_text(json.dumps({**json.loads(path.read_text()), **forced}))
+    text = page(tmp_path).text
+    assert "probecontrol" in text
+    assert "1 thread, 32-true, deterministic mode (max_unpool2d: scatter in its <place>)" in text

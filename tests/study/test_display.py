@@ -39,3 +39,11 @@ def test_a_terminal_sees_bars_losses_and_time(width: int) -> None:
     text = captured.get()
     for expected in ("[1/2] url, seed 1", "5/8", "segmentation 1.500  depth 0.500"):
         assert expected in text, expected
+
+
+def test_a_run_that_diverged_leaves_no_bar() -> None:
+    with ConsoleDisplay(Console(file=io.StringIO(), force_terminal=True)) as display:
+        display.start("uniform-trial01, seed 0", 1, 3, resumed=0)
+        display.step(1, 8)
+        display.start("uniform-trial02, seed 0", 2, 3, resumed=0)
+        assert [task.description for task in display.progress.tasks] == ["runs", "[3/3] uniform-trial02, seed 0"]

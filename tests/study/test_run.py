@@ -12,7 +12,7 @@ from tests.study.conftest import TINY, Notes, tiny
 from tests.train.fixture import assert_same
 
 from tutelage.study import Runner, load_study, plan, read_values, run_study
-from tutelage.study.run import load_tensors
+from tutelage.study.build import load_tensors
 
 METHODS = ["single", "uniform", "uncertainty", "kd4mtl", "url"]
 METRICS = {
@@ -28,7 +28,9 @@ def test_results_have_one_row_for_every_method_seed_and_protocol(finished: tuple
     assert results == {"study": "rooms-tiny", "rows": rows}
     assert [(row["method"], row["protocol"]) for row in rows] == [(m, p) for m in METHODS for p in ("dataset", "image")]
     for row in rows:
-        assert set(row) == {"method", "seed", "split", "protocol", "metrics", "delta", "parameters", "seconds"}
+        assert set(row) == {
+            "method", "seed", "split", "values", "protocol", "metrics", "delta", "parameters", "seconds",
+        }  # fmt: skip
         assert {task: set(values) for task, values in row["metrics"].items()} == METRICS
         assert set(row["delta"]) == {"main", "task_mean", "all_metrics"}
         assert (row["seed"], row["split"]) == (0, "val")
@@ -63,14 +65,16 @@ def test_a_run_leaves_everything(finished: tuple) -> None:
         names = {path.name for path in (out / folder).iterdir()}
         assert names == {
             "config.yaml", "environment.json", "log.jsonl", "tensorboard", "checkpoint.pt", "student.safetensors",
-            "predictions.safetensors", "result.json",
+            "predictions.safetensors", "result.json", ".lock",
         }  # fmt: skip
         assert list((out / folder / "tensorboard").iterdir())
     facts = json.loads((out / "kd4mtl/seed0/environment.json").read_text())
     assert facts["versions"]["torch"] == torch.__version__.split("+")[0]
     assert {"command", "config", "data", "threads"} <= set(facts)
     log = [json.loads(line) for line in (out / "kd4mtl/seed0/log.jsonl").read_text().splitlines()]
-    assert {"loss/depth", "distill/normals", "distance/normals/last", "distance/normals/bottleneck"} <= set(log[-1])
+    logged = {name for line in log for name in line}
+    assert {"loss/depth", "distill/normals", "distance/normals/last", "distance/normals/bottleneck"} <= logged
+    assert {f"{name}/depth/{tap}" for name in ("dead", "norm", "rank") for tap in ("bottleneck", "last")} <= logged
     predictions = load_tensors(out / "single/depth/seed0/predictions.safetensors")
     assert predictions["image"].shape == (6, 3, 32, 48)
     assert {name.split("/")[0] for name in predictions} == {"image", "target", "valid", "prediction"}
@@ -211,7 +215,7 @@ def test_images_of_several_sizes(tmp_path: Path) -> None:
 
 def test_a_wrong_tap_is_found_before_anything_is_trained(tmp_path: Path) -> None:
     notes = Notes()
-    with pytest.raises(ValueError, match="names the tap 'nope'"):
+    with pytest.raises(ValueError, match=r"expected taps of the student .*, found `nope`"):
         run_study(tiny(tmp_path, "--method.url.distiller.match", "{nope: last}"), notes)
     assert notes.started == []
 

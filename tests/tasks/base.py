@@ -176,6 +176,25 @@ class TaskTester:
             optimiser.step()
         assert task.loss(raw, target).mean().item() < 0.5 * before
 
+    def test_imitating_oneself_costs_nothing(self, task: Task, raw: Tensor) -> None:
+        term = task.imitate(raw, raw)
+        positions = raw[:, 0].numel()
+        assert int(term.count) == positions
+        torch.testing.assert_close(term.mean(), torch.tensor(0.0), rtol=0, atol=1e-5)
+
+    def test_imitating_another_moves_towards_it(self, task: Task, raw: Tensor) -> None:
+        taught = raw.flip(0) + 0.5
+        raw = raw.clone().requires_grad_()
+        term = task.imitate(raw, taught, temperature=2.0)
+        (grad,) = torch.autograd.grad(term.mean(), raw)
+        assert grad.isfinite().all()
+        step = 0.05 * grad / grad.abs().max()
+        assert bool(task.imitate((raw - step).detach(), taught, temperature=2.0).sum < term.sum)
+
+    def test_sound_labels_have_no_problem(self, task: Task, images: Tensor) -> None:
+        for label in (*self.label(torch.Generator().manual_seed(1)), *task.missing(images)):
+            assert task.problem(label) is None
+
     # metrics
 
     def test_an_image_without_a_valid_pixel_changes_nothing(self, task, raw, images, target, protocol) -> None:

@@ -160,6 +160,9 @@ def test_the_log_has_every_interval_once_after_a_resume(tmp_path: Path) -> None:
             with log.open("a") as file:
                 file.write('{"step": 10, "epo')
     lines = [json.loads(line) for line in log.read_text().splitlines()]
+    health = [line for line in lines if "rank/depth/last" in line]
+    assert [line["step"] for line in health] == [3, 6, 9, 12]  # after every epoch
+    lines = [line for line in lines if line not in health]
     assert [line["step"] for line in lines] == [2, 4, 6, 8, 10, 12]
     assert {"loss/depth", "distill/depth", "distance/depth/last", "weight/depth", "lr/student", "epoch"} <= set(
         lines[0]

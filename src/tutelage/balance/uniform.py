@@ -1,6 +1,7 @@
 """Fixed weights."""
 
 from collections.abc import Mapping
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -10,28 +11,45 @@ from tutelage.types import Balancer, MultiTaskNet, Output, Reduce, Task, Terms
 
 
 class Uniform(Balancer):
-    """sum_t w_t l_t + sum_t lambda_t d_t with fixed w_t, 1 unless named.
+    """a sum_t w_t l_t + sum_t lambda_t d_t with fixed w_t, 1 unless named.
 
     Args:
-        weights: w_t by task; a task that is not named has 1.
+        weights: w_t by task; a task that is not named has `default`.
+        default: w_t of the tasks that are not named; 0 trains on the teachers alone.
+        schedule: a: `constant`, 1; or `rising`, linearly from 0 to 1 over the run, the labels' part of BAM's teacher
+            annealing.
 
     Raises:
         ValueError: In `setup`, where `weights` names a task that is not there.
     """
 
-    def __init__(self, weights: dict[str, float] | None = None) -> None:
+    def __init__(
+        self,
+        weights: dict[str, float] | None = None,
+        default: float = 1.0,
+        schedule: Literal["constant", "rising"] = "constant",
+    ) -> None:
         super().__init__()
         self.weights = dict(weights or {})
+        self.default, self.schedule = default, schedule
+        self._factor = 1.0
 
     def setup(self, tasks: Mapping[str, Task], net: MultiTaskNet) -> None:
         """Check the names of the weights."""
         for task in self.weights:
             if task not in tasks:
-                raise ValueError(f"Uniform.weights names the task {task!r}. Expected one of: {', '.join(tasks)}.")
+                raise ValueError(f"Uniform.weights: expected tasks among {', '.join(tasks)}; found `{task}`")
+
+    def begin_step(self, progress: float) -> None:
+        """Set a."""
+        self._factor = progress if self.schedule == "rising" else 1.0
 
     def backward(self, terms: Terms, outputs: list[Output], net: MultiTaskNet, reduce: Reduce) -> dict[str, Tensor]:
-        """Add the gradient to `.grad`; returns w_t of the tasks of the step."""
+        """Add the gradient to `.grad`; returns a w_t of the tasks of the step."""
         terms = reduce(terms)
-        weights = {t: torch.full_like(term.sum, self.weights.get(t, 1.0)) for t, term in terms.task.items()}
+        weights = {
+            t: torch.full_like(term.sum, self._factor * self.weights.get(t, self.default))
+            for t, term in terms.task.items()
+        }
         backward((weights[t] * term.mean() for t, term in terms.task.items()), terms)
         return weights

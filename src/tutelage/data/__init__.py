@@ -3,6 +3,7 @@
 from tutelage.data.augment import Augment
 from tutelage.data.base import DataSource, Memory, Samples
 from tutelage.data.folders import Folders, Label
+from tutelage.data.holdout import HoldOut
 from tutelage.data.modalities import Classes, Depth, Modality, Normals, Rgb
 from tutelage.data.nyuv2 import NYUv2
 from tutelage.data.rooms import Rooms
@@ -13,6 +14,7 @@ __all__ = [
     "DataSource",
     "Depth",
     "Folders",
+    "HoldOut",
     "Label",
     "Memory",
     "Modality",

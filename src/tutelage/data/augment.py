@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from tutelage.data.modalities import Modality, Rgb
+from tutelage.data.modalities import Modality, Rgb, Size
 from tutelage.types import Sample
 
 
@@ -26,17 +26,26 @@ class Augment:
 
     def __init__(self, scales: Sequence[float] = (1.0, 1.2, 1.5), flip: float = 0.5) -> None:
         if not scales or min(scales) < 1:
-            raise ValueError(f"augment.scales: expected one or more numbers of at least 1, found {list(scales)}")
+            raise ValueError(f"train.augment.scales: expected one or more numbers of at least 1, found {list(scales)}")
         if not 0 <= flip <= 1:
-            raise ValueError(f"augment.flip: expected a probability, found {flip}")
+            raise ValueError(f"train.augment.flip: expected a probability, found {flip}")
         self.scales, self.flip = tuple(scales), flip
+
+    def check(self, size: Size) -> None:
+        """Raise a one-line ValueError where a scale leaves no window of images of this size."""
+        window = _window(size, max(self.scales))
+        if min(window) < 1:
+            raise ValueError(
+                f"train.augment.scales: expected windows of at least 1x1 of images of {size[0]}x{size[1]}, found "
+                f"{window[0]}x{window[1]} at scale {max(self.scales):g}; lower it"
+            )
 
     def __call__(self, sample: Sample, modalities: Mapping[str, Modality], generator: torch.Generator) -> Sample:
         """A view of `sample`; all randomness comes from `generator`."""
         height, width = sample["image"].shape[1:]
         choice, top, left, mirror = torch.rand(4, generator=generator).tolist()
         scale = self.scales[int(choice * len(self.scales))]
-        window = (round(height / scale), round(width / scale))
+        window = _window((height, width), scale)
         top, left = int(top * (height - window[0] + 1)), int(left * (width - window[1] + 1))
 
         def view(x: Tensor, kind: Modality) -> Tensor:
@@ -50,3 +59,7 @@ class Augment:
 
         labels = {task: view(label, modalities[task]) for task, label in sample["labels"].items()}
         return Sample(**{**sample, "image": view(sample["image"], Rgb()), "labels": labels})
+
+
+def _window(size: Size, scale: float) -> Size:
+    return round(size[0] / scale), round(size[1] / scale)

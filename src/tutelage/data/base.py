@@ -23,6 +23,10 @@ class Samples(Dataset[Sample], ABC):
     @abstractmethod
     def __getitem__(self, index: int) -> Sample: ...
 
+    def where(self, index: int, task: str | None = None) -> str:
+        """Where a sample's image, or its label of `task`, comes from, for messages: a file, where it has one."""
+        return f"sample {index}"
+
 
 class DataSource(ABC):
     """Images and labels of one origin, in two splits.
@@ -30,10 +34,13 @@ class DataSource(ABC):
     Attributes:
         name: Of the source.
         modalities: By task: how its label is resized, flipped and scaled.
+        trusted: Samples are made by a program, not read from a person's files: a few are looked at before training, not
+            all.
     """
 
     name: str
     modalities: Mapping[str, Modality]
+    trusted: bool = False
 
     @abstractmethod
     def split(self, split: Split) -> Samples:
@@ -78,6 +85,10 @@ class Memory(Samples):
             self.kept[index] = Sample(image=_pack(sample["image"]), labels=sample["labels"])
         sample = self.kept[index]
         return Sample(image=_unpack(sample["image"]), labels=dict(sample["labels"]))
+
+    def where(self, index: int, task: str | None = None) -> str:
+        """As the other dataset says."""
+        return self.dataset.where(index, task)
 
 
 def _pack(image: Tensor) -> Tensor:

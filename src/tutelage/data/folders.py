@@ -1,6 +1,5 @@
 """The general dataset: a folder of images and a folder for every kind of label."""
 
-import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,10 +9,9 @@ from pathlib import Path
 from torch import Tensor
 
 from tutelage.data.base import DataSource, Memory, Samples, Split
+from tutelage.data.files import SUFFIXES, list_files, parts
 from tutelage.data.modalities import Modality, Rgb, Size
 from tutelage.types import Sample
-
-_SUFFIXES = (".npy", ".png", ".jpg", ".jpeg")
 
 
 @dataclass
@@ -32,9 +30,10 @@ class Label:
 class Folders(DataSource):
     """`root/train/<folder>/<stem>.<suffix>` and, where there is one, `root/val/...` alike.
 
-    Files of different folders belong together by stem; suffixes are .npy, .png (8 or 16 bits), .jpg and .jpeg. A stem
-    without a file in a label's folder lacks that label, a stem without an image is left out. Where `val/` is missing, a
-    fixed part of `train/` is held out: the same stems on every machine for the same `holdout_seed`.
+    Files of different folders belong together by stem; suffixes are .npy, .png (8 or 16 bits), .jpg and .jpeg. Every
+    image has a file in every label's folder, unless `partial` allows otherwise; a stem without an image is left out.
+    Where `val/` is missing, a fixed part of `train/` is held out: the same stems on every machine for the same
+    `holdout_seed`.
 
     Args:
         root: folder with `train` and perhaps `val`.
@@ -45,6 +44,7 @@ class Folders(DataSource):
         holdout_seed: which part.
         cache: keep decoded and resized samples in memory.
         name: of the source; by default the name of `root`.
+        partial: a stem without a file in a label's folder lacks that label; otherwise `check` refuses it.
     """
 
     def __init__(
@@ -57,6 +57,7 @@ class Folders(DataSource):
         holdout_seed: int = 0,
         cache: bool = False,
         name: str | None = None,
+        partial: bool = False,
     ) -> None:
         if not 0 < holdout < 1:
             raise ValueError(f"data.holdout: expected a part between 0 and 1, found {holdout}")
@@ -64,7 +65,7 @@ class Folders(DataSource):
             raise ValueError(f"data.size: expected height and width of at least 1, found {size}")
         self.root, self.labels, self.image = Path(root), labels, image
         self.size, self.holdout, self.holdout_seed, self.cache = size, holdout, holdout_seed, cache
-        self.name = name or self.root.name
+        self.name, self.partial = name or self.root.name, partial
         self.modalities: Mapping[str, Modality] = {task: label.kind for task, label in labels.items()}
         self._splits: dict[Split, Samples] = {}  # kept, so that every run of a study shares their memory
 
@@ -78,7 +79,7 @@ class Folders(DataSource):
         return self._splits[split]
 
     def check(self, tasks: Collection[str]) -> None:
-        """Folders and files are there, and every task has labels."""
+        """Folders and files are there, and every task has labels: for all images, unless `partial`."""
         self.check_names(tasks)
         if not self.root.is_dir():
             raise ValueError(f"data.root: expected a folder with train/{self.image}, found no folder {self.root}")
@@ -88,15 +89,28 @@ class Folders(DataSource):
                 if not path.is_dir():
                     raise ValueError(f"{path}: expected a folder, found none; see the layout in docs/data.md")
                 if not self.files[folder, name]:
-                    raise ValueError(f"{path}: expected {', '.join(_SUFFIXES)} files, found none")
+                    raise ValueError(f"{path}: expected {', '.join(SUFFIXES)} files, found none")
         for split in ("train", "val"):
             stems = self._stems(split)
             if not stems:
                 raise ValueError(f"{self.root}: expected images for {split}, found none; add images or change holdout")
             for t in tasks:
-                if not any(stem in self.files[self._folder(split), self.labels[t].folder] for stem in stems):
-                    path = self.root / self._folder(split) / self.labels[t].folder
-                    raise ValueError(f"{path}: expected files named like the images of {split}, found none in common")
+                self._check_stems(split, stems, self.labels[t].folder)
+
+    def _check_stems(self, split: Split, stems: list[str], folder: str) -> None:
+        path, files = self.root / self._folder(split) / folder, self.files[self._folder(split), folder]
+        missing = [stem for stem in stems if stem not in files]
+        if len(missing) == len(stems):
+            raise ValueError(
+                f"{path}: expected files named like the images of {split} ({stems[0]}, ...), found none in common "
+                f"({next(iter(files))}, ...); rename them"
+            )
+        if missing and not self.partial:
+            named = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
+            raise ValueError(
+                f"{path}: expected a file for each of the {len(stems)} images of {split}, found "
+                f"{len(stems) - len(missing)}; missing are {named}; add them, or set data.partial: true"
+            )
 
     def fingerprint(self) -> str:
         """Of the files' names, sizes and parts of their content, and of what is done to them."""
@@ -107,14 +121,14 @@ class Folders(DataSource):
             for name in [self.image, *(label.folder for label in self.labels.values())]:
                 for stem, path in self.files[folder, name].items():
                     digest.update(f"{folder}/{name}/{stem}{path.suffix}:{path.stat().st_size}\n".encode())
-                    digest.update(_parts(path))
+                    digest.update(parts(path))
         return digest.hexdigest()
 
     @cached_property
     def files(self) -> dict[tuple[str, str], dict[str, Path]]:
         """(train or val, sub-folder) -> stem -> file."""
         names = [self.image, *(label.folder for label in self.labels.values())]
-        return {(f, name): _files(self.root / f / name) for f in ("train", "val") for name in names}
+        return {(f, name): list_files(self.root / f / name) for f in ("train", "val") for name in names}
 
     @property
     def _has_val(self) -> bool:
@@ -173,37 +187,7 @@ class FolderDataset(Samples):
             labels[task] = kind.finish(label)
         return Sample(image=rgb.resize(image, self.size or (shape[0], shape[1])), labels=labels)
 
-
-def _files(folder: Path) -> dict[str, Path]:
-    """Stem -> file, numbers in their own order: 2 before 10.
-
-    Raises:
-        ValueError: Two files have the same stem.
-    """
-    if not folder.is_dir():
-        return {}
-    files: dict[str, Path] = {}
-    for path in sorted(folder.iterdir(), key=lambda path: _natural(path.name)):
-        if path.suffix.lower() not in _SUFFIXES or path.name.startswith("."):
-            continue
-        if path.stem in files:
-            raise ValueError(
-                f"{path}: expected one file with this stem, found {files[path.stem].name}, too; remove one"
-            )
-        files[path.stem] = path
-    return files
-
-
-def _parts(path: Path, size: int = 4096) -> bytes:
-    """The beginning, the middle and the end of a file: all of a set would take minutes to read."""
-    length = path.stat().st_size
-    with path.open("rb") as file:
-        parts = []
-        for start in (0, (length - size) // 2, length - size):
-            file.seek(max(0, start))
-            parts.append(file.read(size))
-    return b"".join(parts)
-
-
-def _natural(name: str) -> list[tuple[int, str]]:
-    return [(int(part), "") if part.isdigit() else (0, part) for part in re.split(r"(\d+)", name)]
+    def where(self, index: int, task: str | None = None) -> str:
+        """The path of the image, or of the label."""
+        files = self.image if task is None else self.labels[task][1]
+        return str(files[self.stems[index]])

@@ -3,42 +3,16 @@
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from PIL import Image as PillowImage
-from PIL import UnidentifiedImageError
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from tutelage.data.files import read_array
+
 Size = tuple[int, int]  # height, width
-
-
-def read_array(path: Path, indices: bool = False) -> tuple[npt.NDArray[Any], bool]:
-    """The array of a .npy or picture file, [H, W] or [H, W, C], and whether it came from a picture.
-
-    Args:
-        path: The file.
-        indices: Take a palette's indices, which are the numbers of classes, and not its colours.
-
-    Raises:
-        ValueError: The file is damaged or not what its name says.
-    """
-    try:
-        if path.suffix == ".npy":
-            return np.load(path, allow_pickle=False), False
-        with PillowImage.open(path) as file:
-            picture: PillowImage.Image = file
-            if picture.mode in ("1", "RGBA", "CMYK", "YCbCr", "LA") or (picture.mode == "P" and not indices):
-                picture = picture.convert("L" if picture.mode in ("1", "LA") else "RGB")
-            return np.asarray(picture), True
-    except (OSError, ValueError, EOFError, SyntaxError, UnidentifiedImageError) as error:
-        problem = str(error).split("\n")[0]
-        raise ValueError(
-            f"{path}: expected a readable {path.suffix} file, found {problem}; replace or remove it"
-        ) from error
 
 
 def resize_nearest(x: Tensor, size: Size) -> Tensor:
@@ -82,14 +56,18 @@ class Rgb(Modality):
         array, _ = read_array(path)
         array = np.repeat(array[..., None], 3, 2) if array.ndim == 2 else array
         if array.ndim != 3 or array.shape[2] != 3:
-            raise ValueError(f"{path}: expected an RGB image [H, W, 3], found an array {list(array.shape)}")
+            raise ValueError(
+                f"{path}: expected an RGB image [H, W, 3], found an array {list(array.shape)}; save it as RGB"
+            )
         image = torch.from_numpy(np.ascontiguousarray(array.transpose(2, 0, 1)))
         if image.dtype == torch.uint8:
             return image.float() / 255
         image = image.float()
         if not bool(((image >= 0) & (image <= 1)).all()):
             low, high = float(image.min()), float(image.max())
-            raise ValueError(f"{path}: expected an image in 0..1 (or bytes), found values from {low:g} to {high:g}")
+            raise ValueError(
+                f"{path}: expected an image in 0..1 (or bytes), found values from {low:g} to {high:g}; divide them"
+            )
         return image
 
     def resize(self, x: Tensor, size: Size) -> Tensor:
@@ -114,8 +92,11 @@ class Classes(Modality):
         array, _ = read_array(path, indices=True)
         array = array[..., 0] if array.ndim == 3 and array.shape[2] == 1 else array
         if array.ndim != 2:
-            raise ValueError(f"{path}: expected class numbers [H, W], found an array {list(array.shape)}")
-        label = torch.from_numpy(array.astype(np.int64))[None]
+            raise ValueError(
+                f"{path}: expected class numbers [H, W], found an array {list(array.shape)}; save one a pixel"
+            )
+        whole = array.astype(np.int64) if array.dtype.kind != "f" else _whole(array, path)
+        label = torch.from_numpy(whole)[None]
         for value in self.ignore:
             label[label == value] = -1
         return label
@@ -127,6 +108,15 @@ class Classes(Modality):
     def finish(self, x: Tensor) -> Tensor:
         """[H, W]."""
         return x[0]
+
+
+def _whole(array: npt.NDArray[np.floating], path: Path) -> npt.NDArray[np.int64]:
+    wrong = array[~np.isfinite(array) | (array != np.trunc(array))]
+    if len(wrong):
+        raise ValueError(
+            f"{path}: expected whole class numbers, found {wrong[0]:g}; write the labels without averaging pixels"
+        )
+    return array.astype(np.int64)
 
 
 @dataclass
@@ -145,7 +135,7 @@ class Depth(Modality):
         array, picture = read_array(path)
         array = array[..., 0] if array.ndim == 3 and array.shape[2] == 1 else array
         if array.ndim != 2:
-            raise ValueError(f"{path}: expected distances [H, W], found an array {list(array.shape)}")
+            raise ValueError(f"{path}: expected distances [H, W], found an array {list(array.shape)}; save one a pixel")
         depth = torch.from_numpy(array.astype(np.float64) * (self.scale if picture else 1.0)).float()[None]
         return torch.where(depth.isfinite() & (depth > 0), depth, 0.0)
 
@@ -170,7 +160,9 @@ class Normals(Modality):
         """[3, H, W], unit length."""
         array, picture = read_array(path)
         if array.ndim != 3 or array.shape[2] != 3:
-            raise ValueError(f"{path}: expected normals [H, W, 3], found an array {list(array.shape)}")
+            raise ValueError(
+                f"{path}: expected normals [H, W, 3], found an array {list(array.shape)}; save three values a pixel"
+            )
         n = torch.from_numpy(np.ascontiguousarray(array.transpose(2, 0, 1)).astype(np.float32))
         if picture:
             n = torch.where((n == 0).all(0), 0.0, n / 127.5 - 1)

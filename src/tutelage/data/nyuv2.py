@@ -19,6 +19,7 @@ class NYUv2(Folders):
         holdout: part of `train` that is held out where there is no `val`.
         holdout_seed: which part.
         cache: keep decoded and resized samples in memory.
+        partial: a stem without a file in a label's folder lacks that label; otherwise `check` refuses it.
     """
 
     def __init__(
@@ -28,10 +29,11 @@ class NYUv2(Folders):
         holdout: float = 0.2,
         holdout_seed: int = 0,
         cache: bool = False,
+        partial: bool = False,
     ) -> None:
         labels = {
             "segmentation": Label("label", Classes()),
             "depth": Label("depth", Depth(scale=1 / 25.5)),
             "normals": Label("normal", Normals()),
         }
-        super().__init__(root, labels, "image", size, holdout, holdout_seed, cache, name="nyuv2")
+        super().__init__(root, labels, "image", size, holdout, holdout_seed, cache, "nyuv2", partial)

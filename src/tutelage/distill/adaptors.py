@@ -63,6 +63,33 @@ class Conv1x1(Adaptor):
         return adapted
 
 
+class Identity(Adaptor):
+    """No adaptor: the student's feature itself, resized where the resolutions differ.
+
+    A control: without it one feature has to equal the features of all teachers at once.
+
+    Args:
+        in_channels: Channels of the student's feature.
+        out_channels: Channels of the teacher's feature.
+
+    Raises:
+        ValueError: Where the two differ.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__(in_channels, out_channels)
+        if in_channels != out_channels:
+            raise ValueError(
+                "Identity: expected as many channels in the student's feature as in the teacher's, found "
+                f"{in_channels} and {out_channels}; take Conv1x1"
+            )
+
+    def forward(self, feature: Tensor, size: Sequence[int]) -> Tensor:
+        """The feature [B, C, *size]."""
+        height, width = size
+        return _resize(feature, height, width)
+
+
 def _resize(feature: Tensor, height: int, width: int) -> Tensor:
     if feature.shape[2:] == (height, width):
         return feature

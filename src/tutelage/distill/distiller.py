@@ -8,14 +8,14 @@ from torch import Tensor, nn
 
 from tutelage.distill.adaptors import Adaptor, Conv1x1
 from tutelage.distill.distances import Distance, NormalisedL2
-from tutelage.distill.teachers import Taps, Teachers, tap
+from tutelage.distill.teachers import Taps, Teachers, lambdas, tap
 from tutelage.types import Batch, Distiller, MultiTaskNet, Output, Term, TermMap
 
 
 class FeatureDistiller(Distiller):
     """Pulls the student's features, adapted for each task, towards those of that task's teacher (paper, section 2).
 
-    sum_t lambda_t sum_k d(A_t^k(phi^k(x)), phi_t^k'(x))
+    s sum_t lambda_t sum_k d(A_t^k(phi^k(x)), phi_t^k'(x))
 
     where phi^k(x) is the student's feature at tap k, phi_t^k'(x) the feature of teacher t at the tap k' matched to k,
     without gradient, A_t^k the adaptor and d the distance. Every task with a teacher is distilled on every image: a
@@ -31,6 +31,7 @@ class FeatureDistiller(Distiller):
         weights: lambda_t by task; a task that is not named has 1.
         adaptor: Makes A_t^k from the channels of the student's and the teacher's feature.
         distance: d; None: `NormalisedL2()`, that of `kd4mtl`.
+        scale: s, one factor for all lambda_t.
 
     Raises:
         ValueError: Where `match` is empty or names a tap that a network lacks, or `weights` a task without teacher.
@@ -45,21 +46,18 @@ class FeatureDistiller(Distiller):
         weights: dict[str, float] | None = None,
         adaptor: Callable[[int, int], Adaptor] = Conv1x1,
         distance: Distance | None = None,
+        scale: float = 1.0,
     ) -> None:
         super().__init__()
         if not match:
-            raise ValueError("FeatureDistiller.match names no tap. Expected {student's tap: teacher's tap}.")
-        for task in weights or {}:
-            if task not in teachers:
-                raise ValueError(
-                    f"FeatureDistiller.weights names the task {task!r}, which has no teacher. Found: {_list(teachers)}."
-                )
+            raise ValueError("FeatureDistiller.match: expected {student's tap: teacher's tap}, found none")
         self.match = dict(match)
-        self.weights = dict.fromkeys(teachers, 1.0) | (weights or {})
+        self.weights = lambdas("FeatureDistiller", teachers, weights, scale)
         self.teachers = Teachers(teachers)
         self.distance = distance if distance is not None else NormalisedL2()
         self.adaptors = nn.ModuleDict()  # task -> tap -> adaptor
         self._last: dict[str, Tensor] = {}
+        self._observed, self._dead = False, dict[str, Tensor]()
 
         taps = _taps(student, example)
         for task in teachers:
@@ -71,6 +69,10 @@ class FeatureDistiller(Distiller):
                 adaptors[_key(k)] = adaptor(tap(taps, k, task).shape[1], taught[k_t].shape[1])
             self.adaptors[_key(task)] = adaptors
 
+    def begin_step(self, progress: float, observed: bool) -> None:
+        """Look at the teachers' features in an observed step."""
+        self._observed = observed
+
     def forward(self, batch: Batch, output: Output) -> TermMap:
         """{task: (sum over images of lambda_t sum_k d, number of images)}; the sums are fp32."""
         terms = TermMap()
@@ -80,11 +82,30 @@ class FeatureDistiller(Distiller):
             d = {k: self._distance(t, k, tap(output.taps, k, t), phi_t[k_t]) for k, k_t in self.match.items()}  # [B]
             terms[t] = Term(self.weights[t] * torch.stack(list(d.values())).sum(), count)
             self._last.update({f"{t}/{k}": d_k.detach() for k, d_k in d.items()})
+            if self._observed:
+                self._dead |= {f"{t}/{k}": (phi_t[k_t] == 0).all(1).float().mean() for k, k_t in self.match.items()}
         return terms
 
     def distances(self) -> dict[str, Tensor]:
         """{"task/student's tap": d of the last batch, without lambda, detached}."""
         return {name: d.mean() for name, d in self._last.items()}
+
+    @torch.no_grad()
+    def health(self) -> dict[str, Tensor]:
+        """Of the last observed step, by task and student's tap.
+
+        `dead`: the part of the teacher's positions that are zero in all channels, where a distance means nothing.
+        `norm`: the Frobenius norm of each weight matrix of the adaptor. `rank`: its effective rank, exp(- sum_i p_i log
+        p_i) for singular values p normalised to sum 1 (Roy and Vetterli, EUSIPCO 2007): how many directions it uses.
+        """
+        found = {f"dead/{name}": value for name, value in self._dead.items()}
+        for task, taps in self.adaptors.items():
+            for k, adaptor in cast(nn.ModuleDict, taps).items():
+                for weight in (p.detach().float() for p in adaptor.parameters() if p.ndim > 1):
+                    values = torch.linalg.svdvals(weight.flatten(1))
+                    found[f"norm/{task}/{k}"] = values.norm()
+                    found[f"rank/{task}/{k}"] = torch.special.entr(values / values.sum().clamp(min=1e-12)).sum().exp()
+        return found
 
     def _distance(self, task: str, k: str, phi: Tensor, phi_t: Tensor) -> Tensor:
         """d(A_t^k(phi^k(x)), phi_t^k'(x)) for each image, [B]."""
@@ -107,7 +128,7 @@ def _taps(net: MultiTaskNet, images: Tensor) -> Taps:
 
 def _check(name: str, taps: Mapping[str, object], owner: str) -> None:
     if name not in taps:
-        raise ValueError(f"FeatureDistiller.match names the tap {name!r}, which {owner} lacks. Found: {_list(taps)}.")
+        raise ValueError(f"FeatureDistiller.match: expected taps of {owner} ({_list(taps)}), found `{name}`")
 
 
 def _list(names: Mapping[str, object]) -> str:

@@ -27,6 +27,14 @@ class Teachers(nn.Module):
         super().__init__()
         self._nets = {task: net.requires_grad_(False).eval() for task, net in nets.items()}  # a dict: not registered
 
+    def train_as_the_authors(self) -> None:
+        """Put the teachers in training mode, as the authors' scripts leave them.
+
+        Their batch norm then takes the statistics of each batch, and its running statistics drift.
+        """
+        for net in self._nets.values():
+            net.train()
+
     @property
     def tasks(self) -> tuple[str, ...]:
         """The tasks that have a teacher."""
@@ -37,6 +45,12 @@ class Teachers(nn.Module):
         """phi_t^k(x) for every tap k of the task's teacher; the heads are not computed."""
         taps = self._nets[task](images, tasks=()).taps
         return {name: tap(taps, name, task) for name in taps}
+
+    @torch.no_grad()
+    def predict(self, images: Tensor, task: str) -> Tensor:
+        """The raw output of the task's teacher."""
+        prediction: Tensor = self._nets[task](images, tasks=[task]).predictions[task]
+        return prediction
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:  # what to() and cuda() call
         for net in self._nets.values():
@@ -49,3 +63,19 @@ def tap(taps: Taps, name: str, task: str) -> Tensor:
     """The feature `task` sees at a tap: the shared one, or its own (MTAN)."""
     feature = taps[name]
     return feature[task] if isinstance(feature, dict) else feature
+
+
+def lambdas(
+    owner: str, teachers: Mapping[str, MultiTaskNet], weights: Mapping[str, float] | None, scale: float
+) -> dict[str, float]:
+    """lambda_t of every task with a teacher: `scale` times what `weights` names, or times 1.
+
+    Raises:
+        ValueError: Where `weights` names a task without teacher; `owner` is who has them.
+    """
+    for task in weights or {}:
+        if task not in teachers:
+            raise ValueError(
+                f"{owner}.weights: expected tasks with a teacher ({', '.join(teachers) or 'none'}), found `{task}`"
+            )
+    return {t: scale * (weights or {}).get(t, 1.0) for t in teachers}

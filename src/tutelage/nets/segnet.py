@@ -1,13 +1,15 @@
 """SegNet, the network of the paper: encoder and decoder shared by all tasks, and a head for each."""
 
+import warnings
 from collections.abc import Collection
 from itertools import pairwise
 from typing import Literal
 
+import torch
 from torch import Tensor, nn
 from torch.nn.functional import max_pool2d, max_unpool2d
 
-from tutelage.types import MultiTaskNet, Output
+from tutelage.types import DeterministicWarning, MultiTaskNet, Output
 
 _FILTERS = {
     "standard": (64, 128, 256, 512, 512),
@@ -90,7 +92,7 @@ class SegNet(MultiTaskNet):
             indices.append(index)
         bottleneck = x
         for level, index, size in zip(reversed(self.decoder), reversed(indices), reversed(sizes), strict=True):
-            x = level(max_unpool2d(x, index, [2, 2], output_size=size))
+            x = level(_unpool(x, index, size))
         predictions = {task: self.heads[task](x) for task in names}
         return Output(predictions, {"bottleneck": bottleneck, "last": x}, (x,))
 
@@ -108,6 +110,16 @@ class SegNet(MultiTaskNet):
     def shared_parameters(self) -> list[nn.Parameter]:
         """Encoder and decoder; none, where the network has one task."""
         return [] if len(self.heads) == 1 else [*self.encoder.parameters(), *self.decoder.parameters()]
+
+
+def _unpool(x: Tensor, index: Tensor, size: torch.Size) -> Tensor:
+    """Every value back to where it was the largest of its 2x2 positions; zero elsewhere."""
+    if not torch.are_deterministic_algorithms_enabled():
+        return max_unpool2d(x, index, [2, 2], output_size=size)
+    # torch refuses max_unpool2d there, since equal indices would compete; those of 2x2 pooling all differ.
+    warnings.warn(DeterministicWarning("max_unpool2d: scatter in its place"), stacklevel=2)
+    flat = x.new_zeros(*x.shape[:2], size[0] * size[1]).scatter(2, index.flatten(2), x.flatten(2))
+    return flat.view(*x.shape[:2], *size)
 
 
 def _level(inputs: int, outputs: int, convolutions: int) -> nn.Sequential:

@@ -1,74 +1,20 @@
-"""What a study left in its folder: rows, runs, and what several seeds say together."""
+"""What a study left in its folder: rows, runs, and what several seeds say about them."""
 
 import json
-import math
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from statistics import NormalDist, fmean, stdev
 from typing import Any
 
 import yaml
 
+from tutelage.report.statistics import Summary, paired, summarise
 from tutelage.types import MetricInfo, MetricProtocol, Task
 
 SINGLE = "single"  # the single-task networks: a folder a task
 
 Row = Mapping[str, Any]
-
-# Digits after the point, by unit.
-_DIGITS = {"%": 2, "deg": 2, "m": 4, "": 4}
-# 97.5 % quantiles of Student's t for 1, 2, ... degrees of freedom.
-_T = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131)
-
-
-@dataclass(frozen=True)
-class Summary:
-    """Several values of one quantity.
-
-    Attributes:
-        mean: of the values; NaN where a value is missing.
-        half: half the width of the 95 % interval of the mean, t s / sqrt(n); none for a single value.
-        count: n.
-    """
-
-    mean: float
-    half: float | None
-    count: int
-
-    def text(self, unit: str, signed: bool = False) -> str:
-        """As a table has it: `43.37`, `43.37 ± 0.52`, or a dash where there is no value."""
-        if math.isnan(self.mean):
-            return "-"
-        digits, sign = _DIGITS.get(unit, 4), "+" if signed else ""
-        text = f"{self.mean:{sign}.{digits}f}"
-        if signed and float(text) == 0:
-            text = text[1:]  # neither +0.00 nor -0.00
-        return text if self.half is None else f"{text} ± {self.half:.{digits}f}"
-
-
-def summarise(values: Iterable[float | None]) -> Summary:
-    """Mean and 95 % interval by Student's t.
-
-    >>> summarise([1.0, 2.0, 3.0]).text("%")
-    '2.00 ± 2.48'
-    >>> summarise([1.0]).text("%"), summarise([1.0, None]).text("%")
-    ('1.00', '-')
-    """
-    numbers = [math.nan if value is None else value for value in values]
-    n = len(numbers)
-    if n == 0 or any(math.isnan(number) for number in numbers):
-        return Summary(math.nan, None, n)
-    half = _t(n - 1) * stdev(numbers) / math.sqrt(n) if n > 1 else None
-    return Summary(fmean(numbers), half, n)
-
-
-def _t(freedom: int) -> float:
-    if freedom <= len(_T):
-        return _T[freedom - 1]
-    z = NormalDist().inv_cdf(0.975)  # Fisher and Cornish's expansion around the normal quantile
-    return z + (z**3 + z) / (4 * freedom) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * freedom**2)
+_KEYS = ("seed", "split", "protocol", "metrics", "delta", "parameters", "seconds")  # of a row
 
 
 class Findings:
@@ -88,7 +34,9 @@ class Findings:
         try:
             results = json.loads(path.read_text())
             self.study = str(results["study"])
-            self.rows: list[Row] = [{**row, "method": str(row["method"])} for row in results["rows"]]
+            self.rows: list[Row] = [
+                {**row, **{key: row[key] for key in _KEYS}, "method": str(row["method"])} for row in results["rows"]
+            ]
         except FileNotFoundError:
             raise ValueError(f"{path}: expected the results of a study, found no file; run the study first") from None
         except (ValueError, KeyError, TypeError) as error:
@@ -103,6 +51,17 @@ class Findings:
     def values(self) -> dict[str, Any]:
         """The resolved study."""
         return _yaml(self.folder / "study.yaml")
+
+    @property
+    def protocol(self) -> MetricProtocol:
+        """What the first table is of: `dataset`, unless the study does as the authors' scripts do."""
+        train = self.values.get("train")
+        return "image" if isinstance(train, dict) and train.get("official_quirks") else "dataset"
+
+    @property
+    def references(self) -> list[str]:
+        """The methods that the others are compared with, pair by pair: all but the controls."""
+        return [m for m in self.methods if self.of(m, "dataset")[0].get("values") != "control"]
 
     def about(self, method: str) -> str:
         """The line that its runs' config has on a method: a later call may have had other methods."""
@@ -134,6 +93,15 @@ def metric(rows: list[Row], task: str, name: str) -> Summary:
 def delta(rows: list[Row], convention: str) -> Summary:
     """A Delta over the seeds of `rows`."""
     return summarise(row["delta"][convention] for row in rows)
+
+
+def difference(found: Findings, a: str, b: str, protocol: MetricProtocol, convention: str) -> Summary:
+    """Delta of method `a` minus Delta of method `b`, over the seeds that both have."""
+
+    def by_seed(method: str) -> dict[int, float | None]:
+        return {row["seed"]: row["delta"][convention] for row in found.of(method, protocol)}
+
+    return paired(by_seed(a), by_seed(b))
 
 
 def unit(info: MetricInfo) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from html import escape
 from typing import get_args
 
-from tutelage.report.findings import SINGLE, Findings, count, delta, metric, unit
+from tutelage.report.findings import SINGLE, Findings, count, delta, difference, metric, unit
 from tutelage.report.plots import colours, strip
 from tutelage.types import MetricProtocol
 
@@ -20,6 +20,12 @@ _DELTAS = {
         "mean over all metrics, with the sign turned (Nash-MTL, FAMO). <strong>Negative</strong> is better.",
     ),
 }
+_SOURCES = (
+    '<p class="soft">Where a method\'s hyper-parameters come from (column <em>values</em>): <em>study</em>: it has '
+    "none of its own; <em>paper</em>: its paper's; <em>tuned</em>: found by <code>tutelage tune</code> on a part of "
+    "the training images; <em>changed</em>: set in this study; <em>control</em>: a variant that is here to explain "
+    "another row.</p>\n"
+)
 _PROTOCOLS: Mapping[MetricProtocol, str] = {
     "dataset": "counts accumulated over the whole split; the median is over all its pixels",
     "image": "the value of each image, averaged over the images",
@@ -36,17 +42,21 @@ def results(found: Findings) -> str:
         if len(found.seeds) == 1
         else f"Seeds {seeds}; mean ± half the 95 % interval of the mean, by Student's t."
     )
-    first, *others = get_args(MetricProtocol)
+    first = found.protocol
+    others = [protocol for protocol in get_args(MetricProtocol) if protocol != first]
     parts = [
         f'<p class="soft">{over} All numbers are of the split <em>{escape(found.split)}</em>, which was read once, '
-        "after training. Every network had the same data, optimiser, epochs, batch size and augmentation, the "
-        "single-task networks included; the last weights were evaluated.</p>\n<h2>Results</h2>\n",
+        "after training. Every network had the same data, optimiser, batch size and augmentation, the single-task "
+        "networks included, and but for what stands at a method the same epochs and rate; "
+        f"{_evaluated(found)}</p>\n<h2>Results</h2>\n",
         _table(found, first),
     ]
     gains = {m: _deltas(found, m) for m in found.methods if m != SINGLE}
     if any(gains.values()):
-        chart = strip(gains, colours(found.methods), "Delta (main) in %, dataset protocol; right is better")
+        chart = strip(gains, colours(found.methods), f"Delta (main) in %, {first} protocol; right is better")
         parts.append(f'<figure role="img" aria-label="Delta of each method and seed">{chart}</figure>\n')
+    parts.append(_differences(found))
+    parts.append(_SOURCES)
     terms = "".join(f"<dt>{name}</dt><dd>{text}</dd>" for name, (_, text) in _DELTAS.items())
     parts.append(f"<h3>What Delta means</h3>\n<dl>{terms}</dl>\n")
     parts += [
@@ -55,8 +65,54 @@ def results(found: Findings) -> str:
     return "".join(parts)
 
 
+def _evaluated(found: Findings) -> str:
+    if found.protocol == "image":
+        return "as in the authors' scripts, the epoch with the lowest training loss was evaluated."
+    return "the last weights were evaluated."
+
+
+def _differences(found: Findings) -> str:
+    """Every method against every method that is no control, pair by pair."""
+    references = found.references
+    if len(found.seeds) == 1 or len(found.methods) < 3:
+        return ""
+    parts = [
+        "<h3>Paired differences</h3>\n"
+        '<p class="soft">Delta of the method in the row minus Delta of the method in the column: the mean over the '
+        "seeds that both have, ± half the 95 % interval of that mean. The two have a seed's teachers, initial weights "
+        "and order of images in common, which cancels. Bold: the interval does not include 0. It is not corrected for "
+        "the number of comparisons: of twenty that mean nothing one is expected to be bold.</p>\n"
+    ]
+    for protocol in (found.protocol, *(p for p in get_args(MetricProtocol) if p != found.protocol)):
+        for convention, (mark, _) in _DELTAS.items():
+            table = _difference_table(found, references, protocol, convention, mark)
+            name = f"Delta {convention}, {protocol} protocol"
+            first = protocol == found.protocol and convention == "main"
+            parts.append(table if first else f"<details><summary>{name}</summary>\n{table}</details>\n")
+    return "".join(parts)
+
+
+def _difference_table(
+    found: Findings, references: list[str], protocol: MetricProtocol, convention: str, mark: str
+) -> str:
+    heads = "".join(f'<th scope="col">minus<br>{escape(b)}</th>' for b in references)
+    lines = ""
+    for a in found.methods:
+        cells = ""
+        for b in references:
+            gap = difference(found, a, b, protocol, convention)
+            text = gap.text("%", signed=True) if a != b else ""
+            cells += f"<td><strong>{text}</strong></td>" if gap.clear and a != b else f"<td>{text}</td>"
+        lines += f'<tr><th scope="row">{escape(a)}</th>{cells}</tr>\n'
+    return (
+        f'<div class="wide"><table class="numbers plain">\n<caption>Delta {convention} ({mark}), '
+        f"<em>{protocol}</em> protocol.</caption>\n"
+        f'<thead><tr><th scope="col">method</th>{heads}</tr></thead>\n<tbody>\n{lines}</tbody></table></div>\n'
+    )
+
+
 def _deltas(found: Findings, method: str) -> list[float]:
-    values = [row["delta"]["main"] for row in found.of(method, "dataset")]
+    values = [row["delta"]["main"] for row in found.of(method, found.protocol)]
     return [value for value in values if value is not None]
 
 
@@ -73,8 +129,9 @@ def _table(found: Findings, protocol: MetricProtocol) -> str:
     return (
         '<div class="wide"><table class="numbers">\n'
         f"<caption><em>{protocol}</em> protocol: {_PROTOCOLS[protocol]}.</caption>\n"
-        f"<thead><tr><td></td>{''.join(groups)}{_group('cost', 2)}</tr>\n"
-        f'<tr><th scope="col">method</th>{"".join(heads)}</tr></thead>\n<tbody>\n{body}</tbody></table></div>\n'
+        f"<thead><tr><td></td><td></td>{''.join(groups)}{_group('cost', 2)}</tr>\n"
+        f'<tr><th scope="col">method</th><th scope="col">values</th>{"".join(heads)}</tr></thead>\n'
+        f"<tbody>\n{body}</tbody></table></div>\n"
     )
 
 
@@ -90,7 +147,8 @@ def _line(found: Findings, method: str, protocol: MetricProtocol) -> str:
         cells += f'<td class="first">{first}</td>' + "".join(f"<td>{cell}</td>" for cell in rest)
     missing = len(rows) < len(found.seeds)
     fewer = f' <span class="soft">({len(rows)} of {len(found.seeds)} seeds)</span>' if missing else ""
-    return f'<tr><th scope="row">{escape(method)}{fewer}</th>{cells}</tr>\n'
+    source = f'<td class="left">{escape(str(rows[0].get("values", "")))}</td>'
+    return f'<tr><th scope="row">{escape(method)}{fewer}</th>{source}{cells}</tr>\n'
 
 
 def _group(name: str, columns: int) -> str:

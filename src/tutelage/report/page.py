@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from html import escape
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import yaml
 
 from tutelage.report.findings import SINGLE, Findings
+from tutelage.report.health import health
 from tutelage.report.numbers import results
 from tutelage.report.pictures import pictures
 from tutelage.report.training import training
@@ -44,11 +46,19 @@ def write_report(folder: Path, tasks: Mapping[str, Task]) -> Path:
     """
     found = Findings(folder, tasks)
     style = resources.files("tutelage.report").joinpath("page.css").read_text()
-    body = results(found) + pictures(found) + training(found) + _making(found)
+    body = results(found) + pictures(found) + training(found) + health(found) + _making(found)
     path, part = folder / "report.html", folder / ".report.html.part"  # so that a page is never half there
     part.write_text(_PAGE.format(name=escape(found.study), style=style, body=body), encoding="utf-8")
     os.replace(part, path)
     return path
+
+
+def _facts(path: Path) -> dict[str, Any]:
+    try:
+        facts = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return {}
+    return facts if isinstance(facts, dict) else {}
 
 
 def _making(found: Findings) -> str:
@@ -58,12 +68,16 @@ def _making(found: Findings) -> str:
     lines = "".join(f"<dt>{escape(m)}</dt><dd>{escape(about[m])}</dd>" for m in found.methods)
     parts = [f"<h2>How it was made</h2>\n<dl>{lines}</dl>\n"]
     folders = sorted(path.parent for path in found.folder.glob("**/seed*/result.json"))
-    facts = [json.loads(path.read_text()) for path in (f / "environment.json" for f in folders) if path.exists()]
+    facts = [fact for fact in (_facts(folder / "environment.json") for folder in folders) if fact]
     if facts:
         commands = "\n".join(dict.fromkeys(str(fact["command"]) for fact in facts))
         last = facts[-1]
         versions = ", ".join(f"{name} {version}" for name, version in last["versions"].items())
-        machine = f"Python {last['python']}, {last['gpu'] or 'no GPU'}, {last['threads']} threads"
+        machine = f"Python {last['python']}, {last['gpu'] or last.get('processor') or 'no GPU'}, {_threads(last)}"
+        machine += "".join(f", {last[key]}" for key in ("precision",) if key in last)
+        if last.get("deterministic"):
+            forced = "; ".join(f"{name}: {text}" for name, text in dict(last["deterministic"]).items())
+            machine += f", deterministic mode ({forced or 'nothing had to change'})"
         data = ", ".join(sorted({str(fact["data"]) for fact in facts}))
         parts.append(
             f"<p>Made by</p>\n<pre>{escape(commands)}</pre>\n"
@@ -73,3 +87,7 @@ def _making(found: Findings) -> str:
         config = escape(yaml.safe_dump(found.values, sort_keys=False))
         parts.append(f"<details><summary>The resolved study (YAML)</summary><pre>{config}</pre></details>\n")
     return "".join(parts)
+
+
+def _threads(facts: Mapping[str, Any]) -> str:
+    return f"{facts['threads']} thread{'' if facts['threads'] == 1 else 's'}"

@@ -9,15 +9,17 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from tutelage.report.findings import Findings, Summary, count, delta, metric, unit
+from tutelage.report.findings import Findings, count, delta, difference, metric, unit
+from tutelage.report.statistics import Summary
 from tutelage.types import Task
 
 
 def table(folder: Path, tasks: Mapping[str, Task], width: int = 80) -> Table:
-    """Methods against metrics, in the dataset protocol, with Delta against the single-task networks of each seed.
+    """Methods against metrics, with Delta against the single-task networks of each seed.
 
-    Several seeds give mean ± half the 95 % interval. Where `width` columns are not enough for all metrics, each task is
-    represented by its main one; then parameters and at last intervals are left out.
+    In the dataset protocol, unless the study has `official_quirks`. Several seeds give mean ± half the 95 % interval.
+    Where `width` columns are not enough for all metrics, each task is represented by its main one; then parameters,
+    the values' origin and at last intervals are left out.
 
     Raises:
         ValueError: There is no results.json in `folder`.
@@ -27,19 +29,22 @@ def table(folder: Path, tasks: Mapping[str, Task], width: int = 80) -> Table:
         {t: list(task.metric_info) for t, task in tasks.items()},
         {t: [task.main] for t, task in tasks.items()},
     )
-    for metrics, parameters, intervals in ((every, True, True), (main, True, True), (main, False, True)):
-        shown = _table(found, metrics, parameters, intervals)
+    stages = ((every, True, True), (main, True, True), (main, False, True), (main, False, False))
+    for metrics, parameters, values in stages:
+        shown = _table(found, metrics, parameters, values, intervals=True)
         if Console(width=10_000).measure(shown).maximum <= width:
             return shown
-    return _table(found, main, parameters=False, intervals=False)
+    return _table(found, main, parameters=False, values=False, intervals=False)
 
 
-def _table(found: Findings, metrics: Mapping[str, list[str]], parameters: bool, intervals: bool) -> Table:
+def _table(found: Findings, metrics: Mapping[str, list[str]], parameters: bool, values: bool, intervals: bool) -> Table:
     seeds, tasks = len(found.seeds), found.tasks
     over = "1 seed, no interval" if seeds == 1 else f"{seeds} seeds, mean{' ± 95 % interval' if intervals else ''}"
-    title = f"{found.study}: split {found.split}, dataset protocol, {over}"
+    title = f"{found.study}: split {found.split}, {found.protocol} protocol, {over}"
     shown = Table(title=Text(title), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     shown.add_column(Text("method"), no_wrap=True, vertical="bottom")
+    if values:
+        shown.add_column(Text("values"), no_wrap=True, vertical="bottom", style="dim")
     for t, names in metrics.items():
         for index, name in enumerate(names):
             head = f"{t if index == 0 else ''}\n{name}\n{unit(tasks[t].metric_info[name])}"
@@ -52,7 +57,7 @@ def _table(found: Findings, metrics: Mapping[str, list[str]], parameters: bool, 
         return (summary if intervals else replace(summary, half=None)).text(unit, signed)
 
     for method in found.methods:
-        rows = found.of(method, "dataset")
+        rows = found.of(method, found.protocol)
         cells = [
             text(metric(rows, t, name), tasks[t].metric_info[name].unit)
             for t, names in metrics.items()
@@ -60,5 +65,38 @@ def _table(found: Findings, metrics: Mapping[str, list[str]], parameters: bool, 
         ]
         cells.append(text(delta(rows, "main"), "%", signed=True))
         fewer = f" ({len(rows)} of {seeds} seeds)" if len(rows) < seeds else ""
-        shown.add_row(Text(method + fewer), *cells, *([count(rows[0]["parameters"])] if parameters else []))
+        source = [Text(str(rows[0].get("values", "")))] if values else []
+        shown.add_row(Text(method + fewer), *source, *cells, *([count(rows[0]["parameters"])] if parameters else []))
+    return shown
+
+
+def differences(folder: Path, tasks: Mapping[str, Task], width: int = 80) -> Table | None:
+    """Delta main of each method minus that of the others, pair by pair of the same seed; none for a single seed.
+
+    As many of the others as fit into `width` columns, controls never. Bold where the 95 % interval does not include 0.
+
+    Raises:
+        ValueError: There is no results.json in `folder`.
+    """
+    found = Findings(folder, tasks)
+    if len(found.seeds) == 1 or len(found.methods) < 3:
+        return None
+    references = found.references
+    while len(references) > 1 and Console(width=10_000).measure(_differences(found, references)).maximum > width:
+        references = references[:-1]
+    return _differences(found, references)
+
+
+def _differences(found: Findings, references: list[str]) -> Table:
+    title = "differences of Delta main in %, same seeds: mean ± 95 % interval; bold: 0 is not in it"
+    shown = Table(title=Text(title), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    shown.add_column(Text("method"), no_wrap=True, vertical="bottom")
+    for b in references:
+        shown.add_column(Text(f"minus\n{b}"), justify="right", no_wrap=True)
+    for a in found.methods:
+        cells = []
+        for b in references:
+            gap = difference(found, a, b, found.protocol, "main")
+            cells.append(Text("" if a == b else gap.text("%", signed=True), style="bold" if gap.clear else ""))
+        shown.add_row(Text(a), *cells)
     return shown

@@ -21,7 +21,7 @@ def training(found: Findings) -> str:
     """How the first seed's networks learnt; nothing where there are no logs."""
     if not found.seeds:
         return ""
-    logs = {(m, t): _log(found.run(m, t) / "log.jsonl") for t in found.tasks for m in found.methods}
+    logs = {(m, t): read_log(found.run(m, t) / "log.jsonl") for t in found.tasks for m in found.methods}
     losses: Panels = {}
     distances: Panels = {}
     weights: Panels = {}
@@ -54,7 +54,8 @@ def _chart(found: Findings, title: str, text: str, panels: Panels) -> str:
     )
 
 
-def _log(path: Path) -> Log:
+def read_log(path: Path) -> Log:
+    """The lines of a run's log; none where there is no log."""
     try:
         return [json.loads(line) for line in path.read_text().splitlines()]
     except (OSError, ValueError):

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
 
 from torch import Tensor
 
@@ -11,7 +13,29 @@ from tutelage.train import Optim, TrainConfig
 from tutelage.types import Balancer, Distiller, MultiTaskNet, Task
 
 SINGLE = "single"  # the single-task networks: the teachers, and what Delta compares with
+METHODS_ALONE = ("about", "values", "search")  # keys that cannot change a result
 DEFAULT_METHODS = (SINGLE, "uniform", "uncertainty", "kd4mtl", "url")
+
+
+@dataclass
+class Range:
+    """Where `tutelage tune` looks for a value.
+
+    Args:
+        low: the least value.
+        high: the greatest.
+        log: by factors rather than by differences.
+    """
+
+    low: float
+    high: float
+    log: bool = True
+
+    def __post_init__(self) -> None:
+        if not self.low < self.high or (self.log and self.low <= 0):
+            raise ValueError(
+                f"search: expected low < high, and low > 0 where log is true, found low {self.low}, high {self.high}"
+            )
 
 
 @dataclass
@@ -20,17 +44,31 @@ class Method:
 
     Args:
         about: one line on the method and on where its values come from.
+        values: where its hyper-parameters come from, for the table. `study`: it has none of its own; `paper`: its
+            paper's; `tuned`: found by `tutelage tune`; `changed`: a preset method with other values; `control`: a
+            variant that is here to explain another row; `own`: none of these.
+        search: what `tutelage tune` varies: path of a value of this method -> range.
         balancer: weighs the tasks' losses.
         balancer_optim: trains the balancer's own parameters, where it has any.
         distiller: takes student, {task: teacher} and an example image; none trains on labels alone.
         adaptor_optim: trains the distiller's adaptors.
+        lr: learning rate of the network in place of the study's, where it was tuned for this method.
+        teachers: `trained`, or `random`: untrained networks, a control.
+        budget: `student`: the study's epochs; `with_teachers`: as many more as the compute of T teachers would pay for,
+            a control. With a forward as the unit a step costs 3, training T teachers 3 T and running them T, so that
+            epochs become 1 + 4 T / 3 times as many.
     """
 
     about: str = ""
+    values: Literal["study", "paper", "tuned", "changed", "control", "own"] = "own"
+    search: dict[str, Range] = field(default_factory=dict)
     balancer: Callable[[], Balancer] = Uniform
     balancer_optim: Optim = field(default_factory=Optim)
     distiller: Callable[[MultiTaskNet, Mapping[str, MultiTaskNet], Tensor], Distiller] | None = None
     adaptor_optim: Optim = field(default_factory=Optim)
+    lr: float | None = None
+    teachers: Literal["trained", "random"] = "trained"
+    budget: Literal["student", "with_teachers"] = "student"
 
 
 @dataclass
@@ -44,7 +82,10 @@ class StudyConfig:
         net: takes {task: channels of its head}; the teachers are the same network with one task.
         train: how every network is trained.
         methods: what is compared, in the order of the table; `single` is always trained first.
-        method: name -> method, for methods of your own; those of `tutelage presets` are known by name.
+        method: name -> method, for methods of your own; those of `tutelage presets` are known by name. `single` may
+            have an `lr`.
+        teachers: task -> file of a single-task network that is trained already, which is evaluated and taught from
+            instead of training one: a student.safetensors of a run, or a checkpoint of the authors for SegNet.
         seeds: every method is run once for each.
         out: the folder for all results; by default runs/<study>.
     """
@@ -56,5 +97,6 @@ class StudyConfig:
     train: TrainConfig = field(default_factory=TrainConfig)
     methods: list[str] = field(default_factory=lambda: list(DEFAULT_METHODS))
     method: dict[str, Method] = field(default_factory=dict)
+    teachers: dict[str, Path] = field(default_factory=dict)
     seeds: list[int] = field(default_factory=lambda: [0])
     out: str | None = None

@@ -1,15 +1,17 @@
 """Progress for people: a live display on a terminal, plain lines elsewhere."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Self
 
 from rich.console import Console, Group
 from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
-from rich.table import Column
+from rich.table import Column, Table
 from rich.text import Text
+
+from tutelage.study.estimate import Estimate
 
 _EVERY = 15.0  # seconds between two plain lines
 
@@ -52,6 +54,8 @@ class ConsoleDisplay:
 
     def start(self, name: str, index: int, of: int, resumed: int) -> None:
         """A run begins, or goes on after `resumed` steps."""
+        if self.bar is not None:  # of a run that diverged
+            self.progress.remove_task(self.bar)
         self.name, self.losses, self.first = f"[{index + 1}/{of}] {name}", "", resumed
         self.began = self.told = time.monotonic()
         if resumed:
@@ -96,6 +100,21 @@ class ConsoleDisplay:
     def note(self, text: str) -> None:
         """One line to the user."""
         self.console.print(text, markup=False, highlight=False, soft_wrap=not self.console.is_terminal)
+
+
+def plan_table(study: str, seeds: Sequence[int], kinds: Sequence[Estimate]) -> Table:
+    """What a study would train and cost."""
+    shown = Table(title=f"Plan of {study}: seeds {', '.join(map(str, seeds))}")
+    shown.add_column("run")
+    for column in ("runs", "steps a run", "parameters", "time a run", "time"):
+        shown.add_column(column, justify="right")
+    for kind in kinds:
+        steps, parameters = f"{kind.steps:,}", f"{kind.parameters:,}"
+        shown.add_row(kind.name, str(kind.runs), steps, parameters, duration(kind.seconds), duration(kind.total))
+    shown.add_section()
+    total = sum(kind.total for kind in kinds)
+    shown.add_row("all", str(sum(kind.runs for kind in kinds)), "", "", "", duration(total))
+    return shown
 
 
 def duration(seconds: float) -> str:

@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from tutelage.study.config import SINGLE
+from tutelage.study.jobs import plan
 from tutelage.study.load import Study
-from tutelage.study.run import Runner, plan
+from tutelage.study.run import Runner
 from tutelage.train import fit, training_loader
 
 _WARM, _TIMED = 1, 3
@@ -40,13 +41,13 @@ def estimate(study: Study) -> list[Estimate]:
 
     Only the step is timed; evaluation and the loading of the data come on top.
     """
-    runner, train = Runner(study, _Silent()), study.config.train
+    runner = Runner(study, _Silent())
     fabric, source = runner.fabric(), study.config.data
     images = len(runner.images)
-    steps = train.steps(images)
     found = []
-    for job in (job for job in plan(study) if job.seed == study.config.seeds[0]):
-        run, tasks = runner.build(job, fabric.device, trained=False), runner.tasks(job)
+    for job in (job for job in plan(study) if job.seed == study.config.seeds[0] and job.given(study) is None):
+        run, tasks, train = runner.build(job, fabric.device, trained=False), job.tasks(study), job.training(study)
+        steps = train.steps(images)
         warm = 0.0
         for stop in (_WARM, _WARM + _TIMED):
             warm = run.seconds

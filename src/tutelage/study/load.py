@@ -2,9 +2,8 @@
 
 import copy
 import re
-from collections.abc import Container, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -12,27 +11,12 @@ import yaml
 from jsonargparse import ArgumentParser, Namespace
 
 from tutelage.study.config import DEFAULT_METHODS, SINGLE, StudyConfig
+from tutelage.study.library import definitions, merge, read_overlay, read_values
+from tutelage.study.messages import one_line
 from tutelage.train import TrainConfig
 from tutelage.types import Task
 
-_PRESETS = resources.files("tutelage.study") / "presets"
 _LISTS = ("seeds", "methods")  # `--seeds 0,1,2`
-# What jsonargparse says beside the point: its own types, and all that it was given.
-_NOISE = (
-    (r"\.? Got value: Namespace\(.*", ""),
-    (r'Parser key "([^"]+)":', r"\1:"),
-    (r"Type \S*Callable\[.*?\] expects a function or a callable class: ", ""),
-    (r"Does not validate against any of the Union subtypes Subtypes: .*? Errors: (- )?", ""),
-    (r"Problem with given class_path '([^']+)':", r"\1:"),
-    (r"Given value type: .*? Given value:", "Found"),
-    (r"(\.)? Got value:", ", found"),
-    (r"Expected an? <class '([^']+)'>", r"expected \1"),
-    (
-        r"(\w+): ([\w.]+): the following arguments are required: (\w+).*",
-        r"\1.\3: expected a value for \2, found none; give it in the file or as --\1.\3",
-    ),
-    (r"the following arguments are required: (\w+).*", r"\1: expected a value, found none"),
-)
 
 
 @dataclass
@@ -53,22 +37,6 @@ class Study:
         return Path(self.config.out or f"runs/{self.config.study}")
 
 
-def presets() -> dict[str, str]:
-    """Name and one line of every preset study."""
-    return _headlines(_PRESETS, lambda text: text.splitlines()[0].lstrip("# "))
-
-
-def methods() -> dict[str, str]:
-    """Name and one line of every preset method."""
-    about = {SINGLE: "The single-task networks: the teachers, and what Delta compares with"}
-    return about | _headlines(_PRESETS / "methods", lambda text: yaml.safe_load(text)["about"])
-
-
-def _headlines(folder: Any, line: Any) -> dict[str, str]:
-    files = sorted((file for file in folder.iterdir() if file.name.endswith(".yaml")), key=lambda file: file.name)
-    return {file.name.removesuffix(".yaml"): line(file.read_text()) for file in files}
-
-
 def study_parser(values: dict[str, Any] | None = None, prog: str | None = None) -> ArgumentParser:
     """The parser of a study's keys, with `values` as its defaults."""
     about = (
@@ -87,21 +55,33 @@ def load_study(source: str | Path, overrides: Sequence[str] = ()) -> Study:
     Args:
         source: the name of a preset, or a YAML file.
         overrides: flags as on the command line, for example `["--epochs", "2", "--net.width", "0.5"]`; keys of `train`
-            need no prefix.
+            need no prefix; `--with FILE` lays an overlay over the study.
 
     Raises:
         ValueError: the study is wrong; one line names key, expectation and finding.
     """
     values = read_values(source)
-    flags = normalise(overrides)
+    flags, overlays = _overlays(overrides)
+    flags = normalise(flags)
     try:
-        values["method"] = _definitions(values, _selected(values, flags))
+        for overlay in overlays:
+            values = merge(values, read_overlay(overlay, values.get("tasks")))
+        values["method"] = definitions(values, _selected(values, flags), flags)
         _check_file(values, flags)
     except Exception as error:  # jsonargparse raises many kinds; its message is what matters
         raise ValueError(f"{source}: {one_line(error)}") from error
+    return resolve(values, flags)
+
+
+def resolve(values: dict[str, Any], flags: Sequence[str] = ()) -> Study:
+    """The study of plain values whose methods are complete, as those of `Study.values` are.
+
+    Raises:
+        ValueError: the study is wrong; one line names key, expectation and finding.
+    """
     try:
         parsed = study_parser(values).parse_args(flags)
-    except Exception as error:  # as above
+    except Exception as error:  # jsonargparse raises many kinds; its message is what matters
         raise ValueError(one_line(error)) from error
     return _build(parsed)
 
@@ -131,27 +111,6 @@ def _build(parsed: Namespace) -> Study:
     return study
 
 
-def read_values(source: str | Path) -> dict[str, Any]:
-    """The plain values of a preset or a YAML file."""
-    path = Path(source)
-    preset = _PRESETS / f"{source}.yaml"
-    if path.suffix in (".yaml", ".yml") or path.is_file():
-        if not path.is_file():
-            raise ValueError(f"{source}: expected a YAML file of a study, found none; see `tutelage presets`")
-        text = path.read_text()
-    elif preset.is_file():
-        text = preset.read_text()
-    else:
-        raise ValueError(f"{source}: expected a YAML file or one of the presets {', '.join(presets())}; found neither")
-    try:
-        values = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ValueError(f"{source}: expected YAML, found {one_line(error)}") from error
-    if not isinstance(values, dict):
-        raise ValueError(f"{source}: expected keys and values of a study, found {type(values).__name__}")
-    return values
-
-
 def normalise(flags: Sequence[str]) -> list[str]:
     """`--max-steps` and `--epochs` as keys of `train`, `--seeds 0,1,2` as a list."""
     result: list[str] = []
@@ -170,6 +129,21 @@ def normalise(flags: Sequence[str]) -> list[str]:
     return result
 
 
+def _overlays(flags: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The flags without `--with X`, and every X."""
+    rest: list[str] = []
+    overlays: list[str] = []
+    words = iter(flags)
+    for word in words:
+        if word == "--with":
+            overlays.append(next(words, ""))
+        elif word.startswith("--with="):
+            overlays.append(word.removeprefix("--with="))
+        else:
+            rest.append(word)
+    return rest, overlays
+
+
 def _selected(values: dict[str, Any], flags: list[str]) -> list[str]:
     for flag, value in zip(reversed(flags[:-1]), reversed(flags[1:]), strict=True):
         if flag == "--methods":
@@ -180,68 +154,47 @@ def _selected(values: dict[str, Any], flags: list[str]) -> list[str]:
     return [str(name) for name in found] if isinstance(found, list) else []  # anything else is refused later
 
 
-def _definitions(values: dict[str, Any], selected: list[str]) -> dict[str, Any]:
-    """The study's own methods, and those of ours that it selects; the study's own keys win."""
-    own, known = values.get("method") or {}, methods()
-    if not isinstance(own, dict):
-        raise ValueError(f"method: expected names and values of methods, found {own!r}")
-    for name in selected:
-        if name != SINGLE and name not in own and name not in known:
-            raise ValueError(f"methods: expected names among {', '.join({**known, **own})}; found `{name}`")
-    tasks = values.get("tasks")
-    tasks = tasks if isinstance(tasks, dict) else {}
-    # An adjustment such as {distiller: {init_args: {...}}} is merged into the method of that name.
-    return {n: _merge(_method(n, tasks) if n in known else {}, own.get(n) or {}) for n in selected if n != SINGLE}
-
-
-def _method(name: str, tasks: Container[str]) -> Any:
-    method = yaml.safe_load((_PRESETS / "methods" / f"{name}.yaml").read_text())
-    if "distiller" in method:  # the lambdas of NYU-v2's tasks, as far as the study has them
-        arguments = method["distiller"]["init_args"]
-        arguments["weights"] = {task: weight for task, weight in arguments["weights"].items() if task in tasks}
-    return method
-
-
-def _merge(base: Any, change: Any) -> Any:
-    if not (isinstance(base, dict) and isinstance(change, dict)):
-        return change
-    if "class_path" in change and change["class_path"] != base.get("class_path"):
-        return change
-    return {**base, **{key: _merge(base.get(key), value) for key, value in change.items()}}
-
-
 def _check_file(values: dict[str, Any], flags: list[str]) -> None:
     """Validate the file's keys, but for those that flags complete: their values are checked with the flags."""
+    if not isinstance(values.get("train", {}), dict):
+        raise ValueError(f"train: expected keys and values, found {values['train']!r}")
     flagged = {flag[2:].split(".")[0] for flag in flags if flag.startswith("--")}
     parser = ArgumentParser(exit_on_error=False)
     parser.add_class_arguments(StudyConfig, skip=flagged & {field.name for field in fields(StudyConfig)})
     parser.parse_object(copy.deepcopy({k: v for k, v in values.items() if k not in flagged}), defaults=True)
 
 
-def one_line(error: Exception) -> str:
-    """A library's message without its line breaks and its dump of what it was given."""
-    text = re.sub(r"\s+", " ", str(error)).strip()
-    for noise, signal in _NOISE:
-        text = re.sub(noise, signal, text)
-    return text
-
-
 def _check(study: Study) -> None:
     config = study.config
     if not re.fullmatch(r"[\w.-]+", config.study):
         raise ValueError(f"study: expected a name of letters, digits, '.', '_' and '-', found `{config.study}`")
+    for path in (study.folder, *study.folder.parents):
+        if path.exists() and not path.is_dir():
+            raise ValueError(f"out: expected a folder, found the file {path}; give another with --out")
     if not config.tasks:
         raise ValueError("tasks: expected at least one task, found none")
     if not config.seeds or len(set(config.seeds)) != len(config.seeds):
         raise ValueError(f"seeds: expected one or more different numbers, found {config.seeds}")
     if not config.methods or len(set(config.methods)) != len(config.methods):
         raise ValueError(f"methods: expected one or more different names, found {config.methods}")
-    for name in [*config.tasks, *config.methods]:
-        if not re.fullmatch(r"\w[\w-]*", str(name)):
-            raise ValueError(f"{name}: expected a task or method name of letters, digits, '_' and '-'")
-    for name in config.method:
-        if name not in config.methods:
-            raise ValueError(f"method.{name}: expected one of the study's methods, {', '.join(config.methods)}")
+    for key, names in (("tasks", config.tasks), ("methods", config.methods)):
+        for name in names:
+            if not re.fullmatch(r"\w[\w-]*", str(name)):
+                raise ValueError(f"{key}: expected names of letters, digits, '_' and '-', found `{name}`")
+    for name, path in config.teachers.items():
+        if name not in config.tasks:
+            raise ValueError(f"teachers.{name}: expected one of the study's tasks, {', '.join(config.tasks)}")
+        if not path.is_file():
+            raise ValueError(f"teachers.{name}: expected the file of a trained network, found no file {path}")
+    for name, method in config.method.items():
+        if name not in (SINGLE, *config.methods):
+            raise ValueError(
+                f"method.{name}: expected one of the study's methods, {', '.join(config.methods)}, found `{name}`"
+            )
+        if name == SINGLE and (method.distiller is not None or method.budget != "student"):
+            raise ValueError("method.single: expected no more than an `lr`, found a distiller or a budget; remove them")
+        if method.lr is not None and method.lr <= 0:
+            raise ValueError(f"method.{name}.lr: expected a positive number or null, found {method.lr}")
     for name, task in config.tasks.items():
         if not isinstance(task, Task):
             raise ValueError(f"tasks.{name}: expected a tutelage.types.Task, found {type(task).__name__}")

@@ -8,17 +8,23 @@ from typing import Any
 from tutelage.metrics import deltas
 from tutelage.study.config import SINGLE
 from tutelage.study.load import Study
-from tutelage.study.store import run_folders, write_text
+from tutelage.study.store import locked, read_record, run_folders, write_text
 
 _PROTOCOLS = ("dataset", "image")
+_KEYS = ("method", "task", "seed", "split", "values", "metrics", "parameters", "seconds")  # of result.json
 
 
 def write_results(study: Study) -> list[dict[str, Any]]:
-    """Collect what is finished into results.json and return its rows.
+    """Collect what is finished into results.json and return its rows; one process at a time.
 
     Runs of earlier calls in the same folder are in it, too (a run refuses to be mixed with others' values); a seed
     whose single-task networks are not all finished has no row yet.
     """
+    with locked(study.folder, wait=True):
+        return _write_results(study)
+
+
+def _write_results(study: Study) -> list[dict[str, Any]]:
     runs = _finished(study)
     tasks = study.config.tasks
     order = [SINGLE, *(m for m in study.config.methods if m != SINGLE)]
@@ -33,6 +39,7 @@ def write_results(study: Study) -> list[dict[str, Any]]:
             "parameters": sum(run["parameters"] for run in parts.values()),
             "seconds": sum(run["seconds"] for run in parts.values()),
             "split": next(iter(parts.values()))["split"],
+            "values": next(iter(parts.values()))["values"],
         }
         methods = {run["method"]: run for run in runs if run["method"] != SINGLE and run["seed"] == seed}
         for name, run in ((name, {SINGLE: single, **methods}.get(name)) for name in order):
@@ -52,6 +59,7 @@ def _row(
         "method": method,
         "seed": seed,
         "split": run["split"],
+        "values": run["values"],
         "protocol": protocol,
         "metrics": {t: _nullable(of_task) for t, of_task in values.items()},
         "delta": _nullable(deltas(values, base, study.config.tasks)),
@@ -66,4 +74,4 @@ def _nullable(values: Mapping[str, float]) -> dict[str, float | None]:
 
 
 def _finished(study: Study) -> list[dict[str, Any]]:
-    return [json.loads((f / "result.json").read_text()) for f in run_folders(study.folder, "result.json")]
+    return [read_record(f / "result.json", *_KEYS) for f in run_folders(study.folder, "result.json")]

@@ -2,43 +2,51 @@
 
 import copy
 import json
+import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
-import safetensors.torch
 import torch
 import yaml
 from lightning_fabric import Fabric
 from lightning_fabric.loggers.tensorboard import TensorBoardLogger
 from torch import Tensor
 
-from tutelage.balance import Uniform
 from tutelage.data import Samples
-from tutelage.study.config import SINGLE, Method
+from tutelage.study.build import build, teacher
+from tutelage.study.config import SINGLE
+from tutelage.study.jobs import Job, plan
 from tutelage.study.load import Study
 from tutelage.study.results import write_results
-from tutelage.study.store import claim, refuse_mixing, run_folders, write_text
+from tutelage.study.store import (
+    claim,
+    locked,
+    note_determinism,
+    read_record,
+    refuse_mixing,
+    run_folders,
+    write_text,
+)
 from tutelage.train import (
     JsonLines,
     NonFiniteError,
     Observer,
-    Optimisers,
     Training,
+    deterministic,
     evaluate,
     fit,
     make_batch,
     predict,
     save_safetensors,
-    seeded,
     training_loader,
     validation_loader,
 )
 from tutelage.types import MultiTaskNet, Sample, Task
 
 _SHOWN = 6  # validation images whose predictions are kept for the report
+_PATIENCE = 2.0  # seconds until the runs of other processes are looked at again
 
 
 class Display(Observer, Protocol):
@@ -54,33 +62,11 @@ class Display(Observer, Protocol):
         """One line to the user."""
 
 
-@dataclass(frozen=True)
-class Job:
-    """One network to train: task `task` alone, or all tasks by `method`."""
-
-    method: str
-    seed: int
-    folder: Path
-    task: str | None = None
-
-    @property
-    def name(self) -> str:
-        """How the run is called wherever a person reads it."""
-        return f"{self.method}{f' {self.task}' if self.task else ''}, seed {self.seed}"
-
-
-def plan(study: Study) -> list[Job]:
-    """All runs in order."""
-    jobs = []
-    for seed in study.config.seeds:
-        jobs += [Job(SINGLE, seed, study.folder / SINGLE / t / f"seed{seed}", t) for t in study.config.tasks]
-        methods = [name for name in study.config.methods if name != SINGLE]
-        jobs += [Job(name, seed, study.folder / name / f"seed{seed}") for name in methods]
-    return jobs
-
-
 class Runner:
-    """Builds and trains the runs of one study; the data are read once for all of them."""
+    """Builds and trains the runs of one study; the data are read once for all of them.
+
+    Several processes may run the same study in the same folder: each takes the next run that no other is at.
+    """
 
     def __init__(self, study: Study, display: Display) -> None:
         self.study, self.config, self.display = study, study.config, display
@@ -100,25 +86,44 @@ class Runner:
         jobs = plan(self.study)
         for job in [*jobs, *self.others(jobs)]:
             refuse_mixing(job.folder, self.values(job), self.fingerprint)
-        unfinished = [job for job in jobs if not (job.folder / "result.json").exists()]
+        unfinished = [job for job in jobs if not job.finished]
         if len(unfinished) < len(jobs):
             finished = f"{len(jobs) - len(unfinished)} of {len(jobs)} runs are finished"
             self.display.note(f"{finished} in {self.study.folder}; they are kept")
-        for job in {job.method: job for job in unfinished}.values():
+        for job in {(job.method, job.task): job for job in unfinished}.values():
             self.build(job, torch.device("cpu"), trained=False)  # a wrong tap or weight is not found after the teachers
+        needed = {(t, job.seed): folder for job in unfinished for t, folder in job.teachers(self.study).items()}
+        for (t, seed), folder in needed.items():
+            if (folder / "result.json").exists():
+                teacher(self.study, t, seed)  # nor is a damaged teacher found after the methods without one
         write_text(self.study.folder / "study.yaml", yaml.safe_dump(self.study.values, sort_keys=False))
-        rows = write_results(self.study)
-        for index, job in enumerate(jobs):
-            if not (job.folder / "result.json").exists():
-                self.train(job, index, len(jobs))
-                rows = write_results(self.study)
-        return rows
+        waited = False
+        while unfinished := [job for job in unfinished if not job.finished]:
+            write_results(self.study)
+            if not self.train_next(unfinished, jobs):
+                if not waited:
+                    self.display.note(f"waits for {unfinished[0].name}, which another process trains")
+                waited = True
+                time.sleep(_PATIENCE)
+        return write_results(self.study)
+
+    def train_next(self, unfinished: list[Job], jobs: list[Job]) -> bool:
+        """Train the first run whose teachers are there and that no other process is at; False where there is none."""
+        for job in unfinished:
+            if not all((folder / "result.json").exists() for folder in job.teachers(self.study).values()):
+                continue
+            with locked(job.folder) as mine:
+                if mine and not job.finished:
+                    self.train(job, jobs.index(job), len(jobs))
+                if mine:
+                    return True
+        return False
 
     def others(self, jobs: list[Job]) -> list[Job]:
         """The runs of earlier calls in the study's folder, which share its table."""
         found = []
         for folder in run_folders(self.study.folder, "config.yaml"):
-            config = yaml.safe_load((folder / "config.yaml").read_text())
+            config = read_record(folder / "config.yaml", "methods", "seeds", "method")
             (method,), (seed,) = config["methods"], config["seeds"]
             found.append(Job(method, seed, folder, folder.parent.name if method == SINGLE else None))
         planned = {job.folder for job in jobs}
@@ -132,14 +137,10 @@ class Runner:
         if job.method == SINGLE or job.method in values["method"]:
             values["method"] = {name: method for name, method in values["method"].items() if name == job.method}
         else:  # of an earlier call: what it was made with is not for this study to say
-            values["method"] = yaml.safe_load((job.folder / "config.yaml").read_text())["method"]
+            values["method"] = read_record(job.folder / "config.yaml", "method")["method"]
         if job.task:
             values["tasks"] = {t: task for t, task in values["tasks"].items() if t == job.task}
         return values
-
-    def tasks(self, job: Job) -> dict[str, Task]:
-        """The tasks of one run."""
-        return {t: task for t, task in self.config.tasks.items() if job.task in (None, t)}
 
     def fabric(self, job: Job | None = None, done: int = 0) -> Fabric:
         """Device and precision, with the run's loggers."""
@@ -155,47 +156,11 @@ class Runner:
 
     def build(self, job: Job, device: torch.device, trained: bool = True) -> Training:
         """The run at its first step; `trained=False` takes untrained teachers, to time a step."""
-        config, tasks, method = self.config, self.tasks(job), self.method(job)
-        layout = torch.channels_last if config.train.channels_last else torch.contiguous_format
-        # A single-task network begins elsewhere than the student: were they to begin alike, their features would be
-        # near each other without any distillation.
-        with seeded(job.seed, "net", job.task or "student"):
-            student = config.net({t: task.width for t, task in tasks.items()})
-        _place(student, device, layout)
-        distiller = None
-        if method.distiller is not None:
-            teachers = {t: _place(self.teacher(t, job.seed, trained), device, layout) for t in tasks}
-            example = self.images[0]["image"][None].to(device)
-            with seeded(job.seed, "adaptors"):
-                distiller = method.distiller(student, teachers, example).to(device)
-        balancer = method.balancer()
-        with seeded(job.seed, "balancer"):
-            balancer.setup(tasks, student)
-        balancer.to(device)
-        adaptors = [] if distiller is None else [p for p in distiller.parameters() if p.requires_grad]
-        parts = {
-            "student": (list(student.parameters()), config.train.student),
-            "adaptors": (adaptors, method.adaptor_optim),
-            "balancer": (list(balancer.parameters()), method.balancer_optim),
-        }
-        steps = config.train.epochs * config.train.steps_per_epoch(len(self.images))  # a schedule ignores max_steps
-        optimisers = Optimisers(parts, config.train.epochs, steps)
-        return Training(student, distiller, balancer, optimisers, config.train.ema)
-
-    def method(self, job: Job) -> Method:
-        """How the run is taught; a single-task network learns its loss and nothing else."""
-        return Method(balancer=Uniform) if job.method == SINGLE else self.config.method[job.method]
-
-    def teacher(self, task: str, seed: int, trained: bool = True) -> MultiTaskNet:
-        """The single-task network of a task."""
-        net = self.config.net({task: self.config.tasks[task].width})
-        if trained:
-            net.load_state_dict(load_tensors(self.study.folder / SINGLE / task / f"seed{seed}" / "student.safetensors"))
-        return net
+        return build(self.study, job, self.images[0]["image"][None], len(self.images), device, trained)
 
     def train(self, job: Job, index: int, of: int) -> None:
         """One run, from its last checkpoint to its result."""
-        config, tasks, folder = self.config.train, self.tasks(job), job.folder
+        config, tasks, folder = job.training(self.study), job.tasks(self.study), job.folder
         checkpoint = folder / "checkpoint.pt"
         claim(folder, self.values(job), self.fingerprint)
         run = self.build(job, self.fabric().device)
@@ -204,17 +169,20 @@ class Runner:
         source, images = self.config.data, len(self.images)
         self.display.start(job.name, index, of, run.step)
         loader = training_loader(self.images, source.modalities, tasks, config, job.seed, run.step, source.name)
-        try:
-            fit(fabric, run, tasks, loader, config, images, job.seed, checkpoint, self.display)
-        except NonFiniteError as error:
-            raise NonFiniteError(f"{job.name}: {error}") from error
-        finally:
-            for logger in fabric.loggers:
-                logger.finalize("")
-        validation = source.split("val")
-        metrics = evaluate(
-            fabric, run.result, tasks, validation_loader(validation, tasks, config, source.name), config.channels_last
-        )
+        with deterministic(config.deterministic) as forced:
+            try:
+                if job.given(self.study) is None:
+                    fit(fabric, run, tasks, loader, config, images, job.seed, checkpoint, self.display)
+            except NonFiniteError as error:
+                raise NonFiniteError(f"{job.name}: {error}") from error
+            finally:
+                for logger in fabric.loggers:
+                    logger.finalize("")
+            validation = source.split("val")
+            loader = validation_loader(validation, tasks, config, source.name)
+            metrics = evaluate(fabric, run.result, tasks, loader, config.channels_last)
+        if config.deterministic:
+            note_determinism(folder, forced, self.display.note)
         count = len(validation)
         shown = [validation[i * count // min(count, _SHOWN)] for i in range(min(count, _SHOWN))]
         shown = [sample for sample in shown if sample["image"].shape == shown[0]["image"].shape]
@@ -226,6 +194,7 @@ class Runner:
             "task": job.task,
             "seed": job.seed,
             "split": "val",
+            "values": job.taught(self.study).values,
             "metrics": metrics,
             "parameters": sum(p.numel() for p in run.result.parameters()),
             "seconds": round(run.seconds, 3),
@@ -248,27 +217,8 @@ class Runner:
         save_safetensors(path, tensors)
 
 
-def _place(net: MultiTaskNet, device: torch.device, layout: torch.memory_format) -> MultiTaskNet:
-    return net.to(device).to(memory_format=layout)
-
-
 def _compact(value: Tensor) -> Tensor:
     return value.to(torch.float16 if value.is_floating_point() else torch.int16)
-
-
-def load_tensors(path: Path) -> dict[str, Tensor]:
-    """The tensors of a safetensors file.
-
-    Raises:
-        ValueError: the file is missing or not one.
-    """
-    try:
-        return safetensors.torch.load_file(path)
-    except (OSError, safetensors.SafetensorError) as error:
-        problem = str(error).split("\n")[0]
-        raise ValueError(
-            f"{path}: expected a network saved by tutelage, found {problem}; remove its run folder"
-        ) from error
 
 
 def run_study(study: Study, display: Display) -> list[dict[str, Any]]:

@@ -4,9 +4,11 @@ import importlib.metadata
 import json
 import os
 import platform
+import re
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from hashlib import blake2b
 from pathlib import Path
@@ -15,11 +17,16 @@ from typing import Any
 import torch
 import yaml
 
-from tutelage.train import write_atomically
+from tutelage.study.config import METHODS_ALONE
+from tutelage.train import remove_parts, write_atomically
+
+if sys.platform != "win32":
+    import fcntl
 
 # What cannot change a result: where files are, how they are loaded, what is written when.
 _FREE = ("study", "out", "methods", "seeds", "train.workers", "train.checkpoint_seconds", "train.checkpoint_steps",
-         "train.log_steps", "data.init_args.root", "data.init_args.cache")  # fmt: skip
+         "train.log_steps", "data.init_args.root", "data.init_args.cache", "data.init_args.partial")  # fmt: skip
+_ALONE = re.compile(rf"method\.[^.]+\.({'|'.join(METHODS_ALONE)})(\..*)?")
 
 
 def refuse_mixing(folder: Path, config: Mapping[str, Any], data: str) -> None:
@@ -27,11 +34,10 @@ def refuse_mixing(folder: Path, config: Mapping[str, Any], data: str) -> None:
     path, facts = folder / "config.yaml", folder / "environment.json"
     if not (path.exists() and facts.exists()):
         return
-    before, now = _flat(yaml.safe_load(path.read_text())), _flat(config)
-    before["data"], now["data"] = json.loads(facts.read_text()).get("data"), data
-    first, *more = [key for key in sorted({**before, **now}) if before.get(key) != now.get(key) and not _free(key)] or [
-        ""
-    ]
+    before, now = _flat(read_record(path)), _flat(config)
+    before["data"], now["data"] = read_record(facts).get("data"), data
+    keys = sorted({**before, **now})
+    first, *more = [key for key in keys if _differ(before, now, key) and not _free(key)] or [""]
     if first:
         also = f" (and {', '.join(more[:3])}{', ...' if more[3:] else ''})" if more else ""
         raise ValueError(
@@ -43,14 +49,60 @@ def refuse_mixing(folder: Path, config: Mapping[str, Any], data: str) -> None:
 def claim(folder: Path, config: Mapping[str, Any], data: str) -> None:
     """Make `folder` the folder of the run with this config and these data."""
     refuse_mixing(folder, config, data)
+    remove_parts(folder)
     if not (folder / "config.yaml").exists():
         write_text(folder / "environment.json", json.dumps(environment(config, data), indent=2) + "\n")
         write_text(folder / "config.yaml", yaml.safe_dump(dict(config), sort_keys=False))
 
 
+def read_record(path: Path, *keys: str) -> dict[str, Any]:
+    """What a file of a run holds: JSON, or YAML, by its suffix.
+
+    Raises:
+        ValueError: it is damaged, or lacks one of `keys`.
+    """
+    try:
+        record = (json.loads if path.suffix == ".json" else yaml.safe_load)(path.read_text())
+        missing = [key for key in keys if key not in record]
+        if isinstance(record, dict) and not missing:
+            return record
+        problem = f"none of `{missing[0]}`" if isinstance(record, dict) else type(record).__name__
+    except (TypeError, ValueError, yaml.YAMLError) as error:
+        problem = f"what cannot be read ({type(error).__name__})"
+    raise ValueError(f"{path}: expected the record of a run, found {problem}; remove the run's folder {path.parent}")
+
+
 def run_folders(study: Path, file: str) -> list[Path]:
     """The folders of a study's runs that have this file."""
     return sorted(path.parent for pattern in ("*/seed*", "*/*/seed*") for path in study.glob(f"{pattern}/{file}"))
+
+
+@contextmanager
+def locked(folder: Path, wait: bool = False) -> Iterator[bool]:
+    """Be the only process at a folder for a block, or learn that another one is (False); `wait` waits for it.
+
+    The lock is the operating system's: it goes when its process goes, however that ends. There is none on Windows.
+    """
+    if sys.platform == "win32":
+        yield True
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+            return
+        yield True
+
+
+def note_determinism(folder: Path, forced: Mapping[str, str], note: Callable[[str], None]) -> None:
+    """Record what deterministic mode meant for a run, and say what stays open."""
+    facts = json.loads((folder / "environment.json").read_text())
+    facts["deterministic"] = dict(forced)
+    write_text(folder / "environment.json", json.dumps(facts, indent=2) + "\n")
+    for operation, became in forced.items():
+        note(f"deterministic: {operation}: {became}")
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -60,8 +112,16 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
+def _differ(before: Mapping[str, Any], now: Mapping[str, Any], key: str) -> bool:
+    """Whether a value changed; one that an earlier version did not know and that is off now did not."""
+    if key not in before or key not in now:
+        return bool(before.get(key) or now.get(key))
+    return bool(before[key] != now[key])
+
+
 def _free(key: str) -> bool:
-    return key in _FREE or key.startswith("about") or key.endswith(".about")
+    key = key.replace(".init_args.source.", ".")  # of data.HoldOut: what is free of a source stays so within it
+    return key in _FREE or bool(_ALONE.fullmatch(key))
 
 
 def _short(value: Any) -> str:
@@ -83,6 +143,8 @@ def environment(config: Mapping[str, Any], data: str) -> dict[str, Any]:
         "platform": platform.platform(),
         "processor": torch.cpu.get_capabilities().get("cpu_name") if hasattr(torch.cpu, "get_capabilities") else None,
         "gpu": gpu,
+        "precision": config["train"]["precision"],
+        "deterministic": config["train"]["deterministic"],
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
     }

@@ -11,6 +11,8 @@ from torchmetrics import Metric
 from tutelage.metrics import DepthMetric
 from tutelage.types import Colour, MetricInfo, MetricProtocol, Picture, Target, Task, Term
 
+_FAR = 100.0  # beyond it a label's median is taken for another unit than metres
+
 
 class Depth(Task):
     """The distance of every pixel's surface along the camera's axis, in metres.
@@ -23,6 +25,7 @@ class Depth(Task):
     Args:
         range: The depths in metres that pictures show, nearest (yellow) and farthest (blue); what lies beyond takes the
             colour of the end. The colours follow the logarithm of the depth, so that near things differ as far ones do.
+            A label whose median is beyond 100 m and ten times the farthest is taken for another unit.
 
     Raises:
         ValueError: Where `range` is not positive and increasing.
@@ -43,6 +46,18 @@ class Depth(Task):
     def target(self, label: Tensor) -> Target:
         """The target of labels [B, 1, H, W]."""
         return Target(label, ((label != 0) & label.isfinite()).squeeze(1))
+
+    def problem(self, label: Tensor) -> str | None:
+        """A median beyond 100 and ten times the farthest depth of `range`: millimetres, most likely."""
+        known = label[(label != 0) & label.isfinite()]
+        limit = max(_FAR, 10 * self.range[1])
+        if not len(known) or float(known.median()) <= limit:
+            return None
+        return (
+            f"expected depths in metres, at most {limit:g} in the median, found a median of "
+            f"{float(known.median()):g}; set the label's `scale`, for example 0.001 for pictures in millimetres, write "
+            "metres into .npy files, or set the task's `range` where things are that far"
+        )
 
     def missing(self, images: Tensor) -> Tensor:
         """0 everywhere, [B, 1, H, W]."""

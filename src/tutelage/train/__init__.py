@@ -1,12 +1,21 @@
 """One training run: data order, optimisers, the step of the paper, the loop, checkpoints and evaluation."""
 
-from tutelage.train.checkpoint import load_checkpoint, save_checkpoint, save_safetensors, write_atomically
+from tutelage.train.checkpoint import (
+    load_checkpoint,
+    remove_parts,
+    save_checkpoint,
+    save_safetensors,
+    write_atomically,
+)
 from tutelage.train.config import TrainConfig
+from tutelage.train.determinism import deterministic
 from tutelage.train.evaluate import evaluate, predict
 from tutelage.train.loader import make_batch, training_loader, validation_loader
 from tutelage.train.log import JsonLines
-from tutelage.train.loop import NonFiniteError, Observer, Training, fit
+from tutelage.train.loop import Observer, Training, fit
+from tutelage.train.meter import NonFiniteError
 from tutelage.train.optim import Cosine, Optim, Optimisers
+from tutelage.train.quirks import Selection
 from tutelage.train.seed import derive, seeded
 from tutelage.train.step import Part, objective, training_step
 
@@ -18,15 +27,18 @@ __all__ = [
     "Optim",
     "Optimisers",
     "Part",
+    "Selection",
     "TrainConfig",
     "Training",
     "derive",
+    "deterministic",
     "evaluate",
     "fit",
     "load_checkpoint",
     "make_batch",
     "objective",
     "predict",
+    "remove_parts",
     "save_checkpoint",
     "save_safetensors",
     "seeded",

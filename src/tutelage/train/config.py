@@ -25,6 +25,10 @@ class TrainConfig:
         ema: decay of the exponential moving average of the weights that is evaluated and saved, for example 0.999.
         augment: random views of the training images; none trains on the images as they are.
         precision: `32-true`, `bf16-mixed`, or `auto`: bf16 where the device computes it in hardware.
+        deterministic: take deterministic algorithms on a GPU, at their cost in speed; what each costs and what has none
+            is recorded with the run. On a CPU a run is repeatable without it, for the same number of threads.
+        official_quirks: do as the authors' scripts do, to compare with them (docs/deviations.md): teachers in train
+            mode, the epoch with the lowest training loss, schedulers one epoch early, tables by image.
         channels_last: keep images and weights in the memory layout that convolutions in bf16 prefer.
         accelerator: `cpu`, `cuda`, or `auto`.
         devices: how many; only one so far.
@@ -43,6 +47,8 @@ class TrainConfig:
     ema: float | None = None
     augment: Augment | None = None
     precision: Precision = "auto"
+    deterministic: bool = False
+    official_quirks: bool = False
     channels_last: bool = True
     accelerator: Literal["auto", "cpu", "cuda"] = "auto"
     devices: int = 1
@@ -59,12 +65,13 @@ class TrainConfig:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"train.{name}: expected at least 1 or null, found {value}")
-        if self.clip_norm is not None and self.clip_norm <= 0:
+        if self.clip_norm is not None and not self.clip_norm > 0:
             raise ValueError(f"train.clip_norm: expected a positive number or null, found {self.clip_norm}")
         if self.ema is not None and not 0 < self.ema < 1:
             raise ValueError(f"train.ema: expected a decay between 0 and 1 or null, found {self.ema}")
-        if self.workers < 0:
-            raise ValueError(f"train.workers: expected 0 or more, found {self.workers}")
+        for name in ("workers", "checkpoint_seconds"):
+            if not getattr(self, name) >= 0:
+                raise ValueError(f"train.{name}: expected 0 or more, found {getattr(self, name)}")
         if self.devices != 1:
             raise ValueError(f"train.devices: expected 1, found {self.devices}; several devices are not supported yet")
         if self.accelerator == "cuda" and not torch.cuda.is_available():

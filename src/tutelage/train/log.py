@@ -9,6 +9,8 @@ from typing import Any
 from lightning_fabric.loggers.logger import Logger
 from torch import Tensor
 
+from tutelage.train.checkpoint import write_atomically
+
 
 class JsonLines(Logger):
     """Appends `{"step": int, name: number, ...}` to a file.
@@ -25,8 +27,7 @@ class JsonLines(Logger):
         super().__init__()
         self.path = path
         lines = [line for line in path.read_bytes().splitlines() if _step(line) <= after] if path.exists() else []
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(b"".join(line + b"\n" for line in lines))
+        write_atomically(path, lambda file: file.write(b"".join(line + b"\n" for line in lines)))
 
     @property
     def name(self) -> str:

@@ -9,19 +9,17 @@ from typing import Any, Protocol, cast
 
 import torch
 from lightning_fabric import Fabric
-from torch import Tensor, nn
+from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from tutelage.train.checkpoint import load_checkpoint, save_checkpoint
 from tutelage.train.config import TrainConfig
+from tutelage.train.meter import Meter, NonFiniteError
 from tutelage.train.optim import Optimisers
+from tutelage.train.quirks import Selection
 from tutelage.train.seed import derive
 from tutelage.train.step import Part, objective, training_step
 from tutelage.types import Balancer, Batch, Distiller, MultiTaskNet, Task, Terms
-
-
-class NonFiniteError(RuntimeError):
-    """A loss or a weight is no longer a number; the last checkpoint is from before that."""
 
 
 class Observer(Protocol):
@@ -44,8 +42,10 @@ class Training:
         balancer: Balancer,
         optimisers: Optimisers,
         ema: float | None = None,
+        selection: Selection | None = None,
     ) -> None:
         self.student, self.distiller, self.balancer, self.optimisers = student, distiller, balancer, optimisers
+        self.meter, self.selection = Meter(), selection
         self.average: AveragedModel | None = None
         if ema is not None:
             update = get_ema_multi_avg_fn(ema)  # type: ignore[no-untyped-call]  # of torch
@@ -56,7 +56,15 @@ class Training:
     @property
     def result(self) -> MultiTaskNet:
         """The network to evaluate and to save."""
+        if self.selection is not None and self.selection.weights:
+            self.student.load_state_dict(self.selection.weights)
         return self.student if self.average is None else cast(MultiTaskNet, self.average.module)
+
+    def begin_step(self, progress: float, observed: bool) -> None:
+        """Tell the methods how far the run is."""
+        self.balancer.begin_step(progress)
+        if self.distiller is not None:
+            self.distiller.begin_step(progress, observed)
 
     def _modules(self) -> dict[str, nn.Module]:
         modules = {"student": self.student, "distiller": self.distiller, "balancer": self.balancer}
@@ -65,23 +73,30 @@ class Training:
     def state_dict(self) -> dict[str, Any]:
         """Modules, optimisers and schedulers, and the position in the run."""
         modules = {name: module.state_dict() for name, module in self._modules().items()}
-        return {**modules, "optimisers": self.optimisers.state_dict(), "step": self.step, "seconds": self.seconds}
+        if self.selection is not None:
+            modules["selection"] = self.selection.state_dict()
+        position = {"step": self.step, "seconds": self.seconds, "meter": self.meter.state_dict()}
+        return {**modules, "optimisers": self.optimisers.state_dict(), **position}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue from `state_dict()`."""
         for name, module in self._modules().items():
             module.load_state_dict(state[name])
+        if self.selection is not None:
+            self.selection.load_state_dict(state["selection"])
         self.optimisers.load_state_dict(state["optimisers"])
+        self.meter.load_state_dict(state["meter"], next(self.student.parameters()).device)
         self.step, self.seconds = state["step"], state["seconds"]
 
     def resume(self, path: Path) -> bool:
         """Continue from a checkpoint where there is one."""
         if not path.exists():
             return False
+        state = load_checkpoint(path)
         try:
-            self.load_state_dict(load_checkpoint(path))
-        except (KeyError, RuntimeError) as error:
-            problem = str(error).split("\n")[0]
+            self.load_state_dict(state)
+        except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
+            problem = f"{type(error).__name__}: {' '.join(str(error).split()[:20])}"
             raise ValueError(
                 f"{path}: expected a checkpoint of this run, found another's ({problem}); delete it"
             ) from error
@@ -117,7 +132,7 @@ def fit(
     """
     total, per_epoch = config.steps(images), config.steps_per_epoch(images)
     layout = torch.channels_last if config.channels_last else torch.contiguous_format
-    meter = _Meter()
+    meter, scheduled = run.meter, config.epochs * per_epoch  # a schedule ignores max_steps
     started, saved = time.perf_counter() - run.seconds, time.perf_counter()
     run.student.train()
     for module in (run.distiller, run.balancer):
@@ -128,11 +143,15 @@ def fit(
     for batches in _grouped(loader, config.accumulate):
         parts = [[batch.to(fabric.device, layout)] for batch in batches]
         torch.manual_seed(derive(seed, "step", run.step))
+        observed = (run.step + 1) % per_epoch == 0 or run.step + 1 == total
+        run.begin_step(run.step / scheduled, observed)
         run.optimisers.zero_grad()
         for part, reduce in zip(parts, Part.split(parts), strict=True):
             models = (run.student, tasks, run.distiller, run.balancer)
             terms, weights = training_step(part, *models, reduce, fabric.autocast)
             meter.add(terms, weights, run.distiller, run.step)
+            if run.selection is not None:
+                run.selection.add(terms, weights)
         if config.clip_norm is not None:
             nn.utils.clip_grad_norm_(run.student.parameters(), config.clip_norm)
         run.optimisers.step()
@@ -143,6 +162,8 @@ def fit(
         if run.step % per_epoch == 0:
             run.balancer.end_epoch()
             run.optimisers.end_epoch()
+            if run.selection is not None:
+                run.selection.end_epoch(run.student.state_dict())
         if run.step % config.log_steps == 0 or run.step == total:
             lr = run.optimisers.lr()
             values = {"epoch": run.step / per_epoch, **meter.read(per_epoch, lr)}
@@ -150,6 +171,9 @@ def fit(
             fabric.log_dict(values, run.step)
             if observer is not None:
                 observer.log(run.step, values)
+        if observed and run.distiller is not None and (health := run.distiller.health()):
+            read = torch.stack([value.float() for value in health.values()]).tolist()
+            fabric.log_dict({"epoch": run.step / per_epoch, **dict(zip(health, read, strict=True))}, run.step)
         if observer is not None:
             observer.step(run.step, total)
         run.seconds = time.perf_counter() - started
@@ -182,46 +206,3 @@ def _check_weights(run: Training) -> None:
     norms = torch._foreach_norm([p.detach() for p in run.student.parameters()])
     if not bool(torch.stack([norm.float() for norm in norms]).isfinite().all()):
         raise NonFiniteError(f"the weights are not finite after step {run.step} (learning rate {run.optimisers.lr()})")
-
-
-class _Meter:
-    """Means between two lines of the log, kept on the device: only `read` and `check` wait for it."""
-
-    def __init__(self) -> None:
-        self.sums: dict[str, Tensor] = {}
-        self.counts: dict[str, int] = {}
-        self.first_bad: dict[str, Tensor] = {}  # first step whose loss is not finite, or -1
-
-    def add(self, terms: Terms, weights: Mapping[str, Tensor], distiller: Distiller | None, step: int) -> None:
-        values = {f"loss/{t}": term.mean().detach() for t, term in terms.task.items()}
-        values |= {f"distill/{t}": term.mean().detach() for t, term in terms.distill.items()}
-        for name, value in values.items():
-            bad = self.first_bad.setdefault(name, torch.full_like(value, -1.0))
-            self.first_bad[name] = torch.where((bad < 0) & ~value.isfinite(), step, bad)
-        values |= {f"weight/{t}": weight for t, weight in weights.items()}
-        if distiller is not None:
-            values |= {f"distance/{name}": value for name, value in distiller.distances().items()}
-        for name, value in values.items():
-            self.sums[name] = self.sums[name] + value if name in self.sums else value
-            self.counts[name] = self.counts.get(name, 0) + 1
-
-    def read(self, per_epoch: int, lr: Mapping[str, float]) -> dict[str, float]:
-        self.check(per_epoch, lr)
-        sums = torch.stack([value.float() for value in self.sums.values()]).tolist() if self.sums else []
-        means = {name: total / self.counts[name] for name, total in zip(self.sums, sums, strict=True)}
-        self.sums, self.counts = {}, {}
-        return means
-
-    def check(self, per_epoch: int, lr: Mapping[str, float]) -> None:
-        if not self.first_bad:
-            return
-        steps = torch.stack(list(self.first_bad.values())).tolist()
-        bad = {name: int(step) for name, step in zip(self.first_bad, steps, strict=True) if step >= 0}
-        if bad:
-            step = min(bad.values())
-            names = ", ".join(name for name in bad if bad[name] == step)
-            raise NonFiniteError(
-                f"not finite at step {step + 1} (epoch {step / per_epoch:.2f}, learning rate "
-                f"{lr.get('student', float('nan')):g}): {names}; the last checkpoint is from before it; lower "
-                "train.student.optimizer.lr, set train.clip_norm, or train with --precision 32-true"
-            )

@@ -1,14 +1,18 @@
 """From the config to optimisers and schedulers, one pair each for student, adaptors and balancer."""
 
 import math
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
+
+_A = TypeVar("_A")
+_B = TypeVar("_B")
 
 
 @dataclass
@@ -50,21 +54,37 @@ class Optimisers:
         parts: name -> (parameters, optimiser and scheduler); a part without parameters gets no optimiser.
         epochs: length of the run, for schedulers that span it.
         steps: the same in steps.
+        lr: learning rates in place of the optimisers' own, by part.
+        early: step the schedulers of epochs at the start of each, one epoch early, as the authors' scripts do.
     """
 
-    def __init__(self, parts: Mapping[str, tuple[list[nn.Parameter], Optim]], epochs: int, steps: int) -> None:
+    def __init__(
+        self,
+        parts: Mapping[str, tuple[list[nn.Parameter], Optim]],
+        epochs: int,
+        steps: int,
+        lr: Mapping[str, float] | None = None,
+        early: bool = False,
+    ) -> None:
         self.optimizers: dict[str, Optimizer] = {}
         self.schedulers: dict[str, tuple[LRScheduler, str]] = {}
         for name, (parameters, optim) in parts.items():
             if not parameters:
                 continue
-            optimizer = self.optimizers[name] = optim.optimizer(parameters)
+            optimizer = self.optimizers[name] = _built(f"{name}.optimizer", optim.optimizer, parameters)
+            if lr is not None and name in lr:
+                for group in optimizer.param_groups:
+                    group["lr"] = lr[name]
             if optim.scheduler is None:
                 continue
-            scheduler = optim.scheduler(optimizer)
+            scheduler = _built(f"{name}.scheduler", optim.scheduler, optimizer)
             if isinstance(scheduler, Cosine) and not scheduler.total:
                 scheduler.total = epochs if optim.interval == "epoch" else steps
             self.schedulers[name] = (scheduler, optim.interval)
+        if early:
+            with warnings.catch_warnings():  # torch warns of the order that is asked for here
+                warnings.filterwarnings("ignore", "Detected call of `lr_scheduler.step", UserWarning)
+                self._schedule("epoch")
 
     def zero_grad(self) -> None:
         """Forget all gradients."""
@@ -103,3 +123,11 @@ class Optimisers:
             optimizer.load_state_dict(state["optimizers"][name])
         for name, (scheduler, _) in self.schedulers.items():
             scheduler.load_state_dict(state["schedulers"][name])
+
+
+def _built(key: str, build: Callable[[_A], _B], argument: _A) -> _B:
+    """`build(argument)`, whose errors name the key: torch's do not."""
+    try:
+        return build(argument)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{key}: expected arguments that it takes, found a mistake: {error}") from error

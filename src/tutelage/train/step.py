@@ -16,7 +16,8 @@ def objective(
     """The tasks' losses l_t and the distances to the teachers lambda_t d_t of one batch a source."""
     terms, outputs = Terms(), []
     for batch in batches:
-        output = student(batch.images, tasks=batch.targets)  # y_hat_t, phi^k(x)
+        # y_hat_t of the tasks that have labels here, or of all where the teachers' predictions are targets; phi^k(x)
+        output = student(batch.images, tasks=None if distiller is not None and distiller.imitates else batch.targets)
         for t, target in batch.targets.items():
             terms.task[t] += tasks[t].loss(output.predictions[t], target)  # l_t(y_hat_t, y_t)
         if distiller is not None:

@@ -32,6 +32,7 @@ class Rooms(DataSource):
     """
 
     name = "rooms"
+    trusted = True
 
     def __init__(
         self, train: int = 512, val: int = 128, size: Size = (96, 128), seed: int = 0, holes: bool = True
@@ -67,6 +68,10 @@ class _Rendered(Samples):
 
     def __len__(self) -> int:
         return self.rooms.lengths[self.split]
+
+    def where(self, index: int, task: str | None = None) -> str:
+        """What Rooms calls it."""
+        return f"data: {self.split} image {index} of Rooms"
 
     def __getitem__(self, index: int) -> Sample:
         if not 0 <= index < len(self):

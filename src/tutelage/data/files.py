@@ -1,0 +1,79 @@
+"""Files of images and labels: how they are listed, told apart and read."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image as PillowImage
+
+SUFFIXES = (".npy", ".png", ".jpg", ".jpeg")
+
+
+def read_array(path: Path, indices: bool = False) -> tuple[npt.NDArray[Any], bool]:
+    """The array of a .npy or picture file, [H, W] or [H, W, C], and whether it came from a picture.
+
+    Args:
+        path: The file.
+        indices: Take a palette's indices, which are the numbers of classes, and not its colours.
+
+    Raises:
+        ValueError: The file is damaged or not what its name says.
+    """
+    try:
+        if path.suffix.lower() == ".npy":
+            with path.open("rb") as array:  # np.load takes archives and pickles for arrays, too
+                return _numbers(np.lib.format.read_array(array, allow_pickle=False)), False
+        with PillowImage.open(path) as file:
+            picture: PillowImage.Image = file
+            if picture.mode in ("1", "RGBA", "CMYK", "YCbCr", "LA") or (picture.mode == "P" and not indices):
+                picture = picture.convert("L" if picture.mode in ("1", "LA") else "RGB")
+            return _numbers(np.asarray(picture)), True
+    except Exception as error:  # numpy and Pillow name their errors by what the bytes look like; all mean the same here
+        problem = str(error).strip().split("\n")[0] or type(error).__name__
+        raise ValueError(
+            f"{path}: expected a readable {path.suffix} file, found {problem}; replace or remove it"
+        ) from error
+
+
+def _numbers(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """`array` in the machine's byte order, if it holds numbers."""
+    if array.dtype.kind not in "biuf" or array.size == 0:
+        raise ValueError(f"an array {list(array.shape)} of {array.dtype}")
+    return array.astype(array.dtype.newbyteorder("="), copy=False)
+
+
+def list_files(folder: Path) -> dict[str, Path]:
+    """Stem -> file, numbers in their own order: 2 before 10.
+
+    Raises:
+        ValueError: Two files have the same stem.
+    """
+    if not folder.is_dir():
+        return {}
+    files: dict[str, Path] = {}
+    for path in sorted(folder.iterdir(), key=lambda path: _natural(path.name)):
+        if path.suffix.lower() not in SUFFIXES or path.name.startswith("."):
+            continue
+        if path.stem in files:
+            raise ValueError(
+                f"{path}: expected one file with this stem, found {files[path.stem].name}, too; remove one"
+            )
+        files[path.stem] = path
+    return files
+
+
+def parts(path: Path, size: int = 4096) -> bytes:
+    """The beginning, the middle and the end of a file: all of a set would take minutes to read."""
+    length = path.stat().st_size
+    with path.open("rb") as file:
+        found = []
+        for start in (0, (length - size) // 2, length - size):
+            file.seek(max(0, start))
+            found.append(file.read(size))
+    return b"".join(found)
+
+
+def _natural(name: str) -> list[tuple[int, str]]:
+    return [(int(part), "") if part.isdigit() else (0, part) for part in re.split(r"(\d+)", name)]

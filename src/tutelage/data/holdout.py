@@ -1,0 +1,84 @@
+"""A part of the training images as validation images, so that tuning never reads `val`."""
+
+from collections.abc import Collection
+from functools import cached_property
+from hashlib import blake2b
+
+from tutelage.data.base import DataSource, Samples, Split
+from tutelage.types import Sample
+
+
+class HoldOut(DataSource):
+    """Another source's `train` in two: `val` is a fixed part of it, `train` the rest. Its own `val` is never read.
+
+    Sample i of the source's `train` is held out by the rank of a hash of (seed, i): the same samples on every machine.
+    Neighbouring frames of a video may come into different parts.
+
+    Args:
+        source: where the images come from.
+        part: of its `train`, that is held out.
+        seed: which part.
+    """
+
+    def __init__(self, source: DataSource, part: float = 0.2, seed: int = 0) -> None:
+        if not 0 < part < 1:
+            raise ValueError(f"data.part: expected a part between 0 and 1, found {part}")
+        self.source, self.part, self.seed = source, part, seed
+        self.name, self.modalities, self.trusted = source.name, source.modalities, source.trusted
+
+    def split(self, split: Split) -> Samples:
+        """The rest of the source's `train`, or the part of it that is held out, in the source's order."""
+        return Chosen(self._train, self._indices[split])
+
+    def check(self, tasks: Collection[str]) -> None:
+        """As the source says, and both parts have samples."""
+        self.source.check(tasks)
+        for split, indices in self._indices.items():
+            if not indices:
+                raise ValueError(
+                    f"data.part: expected samples for {split}, found none: {self.part} of {len(self._train)} training "
+                    f"samples are {len(self._indices['val'])}; add images or take another part"
+                )
+
+    def fingerprint(self) -> str:
+        """Of the source, of the part and of the seed."""
+        return self._fingerprint
+
+    @cached_property
+    def _fingerprint(self) -> str:  # once: a tuning asks for it with every trial
+        kind = f"{type(self.source).__module__}.{type(self.source).__qualname__}"
+        arguments = (kind, self.source.fingerprint(), self.part, self.seed)
+        return blake2b(repr(arguments).encode(), digest_size=8).hexdigest()
+
+    @cached_property
+    def _train(self) -> Samples:
+        return self.source.split("train")
+
+    @cached_property
+    def _indices(self) -> dict[Split, list[int]]:
+        count = len(self._train)
+        ranked = sorted(range(count), key=lambda i: blake2b(f"{self.seed}/{i}".encode(), digest_size=8).digest())
+        held = set(ranked[: round(self.part * count)])
+        return {"train": [i for i in range(count) if i not in held], "val": sorted(held)}
+
+
+class Chosen(Samples):
+    """Some samples of another dataset.
+
+    Args:
+        dataset: has them.
+        indices: theirs in it, in the order of this one.
+    """
+
+    def __init__(self, dataset: Samples, indices: list[int]) -> None:
+        self.dataset, self.indices = dataset, indices
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getitem__(self, index: int) -> Sample:
+        return self.dataset[self.indices[index]]
+
+    def where(self, index: int, task: str | None = None) -> str:
+        """As the other dataset says."""
+        return self.dataset.where(self.indices[index], task)

@@ -1,0 +1,82 @@
+"""A study's tables as Markdown, for a README or a paper's notes."""
+
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import get_args
+
+from tutelage.report.findings import SINGLE, Findings, delta, difference, metric, unit
+from tutelage.types import MetricProtocol, Task
+
+_CONVENTIONS = {"main": "% ↑", "task_mean": "% ↑", "all_metrics": "% ↓"}
+
+
+def markdown(folder: Path, tasks: Mapping[str, Task]) -> str:
+    """Metrics and the three Deltas in both protocols, Delta main of each seed, and paired differences.
+
+    Raises:
+        ValueError: There is no results.json in `folder`.
+    """
+    found = Findings(folder, tasks)
+    parts = [f"Split `{found.split}`, seeds {', '.join(map(str, found.seeds))}; mean ± half the 95 % interval.\n"]
+    for protocol in (found.protocol, *(p for p in get_args(MetricProtocol) if p != found.protocol)):
+        parts.append(f"*{protocol}* protocol:\n")
+        parts.append(_metrics(found, protocol, main=True))
+        parts.append(_metrics(found, protocol, main=False))
+    if len(found.seeds) > 1:
+        parts.append(f"Delta main of each seed, *{found.protocol}* protocol:\n")
+        parts.append(_seeds(found))
+        parts.append(
+            f"Paired differences of Delta main (row minus column), *{found.protocol}* protocol; bold where the "
+            "interval does not include 0:\n"
+        )
+        parts.append(_differences(found))
+    return "\n".join(parts)
+
+
+def _metrics(found: Findings, protocol: MetricProtocol, main: bool) -> str:
+    """Delta main and the main metrics, or all the others."""
+    conventions = [name for name in _CONVENTIONS if (name == "main") == main]
+    names = [(t, m) for t, task in found.tasks.items() for m in task.metric_info if (m == task.main) == main]
+    heads = [f"Delta {name} {_CONVENTIONS[name]}" for name in conventions]
+    heads += [f"{t} {m} {unit(found.tasks[t].metric_info[m])}" for t, m in names]
+
+    def line(method: str) -> Iterable[str]:
+        rows = found.of(method, protocol)
+        for name in conventions:
+            yield delta(rows, name).text("%", signed=True)
+        for t, m in names:
+            yield metric(rows, t, m).text(found.tasks[t].metric_info[m].unit)
+
+    return _table(["values", *heads] if main else heads, found.methods, line if not main else _with_values(found, line))
+
+
+def _with_values(found: Findings, line: Callable[[str], Iterable[str]]) -> Callable[[str], Iterable[str]]:
+    return lambda method: [str(found.of(method, "dataset")[0].get("values", "")), *line(method)]
+
+
+def _seeds(found: Findings) -> str:
+    def line(method: str) -> Iterable[str]:
+        gains = {row["seed"]: row["delta"]["main"] for row in found.of(method, found.protocol)}
+        return ("" if gains.get(seed) is None else f"{gains[seed]:+.2f}" for seed in found.seeds)
+
+    return _table([f"seed {seed}" for seed in found.seeds], [m for m in found.methods if m != SINGLE], line)
+
+
+def _differences(found: Findings) -> str:
+    def line(a: str) -> Iterable[str]:
+        for b in found.references:
+            gap = difference(found, a, b, found.protocol, "main")
+            text = "" if a == b else gap.text("%", signed=True)
+            yield f"**{text}**" if a != b and gap.clear else text
+
+    return _table([f"minus `{_plain(b)}`" for b in found.references], found.methods, line)
+
+
+def _table(heads: list[str], methods: Iterable[str], line: Callable[[str], Iterable[str]]) -> str:
+    lines = [f"| method | {' | '.join(heads)} |", "|---" * (len(heads) + 1) + "|"]
+    lines += [f"| `{_plain(method)}` | {' | '.join(line(method))} |" for method in methods]
+    return "\n".join(lines) + "\n"
+
+
+def _plain(name: str) -> str:
+    return name.replace("|", "\\|").replace("`", "'")

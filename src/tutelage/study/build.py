@@ -1,0 +1,123 @@
+"""From a run's config to the objects that are trained."""
+
+from pathlib import Path
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from tutelage.distill import Teachers
+from tutelage.nets import SegNet, load_authors
+from tutelage.study.config import SINGLE
+from tutelage.study.jobs import Job
+from tutelage.study.load import Study
+from tutelage.study.messages import one_line
+from tutelage.train import Optimisers, Selection, Training, seeded
+from tutelage.types import Distiller, MultiTaskNet
+
+
+def build(study: Study, job: Job, example: Tensor, images: int, device: torch.device, trained: bool = True) -> Training:
+    """The run at its first step.
+
+    Args:
+        study: of the run.
+        job: the run.
+        example: one image [1, 3, H, W].
+        images: how many there are to train on.
+        device: where everything is put.
+        trained: False takes untrained teachers, to time a step or to find mistakes.
+    """
+    tasks, method, train = job.tasks(study), job.taught(study), job.training(study)
+    layout = torch.channels_last if train.channels_last else torch.contiguous_format
+    # A single-task network begins elsewhere than the student: were they to begin alike, their features would be
+    # near each other without any distillation.
+    with seeded(job.seed, "net", job.task or "student"):
+        student = study.config.net({t: task.width for t, task in tasks.items()})
+    if (given := job.given(study)) is not None:
+        load_given(student, given)
+    _place(student, device, layout)
+    distiller: Distiller | None = None
+    if method.distiller is not None:
+        load = trained and method.teachers == "trained"
+        teachers = {t: _place(teacher(study, t, job.seed, load), device, layout) for t in tasks}
+        with seeded(job.seed, "adaptors"):
+            distiller = method.distiller(student, teachers, example.to(device)).to(device)
+        distiller.setup(tasks)
+        if train.official_quirks:
+            for module in distiller.modules():
+                if isinstance(module, Teachers):
+                    module.train_as_the_authors()
+    balancer = method.balancer()
+    with seeded(job.seed, "balancer"):
+        balancer.setup(tasks, student)
+    balancer.to(device)
+    adaptors = [] if distiller is None else [p for p in distiller.parameters() if p.requires_grad]
+    parts = {
+        "student": (list(student.parameters()), train.student),
+        "adaptors": (adaptors, method.adaptor_optim),
+        "balancer": (list(balancer.parameters()), method.balancer_optim),
+    }
+    rates = {} if method.lr is None else {"student": method.lr}
+    steps = train.epochs * train.steps_per_epoch(images)  # a schedule ignores max_steps
+    optimisers = Optimisers(parts, train.epochs, steps, rates, early=train.official_quirks)
+    selection = Selection(last_batch=job.method == SINGLE) if train.official_quirks else None
+    return Training(student, distiller, balancer, optimisers, train.ema, selection)
+
+
+def teacher(study: Study, task: str, seed: int, trained: bool = True) -> MultiTaskNet:
+    """The single-task network of a task."""
+    with seeded(seed, "random teacher", task):
+        net = study.config.net({task: study.config.tasks[task].width})
+    if trained:
+        path = study.folder / SINGLE / task / f"seed{seed}" / "student.safetensors"
+        try:
+            net.load_state_dict(load_tensors(path))
+        except RuntimeError as error:
+            raise ValueError(
+                f"{path}: expected the weights of this study's network for `{task}`, found another's; remove its run's "
+                "folder"
+            ) from error
+    return net
+
+
+def load_given(net: MultiTaskNet, path: Path) -> None:
+    """Load a single-task network that was trained elsewhere: our safetensors, or the authors' checkpoint of a SegNet.
+
+    Raises:
+        ValueError: the file is missing, is neither, or is of another network.
+    """
+    if path.suffix != ".safetensors":
+        if not isinstance(net, SegNet):
+            raise ValueError(
+                f"{path}: expected a .safetensors file for a {type(net).__name__}, found another; the authors' "
+                "checkpoints are of SegNet"
+            )
+        return load_authors(net, path)
+    try:
+        net.load_state_dict(load_tensors(path))
+    except RuntimeError as error:
+        problem = one_line(error).removeprefix(f"Error(s) in loading state_dict for {type(net).__name__}: ")
+        raise ValueError(
+            f"{path}: expected the weights of the study's network, found another's ({problem[:120]}); give `net` the "
+            "arguments that it was trained with"
+        ) from error
+
+
+def _place(net: MultiTaskNet, device: torch.device, layout: torch.memory_format) -> MultiTaskNet:
+    return net.to(device).to(memory_format=layout)
+
+
+def load_tensors(path: Path) -> dict[str, Tensor]:
+    """The tensors of a safetensors file.
+
+    Raises:
+        ValueError: the file is missing or not one.
+    """
+    try:
+        return safetensors.torch.load_file(path)
+    except (OSError, safetensors.SafetensorError) as error:
+        problem = str(error).split("\n")[0]
+        raise ValueError(
+            f"{path}: expected a network saved by tutelage, found {problem}; remove its run folder"
+        ) from error

@@ -1,0 +1,176 @@
+"""Every sample is looked at once, before anything is trained."""
+
+import json
+import os
+from collections import Counter
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from hashlib import blake2b
+from pathlib import Path
+from typing import get_args
+
+import torch
+from rich.console import Console
+from rich.progress import Progress
+
+from tutelage.data import Samples
+from tutelage.data.base import Split
+from tutelage.data.modalities import Size
+from tutelage.study.load import Study
+from tutelage.study.messages import one_line
+from tutelage.train import write_atomically
+from tutelage.types import Task
+
+_VERSION = 1  # raised whenever more is looked at
+_FEW = 8  # samples of each split that stand for all of a source that is trusted
+
+
+def check_data(study: Study, console: Console) -> None:
+    """Decode every sample of both splits, in parallel, and try the smallest images on augmentation and network.
+
+    That samples are sound is remembered in the user's cache folder, by the data's fingerprint and by what else it
+    depends on: they are decoded again only after a change. Data that are kept in memory are in it afterwards.
+
+    Args:
+        study: whose data have passed their own `check`.
+        console: a terminal gets a bar, anything else one line.
+
+    Raises:
+        ValueError: something is wrong; one line names file or key, expectation and finding.
+    """
+    path = _remembered(study)
+    sizes = _recall(path)
+    if sizes is None:
+        sizes = _look_at_all(study, console)
+        _remember(path, sizes)
+    for size in sizes:
+        if study.config.train.augment is not None:
+            study.config.train.augment.check(size)
+        _check_net(study, size)
+
+
+@dataclass(frozen=True)
+class _Seen:
+    size: Size
+    labelled: Mapping[str, bool]  # task with a label -> whether it is valid anywhere
+
+
+def _look_at_all(study: Study, console: Console) -> list[Size]:
+    """Raise for the first sample that is wrong; the sizes with the least height and the least width."""
+    config = study.config
+    splits: dict[Split, Samples] = {name: config.data.split(name) for name in get_args(Split)}
+    most = _FEW if config.data.trusted else max(map(len, splits.values()))
+    total = sum(min(len(samples), most) for samples in splits.values())
+    text = f"checking {total} images and their labels"
+    if not (console.is_terminal or config.data.trusted):
+        console.print(f"{text}, once for these data", markup=False, highlight=False, soft_wrap=True)
+    sizes: set[Size] = set()
+    bars = Progress(console=console, transient=True, disable=not console.is_terminal)
+    with ThreadPoolExecutor(os.cpu_count()) as pool, bars:
+        bar = bars.add_task(text, total=total)
+        for name, samples in splits.items():
+            if not len(samples):
+                raise ValueError(f"data: expected samples for {name}, found none; add some")
+            seen = []
+            for found in pool.map(partial(_look, samples, config.tasks), range(min(len(samples), most))):
+                seen.append(found)
+                bars.advance(bar)
+            if config.train.batch_size > 1:
+                _check_sizes(samples, seen)
+            if not config.data.trusted:
+                _check_labelled(name, samples, config.tasks, seen)
+            sizes |= {found.size for found in seen}
+    return sorted({min(sizes), min(sizes, key=lambda size: (size[1], size[0]))})
+
+
+def _look(samples: Samples, tasks: Mapping[str, Task], index: int) -> _Seen:
+    try:
+        sample = samples[index]
+    except ValueError:
+        raise  # names its file
+    except Exception as error:  # whatever a source of the user's own raises
+        raise ValueError(
+            f"{samples.where(index)}: expected a readable sample, found {type(error).__name__}: {one_line(error)}"
+        ) from error
+    image, labelled = sample["image"], {}
+    for t, task in tasks.items():
+        if (label := sample["labels"].get(t)) is None:
+            continue
+        like = task.missing(image[None])[0]
+        if label.shape != like.shape or label.is_floating_point() != like.is_floating_point():
+            problem: str | None = (
+                f"expected {like.dtype} {list(like.shape)} for the task `{t}`, found {label.dtype} "
+                f"{list(label.shape)}; give the label another `kind`, or take another task"
+            )
+        else:
+            problem = task.problem(label)
+        if problem is not None:
+            raise ValueError(f"{samples.where(index, t)}: {problem}")
+        labelled[t] = bool(task.target(label[None]).valid.any())
+    return _Seen((image.shape[1], image.shape[2]), labelled)
+
+
+def _check_sizes(samples: Samples, seen: list[_Seen]) -> None:
+    first = seen[0].size
+    for index, found in enumerate(seen):
+        if found.size != first:
+            raise ValueError(
+                f"{samples.where(index)}: expected {first[0]}x{first[1]}, the size of {samples.where(0)} and of all in "
+                f"one batch, found {found.size[0]}x{found.size[1]}; set data.size, or train.batch_size: 1"
+            )
+
+
+def _check_labelled(name: Split, samples: Samples, tasks: Mapping[str, Task], seen: list[_Seen]) -> None:
+    labels = Counter(t for found in seen for t in found.labelled)
+    for t in tasks:
+        if not any(found.labelled.get(t) for found in seen):
+            first = next((index for index, found in enumerate(seen) if t in found.labelled), None)
+            where = f"tasks.{t}" if first is None else samples.where(first, t)
+            raise ValueError(
+                f"{where}: expected a value for `{t}` at some pixel of {name}, found none in {labels[t]} labels; see "
+                "docs/data.md for the values that mean: no label"
+            )
+
+
+def _check_net(study: Study, size: Size) -> None:
+    net = study.config.net({t: task.width for t, task in study.config.tasks.items()}).eval()
+    try:
+        with torch.no_grad():
+            net(torch.zeros(1, 3, *size))
+    except ValueError:
+        raise  # the network's own line
+    except Exception as error:  # what its layers say
+        raise ValueError(
+            f"net: expected a network for images of {size[0]}x{size[1]}, found {type(error).__name__}: "
+            f"{one_line(error)}; set data.size, or take another network"
+        ) from error
+
+
+def _remembered(study: Study) -> Path:
+    values, data = study.values, study.config.data
+    depends = (
+        _VERSION,
+        data.fingerprint(),
+        values["data"]["class_path"],
+        values["tasks"],
+        values["train"]["batch_size"],
+    )
+    name = blake2b(json.dumps(depends, sort_keys=True).encode(), digest_size=16).hexdigest()
+    cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    return Path(cache, "tutelage", "checked", f"{name}.json")
+
+
+def _recall(path: Path) -> list[Size] | None:
+    try:
+        return [(int(height), int(width)) for height, width in json.loads(path.read_text())["sizes"]]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _remember(path: Path, sizes: list[Size]) -> None:
+    if path.is_absolute():  # it is not where there is no home
+        with suppress(OSError):  # a check that is repeated is no error
+            write_atomically(path, lambda file: file.write(json.dumps({"sizes": sizes}).encode()))

@@ -1,0 +1,134 @@
+"""What comes with tutelage: preset studies, overlays and methods; and how a study's own keys are laid over them."""
+
+from collections.abc import Container
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tutelage.study.config import METHODS_ALONE, SINGLE
+from tutelage.study.messages import one_line
+
+_PRESETS = resources.files("tutelage.study") / "presets"
+
+
+def presets() -> dict[str, str]:
+    """Name and one line of every preset study."""
+    return _headlines(_PRESETS, lambda text: text.splitlines()[0].lstrip("# "))
+
+
+def overlays() -> dict[str, str]:
+    """Name and one line of every overlay, which `--with` lays over any study."""
+    return _headlines(_PRESETS / "overlays", lambda text: text.splitlines()[0].lstrip("# "))
+
+
+def methods() -> dict[str, str]:
+    """Name and one line of every preset method."""
+    about = {SINGLE: "The single-task networks: the teachers, and what Delta compares with"}
+    return about | _headlines(_PRESETS / "methods", lambda text: yaml.safe_load(text)["about"])
+
+
+def _headlines(folder: Any, line: Any) -> dict[str, str]:
+    files = sorted((file for file in folder.iterdir() if file.name.endswith(".yaml")), key=lambda file: file.name)
+    return {file.name.removesuffix(".yaml"): line(file.read_text()) for file in files}
+
+
+def read_values(source: str | Path) -> dict[str, Any]:
+    """The plain values of a preset or a YAML file."""
+    path = Path(source)
+    preset = _PRESETS / f"{source}.yaml"
+    if path.suffix in (".yaml", ".yml") or path.is_file():
+        if not path.is_file():
+            raise ValueError(f"{source}: expected a YAML file of a study, found none; see `tutelage presets`")
+        try:
+            text = path.read_text()
+        except ValueError as error:
+            raise ValueError(f"{source}: expected text, found {error}") from error
+    elif preset.is_file():
+        text = preset.read_text()
+    else:
+        raise ValueError(f"{source}: expected a YAML file or one of the presets {', '.join(presets())}; found neither")
+    try:
+        values = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ValueError(f"{source}: expected YAML, found {one_line(error)}") from error
+    if not isinstance(values, dict):
+        raise ValueError(f"{source}: expected keys and values of a study, found {type(values).__name__}")
+    return values
+
+
+def read_overlay(source: str, tasks: Any = None) -> dict[str, Any]:
+    """The values of an overlay: a preset's name, or a YAML file with some keys of a study.
+
+    Raises:
+        ValueError: there is none of that name, or it is no YAML file of keys and values.
+    """
+    preset = _PRESETS / "overlays" / f"{source}.yaml"
+    if preset.is_file():
+        values: dict[str, Any] = _of_tasks(yaml.safe_load(preset.read_text()), tasks if isinstance(tasks, dict) else {})
+        return values
+    if not Path(source).is_file():
+        raise ValueError(f"--with {source}: expected a YAML file or one of {', '.join(overlays())}; found neither")
+    return read_values(source)
+
+
+def definitions(values: dict[str, Any], selected: list[str], flags: list[str]) -> dict[str, Any]:
+    """The study's own methods, and those of ours that it selects; the study's own keys win."""
+    own, known = values.get("method") or {}, methods()
+    if not isinstance(own, dict):
+        raise ValueError(f"method: expected names and values of methods, found {own!r}")
+    for name in selected:
+        if name != SINGLE and name not in own and name not in known:
+            raise ValueError(f"methods: expected names among {', '.join({**known, **own})}; found `{name}`")
+    tasks = values.get("tasks")
+    tasks = tasks if isinstance(tasks, dict) else {}
+    found = {n: _definition(n, own.get(n) or {}, tasks, flags) for n in selected if n != SINGLE}
+    return found | ({SINGLE: own[SINGLE]} if SINGLE in own else {})
+
+
+def _definition(name: str, own: Any, tasks: Container[str], flags: list[str]) -> Any:
+    """A method: an adjustment such as {distiller: {init_args: {...}}} is merged into the method `base`, or into ours of
+    that name."""
+    if not isinstance(own, dict):
+        return own  # refused later
+    own, known = dict(own), methods()
+    base = own.pop("base", name)
+    if base not in known or base == SINGLE:
+        if base != name:
+            raise ValueError(f"method.{name}.base: expected one of {', '.join(known)}; found `{base}`")
+        return own
+    method = merge(_method(base, tasks), own)
+    flagged = (flag.removeprefix(f"--method.{name}.") for flag in flags if flag.startswith(f"--method.{name}."))
+    if any(key.split(".")[0] not in METHODS_ALONE for key in flagged):
+        method["values"] = "changed"
+    elif "values" not in own and own.keys() - set(METHODS_ALONE):
+        method["values"] = "changed" if base == name else "own"
+    return method
+
+
+def _method(name: str, tasks: Container[str]) -> Any:
+    return _of_tasks(yaml.safe_load((_PRESETS / "methods" / f"{name}.yaml").read_text()), tasks)
+
+
+def _of_tasks(value: Any, tasks: Container[str]) -> Any:
+    """A preset's values with the lambdas of NYU-v2's tasks as far as the study has them."""
+    if isinstance(value, list):
+        return [_of_tasks(item, tasks) for item in value]
+    if not isinstance(value, dict):
+        return value
+    return {
+        key: {task: weight for task, weight in item.items() if task in tasks}
+        if key == "weights" and isinstance(item, dict)
+        else _of_tasks(item, tasks)
+        for key, item in value.items()
+    }
+
+
+def merge(base: Any, change: Any) -> Any:
+    """`change` laid over `base`, key by key; a class in place of another one takes none of its arguments."""
+    if not (isinstance(base, dict) and isinstance(change, dict)):
+        return change
+    if "class_path" in change and change["class_path"] != base.get("class_path"):
+        return change
+    return {**base, **{key: merge(base.get(key), value) for key, value in change.items()}}

@@ -1,0 +1,132 @@
+"""The trials of a tuning, and what they found: an overlay of the study."""
+
+import json
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tutelage.study.load import Study
+from tutelage.study.store import read_record, write_text
+
+
+@dataclass(frozen=True)
+class Trial:
+    """Values of a method, and what became of them.
+
+    Attributes:
+        number: 0 has the values that the method has in the study.
+        parameters: path of a value of the method -> value.
+        delta: Delta main in % on the held-out part; none as long as it is not finished, and where there is none.
+        problem: why there is none.
+    """
+
+    number: int
+    parameters: Mapping[str, float]
+    delta: float | None = None
+    problem: str | None = None
+
+    @property
+    def finished(self) -> bool:
+        """Whether it needs no more training."""
+        return self.delta is not None or self.problem is not None
+
+    def write(self, path: Path, **facts: Any) -> None:
+        """Write it to a file, with more facts for people."""
+        write_text(path, json.dumps({**facts, **asdict(self)}, indent=2) + "\n")
+
+    @classmethod
+    def read(cls, path: Path) -> "Trial":
+        """The trial of a file.
+
+        Raises:
+            ValueError: the file holds none.
+        """
+        names = [field.name for field in fields(cls)]
+        facts = read_record(path, *names)
+        return cls(**{name: facts[name] for name in names})
+
+
+def label(method: str, number: int) -> str:
+    """What a trial of a method is called.
+
+    >>> label("kd4mtl", 3)
+    'kd4mtl-trial03'
+    """
+    return f"{method}-trial{number:02d}"
+
+
+def written(parameters: Mapping[str, float]) -> str:
+    """Values as a person reads them, named as their flags are.
+
+    >>> written({"lr": 0.001, "distiller.init_args.scale": 2.0})
+    'lr 0.001, distiller.scale 2'
+    """
+    return ", ".join(f"{path.replace('.init_args.', '.')} {value:g}" for path, value in parameters.items())
+
+
+def best(trials: Sequence[Trial]) -> Trial | None:
+    """The trial with the greatest Delta, the first of equals; none where none has one."""
+    return max((t for t in trials if t.delta is not None), key=lambda t: t.delta or 0.0, default=None)
+
+
+def row(method: str, trials: Sequence[Trial]) -> dict[str, Any]:
+    """What the trials of a method found, as a row of a table."""
+    found = best(trials)
+    return {
+        "method": method,
+        "trials": len(trials),
+        "failed": sum(trial.delta is None for trial in trials),
+        "own": trials[0].delta,
+        "best": None if found is None else found.number,
+        "delta": None if found is None else found.delta,
+        "parameters": {} if found is None else dict(found.parameters),
+    }
+
+
+def overlay(study: Study, rows: Sequence[Mapping[str, Any]], trials: int, part: float, seed: int) -> str:
+    """The YAML that `--with` lays over the study: the best values of every method, trained in a folder of its own."""
+    name = study.config.study
+    command = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+    lines = [
+        f"# The best of {trials} trials of every method of {name}, by: {command}",
+        f"# Compared on {part:g} of its train, held out with seed {seed}; its val was not used. Delta main in %,",
+        "# against the single-task networks with the study's own values. Trial 0 has the method's own values.",
+    ]
+    width = max(len(found["method"]) for found in rows)
+    for found in rows:
+        where = f"#   {found['method']:{width}}  "
+        if found["best"] is None:
+            lines.append(f"{where}every trial diverged: it is not in this file")
+            continue
+        own = "diverged" if found["own"] is None else f"{found['own']:+.2f}"
+        other = "the best that was tried" if found["best"] == 0 else f"trial {found['best']} {found['delta']:+.2f}"
+        lines.append(f"{where}trial 0 {own}, {other}")
+    methods: dict[str, Any] = {}
+    for found in rows:
+        if found["best"] is not None:
+            method = methods[found["method"]] = {"values": "tuned"}
+            for path, value in found["parameters"].items():
+                put(method, path, value)
+    values: dict[str, Any] = {"study": f"{name}-tuned"}
+    if study.config.out:  # its own folder is not for other values
+        values["out"] = f"{study.config.out.rstrip('/')}-tuned"
+    return "\n".join(lines) + "\n" + yaml.safe_dump({**values, "method": methods}, sort_keys=False)
+
+
+def put(values: dict[str, Any], path: str, value: float) -> None:
+    """Set the value at a path of keys.
+
+    >>> values = {"lr": 0.1}
+    >>> put(values, "distiller.init_args.scale", 2.0)
+    >>> values
+    {'lr': 0.1, 'distiller': {'init_args': {'scale': 2.0}}}
+    """
+    *keys, last = path.split(".")
+    for key in keys:
+        values = values.setdefault(key, {})
+    values[last] = value

@@ -1,0 +1,202 @@
+"""Fair budgets: every method may try the same number of values, on a part of the training images."""
+
+import copy
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from tutelage.data import HoldOut
+from tutelage.metrics import deltas
+from tutelage.study.config import SINGLE
+from tutelage.study.jobs import Job, plan
+from tutelage.study.load import Study, resolve
+from tutelage.study.run import Display, Runner
+from tutelage.study.store import claim, locked, read_record, write_text
+from tutelage.study.tuning.search import ask, need_optuna, space
+from tutelage.study.tuning.trials import Trial, best, label, overlay, put, row
+from tutelage.study.tuning.watch import Watch
+from tutelage.train import NonFiniteError, derive
+
+_PATIENCE = 2.0  # seconds until the methods that other processes tune are looked at again
+_OWN = Trial(0, {})  # the single-task networks with the study's own values
+_Metrics = Mapping[str, Mapping[str, float]]
+
+
+class Tuner:
+    """Tries the same number of values for every method of a study, and finds the best of each.
+
+    Every trial is a study of its own that trains on a part of the study's `train` and is judged on the rest of it, by
+    Delta main against the single-task networks with the study's own values; the study's `val` is never used. Methods
+    that distil learn from the single-task networks with the best values found, where these are tuned, too.
+
+    A tuning goes on where it stopped, and several processes may run the same one: each takes the next method that no
+    other is at.
+
+    Args:
+        study: whose methods are tuned; its first seed is that of every trial.
+        methods: which of them; by default all of them and the single-task networks.
+        trials: of every method, however many values it has.
+        part: of `train`, that trials are judged on.
+
+    Raises:
+        ValueError: there is nothing to search, or Optuna is not installed.
+    """
+
+    def __init__(self, study: Study, methods: Sequence[str] | None = None, trials: int = 8, part: float = 0.2) -> None:
+        need_optuna()
+        if trials < 1:
+            raise ValueError(f"--trials: expected at least 1, found {trials}")
+        if study.config.teachers:
+            raise ValueError(
+                "teachers: expected none, since they may have seen the images that trials are judged on; found "
+                f"{', '.join(study.config.teachers)}; tune with --teachers '{{}}'"
+            )
+        self.given, self.trials, self.part, self.seed = study, trials, part, study.config.seeds[0]
+        names = [SINGLE, *study.config.methods] if methods is None else methods
+        self.methods = sorted(dict.fromkeys(names), key=lambda name: name != SINGLE)  # teachers first
+        held = {"source": study.values["data"], "part": part, "seed": self.seed}
+        data = {"class_path": "tutelage.data.HoldOut", "init_args": held}
+        method = {name: values for name, values in study.values["method"].items() if name in (SINGLE, *self.methods)}
+        changes = {"data": data, "methods": self.methods, "method": method, "seeds": [self.seed]}
+        self.study = resolve({**study.values, **changes})
+        self.study.config.data = HoldOut(study.config.data, part, self.seed)  # one for all trials, and so its memory
+        self.spaces = {name: space(self.study, name) for name in self.methods}
+        self.folder = study.folder / "tune"
+        self.file = self.folder / "tuned.yaml"
+
+    def run(self, display: Display) -> list[dict[str, Any]]:
+        """Train what is not finished and write tuned.yaml, an overlay of the study; a row for each method."""
+        runner = Runner(self.study, display)
+        for job in {job.method: job for job in plan(self.study)}.values():
+            runner.build(job, torch.device("cpu"), trained=False)  # a wrong tap is not found after a night of trials
+        watch = Watch(display, self.trials * sum(map(self._runs, self.methods)))
+        if SINGLE not in self.methods:
+            watch.of += self._runs(SINGLE)
+        single = self._reference(watch)
+        if SINGLE not in self.methods:
+            watch.done += self._runs(SINGLE)
+        tuned: dict[str, list[Trial]] = {}
+        waited = False
+        while waiting := [name for name in self.methods if name not in tuned]:
+            for name in waiting:
+                if (teachers := self._teachers(name, tuned)) is None:
+                    continue
+                with locked(self._folder(name, teachers)) as mine:
+                    if mine:
+                        tuned[name] = self._tune(name, teachers, single, watch)
+            if not any(name in tuned for name in waiting):
+                if not waited:
+                    display.note(f"waits for {waiting[0]}, which another process tunes")
+                waited = True
+                time.sleep(_PATIENCE)
+        rows = [row(name, tuned[name]) for name in self.methods]
+        write_text(self.file, overlay(self.given, rows, self.trials, self.part, self.seed))
+        return rows
+
+    def _reference(self, watch: Watch) -> _Metrics:
+        """The metrics of the single-task networks with the study's own values, which every trial is compared with."""
+        study = self._study(SINGLE, _OWN, _OWN)
+        Runner(study, watch).run()
+        single = _metrics(_own(SINGLE, study))
+        if not isfinite(self._delta(single, single)):
+            raise ValueError(
+                f"tune: expected single-task networks whose main metrics are not 0, to compare with; found {single}; "
+                "train longer, for example with more --epochs"
+            )
+        return single
+
+    def _teachers(self, name: str, tuned: Mapping[str, list[Trial]]) -> Trial | None:
+        """The trial of the single-task networks that a method stands beside; none as long as it is not known."""
+        distils = name != SINGLE and bool(Job(name, self.seed, self.folder).teachers(self.study))
+        if not (distils and SINGLE in self.methods):
+            return _OWN
+        return best(tuned[SINGLE]) if SINGLE in tuned else None
+
+    def _folder(self, name: str, teachers: Trial) -> Path:
+        """Where the files of a method's trials are; their runs are beside it."""
+        return self.folder / (SINGLE if name == SINGLE else f"{label(SINGLE, teachers.number)}/{name}")
+
+    def _tune(self, name: str, teachers: Trial, single: _Metrics, watch: Watch) -> list[Trial]:
+        """All trials of a method; those of an earlier call are read."""
+        folder, where = self._folder(name, teachers), self.spaces[name]
+        search = {path: asdict(found) for path, found in where.ranges.items()}
+        method = self.study.values["method"].get(name, {})
+        values = {**self.study.values, "method": {name: method}, "tune": {"search": search}}
+        claim(folder, values, self.study.config.data.fingerprint())
+        trials: list[Trial] = []
+        for number in range(self.trials):
+            path, facts = folder / f"trial{number:02d}.json", {"method": name, "seed": self.seed}
+            if path.exists():
+                trial = Trial.read(path)
+            else:  # written before it is trained: a killed trial goes on with its values, whatever Optuna's version
+                trial = Trial(number, ask(where, trials, derive(self.seed, "tune", name, number)))
+                trial.write(path, **facts)
+            if not trial.finished:
+                watch.trial(name, number)
+                trial = self._judge(name, trial, teachers, single, watch)
+                trial.write(path, **facts)
+                watch.judged(trial)
+            trials.append(trial)
+            watch.done += self._runs(name)
+        return trials
+
+    def _judge(self, name: str, trial: Trial, teachers: Trial, single: _Metrics, watch: Watch) -> Trial:
+        """Train a trial and compare it."""
+        study = self._study(name, trial, teachers)
+        jobs = _own(name, study)
+        try:
+            Runner(study, watch).run()
+            delta = self._delta(_metrics(jobs), single)
+            found = {"delta": delta} if isfinite(delta) else {"problem": "a main metric has no value"}
+            trial = replace(trial, **found)
+        except NonFiniteError as error:  # values to stay away from, and no reason to stop
+            trial = replace(trial, problem=str(error))
+        for job in jobs:
+            (job.folder / "checkpoint.pt").unlink(missing_ok=True)  # the greatest file of a run, of no more use
+        return trial
+
+    def _study(self, name: str, trial: Trial, teachers: Trial) -> Study:
+        """A trial as a study: in one folder with its teachers, and so in one table with other methods' trials."""
+        single = trial if name == SINGLE else teachers
+        methods = {SINGLE: self._method(SINGLE, single)}
+        if name != SINGLE:
+            methods[label(name, trial.number)] = self._method(name, trial)
+        changes = {
+            "study": f"{self.given.config.study}-tune",
+            "methods": list(methods)[-1:],
+            "method": {called: method for called, method in methods.items() if method},
+            "out": str(self.folder / label(SINGLE, single.number)),
+        }
+        study = resolve({**self.study.values, **changes})
+        study.config.data = self.study.config.data
+        return study
+
+    def _method(self, name: str, trial: Trial) -> dict[str, Any]:
+        """A method's definition with the values of a trial; the first one's are those that it has."""
+        method: dict[str, Any] = copy.deepcopy(self.study.values["method"].get(name, {}))
+        if trial.number:
+            method["values"] = "tuned"
+            for path, value in trial.parameters.items():
+                put(method, path, value)
+        return method
+
+    def _runs(self, name: str) -> int:
+        return len(self.study.config.tasks) if name == SINGLE else 1
+
+    def _delta(self, metrics: _Metrics, single: _Metrics) -> float:
+        return deltas(metrics, single, self.study.config.tasks)["main"]
+
+
+def _own(name: str, study: Study) -> list[Job]:
+    """The runs of a trial, without those of its teachers."""
+    return [job for job in plan(study) if (job.method == SINGLE) == (name == SINGLE)]
+
+
+def _metrics(jobs: list[Job]) -> _Metrics:
+    results = [read_record(job.folder / "result.json", "metrics") for job in jobs]
+    return {t: metrics for result in results for t, metrics in result["metrics"]["dataset"].items()}

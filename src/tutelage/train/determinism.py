@@ -1,0 +1,58 @@
+"""Deterministic algorithms, and what they cost."""
+
+import os
+import re
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+
+from tutelage.types import DeterministicWarning
+
+_NONE = re.compile(r"(\S+) does not have a deterministic implementation")
+
+
+@contextmanager
+def deterministic(enabled: bool) -> Iterator[dict[str, str]]:
+    """Take deterministic algorithms for a block, and collect what that meant: operation -> what became of it.
+
+    On a GPU cuDNN's algorithms are no longer chosen by their speed, cuBLAS works in a buffer of its own, and torch
+    takes the deterministic version of an operation where it has one. An operation that has none still runs; the warning
+    that torch gives ends up in what is collected, since results may then differ from run to run. Where a network or
+    task of ours takes another operation instead (a `DeterministicWarning`), that is collected, too.
+    """
+    found: dict[str, str] = {}
+    if not enabled:
+        yield found
+        return
+    before = (torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled())
+    cudnn = (torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark)
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS reads it when it is first used
+    torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    if torch.cuda.is_available():
+        found["convolutions"] = "cuDNN's deterministic algorithms, not its fastest"
+        found["matrix products"] = f"cuBLAS in a workspace of {os.environ['CUBLAS_WORKSPACE_CONFIG']}"
+    shown = warnings.showwarning
+
+    def collect(message: Warning | str, *rest: Any, **more: Any) -> None:
+        match = _NONE.search(str(message))
+        if isinstance(message, DeterministicWarning):
+            operation, _, instead = str(message).partition(": ")
+            found[operation] = instead
+        elif match is None:
+            shown(message, *rest, **more)
+        else:
+            found[match[1]] = "has no deterministic algorithm on this device: results may differ between runs"
+
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("always", _NONE.pattern, UserWarning)
+            warnings.simplefilter("always", DeterministicWarning)
+            warnings.showwarning = collect
+            yield found
+    finally:
+        torch.use_deterministic_algorithms(before[0], warn_only=before[1])
+        torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = cudnn

@@ -1,0 +1,68 @@
+"""Means between two lines of the log, and the watch for what is not a number."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tutelage.types import Distiller, Terms
+
+
+class NonFiniteError(RuntimeError):
+    """A loss or a weight is no longer a number; the last checkpoint is from before that."""
+
+
+class Meter:
+    """Means since the last line, kept on the device: only `read`, `check` and `state_dict` wait for it."""
+
+    def __init__(self) -> None:
+        self.sums: dict[str, Tensor] = {}
+        self.counts: dict[str, int] = {}
+        self.first_bad: dict[str, Tensor] = {}  # first step whose loss is not finite, or -1
+
+    def add(self, terms: Terms, weights: Mapping[str, Tensor], distiller: Distiller | None, step: int) -> None:
+        """The values of one part of a step."""
+        values = {f"loss/{t}": term.mean().detach() for t, term in terms.task.items()}
+        values |= {f"distill/{t}": term.mean().detach() for t, term in terms.distill.items()}
+        for name, value in values.items():
+            bad = self.first_bad.setdefault(name, torch.full_like(value, -1.0))
+            self.first_bad[name] = torch.where((bad < 0) & ~value.isfinite(), step, bad)
+        values |= {f"weight/{t}": weight for t, weight in weights.items()}
+        if distiller is not None:
+            values |= {f"distance/{name}": value for name, value in distiller.distances().items()}
+        for name, value in values.items():
+            self.sums[name] = self.sums[name] + value if name in self.sums else value
+            self.counts[name] = self.counts.get(name, 0) + 1
+
+    def read(self, per_epoch: int, lr: Mapping[str, float]) -> dict[str, float]:
+        """The means, which begin anew."""
+        self.check(per_epoch, lr)
+        sums = torch.stack([value.float() for value in self.sums.values()]).tolist() if self.sums else []
+        means = {name: total / self.counts[name] for name, total in zip(self.sums, sums, strict=True)}
+        self.sums, self.counts = {}, {}
+        return means
+
+    def check(self, per_epoch: int, lr: Mapping[str, float]) -> None:
+        """Raise a NonFiniteError if a loss was not finite."""
+        if not self.first_bad:
+            return
+        steps = torch.stack(list(self.first_bad.values())).tolist()
+        bad = {name: int(step) for name, step in zip(self.first_bad, steps, strict=True) if step >= 0}
+        if bad:
+            step = min(bad.values())
+            names = ", ".join(name for name in bad if bad[name] == step)
+            raise NonFiniteError(
+                f"not finite at step {step + 1} (epoch {step / per_epoch:.2f}, learning rate "
+                f"{lr.get('student', float('nan')):g}): {names}; the last checkpoint is from before it; lower "
+                "train.student.optimizer.lr, set train.clip_norm, or train with --precision 32-true"
+            )
+
+    def state_dict(self) -> dict[str, Any]:
+        """The sums, so that a resumed run logs what an undisturbed one does."""
+        return {"sums": dict(self.sums), "counts": dict(self.counts)}
+
+    def load_state_dict(self, state: Mapping[str, Any], device: torch.device) -> None:
+        """Continue from `state_dict()`."""
+        self.sums = {name: value.to(device) for name, value in state["sums"].items()}
+        self.counts = dict(state["counts"])

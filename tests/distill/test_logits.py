@@ -1,0 +1,145 @@
+import math
+
+import pytest
+import torch
+from tests.distill import tiny
+from tests.train.fixture import assert_same
+from torch import Tensor
+
+from tutelage.balance import Uniform
+from tutelage.distill import FeatureDistiller, LogitDistiller, Together
+from tutelage.tasks import Depth, Segmentation
+from tutelage.train import objective
+from tutelage.types import Batch, MultiTaskNet, Task
+
+TASKS: dict[str, Task] = {"colour": Segmentation(classes=3), "height": Depth()}
+EXAMPLE = torch.zeros(1, 3, 4, 6)
+
+
+def build(teachers: dict[str, MultiTaskNet] | None = None, **kwargs: object) -> LogitDistiller:
+    distiller = LogitDistiller(tiny.student(), teachers or tiny.teachers(), EXAMPLE, **kwargs)
+    distiller.setup(TASKS)
+    distiller.begin_step(0.0, observed=False)
+    return distiller
+
+
+def slow_kl(said: Tensor, meant: Tensor, temperature: float) -> float:
+    """T^2 KL(teacher || student), pixel by pixel and class by class."""
+    total = 0.0
+    for i in range(said.shape[0]):
+        for y in range(said.shape[2]):
+            for x in range(said.shape[3]):
+                s, m = (z[i, :, y, x].double() / temperature for z in (said, meant))
+                q, p = (z.exp() / z.exp().sum() for z in (s, m))
+                total += sum(float(p[c]) * math.log(float(p[c]) / float(q[c])) for c in range(3))
+    return temperature**2 * total / (said.shape[0] * said.shape[2] * said.shape[3])
+
+
+@pytest.mark.parametrize("temperature", [1.0, 4.0])
+def test_value_is_that_of_the_formula(temperature: float) -> None:
+    student, teachers, batch = tiny.student().eval(), tiny.teachers(), tiny.batch()
+    distiller = build(teachers, weights={"height": 3.0}, temperature=temperature, scale=0.5)
+    output = student(batch.images)
+    terms = distiller(batch, output)
+    said = {t: net.eval()(batch.images).predictions[t].detach() for t, net in teachers.items()}
+    kl = slow_kl(output.predictions["colour"].detach(), said["colour"], temperature)
+    error = float((output.predictions["height"].detach() - said["height"]).abs().mean())
+    assert float(terms["colour"].mean().detach()) == pytest.approx(0.5 * kl, rel=1e-4)
+    assert float(terms["height"].mean().detach()) == pytest.approx(0.5 * 3.0 * error, rel=1e-4)
+    assert float(distiller.distances()["height/prediction"]) == pytest.approx(error, rel=1e-4)
+
+
+def test_annealing_is_the_cross_entropy_with_the_mixed_target() -> None:
+    """BAM: CE(student, a label + (1 - a) teacher) has the gradient of a CE(label) + (1 - a) KL(teacher)."""
+    student, teachers, batch = tiny.student().eval(), tiny.teachers(), tiny.batch()
+    progress, label = 0.3, torch.randint(0, 3, (2, 4, 6))
+    batch.targets["colour"] = TASKS["colour"].target(label)
+    only = {"colour": teachers["colour"]}
+    distiller = build(only, schedule="falling")
+    balancer = Uniform(schedule="rising")
+    balancer.setup(TASKS, student)
+    distiller.begin_step(progress, observed=False)
+    balancer.begin_step(progress)
+    terms, outputs = objective([batch], student, TASKS, distiller)
+    weights = balancer.backward(terms, outputs, student, tiny.NoReduce())
+    assert float(weights["colour"]) == pytest.approx(progress)
+    ours = [p.grad.clone() for p in student.parameters() if p.grad is not None]
+
+    student.zero_grad()
+    mixed = progress * torch.nn.functional.one_hot(label, 3).permute(0, 3, 1, 2)
+    with torch.no_grad():
+        mixed = mixed + (1 - progress) * only["colour"](batch.images).predictions["colour"].softmax(1)
+    torch.nn.functional.cross_entropy(student(batch.images).predictions["colour"], mixed).backward()
+    theirs = [p.grad for p in student.parameters() if p.grad is not None]
+    assert len(ours) == len(theirs)
+    for a, b in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6)
+
+
+def test_a_task_without_labels_is_imitated() -> None:
+    student, batch = tiny.student(), tiny.batch()
+    batch.targets["height"] = TASKS["height"].target(torch.rand(2, 1, 4, 6))
+    terms, (output,) = objective([batch], student, TASKS, build())
+    assert set(output.predictions) == {"colour", "height"}
+    assert set(terms.task) == {"height"}
+    assert bool(terms.distill["colour"].mean() > 0)
+
+
+def test_the_teacher_itself_is_at_no_distance() -> None:
+    teacher = tiny.teachers()["colour"].eval()
+    batch: Batch = tiny.batch()
+    distiller = build({"colour": teacher})
+    assert float(distiller(batch, teacher(batch.images))["colour"].mean()) == pytest.approx(0, abs=1e-6)
+
+
+def test_has_no_state() -> None:
+    assert not build().state_dict()
+    assert not list(build().parameters())
+
+
+def test_what_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"weights: expected tasks with a teacher \(colour, height\), found `heights`"):
+        build(weights={"heights": 1.0})
+    with pytest.raises(ValueError, match=r"temperature: expected a positive number, found 0"):
+        build(temperature=0.0)
+
+
+def parts() -> list:
+    return [
+        lambda student, teachers, example: FeatureDistiller(student, teachers, example, {"last": "last"}),
+        lambda student, teachers, example: LogitDistiller(student, teachers, example, schedule="falling"),
+    ]
+
+
+def together() -> Together:
+    torch.manual_seed(3)
+    distiller = Together(tiny.student(), tiny.teachers(), EXAMPLE, parts())
+    distiller.setup(TASKS)
+    return distiller
+
+
+def test_together_is_the_sum_of_its_parts() -> None:
+    student, batch, distiller = tiny.student().eval(), tiny.batch(), together()
+    assert distiller.imitates
+    distiller.begin_step(0.25, observed=True)
+    output = student(batch.images)
+    whole = {t: float(term.mean().detach()) for t, term in distiller(batch, output).items()}
+    separate = [{t: float(term.mean().detach()) for t, term in part(batch, output).items()} for part in distiller.parts]
+    assert whole == pytest.approx({t: separate[0][t] + separate[1][t] for t in TASKS}, rel=1e-5)
+    assert set(distiller.distances()) == {f"{t}/{k}" for t in TASKS for k in ("last", "prediction")}
+    assert set(distiller.health()) == {f"{q}/{t}/last" for t in TASKS for q in ("dead", "norm", "rank")}
+
+
+def test_together_keeps_the_adaptors_of_its_parts() -> None:
+    one, other = together(), together()
+    with torch.no_grad():
+        for p in one.parameters():
+            p.add_(1.0)
+    other.load_state_dict(one.state_dict())
+    assert_same(dict(other.state_dict()), dict(one.state_dict()))
+    assert len(list(one.parameters())) == len(TASKS)
+
+
+def test_together_of_nothing() -> None:
+    with pytest.raises(ValueError, match=r"parts: expected one distiller or more, found none"):
+        Together(tiny.student(), tiny.teachers(), EXAMPLE, [])

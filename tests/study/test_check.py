@@ -1,0 +1,254 @@
+"""Every sample is looked at once, in parallel, and what passed is remembered for as long as nothing changes."""
+
+import os
+import re
+import threading
+from collections.abc import Collection
+from io import StringIO
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from rich.console import Console
+from tests.data.test_folders import numbers, write
+
+from tutelage.data import Depth, Memory, Samples
+from tutelage.data.base import DataSource, Split
+from tutelage.data.folders import FolderDataset
+from tutelage.study import Study, check_data, load_study, read_values
+from tutelage.study.store import refuse_mixing
+from tutelage.types import Sample
+
+
+def study(root: Path, *flags: str) -> Study:
+    values = {**read_values("rooms-tiny"), "methods": ["uniform"]}
+    values["data"] = {"class_path": "tutelage.data.NYUv2", "init_args": {"root": str(root), "size": [32, 40]}}
+    file = root / "study.yaml"
+    file.write_text(yaml.safe_dump(values))
+    return load_study(file, ["--batch-size", "2", *flags])
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    write(tmp_path / "train", numbers(10), size=(36, 44))
+    return tmp_path
+
+
+@pytest.fixture
+def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The images that were decoded, and by which thread."""
+    seen: list[str] = []
+    original = FolderDataset.__getitem__
+
+    def counted(self: FolderDataset, index: int) -> Sample:
+        seen.append(self.where(index))
+        assert threading.current_thread() is not threading.main_thread()
+        return original(self, index)
+
+    monkeypatch.setattr(FolderDataset, "__getitem__", counted)
+    return seen
+
+
+def check(found: Study, terminal: bool = False) -> str:
+    text = StringIO()
+    check_data(found, Console(file=text, force_terminal=terminal, width=80))
+    return text.getvalue()
+
+
+def remembered() -> list[Path]:
+    return list(Path(os.environ["XDG_CACHE_HOME"], "tutelage/checked").glob("*"))
+
+
+def test_every_sample_is_decoded_once_and_then_remembered(root: Path, decoded: list[str]) -> None:
+    assert check(study(root)) == "checking 10 images and their labels, once for these data\n"
+    assert sorted(decoded) == [str(root / f"train/image/{n}.png") for n in numbers(10)]
+    assert len(remembered()) == 1
+    assert check(study(root)) == ""
+    assert check(study(root, "--net.filters", "[4, 4, 4, 4, 4]", "--epochs", "9")) == ""  # no matter
+    assert len(decoded) == 10
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ("--tasks.segmentation.classes", "14", "--tasks.segmentation.names", "null"),
+        ("--batch-size", "4"),
+        ("--data.size", "[36, 44]"),
+        ("--data.holdout_seed", "1"),
+    ],
+    ids=lambda flags: flags[0],
+)
+def test_it_is_forgotten_with_what_it_depends_on(root: Path, decoded: list[str], flags: tuple[str, ...]) -> None:
+    check(study(root))
+    check(study(root, *flags))
+    assert len(decoded) == 20
+    assert len(remembered()) == 2
+
+
+def test_it_is_forgotten_when_the_data_change(root: Path) -> None:
+    check(study(root))
+    path = root / "train/depth/3.png"
+    path.write_bytes(path.read_bytes()[:500])
+    with pytest.raises(ValueError, match=r"depth/3.png: expected a readable .png file, found .*; replace"):
+        check(study(root))
+    assert len(remembered()) == 1  # of the sound data: a problem is not remembered
+    with pytest.raises(ValueError, match=r"depth/3.png"):
+        check(study(root))
+
+
+def test_the_first_of_several_bad_samples_is_named(root: Path) -> None:
+    for stem in ("9", "5", "4"):
+        (root / f"train/image/{stem}.png").write_bytes(b"")
+    for _ in range(3):  # whichever thread comes first
+        with pytest.raises(ValueError, match=r"image/4.png") as error:
+            check(study(root))
+        assert "\n" not in str(error.value)
+
+
+def test_what_cannot_be_remembered_is_checked_again(
+    root: Path, decoded: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    check(study(root))
+    check(study(root))
+    assert len(decoded) == 20
+
+
+@pytest.mark.parametrize("content", ["", "{}", "[1]", '{"sizes": [3]}', '{"sizes": [["a", "b"]]}'])
+def test_a_damaged_note_is_no_note(root: Path, decoded: list[str], content: str) -> None:
+    check(study(root))
+    (path,) = remembered()
+    path.write_text(content)
+    check(study(root))
+    assert len(decoded) == 20
+
+
+def test_data_in_memory_are_in_it_afterwards(root: Path, decoded: list[str]) -> None:
+    found = study(root, "--data.cache", "true")
+    check(found)
+    samples = found.config.data.split("train")
+    assert isinstance(samples, Memory)
+    assert samples[3]["image"].shape == (3, 32, 40)
+    assert len(decoded) == 10
+
+
+def test_a_terminal_gets_a_bar(root: Path) -> None:
+    text = check(study(root), terminal=True)
+    assert "checking 10 images and their labels" in text
+    assert "100%" in text
+    assert "once for these data" not in text
+
+
+def test_runs_may_go_on_with_and_without_missing_labels(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text("data: {init_args: {size: 3}}")  # of a time when there was no `partial`
+    (tmp_path / "environment.json").write_text('{"data": "x"}')
+    refuse_mixing(tmp_path, {"data": {"init_args": {"size": 3, "partial": True}}}, "x")
+    with pytest.raises(ValueError, match=r"data.init_args.size = 3; found 4"):
+        refuse_mixing(tmp_path, {"data": {"init_args": {"size": 4, "partial": True}}}, "x")
+
+
+def test_crop_and_network_are_tried_even_if_the_data_are_remembered(root: Path) -> None:
+    check(study(root))
+    with pytest.raises(ValueError, match=r"train.augment.scales: expected windows .* of images of 32x40, found 0x0"):
+        check(study(root, "--train.augment.scales", "[100]"))
+    with pytest.raises(ValueError, match=r"SegNet: expected images of at least 32x32, found \(16, 40\)"):
+        check(study(root, "--data.size", "[16, 40]"))
+
+
+def test_images_of_several_sizes(root: Path) -> None:
+    write(root / "train", ["3"], size=(33, 60))
+    write(root / "train", ["5"], size=(40, 20))
+    flags = ("--data", "tutelage.data.Folders", "--data.root", str(root), "--data.size", "null")
+    flags += ("--data.labels", LABELS)
+    with pytest.raises(
+        ValueError, match=r"image/3.png: expected 36x44, the size of .*/image/1.png and .*, found 33x60; set data.size"
+    ):
+        check(study(root, *flags))
+    # One by one they are fine, but for the network: the narrowest is tried, too.
+    with pytest.raises(ValueError, match=r"SegNet: expected images of at least 32x32, found \(40, 20\)"):
+        check(study(root, *flags, "--batch-size", "1"))
+
+
+LABELS = (
+    "{segmentation: {folder: label, kind: tutelage.data.Classes}, depth: {folder: depth, kind: tutelage.data.Depth}, "
+    "normals: {folder: normal, kind: tutelage.data.Normals}}"
+)
+
+
+class Own(DataSource):
+    """A source of the user's own, of which `trouble` has one sample.
+
+    Args:
+        trouble: what is wrong with sample 11.
+    """
+
+    name = "own"
+
+    def __init__(self, trouble: str = "", trusted: bool = False) -> None:
+        self.trouble, self.trusted = trouble, trusted
+        self.modalities = {"depth": Depth()}
+
+    def split(self, split: Split) -> Samples:
+        return OwnSamples(self.trouble)
+
+    def check(self, tasks: Collection[str]) -> None: ...
+
+    def fingerprint(self) -> str:
+        return self.trouble
+
+
+class OwnSamples(Samples):
+    def __init__(self, trouble: str) -> None:
+        self.trouble = trouble
+
+    def __len__(self) -> int:
+        return 0 if self.trouble == "no sample" else 12
+
+    def __getitem__(self, index: int) -> Sample:
+        image, depth = torch.zeros(3, 32, 32), torch.ones(1, 32, 32)
+        if self.trouble == "no label":
+            return Sample(image=image, labels={})
+        if index == 11 and self.trouble == "an error":
+            raise KeyError("no such\nthing")
+        if index == 11 and self.trouble == "another shape":
+            depth = depth[0]
+        if index == 11 and self.trouble == "another type":
+            depth = depth.long()
+        return Sample(image=image, labels={"depth": depth})
+
+
+@pytest.mark.parametrize(
+    ("trouble", "message"),
+    [
+        ("an error", r"^sample 11: expected a readable sample, found KeyError: 'no such"),
+        (
+            "another shape",
+            r"^sample 11: expected torch.float32 \[1, 32, 32\] for the task `depth`, found .* \[32, 32\]; ",
+        ),
+        ("another type", r"^sample 11: expected torch.float32 \[1, 32, 32\] .*, found torch.int64 \[1, 32, 32\]; give"),
+        ("no sample", r"^data: expected samples for train, found none; add"),
+        ("no label", r"^tasks.depth: expected a value for `depth` at some pixel of train, found none in 0 labels"),
+    ],
+)
+def test_a_source_of_the_users_own(tmp_path: Path, trouble: str, message: str) -> None:
+    found = load_study("rooms-tiny", ["--methods", "uniform"])
+    found.config.tasks = {"depth": found.config.tasks["depth"]}
+    found.config.data = Own(trouble)
+    with pytest.raises(ValueError, match=re.compile(message)) as error:
+        check(found)
+    assert "\n" not in str(error.value)
+    assert remembered() == []
+    if trouble != "no sample":
+        found.config.data = Own(trouble, trusted=True)
+        assert check(found) == ""  # a few stand for all
+
+
+def test_a_few_rooms_stand_for_all_but_classes_must_fit() -> None:
+    found = load_study("rooms-tiny", ["--methods", "uniform"])
+    assert check(found) == ""
+    assert len(found.config.data.split("train").kept) == 8
+    found = load_study("rooms-tiny", ["--methods", "uniform", "--tasks.segmentation.classes", "5"])
+    with pytest.raises(ValueError, match=r"data: train image 0 of Rooms: expected classes 0..4, .* found 5,"):
+        check(found)

@@ -1,0 +1,164 @@
+"""What a study can say about a method: its base, where its values come from, its budget, its teachers."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from tests.study.conftest import Notes, tiny
+from tests.train.fixture import assert_same
+
+from tutelage.study import Runner, Study, load_study, overlays, plan, run_study
+from tutelage.study.build import load_tensors
+from tutelage.study.store import locked
+
+CONTROLS = [
+    "uniform-longer", "untrained-teachers", "no-adaptors", "bottleneck-alone", "last-alone", "lambda-tenth",
+    "lambda-tenfold", "no-labels", "lambda-zero",
+]  # fmt: skip
+
+
+def written(folder: Path, **values: object) -> Path:
+    """The tiny study with other values, as a file."""
+    path = folder / "study.yaml"
+    study = yaml.safe_load((Path(__file__).parents[2] / "src/tutelage/study/presets/rooms-tiny.yaml").read_text())
+    path.write_text(yaml.safe_dump({**study, **values}))
+    return path
+
+
+def test_values_say_where_they_come_from(tmp_path: Path) -> None:
+    own = {
+        "kd4mtl": {"adaptor_optim": {"optimizer": {"init_args": {"lr": 0.5}}}},
+        "url": {"about": "as it is"},
+        "mine": {"base": "kd4mtl"},
+        "other": {"base": "kd4mtl", "distiller": {"init_args": {"scale": 3}}},
+        "found": {"base": "kd4mtl", "values": "tuned", "lr": 0.01},
+    }
+    path = written(tmp_path, method=own, methods=["uniform", "uncertainty", *own])
+    methods = load_study(path, ["--method.uncertainty.lr", "0.1"]).config.method
+    assert {name: method.values for name, method in methods.items()} == {
+        "uniform": "study", "uncertainty": "changed", "kd4mtl": "changed", "url": "paper", "mine": "paper",
+        "other": "own", "found": "tuned",
+    }  # fmt: skip
+    assert methods["uncertainty"].lr == 0.1
+    flagged = load_study(path, ["--method.found.lr", "0.02"]).config.method["found"]
+    assert flagged.values == "changed"  # no longer what was tuned
+    other = load_study(path).values["method"]["other"]
+    assert other["distiller"]["init_args"]["scale"] == 3
+    assert other["adaptor_optim"]["optimizer"]["init_args"]["lr"] == 0.1  # the rest is the base's
+
+
+@pytest.mark.parametrize("base", ["kd4mlt", "single"])
+def test_an_unknown_base(tmp_path: Path, base: str) -> None:
+    path = written(tmp_path, method={"mine": {"base": base}}, methods=["mine"])
+    with pytest.raises(ValueError, match=rf"method.mine.base: expected one of .*kd4mtl.*; found `{base}`"):
+        load_study(path)
+
+
+@pytest.mark.parametrize("change", [{"budget": "with_teachers"}, {"distiller": None, "lr": -1.0}])
+def test_what_single_cannot_have(tmp_path: Path, change: dict) -> None:
+    with pytest.raises(ValueError, match=r"method.single"):
+        load_study(written(tmp_path, method={"single": change}))
+
+
+def test_a_rate_of_its_own(tmp_path: Path) -> None:
+    path = written(tmp_path, method={"single": {"lr": 0.004}, "uniform": {"lr": 0.002}}, methods=["uniform", "kd4mtl"])
+    runner = Runner(load_study(path, ["--out", str(tmp_path / "out")]), Notes())
+    runs = {job.name: runner.build(job, torch.device("cpu"), trained=False) for job in plan(runner.study)}
+    rates = {name: run.optimisers.lr() for name, run in runs.items()}
+    assert rates["single depth, seed 0"] == {"student": 0.004}
+    assert rates["uniform, seed 0"] == {"student": 0.002}
+    assert rates["kd4mtl, seed 0"] == {"student": 0.001, "adaptors": 0.1}
+
+
+def test_the_ablation_fits_any_study_of_ours(tmp_path: Path) -> None:
+    assert "ablation" in overlays()
+    tasks = {
+        "segmentation": {"class_path": "tutelage.tasks.Segmentation"}, "depth": {"class_path": "tutelage.tasks.Depth"}
+    }  # fmt: skip
+    path = written(tmp_path, tasks=tasks)
+    study = load_study(path, ["--with", "ablation", "--out", str(tmp_path / "out")])
+    assert set(CONTROLS) < set(study.config.methods)
+    assert all(study.config.method[name].values == "control" for name in CONTROLS)
+    runner = Runner(study, Notes())
+    for job in plan(study):
+        runner.build(job, torch.device("cpu"), trained=False)
+
+
+def test_a_wrong_overlay(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"--with ablations: expected a YAML file or one of ablation; found neither"):
+        load_study("rooms-tiny", ["--with", "ablations"])
+    (tmp_path / "list.yaml").write_text("- 1\n")
+    with pytest.raises(ValueError, match=r"list.yaml: expected keys and values of a study, found list"):
+        load_study("rooms-tiny", ["--with", str(tmp_path / "list.yaml")])
+
+
+@pytest.fixture(scope="module")
+def ablation(tmp_path_factory: pytest.TempPathFactory) -> tuple[Study, list[dict]]:
+    study = tiny(tmp_path_factory.mktemp("ablation") / "runs", "--with", "ablation")
+    return study, run_study(study, Notes())
+
+
+def student(study: Study, method: str) -> dict[str, torch.Tensor]:
+    return load_tensors(study.folder / method / "seed0" / "student.safetensors")
+
+
+def test_without_lambda_the_student_is_uniform_bit_by_bit(ablation: tuple) -> None:
+    study, rows = ablation
+    assert_same(student(study, "lambda-zero"), student(study, "uniform"))
+    metrics = {row["method"]: row["metrics"] for row in rows}
+    assert metrics["lambda-zero"] == metrics["uniform"]
+
+
+def test_every_control_teaches_something_else(ablation: tuple) -> None:
+    study, rows = ablation
+    assert {row["method"]: row["values"] for row in rows} == {
+        "single": "study", "uniform": "study", "kd4mtl": "paper", "bam": "paper", **dict.fromkeys(CONTROLS, "control")
+    }  # fmt: skip
+    weights = {
+        name: tuple(student(study, name)["decoder.4.0.weight"].flatten().tolist())
+        for name in study.config.methods
+        if name != "lambda-zero"
+    }
+    assert len(set(weights.values())) == len(weights)
+
+
+def test_the_budget_of_the_teachers(ablation: tuple) -> None:
+    study, _ = ablation
+    steps = {m: json.loads((study.folder / m / "seed0/result.json").read_text())["steps"] for m in study.config.methods}
+    assert steps["uniform-longer"] == 5 * steps["uniform"]  # 1 + 4 T / 3 with three tasks
+    assert {n for m, n in steps.items() if m != "uniform-longer"} == {steps["uniform"]}
+    log = (study.folder / "uniform-longer/seed0/log.jsonl").read_text().splitlines()
+    assert json.loads(log[-1])["epoch"] == 5
+
+
+def test_untrained_teachers_are_the_same_for_a_seed_and_not_trained() -> None:
+    study = tiny(Path("nowhere"), "--with", "ablation", "--seeds", "0,1")
+    runner = Runner(study, Notes())
+
+    def first(seed: int, method: str = "untrained-teachers") -> torch.Tensor:
+        job = next(job for job in plan(study) if job.method == method and job.seed == seed)
+        assert not job.teachers(study)
+        distiller = runner.build(job, torch.device("cpu")).distiller
+        return distiller.teachers._nets["depth"].encoder[0][0].weight
+
+    assert torch.equal(first(0), first(0))
+    assert not torch.equal(first(0), first(1))
+
+
+def test_a_run_of_another_process_is_left_alone_and_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    study = tiny(tmp_path / "runs", "--methods", "kd4mtl")
+    notes = Notes()
+    runner = Runner(study, notes)
+    jobs = plan(study)
+    with locked(jobs[1].folder) as mine, locked(jobs[1].folder) as again:
+        assert (mine, again) == (True, False)
+        assert runner.train_next(jobs, jobs)
+        assert runner.train_next(jobs[1:], jobs)
+        assert [name for name, _ in notes.started] == ["single segmentation, seed 0", "single normals, seed 0"]
+        assert not runner.train_next(jobs[1:2] + jobs[3:], jobs)  # its teacher is still missing
+    monkeypatch.setattr("time.sleep", lambda seconds: pytest.fail("nobody is at anything"))
+    rows = runner.run()
+    assert [name for name, _ in notes.started][2:] == ["single depth, seed 0", "kd4mtl, seed 0"]
+    assert len(rows) == 4

@@ -1,0 +1,151 @@
+"""Commands and study files that are wrong: name -> how, and the line that says so."""
+
+from tests.wrong import Make, base, command, flags, images, key, nothing, text
+
+DEPTH = {"class_path": "tutelage.tasks.Depth"}
+DISTILLER = {"class_path": "tutelage.distill.FeatureDistiller"}
+WEIGHTS = {"class_path": "tutelage.balance.Uniform", "init_args": {"weights": {"hue": 3}}}
+URL = ("--methods", "url", "--method.url.distiller.match")
+
+STUDIES: dict[str, tuple[Make, str]] = {
+    # The command.
+    "no verb": (command(), r"VERB: expected a value, found none; see `tutelage --help`"),
+    "unknown verb": (command("rum", "rooms"), r"VERB: expected one of .*run.*, found `rum`; see"),
+    "too many words": (command("presets", "--all"), r"expected no more arguments, found `--all`; see"),
+    "report of nothing": (command("report"), r"DIR: expected a value, found none; see `tutelage report --help`"),
+    "report of no folder": (
+        command("report", "nowhere"),
+        r"nowhere: expected the folder of a study, found no study.yaml",
+    ),
+    "unknown preset": (command("run", "roomz"), r"roomz: expected .* presets .*rooms-tiny.*; found neither"),
+    "no such file": (command("run", "none.yaml"), r"none.yaml: expected a YAML file of a study, found none; see"),
+    "unknown flag": (
+        flags("--epocs", "3"),
+        r"expected flags of the study, found `--epocs 3`; `tutelage run STUDY --help`",
+    ),
+    "flag without value": (flags("--epochs"), r"--train.epochs: expected a value, found none"),
+    "stray word": (flags("rooms"), r"expected flags of the study, found `rooms`;"),
+    "unknown overlay": (
+        flags("--with", "nothing"),
+        r"--with nothing: expected a YAML file or one of .*; found neither",
+    ),
+    # The file.
+    "broken YAML": (text("study: [a"), r"study.yaml: expected YAML, found while parsing .* line 1"),
+    "a list": (text("- 1\n- 2"), r"study.yaml: expected keys and values of a study, found list"),
+    "empty file": (text(""), r"study.yaml: expected keys and values of a study, found NoneType"),
+    "no text": (text(b"\xff\xfe\x00"), r"study.yaml: expected text, found .* can't decode byte 0xff"),
+    "code in YAML": (
+        text("!!python/object/apply:pathlib.Path.touch [executed]"),
+        r"study.yaml: expected YAML, found .*tag",
+    ),
+    # Keys.
+    "unknown key": (key("epocs", 3), r"study.yaml: expected a known key, found `epocs`; `tutelage run STUDY --help`"),
+    "unknown key of train": (key("train.epocs", 3), r"study.yaml: train: expected a known key, found `epocs`;"),
+    "unknown argument": (key("net.init_args.depth", 3), r"study.yaml: net: expected a known key, found `depth`;"),
+    "unknown argument of data": (
+        key("data.init_args.sise", 3),
+        r"data: tutelage.data.Rooms: expected .*, found `sise`;",
+    ),
+    "unknown argument of an optimiser": (
+        key("train.student.optimizer.init_args.rate", 3),
+        r"train.student.optimizer: expected a known key, found `rate`;",
+    ),
+    "unknown key of a method": (key("method.uniform.balancr", 3), r"method: expected a known key, found `balancr`;"),
+    "no data": (key("data"), r"study.yaml: data: expected a value, found none; give it"),
+    "no root": (
+        key("data", {"class_path": "tutelage.data.NYUv2"}),
+        r"data.root: expected .*, found none; .* --data.root",
+    ),
+    "no match": (
+        flags("--methods", "mine", method={"mine": {"distiller": DISTILLER}}),
+        r"method: distiller: match: expected a value, found none",
+    ),
+    # Classes.
+    "misspelled class": (
+        key("net.class_path", "tutelage.nets.SegNett"),
+        r"net: .*, found no `SegNett` in tutelage.nets;",
+    ),
+    "misspelled task": (key("tasks.depth.class_path", "tutelage.tasks.Deph"), r"tasks: .*, found no `Deph` in"),
+    "unknown module": (
+        key("net.class_path", "nowhere.Net"),
+        r"net: expected a class, found no module `nowhere`; correct",
+    ),
+    "a name for a class": (key("data", "rooms"), r"data: expected a class_path such as .*, found `rooms`"),
+    "a task as data": (key("data", DEPTH), r"data: expected a subclass of DataSource, found tutelage.tasks.Depth"),
+    "a task as network": (key("net", DEPTH), r"net: expected a subclass of MultiTaskNet, found tutelage.tasks.Depth"),
+    "data as augmentation": (
+        key("train.augment", base()["data"]),
+        r"train.augment: expected a subclass of Augment, found",
+    ),
+    "no class": (key("net", {"width": 1}), r"net: expected class_path and init_args, found {'width': 1}"),
+    # Values.
+    "epochs in words": (flags("--epochs", "many"), r"train.epochs: expected int, found many"),
+    "steps in words": (flags("--max-steps", "few"), r"train.max_steps: expected int, found few"),
+    "train in a word": (key("train", "fast"), r"study.yaml: train: expected keys and values, found 'fast'"),
+    "tasks in a list": (key("tasks", ["depth"]), r"tasks: expected dict, found \['depth'\]"),
+    "three sizes": (
+        key("data.init_args.size", [1, 2, 3]),
+        r"size: expected a tuple with 2 elements, found \[1, 2, 3\]",
+    ),
+    "precision": (flags("--precision", "fp8"), r"train.precision: expected one of 'auto', .*, found fp8"),
+    "no epoch": (flags("--epochs", "0"), r"train.epochs: expected at least 1, found 0"),
+    "average": (flags("--ema", "2"), r"train.ema: expected a decay between 0 and 1 or null, found 2"),
+    "clipping": (flags("--clip-norm", "-1"), r"train.clip_norm: expected a positive number or null, found -1"),
+    "time between checkpoints": (
+        key("train.checkpoint_seconds", -1),
+        r"train.checkpoint_seconds: expected 0 .* found -1",
+    ),
+    "batch": (flags("--batch-size", "5"), r"train.batch_size: expected at most the 4 training images, found 5 x 1 a"),
+    "learning rate": (
+        key("train.student.optimizer.init_args.lr", -1),
+        r"student.optimizer: expected .* found .*rate: -1",
+    ),
+    "flip": (key("train.augment.init_args", {"flip": 2}), r"train.augment.flip: expected a probability, found 2.0$"),
+    "scales": (
+        key("train.augment.init_args", {"scales": [0.5]}),
+        r"train.augment.scales: expected .* 1, found \[0.5\]$",
+    ),
+    "classes": (
+        flags("--tasks.segmentation.classes", "0"),
+        r"Segmentation: expected .* two classes. Found `classes = 0`",
+    ),
+    "width": (
+        flags("--net.width", "0.001"),
+        r"SegNet: expected at least one filter in each level, found \[0, .*`width`",
+    ),
+    "holdout": (images(nothing, "--data.holdout", "1.5"), r"data.holdout: expected a part between 0 and 1, found 1.5"),
+    "accelerator": (flags("--accelerator", "cuda"), r"train.accelerator: expected a GPU for cuda, found none; use cpu"),
+    # Names.
+    "seed twice": (flags("--seeds", "1,1"), r"seeds: expected one or more different numbers, found \[1, 1\]"),
+    "no seed": (key("seeds", []), r"seeds: expected one or more different numbers, found \[\]"),
+    "no method": (key("methods", []), r"methods: expected one or more different names, found \[\]"),
+    "no task": (key("tasks", {}), r"tasks: expected at least one task, found none"),
+    "unknown method": (flags("--methods", "kd5mtl"), r"methods: expected names among .*kd4mtl.*; found `kd5mtl`"),
+    "values of another method": (
+        flags("--method.kdmtl.about", "x"),
+        r"method.kdmtl: expected one of .*, found `kdmtl`",
+    ),
+    "study's name": (key("study", "../up"), r"study: expected a name of letters, .*, found `../up`"),
+    "task's name": (key("tasks", {"a/b": DEPTH}), r"tasks: expected names of letters, .*, found `a/b`"),
+    "task without label": (
+        key("tasks.albedo", DEPTH),
+        r"tasks.albedo: expected .*\(segmentation, depth, .*, found `albedo`",
+    ),
+    "unknown task of weights": (
+        key("method.uniform.balancer", WEIGHTS),
+        r"Uniform.weights: expected tasks among .*depth.*; found `hue`",
+    ),
+    "unknown task of lambda": (
+        flags("--methods", "kd4mtl", "--method.kd4mtl.distiller.weights", "{hue: 1}"),
+        r"FeatureDistiller.weights: expected tasks with a teacher \(.*depth.*\), found `hue`",
+    ),
+    "unknown tap": (
+        flags(*URL, "{neck: last}"),
+        r"match: expected taps of the student \(bottleneck, last\), found `neck`",
+    ),
+    "unknown tap of a teacher": (
+        flags(*URL, "{last: neck}"),
+        r"match: expected taps of the teacher of .*, found `neck`",
+    ),
+    "no tap": (flags(*URL, "{}"), r"FeatureDistiller.match: expected {student's tap: teacher's tap}, found none"),
+}
