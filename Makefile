@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: demo test check docs clean
+.PHONY: demo test check docs nyuv2-small clean
 .DELETE_ON_ERROR:
 
 $(STAMP): pyproject.toml constraints.txt
@@ -25,6 +25,15 @@ check: $(STAMP)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/mkdocs build --strict --quiet
+
+# Everything in docs/results.md: make nyuv2-small DATA=DIR, again wherever it stopped; started twice, two processes share it.
+SMALL := nyuv2-segnet-small --data.root $(DATA)
+nyuv2-small: $(STAMP)
+	@test -n "$(DATA)" || { echo "make nyuv2-small: expected the folder of NYU-v2, found none; give it with DATA=DIR"; exit 1; }
+	$(BIN)/tutelage run $(SMALL) --seeds 0,1,2,3,4
+	$(BIN)/tutelage run $(SMALL) --seeds 0,1,2 --with ablation
+	$(BIN)/tutelage tune $(SMALL) --trials 6
+	$(BIN)/tutelage run $(SMALL) --seeds 0,1,2 --with runs/nyuv2-segnet-small/tune/tuned.yaml
 
 docs: $(STAMP)
 	$(BIN)/mkdocs serve
