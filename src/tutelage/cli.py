@@ -3,6 +3,7 @@
 import argparse
 import errno
 import logging
+import os
 import re
 import shlex
 import sys
@@ -24,6 +25,7 @@ Train the single-task networks, then every method, and compare them.
 
 STUDY is a preset (see `tutelage presets`) or a YAML file. Any value of it is overridden by a flag:
   --epochs 2  --seeds 0,1,2  --methods uniform,kd4mtl  --out DIR  --max-steps N  --net.width 0.5  --data.root DIR
+  --with ablation (the controls)  --with FILE (an overlay: some keys of the study with other values)
 `tutelage run STUDY --help` lists all of them with that study's values. The same command again goes on where it stopped.
 """
 _TUNE = """\
@@ -42,6 +44,7 @@ class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         for pattern, replacement in (
             (r"argument (\S+): invalid choice: '?(.*?)'? \(choose from (.*)\)", r"\1: expected one of \3, found `\2`"),
+            (r"argument (\S+): invalid (\w+) value: '(.*)'", r"\1: expected a number (\2), found `\3`"),
             (r"the following arguments are required: (.*)", r"\1: expected a value, found none"),
             (r"unrecognized arguments: (.*)", r"expected no more arguments, found `\1`"),
         ):
@@ -91,6 +94,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _tune(console, known.study, flags, known.methods, known.trials, known.part)
         return _run(console, known.study, flags, known.dry_run)
     except OSError as error:
+        if isinstance(error, BrokenPipeError) and known.verb in ("presets", "report"):  # `head` has seen enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 0
         room = "; make room and give the same command again" if error.errno in _FULL else ""
         print(f"tutelage: {_message(error)}{room}", file=sys.stderr)
         return 2
@@ -141,19 +147,22 @@ def _tune(console: Console, source: str, flags: list[str], methods: str | None, 
     with ConsoleDisplay(console) as display:
         rows = tuner.run(display)
     console.print(tuning_table(f"{study.config.study}: {trials} trials each, judged on {part:g} of train", rows))
-    again = shlex.join(["tutelage", "run", source, *_without(flags, "--out", "--study"), "--with", str(tuner.file)])
+    # A method's own flags would win over what was found.
+    rest = _without(flags, "--out", "--study", "--method", "--method.")
+    again = shlex.join(["tutelage", "run", source, *rest, "--with", str(tuner.file)])
     console.print(f"values    {tuner.file}\nnext      {again}", markup=False, highlight=False, soft_wrap=True)
     return 0
 
 
 def _without(flags: list[str], *names: str) -> list[str]:
-    """The flags but for some and their values."""
+    """The flags but for some, or those that begin so where a name ends in a dot, and their values."""
     kept, words = [], iter(flags)
     for word in words:
-        if word in names:
-            next(words, None)
-        elif word.split("=")[0] not in names:
+        name, equals, _ = word.partition("=")
+        if name not in names and not any(n.endswith(".") and name.startswith(n) for n in names):
             kept.append(word)
+        elif not equals:
+            next(words, None)
     return kept
 
 

@@ -226,7 +226,11 @@ class Distiller(nn.Module, ABC):
 
 
 class Balancer(nn.Module, ABC):
-    """How several losses become one update. Its state is in `state_dict`; no plain attribute changes while training."""
+    """How several losses become one update.
+
+    Its state is in `state_dict`; no plain attribute changes while training, but for what `begin_step` sets anew in
+    every step.
+    """
 
     def setup(self, tasks: Mapping[str, Task], net: MultiTaskNet) -> None:
         """Create what depends on the tasks or the network; called once, before the optimisers are built."""

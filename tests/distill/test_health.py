@@ -1,5 +1,7 @@
 """What the log says about adaptors and teachers."""
 
+import math
+
 import pytest
 import torch
 from tests.distill import tiny
@@ -56,3 +58,20 @@ def test_scale_is_one_factor_for_all_lambdas() -> None:
     plain, scaled = (build(weights={"height": 2.0}, **kwargs)(batch, output) for kwargs in ({}, {"scale": 0.1}))
     for t, term in plain.items():
         torch.testing.assert_close(scaled[t].sum, 0.1 * term.sum)
+
+
+def test_an_adaptor_that_is_not_finite_has_no_rank() -> None:
+    distiller = build()
+    with torch.no_grad():
+        distiller.adaptors["colour"]["bottleneck"].conv.weight[0] = torch.inf
+    health = observe(distiller)
+    assert math.isnan(health["rank/colour/bottleneck"])
+    assert math.isfinite(health["rank/height/bottleneck"])
+
+
+def test_some_of_the_taps() -> None:
+    match = {"bottleneck": "bottleneck", "last": "last"}
+    one = FeatureDistiller(tiny.student(), tiny.teachers(), EXAMPLE, match, taps=["last"])
+    assert one.match == {"last": "last"}
+    with pytest.raises(ValueError, match=r"taps: expected taps of `match` \(bottleneck, last\), found `first`"):
+        FeatureDistiller(tiny.student(), tiny.teachers(), EXAMPLE, match, taps=["first"])

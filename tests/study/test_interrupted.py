@@ -5,6 +5,7 @@ import random
 import re
 import shutil
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,11 @@ import pytest
 import torch
 import yaml
 from tests.data.test_folders import write
-from tests.study.conftest import Notes
+from tests.study.conftest import Notes, tiny
 from tests.study.fragile import Study, kill_until_finished
 
+from tutelage.study import Runner, load_study, plan, read_values, run_study
 from tutelage.study import Study as Loaded
-from tutelage.study import load_study, read_values, run_study
 from tutelage.study.build import load_tensors
 
 
@@ -132,6 +133,36 @@ def test_a_full_disk_is_one_line_and_the_study_goes_on_once_there_is_room(undist
     assert last is not None
     assert last["status"] == 0
     assert_equal(study, whole)
+
+
+def test_two_processes_share_a_study_and_one_may_die(undisturbed: tuple, tmp_path: Path) -> None:
+    whole, _, seconds = undisturbed
+    study = Study(tmp_path)
+    one, other = study.start(), study.start()
+    other.join(0.6 * seconds)
+    other.kill()
+    other.join()
+    one.join(120)
+    assert one.exitcode == 0
+    study.run()  # what the dead one left half written goes
+    assert_equal(study, whole)
+
+
+def test_processes_with_other_values_do_not_fill_one_table(tmp_path: Path) -> None:
+    first = tiny(tmp_path / "runs", "--methods", "uniform")
+    second = tiny(tmp_path / "runs", "--methods", "uniform", "--epochs", "2")
+
+    class Intruder(Notes):
+        """The other process, which begins while the first is at its first run."""
+
+        def finish(self, name: str, metrics: Mapping[str, Mapping[str, float]]) -> None:
+            runner = Runner(second, Notes())
+            jobs = plan(second)
+            while runner.train_next([job for job in jobs if not job.finished], jobs):
+                pass
+
+    with pytest.raises(ValueError, match=r"expected the config that its run was made with, train.epochs = [12]; found"):
+        run_study(first, Intruder())
 
 
 class Saboteur(Notes):

@@ -1,6 +1,7 @@
 """What a study can say about a method: its base, where its values come from, its budget, its teachers."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -38,7 +39,7 @@ def test_values_say_where_they_come_from(tmp_path: Path) -> None:
     path = written(tmp_path, method=own, methods=["uniform", "uncertainty", *own])
     methods = load_study(path, ["--method.uncertainty.lr", "0.1"]).config.method
     assert {name: method.values for name, method in methods.items()} == {
-        "uniform": "study", "uncertainty": "changed", "kd4mtl": "changed", "url": "paper", "mine": "paper",
+        "uniform": "study", "uncertainty": "changed", "kd4mtl": "changed", "url": "paper", "mine": "changed",
         "other": "own", "found": "tuned",
     }  # fmt: skip
     assert methods["uncertainty"].lr == 0.1
@@ -46,7 +47,57 @@ def test_values_say_where_they_come_from(tmp_path: Path) -> None:
     assert flagged.values == "changed"  # no longer what was tuned
     other = load_study(path).values["method"]["other"]
     assert other["distiller"]["init_args"]["scale"] == 3
-    assert other["adaptor_optim"]["optimizer"]["init_args"]["lr"] == 0.1  # the rest is the base's
+    assert other["adaptor_optim"]["optimizer"]["init_args"]["lr"] == 0.5  # the rest is the base's
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ["--method.kd4mtl.lr", "0.5"],
+        ["--method.kd4mtl", "{lr: 0.5}"],
+        ["--method.kd4mtl.distiller.scale=3"],
+    ],
+)
+def test_a_flag_changes_a_method_however_it_is_given(flags: list[str]) -> None:
+    assert load_study("rooms-tiny", flags).config.method["kd4mtl"].values == "changed"
+    assert load_study("rooms-tiny", [*flags, "--epochs", "3"]).config.method["url"].values == "paper"
+
+
+def test_one_flag_for_all_methods_leaves_the_others_without_a_definition() -> None:
+    with pytest.raises(ValueError, match=r"method.uniform: expected a definition, found none; .* --method.uniform.KEY"):
+        load_study("rooms-tiny", ["--method", "{kd4mtl: {lr: 0.5}}"])
+
+
+def test_a_rate_of_the_single_task_networks_is_a_change() -> None:
+    flags = ["--method.single.lr", "0.01"]
+    assert load_study("rooms-tiny", flags).values["method"]["single"]["values"] == "changed"
+
+
+def test_controls_are_of_the_studys_own_methods(tmp_path: Path) -> None:
+    own = {"kd4mtl": {"lr": 0.005, "distiller": {"init_args": {"scale": 3}}}, "uniform": {"lr": 0.006}}
+    study = load_study(written(tmp_path, method=own), ["--with", "ablation"])
+    methods = study.values["method"]
+    of_uniform = {"uniform-longer"}
+    for name in set(CONTROLS) - {"no-labels"}:
+        assert methods[name]["lr"] == (0.006 if name in of_uniform else 0.005), name
+    scales = {n: methods[n]["distiller"]["init_args"]["scale"] for n in CONTROLS if n not in (*of_uniform, "no-labels")}
+    assert scales == {
+        "untrained-teachers": 3, "no-adaptors": 3, "bottleneck-alone": 3, "last-alone": 3,
+        "lambda-tenth": pytest.approx(0.3), "lambda-tenfold": 30, "lambda-zero": 0,
+    }  # fmt: skip
+    assert methods["last-alone"]["distiller"]["init_args"]["taps"] == ["last"]
+
+
+def test_bases_in_a_circle(tmp_path: Path) -> None:
+    path = written(tmp_path, method={"a": {"base": "b"}, "b": {"base": "a"}}, methods=["a", "b"])
+    with pytest.raises(ValueError, match=r"method.b.base: expected one of .*; found `a`"):
+        load_study(path)
+
+
+def test_times_of_what_is_no_number(tmp_path: Path) -> None:
+    path = written(tmp_path, method={"mine": {"base": "kd4mtl", "times": {"distiller": 2}}}, methods=["mine"])
+    with pytest.raises(ValueError, match=r"method.mine.times.distiller: expected a factor for a number of the base"):
+        load_study(path)
 
 
 @pytest.mark.parametrize("base", ["kd4mlt", "single"])
@@ -131,6 +182,9 @@ def test_the_budget_of_the_teachers(ablation: tuple) -> None:
     assert {n for m, n in steps.items() if m != "uniform-longer"} == {steps["uniform"]}
     log = (study.folder / "uniform-longer/seed0/log.jsonl").read_text().splitlines()
     assert json.loads(log[-1])["epoch"] == 5
+    short = tiny(Path("nowhere"), "--with", "ablation", "--max-steps", "1")
+    job = next(job for job in plan(short) if job.method == "uniform-longer")
+    assert job.training(short).max_steps == 5
 
 
 def test_untrained_teachers_are_the_same_for_a_seed_and_not_trained() -> None:
@@ -145,6 +199,34 @@ def test_untrained_teachers_are_the_same_for_a_seed_and_not_trained() -> None:
 
     assert torch.equal(first(0), first(0))
     assert not torch.equal(first(0), first(1))
+
+
+def test_a_student_stays_with_its_teachers(ablation: tuple, tmp_path: Path) -> None:
+    folder = tmp_path / "runs"
+    shutil.copytree(ablation[0].folder, folder)
+    flags = ["--method.single.lr", "0.01", "--methods", "kd4mtl"]
+    with pytest.raises(ValueError, match=r"single/.*: expected the config .*, method.single.lr = None; found 0.01"):
+        run_study(tiny(folder, *flags), Notes())
+    shutil.rmtree(folder / "single")  # as the message says: but the student stays
+    with pytest.raises(ValueError, match=r"kd4mtl/seed0: expected the network of `segmentation` that its run was made"):
+        run_study(tiny(folder, *flags), Notes())
+
+
+def test_a_run_of_an_earlier_version_is_known(ablation: tuple, tmp_path: Path) -> None:
+    folder = tmp_path / "runs"
+    shutil.copytree(ablation[0].folder, folder)
+    for path in folder.glob("**/config.yaml"):
+        config = yaml.safe_load(path.read_text())
+        del config["train"]["deterministic"], config["teachers"]
+        for method in config["method"].values():
+            if method["budget"] == "student":
+                del method["budget"]
+            if method["balancer"]["init_args"].get("default") == 1.0:
+                del method["balancer"]["init_args"]["default"]
+        path.write_text(yaml.safe_dump(config))
+    notes = Notes()
+    run_study(tiny(folder, "--with", "ablation"), notes)
+    assert notes.started == []
 
 
 def test_a_run_of_another_process_is_left_alone_and_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

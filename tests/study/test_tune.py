@@ -294,7 +294,7 @@ WRONG = [
     ("teachers that have seen all", ["--methods", "uniform", "--teachers", f'{{"depth": "{__file__}"}}'], {},
      r"teachers: expected none, since .* found depth; tune with --teachers"),
     ("a wrong range", [*SEARCH, "{lr: {low: 2, high: 1}}"], {}, r"search: expected low < high"),
-    ("an unknown method", [], {"methods": ("url",)}, r"method.url.search: expected the range of at least one value"),
+    ("an unknown method", [], {"methods": ("url",)}, r"method.url: expected a definition, found none"),
 ]  # fmt: skip
 
 

@@ -1,3 +1,5 @@
+import errno
+import os
 import pickle
 from pathlib import Path
 from typing import IO
@@ -5,7 +7,8 @@ from typing import IO
 import pytest
 import torch
 
-from tutelage.train import load_checkpoint, save_checkpoint, write_atomically
+from tutelage.files import write_atomically
+from tutelage.train import load_checkpoint, save_checkpoint
 
 
 def test_round_trip(tmp_path: Path) -> None:
@@ -49,3 +52,45 @@ def test_code_inside_a_torch_file_is_not_run(tmp_path: Path) -> None:
     torch.save({"step": Evil()}, tmp_path / "c.pt")
     with pytest.raises(ValueError, match="expected a checkpoint of tutelage"):
         load_checkpoint(tmp_path / "c.pt")
+
+
+@pytest.mark.parametrize("at", [0, 1, 3, 10, 40, 100, 1000])
+def test_a_full_disk_is_the_systems_error_with_the_files_name(
+    at: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fdopen = os.fdopen
+
+    class Full:
+        """A file that takes some writes; torch hides the error of the one that fails."""
+
+        def __init__(self, *args: object) -> None:
+            self.file, self.left = fdopen(*args), at
+
+        def write(self, data: bytes) -> int:
+            self.left -= 1
+            if self.left < 0:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            return self.file.write(data)
+
+        def __enter__(self) -> "Full":
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            self.file.close()
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(self.file, name)
+
+    state = {f"layer{i}": torch.rand(100) for i in range(30)}
+    path = tmp_path / "checkpoint.pt"
+    save_checkpoint(path, {"step": 1})
+    monkeypatch.setattr(os, "fdopen", Full)
+    if at == 1000:  # more than it needs
+        save_checkpoint(path, state)
+        return
+    with pytest.raises(OSError, match=r"No space left on device.*checkpoint.pt") as error:
+        save_checkpoint(path, state)
+    assert error.value.errno == errno.ENOSPC
+    monkeypatch.undo()
+    assert load_checkpoint(path) == {"step": 1}  # the old one is whole
+    assert [p.name for p in tmp_path.iterdir()] == ["checkpoint.pt"]

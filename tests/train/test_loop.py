@@ -203,3 +203,10 @@ def test_a_wrong_value_is_one_line(change: dict, message: str) -> None:
 def test_a_batch_larger_than_the_data_is_one_line() -> None:
     with pytest.raises(ValueError, match="expected at most the 12 training images, found 13 x 1"):
         replace(CONFIG, batch_size=13).steps(12)
+
+
+def test_a_run_that_diverges_at_the_end_of_an_epoch_says_so() -> None:
+    """The log's line is far away, and adaptors that are not finite have no singular values."""
+    setup = Run(replace(CONFIG, log_steps=1000, student=Optim(lambda p: torch.optim.SGD(p, lr=1e30))))
+    with pytest.raises(NonFiniteError, match=r"not finite at step 2 \(epoch .*"):
+        setup.fit(setup.build())

@@ -59,3 +59,28 @@ def test_state_round_trip() -> None:
         advance(b, q)
     assert torch.equal(p, q)
     assert a.lr() == b.lr()
+
+
+def test_a_longer_run_stretches_a_scheduler_with_a_length_of_its_own() -> None:
+    def rates(stretch: float, epochs: int, resume: int | None = None) -> list[float]:
+        def build() -> Optimisers:
+            step = Optim(
+                lambda p: torch.optim.SGD(p, lr=1.0),
+                lambda o: torch.optim.lr_scheduler.StepLR(o, step_size=2, gamma=0.5),
+            )
+            parts = {"student": ([torch.nn.Parameter(torch.zeros(1))], step)}
+            return Optimisers(parts, epochs, epochs, stretch=stretch)
+
+        optimisers, found = build(), []
+        for epoch in range(epochs):
+            if epoch == resume:
+                state, optimisers = optimisers.state_dict(), build()
+                optimisers.load_state_dict(state)
+            found.append(optimisers.lr()["student"])
+            optimisers.step()
+            optimisers.end_epoch()
+        return found
+
+    assert rates(1.0, 4) == [1, 1, 0.5, 0.5]
+    assert rates(2.5, 10) == [1] * 5 + [0.5] * 5
+    assert rates(2.5, 10, resume=4) == rates(2.5, 10)

@@ -32,6 +32,7 @@ class FeatureDistiller(Distiller):
         adaptor: Makes A_t^k from the channels of the student's and the teacher's feature.
         distance: d; None: `NormalisedL2()`, that of `kd4mtl`.
         scale: s, one factor for all lambda_t.
+        taps: The student's taps of `match` that are used; None: all.
 
     Raises:
         ValueError: Where `match` is empty or names a tap that a network lacks, or `weights` a task without teacher.
@@ -47,11 +48,15 @@ class FeatureDistiller(Distiller):
         adaptor: Callable[[int, int], Adaptor] = Conv1x1,
         distance: Distance | None = None,
         scale: float = 1.0,
+        taps: list[str] | None = None,
     ) -> None:
         super().__init__()
         if not match:
             raise ValueError("FeatureDistiller.match: expected {student's tap: teacher's tap}, found none")
-        self.match = dict(match)
+        for k in taps or ():
+            if k not in match:
+                raise ValueError(f"FeatureDistiller.taps: expected taps of `match` ({_list(match)}), found `{k}`")
+        self.match = {k: k_t for k, k_t in match.items() if taps is None or k in taps}
         self.weights = lambdas("FeatureDistiller", teachers, weights, scale)
         self.teachers = Teachers(teachers)
         self.distance = distance if distance is not None else NormalisedL2()
@@ -59,14 +64,14 @@ class FeatureDistiller(Distiller):
         self._last: dict[str, Tensor] = {}
         self._observed, self._dead = False, dict[str, Tensor]()
 
-        taps = _taps(student, example)
+        shown = _taps(student, example)
         for task in teachers:
             taught = self.teachers(example, task)
             adaptors = nn.ModuleDict()
-            for k, k_t in match.items():
-                _check(k, taps, "the student")
+            for k, k_t in self.match.items():
+                _check(k, shown, "the student")
                 _check(k_t, taught, f"the teacher of {task!r}")
-                adaptors[_key(k)] = adaptor(tap(taps, k, task).shape[1], taught[k_t].shape[1])
+                adaptors[_key(k)] = adaptor(tap(shown, k, task).shape[1], taught[k_t].shape[1])
             self.adaptors[_key(task)] = adaptors
 
     def begin_step(self, progress: float, observed: bool) -> None:
@@ -102,7 +107,8 @@ class FeatureDistiller(Distiller):
         for task, taps in self.adaptors.items():
             for k, adaptor in cast(nn.ModuleDict, taps).items():
                 for weight in (p.detach().float() for p in adaptor.parameters() if p.ndim > 1):
-                    values = torch.linalg.svdvals(weight.flatten(1))
+                    sound = bool(weight.isfinite().all())  # a decomposition of anything else raises
+                    values = torch.linalg.svdvals(weight.flatten(1)) if sound else weight.new_full((1,), torch.nan)
                     found[f"norm/{task}/{k}"] = values.norm()
                     found[f"rank/{task}/{k}"] = torch.special.entr(values / values.sum().clamp(min=1e-12)).sum().exp()
         return found

@@ -11,6 +11,7 @@ import yaml
 from tutelage.report.statistics import Summary, paired, summarise
 from tutelage.types import MetricInfo, MetricProtocol, Task
 
+CONVENTIONS = {"main": "% ↑", "task_mean": "% ↑", "all_metrics": "% ↓"}  # of Delta: unit, and where it is better
 SINGLE = "single"  # the single-task networks: a folder a task
 
 Row = Mapping[str, Any]

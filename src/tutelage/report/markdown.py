@@ -4,10 +4,8 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import get_args
 
-from tutelage.report.findings import SINGLE, Findings, delta, difference, metric, unit
+from tutelage.report.findings import CONVENTIONS, SINGLE, Findings, delta, difference, metric, unit
 from tutelage.types import MetricProtocol, Task
-
-_CONVENTIONS = {"main": "% ↑", "task_mean": "% ↑", "all_metrics": "% ↓"}
 
 
 def markdown(folder: Path, tasks: Mapping[str, Task]) -> str:
@@ -17,7 +15,9 @@ def markdown(folder: Path, tasks: Mapping[str, Task]) -> str:
         ValueError: There is no results.json in `folder`.
     """
     found = Findings(folder, tasks)
-    parts = [f"Split `{found.split}`, seeds {', '.join(map(str, found.seeds))}; mean ± half the 95 % interval.\n"]
+    seeds = ", ".join(map(str, found.seeds))
+    over = f"seeds {seeds}; mean ± half the 95 % interval" if len(found.seeds) > 1 else f"seed {seeds}; no interval"
+    parts = [f"Split `{found.split}`, {over}.\n"]
     for protocol in (found.protocol, *(p for p in get_args(MetricProtocol) if p != found.protocol)):
         parts.append(f"*{protocol}* protocol:\n")
         parts.append(_metrics(found, protocol, main=True))
@@ -27,7 +27,7 @@ def markdown(folder: Path, tasks: Mapping[str, Task]) -> str:
         parts.append(_seeds(found))
         parts.append(
             f"Paired differences of Delta main (row minus column), *{found.protocol}* protocol; bold where the "
-            "interval does not include 0:\n"
+            "interval does not include 0; over the seeds that both have:\n"
         )
         parts.append(_differences(found))
     return "\n".join(parts)
@@ -35,9 +35,9 @@ def markdown(folder: Path, tasks: Mapping[str, Task]) -> str:
 
 def _metrics(found: Findings, protocol: MetricProtocol, main: bool) -> str:
     """Delta main and the main metrics, or all the others."""
-    conventions = [name for name in _CONVENTIONS if (name == "main") == main]
+    conventions = [name for name in CONVENTIONS if (name == "main") == main]
     names = [(t, m) for t, task in found.tasks.items() for m in task.metric_info if (m == task.main) == main]
-    heads = [f"Delta {name} {_CONVENTIONS[name]}" for name in conventions]
+    heads = [f"Delta {name} {CONVENTIONS[name]}" for name in conventions]
     heads += [f"{t} {m} {unit(found.tasks[t].metric_info[m])}" for t, m in names]
 
     def line(method: str) -> Iterable[str]:
@@ -47,11 +47,17 @@ def _metrics(found: Findings, protocol: MetricProtocol, main: bool) -> str:
         for t, m in names:
             yield metric(rows, t, m).text(found.tasks[t].metric_info[m].unit)
 
-    return _table(["values", *heads] if main else heads, found.methods, line if not main else _with_values(found, line))
+    return _table(
+        ["values", "seeds", *heads] if main else heads, found.methods, _with_values(found, line) if main else line
+    )
 
 
 def _with_values(found: Findings, line: Callable[[str], Iterable[str]]) -> Callable[[str], Iterable[str]]:
-    return lambda method: [str(found.of(method, "dataset")[0].get("values", "")), *line(method)]
+    def more(method: str) -> Iterable[str]:
+        rows = found.of(method, "dataset")
+        return [str(rows[0].get("values", "")), str(len(rows)), *line(method)]
+
+    return more
 
 
 def _seeds(found: Findings) -> str:

@@ -4,27 +4,21 @@ from collections.abc import Mapping
 from html import escape
 from typing import get_args
 
-from tutelage.report.findings import SINGLE, Findings, count, delta, difference, metric, unit
+from tutelage.report.findings import CONVENTIONS, SINGLE, Findings, count, delta, difference, metric, unit
 from tutelage.report.plots import colours, strip
 from tutelage.types import MetricProtocol
 
 _DELTAS = {
-    "main": (
-        "% ↑",
-        "mean over tasks of the relative gain of one main metric each. Positive is better than the single-task "
-        "networks of the same seed.",
-    ),
-    "task_mean": ("% ↑", "mean over tasks of the mean gain over all metrics of the task (LibMTL). Positive is better."),
-    "all_metrics": (
-        "% ↓",
-        "mean over all metrics, with the sign turned (Nash-MTL, FAMO). <strong>Negative</strong> is better.",
-    ),
+    "main": "mean over tasks of the relative gain of one main metric each. Positive is better than the single-task "
+    "networks of the same seed.",
+    "task_mean": "mean over tasks of the mean gain over all metrics of the task (LibMTL). Positive is better.",
+    "all_metrics": "mean over all metrics, with the sign turned (Nash-MTL, FAMO). <strong>Negative</strong> is better.",
 }
 _SOURCES = (
     '<p class="soft">Where a method\'s hyper-parameters come from (column <em>values</em>): <em>study</em>: it has '
     "none of its own; <em>paper</em>: its paper's; <em>tuned</em>: found by <code>tutelage tune</code> on a part of "
-    "the training images; <em>changed</em>: set in this study; <em>control</em>: a variant that is here to explain "
-    "another row.</p>\n"
+    "the training images; <em>changed</em>: a method of ours with other values; <em>control</em>: a variant that is "
+    "here to explain another row; <em>own</em>: a method of this study.</p>\n"
 )
 _PROTOCOLS: Mapping[MetricProtocol, str] = {
     "dataset": "counts accumulated over the whole split; the median is over all its pixels",
@@ -57,7 +51,7 @@ def results(found: Findings) -> str:
         parts.append(f'<figure role="img" aria-label="Delta of each method and seed">{chart}</figure>\n')
     parts.append(_differences(found))
     parts.append(_SOURCES)
-    terms = "".join(f"<dt>{name}</dt><dd>{text}</dd>" for name, (_, text) in _DELTAS.items())
+    terms = "".join(f"<dt>{name}</dt><dd>{text}</dd>" for name, text in _DELTAS.items())
     parts.append(f"<h3>What Delta means</h3>\n<dl>{terms}</dl>\n")
     parts += [
         f"<details><summary>The same in the {p} protocol</summary>\n{_table(found, p)}</details>\n" for p in others
@@ -84,7 +78,7 @@ def _differences(found: Findings) -> str:
         "the number of comparisons: of twenty that mean nothing one is expected to be bold.</p>\n"
     ]
     for protocol in (found.protocol, *(p for p in get_args(MetricProtocol) if p != found.protocol)):
-        for convention, (mark, _) in _DELTAS.items():
+        for convention, mark in CONVENTIONS.items():
             table = _difference_table(found, references, protocol, convention, mark)
             name = f"Delta {convention}, {protocol} protocol"
             first = protocol == found.protocol and convention == "main"
@@ -118,7 +112,7 @@ def _deltas(found: Findings, method: str) -> list[float]:
 
 def _table(found: Findings, protocol: MetricProtocol) -> str:
     groups, heads = [_group("Delta", len(_DELTAS))], []
-    for index, (name, (mark, _)) in enumerate(_DELTAS.items()):
+    for index, (name, mark) in enumerate(CONVENTIONS.items()):
         heads.append(_head(name, mark, first=index == 0, main=index == 0))
     for t, task in found.tasks.items():
         groups.append(_group(t, len(task.metric_info)))

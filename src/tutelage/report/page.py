@@ -1,7 +1,6 @@
 """One HTML page that explains a study: no script, nothing loaded, every name escaped."""
 
 import json
-import os
 from collections.abc import Mapping
 from html import escape
 from importlib import resources
@@ -10,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from tutelage.files import write_text
 from tutelage.report.findings import SINGLE, Findings
 from tutelage.report.health import health
 from tutelage.report.numbers import results
@@ -47,9 +47,8 @@ def write_report(folder: Path, tasks: Mapping[str, Task]) -> Path:
     found = Findings(folder, tasks)
     style = resources.files("tutelage.report").joinpath("page.css").read_text()
     body = results(found) + pictures(found) + training(found) + health(found) + _making(found)
-    path, part = folder / "report.html", folder / ".report.html.part"  # so that a page is never half there
-    part.write_text(_PAGE.format(name=escape(found.study), style=style, body=body), encoding="utf-8")
-    os.replace(part, path)
+    path = folder / "report.html"
+    write_text(path, _PAGE.format(name=escape(found.study), style=style, body=body))
     return path
 
 
@@ -67,7 +66,7 @@ def _making(found: Findings) -> str:
     about[SINGLE] = "one network a task: the teachers, and what Delta compares with"
     lines = "".join(f"<dt>{escape(m)}</dt><dd>{escape(about[m])}</dd>" for m in found.methods)
     parts = [f"<h2>How it was made</h2>\n<dl>{lines}</dl>\n"]
-    folders = sorted(path.parent for path in found.folder.glob("**/seed*/result.json"))
+    folders = sorted(path.parent for p in ("*/seed*", "*/*/seed*") for path in found.folder.glob(f"{p}/result.json"))
     facts = [fact for fact in (_facts(folder / "environment.json") for folder in folders) if fact]
     if facts:
         commands = "\n".join(dict.fromkeys(str(fact["command"]) for fact in facts))
@@ -75,8 +74,8 @@ def _making(found: Findings) -> str:
         versions = ", ".join(f"{name} {version}" for name, version in last["versions"].items())
         machine = f"Python {last['python']}, {last['gpu'] or last.get('processor') or 'no GPU'}, {_threads(last)}"
         machine += "".join(f", {last[key]}" for key in ("precision",) if key in last)
-        if last.get("deterministic"):
-            forced = "; ".join(f"{name}: {text}" for name, text in dict(last["deterministic"]).items())
+        if isinstance(last.get("deterministic"), dict):
+            forced = "; ".join(f"{name}: {text}" for name, text in last["deterministic"].items())
             machine += f", deterministic mode ({forced or 'nothing had to change'})"
         data = ", ".join(sorted({str(fact["data"]) for fact in facts}))
         parts.append(

@@ -60,7 +60,7 @@ def build(study: Study, job: Job, example: Tensor, images: int, device: torch.de
     }
     rates = {} if method.lr is None else {"student": method.lr}
     steps = train.epochs * train.steps_per_epoch(images)  # a schedule ignores max_steps
-    optimisers = Optimisers(parts, train.epochs, steps, rates, early=train.official_quirks)
+    optimisers = Optimisers(parts, train.epochs, steps, rates, job.stretch(study), early=train.official_quirks)
     selection = Selection(last_batch=job.method == SINGLE) if train.official_quirks else None
     return Training(student, distiller, balancer, optimisers, train.ema, selection)
 

@@ -19,9 +19,9 @@ from rich.progress import Progress
 from tutelage.data import Samples
 from tutelage.data.base import Split
 from tutelage.data.modalities import Size
+from tutelage.files import write_atomically
 from tutelage.study.load import Study
 from tutelage.study.messages import one_line
-from tutelage.train import write_atomically
 from tutelage.types import Task
 
 _VERSION = 1  # raised whenever more is looked at

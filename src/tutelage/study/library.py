@@ -73,7 +73,7 @@ def read_overlay(source: str, tasks: Any = None) -> dict[str, Any]:
     return read_values(source)
 
 
-def definitions(values: dict[str, Any], selected: list[str], flags: list[str]) -> dict[str, Any]:
+def definitions(values: dict[str, Any], selected: list[str]) -> dict[str, Any]:
     """The study's own methods, and those of ours that it selects; the study's own keys win."""
     own, known = values.get("method") or {}, methods()
     if not isinstance(own, dict):
@@ -83,28 +83,49 @@ def definitions(values: dict[str, Any], selected: list[str], flags: list[str]) -
             raise ValueError(f"methods: expected names among {', '.join({**known, **own})}; found `{name}`")
     tasks = values.get("tasks")
     tasks = tasks if isinstance(tasks, dict) else {}
-    found = {n: _definition(n, own.get(n) or {}, tasks, flags) for n in selected if n != SINGLE}
-    return found | ({SINGLE: own[SINGLE]} if SINGLE in own else {})
+    found = {n: _definition(n, own, tasks) for n in selected if n != SINGLE}
+    if isinstance(own.get(SINGLE), dict):
+        found[SINGLE] = {"values": "changed" if own[SINGLE].get("lr") else "study", **own[SINGLE]}
+    return found | ({SINGLE: own[SINGLE]} if SINGLE in own and SINGLE not in found else {})  # refused later
 
 
-def _definition(name: str, own: Any, tasks: Container[str], flags: list[str]) -> Any:
-    """A method: an adjustment such as {distiller: {init_args: {...}}} is merged into the method `base`, or into ours of
-    that name."""
-    if not isinstance(own, dict):
-        return own  # refused later
-    own, known = dict(own), methods()
-    base = own.pop("base", name)
-    if base not in known or base == SINGLE:
-        if base != name:
-            raise ValueError(f"method.{name}.base: expected one of {', '.join(known)}; found `{base}`")
-        return own
-    method = merge(_method(base, tasks), own)
-    flagged = (flag.removeprefix(f"--method.{name}.") for flag in flags if flag.startswith(f"--method.{name}."))
-    if any(key.split(".")[0] not in METHODS_ALONE for key in flagged):
-        method["values"] = "changed"
-    elif "values" not in own and own.keys() - set(METHODS_ALONE):
+def _definition(name: str, own: dict[str, Any], tasks: Container[str], below: tuple[str, ...] = ()) -> Any:
+    """A method: what the study says of it, laid over the method that it names as `base`, or over ours of that name.
+
+    The base is the study's, so that a control of a method that the study changes is a control of that. `times`
+    multiplies values of the base: {distiller.init_args.scale: 0.1}.
+    """
+    mine = own.get(name) or {}
+    if not isinstance(mine, dict):
+        return mine  # refused later
+    mine = dict(mine)
+    base, times = mine.pop("base", name), mine.pop("times", {})
+    if base == name:
+        method = _method(name, tasks) if name in methods() else {}
+    elif base == SINGLE or base in below or (base not in methods() and base not in own):
+        known = ", ".join(n for n in {**methods(), **own} if n not in (SINGLE, name))
+        raise ValueError(f"method.{name}.base: expected one of {known}; found `{base}`")
+    else:
+        method = _definition(base, own, tasks, (*below, name))
+    method = merge(method, mine)
+    for path, factor in times.items():
+        _multiply(name, method, path, factor)
+    if "values" not in mine and (times or mine.keys() - set(METHODS_ALONE)) and (method.get("values") or base != name):
         method["values"] = "changed" if base == name else "own"
     return method
+
+
+def _multiply(name: str, method: dict[str, Any], path: str, factor: Any) -> None:
+    *keys, last = path.split(".")
+    values: Any = method
+    for key in keys:
+        values = values.get(key) if isinstance(values, dict) else None
+    number = values.get(last) if isinstance(values, dict) else None
+    if not isinstance(number, int | float) or not isinstance(factor, int | float):
+        raise ValueError(
+            f"method.{name}.times.{path}: expected a factor for a number of the base, found {factor!r} for {number!r}"
+        )
+    values[last] = number * factor
 
 
 def _method(name: str, tasks: Container[str]) -> Any:

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 from jsonargparse import ArgumentParser, Namespace
 
-from tutelage.study.config import DEFAULT_METHODS, SINGLE, StudyConfig
+from tutelage.study.config import DEFAULT_METHODS, METHODS_ALONE, SINGLE, StudyConfig
 from tutelage.study.library import definitions, merge, read_overlay, read_values
 from tutelage.study.messages import one_line
 from tutelage.train import TrainConfig
@@ -40,7 +40,8 @@ class Study:
 def study_parser(values: dict[str, Any] | None = None, prog: str | None = None) -> ArgumentParser:
     """The parser of a study's keys, with `values` as its defaults."""
     about = (
-        "Keys of the study, with its values as defaults; keys of `train` need no prefix: --epochs 2, --max-steps 100."
+        "Keys of the study, with its values as defaults; keys of `train` need no prefix: --epochs 2, --max-steps 100. "
+        "Besides: --with FILE lays an overlay over the study, --with ablation adds the controls."
     )
     parser = ArgumentParser(prog=prog, exit_on_error=False, description=about)
     parser.add_class_arguments(StudyConfig)
@@ -66,11 +67,31 @@ def load_study(source: str | Path, overrides: Sequence[str] = ()) -> Study:
     try:
         for overlay in overlays:
             values = merge(values, read_overlay(overlay, values.get("tasks")))
-        values["method"] = definitions(values, _selected(values, flags), flags)
+        values["method"] = definitions(values, _selected(values, flags))
         _check_file(values, flags)
     except Exception as error:  # jsonargparse raises many kinds; its message is what matters
         raise ValueError(f"{source}: {one_line(error)}") from error
-    return resolve(values, flags)
+    study = resolve(values, flags)
+    _mark_changes(study, values, flags)
+    return study
+
+
+def _mark_changes(study: Study, values: dict[str, Any], flags: list[str]) -> None:
+    """Call the values of a method `changed` where flags make them other than they are in the file."""
+    rest: list[str] = []
+    skipped = False
+    for word in flags:
+        if word.startswith("--"):
+            skipped = word == "--method" or word.startswith("--method.")
+        if not skipped:
+            rest.append(word)
+    if rest == flags:
+        return
+    before = resolve(values, rest).values["method"]
+    for name, method in study.values["method"].items():
+        one, other = ({k: v for k, v in m.items() if k not in METHODS_ALONE} for m in (method, before.get(name, {})))
+        if one != other:
+            method["values"] = study.config.method[name].values = "changed"
 
 
 def resolve(values: dict[str, Any], flags: Sequence[str] = ()) -> Study:
@@ -164,6 +185,15 @@ def _check_file(values: dict[str, Any], flags: list[str]) -> None:
     parser.parse_object(copy.deepcopy({k: v for k, v in values.items() if k not in flagged}), defaults=True)
 
 
+def _check_single(values: dict[str, Any]) -> None:
+    plain = {"distiller": None, "budget": "student", "teachers": "trained"}
+    extra = [key for key, value in plain.items() if values.get(key) != value]
+    if values["balancer"]["class_path"] != "tutelage.balance.Uniform":
+        extra.append("balancer")
+    if extra:
+        raise ValueError(f"method.single: expected no more than an `lr`, found `{extra[0]}`; remove it")
+
+
 def _check(study: Study) -> None:
     config = study.config
     if not re.fullmatch(r"[\w.-]+", config.study):
@@ -186,13 +216,18 @@ def _check(study: Study) -> None:
             raise ValueError(f"teachers.{name}: expected one of the study's tasks, {', '.join(config.tasks)}")
         if not path.is_file():
             raise ValueError(f"teachers.{name}: expected the file of a trained network, found no file {path}")
+    for name in config.methods:
+        if name != SINGLE and name not in config.method:
+            raise ValueError(
+                f"method.{name}: expected a definition, found none; give single values as --method.{name}.KEY VALUE"
+            )
     for name, method in config.method.items():
         if name not in (SINGLE, *config.methods):
             raise ValueError(
                 f"method.{name}: expected one of the study's methods, {', '.join(config.methods)}, found `{name}`"
             )
-        if name == SINGLE and (method.distiller is not None or method.budget != "student"):
-            raise ValueError("method.single: expected no more than an `lr`, found a distiller or a budget; remove them")
+        if name == SINGLE:
+            _check_single(study.values["method"][SINGLE])
         if method.lr is not None and method.lr <= 0:
             raise ValueError(f"method.{name}.lr: expected a positive number or null, found {method.lr}")
     for name, task in config.tasks.items():

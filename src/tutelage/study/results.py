@@ -5,13 +5,14 @@ from collections.abc import Mapping
 from math import isfinite
 from typing import Any
 
+from tutelage.files import write_text
 from tutelage.metrics import deltas
 from tutelage.study.config import SINGLE
 from tutelage.study.load import Study
-from tutelage.study.store import locked, read_record, run_folders, write_text
+from tutelage.study.store import locked, read_record, run_folders
 
 _PROTOCOLS = ("dataset", "image")
-_KEYS = ("method", "task", "seed", "split", "values", "metrics", "parameters", "seconds")  # of result.json
+_KEYS = ("method", "task", "seed", "split", "metrics", "parameters", "seconds")  # of result.json
 
 
 def write_results(study: Study) -> list[dict[str, Any]]:
@@ -39,7 +40,7 @@ def _write_results(study: Study) -> list[dict[str, Any]]:
             "parameters": sum(run["parameters"] for run in parts.values()),
             "seconds": sum(run["seconds"] for run in parts.values()),
             "split": next(iter(parts.values()))["split"],
-            "values": next(iter(parts.values()))["values"],
+            "values": next(iter(parts.values())).get("values", "study"),
         }
         methods = {run["method"]: run for run in runs if run["method"] != SINGLE and run["seed"] == seed}
         for name, run in ((name, {SINGLE: single, **methods}.get(name)) for name in order):
@@ -59,7 +60,7 @@ def _row(
         "method": method,
         "seed": seed,
         "split": run["split"],
-        "values": run["values"],
+        "values": run.get("values", "own"),
         "protocol": protocol,
         "metrics": {t: _nullable(of_task) for t, of_task in values.items()},
         "delta": _nullable(deltas(values, base, study.config.tasks)),

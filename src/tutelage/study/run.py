@@ -5,6 +5,7 @@ import json
 import time
 from collections.abc import Mapping
 from functools import cached_property
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,6 +16,7 @@ from lightning_fabric.loggers.tensorboard import TensorBoardLogger
 from torch import Tensor
 
 from tutelage.data import Samples
+from tutelage.files import write_text
 from tutelage.study.build import build, teacher
 from tutelage.study.config import SINGLE
 from tutelage.study.jobs import Job, plan
@@ -22,12 +24,13 @@ from tutelage.study.load import Study
 from tutelage.study.results import write_results
 from tutelage.study.store import (
     claim,
+    fingerprint,
     locked,
     note_determinism,
     read_record,
     refuse_mixing,
     run_folders,
-    write_text,
+    write_shared,
 )
 from tutelage.train import (
     JsonLines,
@@ -84,8 +87,7 @@ class Runner:
     def run(self) -> list[dict[str, Any]]:
         """Train what is not finished and write results.json after every run; its rows are returned."""
         jobs = plan(self.study)
-        for job in [*jobs, *self.others(jobs)]:
-            refuse_mixing(job.folder, self.values(job), self.fingerprint)
+        self.refuse([*jobs, *self.others(jobs)])
         unfinished = [job for job in jobs if not job.finished]
         if len(unfinished) < len(jobs):
             finished = f"{len(jobs) - len(unfinished)} of {len(jobs)} runs are finished"
@@ -96,16 +98,39 @@ class Runner:
         for (t, seed), folder in needed.items():
             if (folder / "result.json").exists():
                 teacher(self.study, t, seed)  # nor is a damaged teacher found after the methods without one
-        write_text(self.study.folder / "study.yaml", yaml.safe_dump(self.study.values, sort_keys=False))
+        write_shared(self.study.folder / "study.yaml", yaml.safe_dump(self.study.values, sort_keys=False))
         waited = False
-        while unfinished := [job for job in unfinished if not job.finished]:
+        while unfinished:
+            self.refuse([job for job in unfinished if job.finished])  # by another process, perhaps with other values
+            unfinished = [job for job in unfinished if not job.finished]
             write_results(self.study)
+            if not unfinished:
+                break
             if not self.train_next(unfinished, jobs):
                 if not waited:
                     self.display.note(f"waits for {unfinished[0].name}, which another process trains")
                 waited = True
                 time.sleep(_PATIENCE)
+        self.refuse([*jobs, *self.others(jobs)])
         return write_results(self.study)
+
+    def refuse(self, jobs: list[Job]) -> None:
+        """Raise a ValueError if the folder of a job holds a run of another config, of other data or networks."""
+        for job in jobs:
+            refuse_mixing(job.folder, self.values(job), self.fingerprint, self.networks(job))
+
+    def networks(self, job: Job) -> dict[str, str]:
+        """The fingerprints of the networks that a run could learn from or was given, as far as they are there."""
+        given = job.given(self.study)
+        if job.task is not None and given is not None:
+            return {job.task: blake2b(given.read_bytes(), digest_size=8).hexdigest()}
+        found = {}
+        for task in self.config.tasks if job.method != SINGLE else ():
+            path = self.study.folder / SINGLE / task / f"seed{job.seed}" / "result.json"
+            weights = read_record(path).get("weights") if path.exists() else None
+            if weights is not None:
+                found[task] = str(weights)
+        return found
 
     def train_next(self, unfinished: list[Job], jobs: list[Job]) -> bool:
         """Train the first run whose teachers are there and that no other process is at; False where there is none."""
@@ -134,7 +159,10 @@ class Runner:
         name = "-".join(filter(None, (self.config.study, job.method, job.task, f"seed{job.seed}")))
         changes = {"study": name, "methods": [job.method], "seeds": [job.seed], "out": None}
         values = copy.deepcopy({**self.study.values, **changes})
-        if job.method == SINGLE or job.method in values["method"]:
+        if job.method == SINGLE:
+            rate = values["method"].get(SINGLE, {}).get("lr")
+            values["method"] = {SINGLE: {"lr": rate}} if rate else {}
+        elif job.method in values["method"]:
             values["method"] = {name: method for name, method in values["method"].items() if name == job.method}
         else:  # of an earlier call: what it was made with is not for this study to say
             values["method"] = read_record(job.folder / "config.yaml", "method")["method"]
@@ -162,7 +190,8 @@ class Runner:
         """One run, from its last checkpoint to its result."""
         config, tasks, folder = job.training(self.study), job.tasks(self.study), job.folder
         checkpoint = folder / "checkpoint.pt"
-        claim(folder, self.values(job), self.fingerprint)
+        learns = job.teachers(self.study) or job.given(self.study)
+        claim(folder, self.values(job), self.fingerprint, self.networks(job) if learns else {})
         run = self.build(job, self.fabric().device)
         run.resume(checkpoint)
         fabric = self.fabric(job, run.step)
@@ -195,6 +224,7 @@ class Runner:
             "seed": job.seed,
             "split": "val",
             "values": job.taught(self.study).values,
+            "weights": fingerprint(run.result.state_dict()),
             "metrics": metrics,
             "parameters": sum(p.numel() for p in run.result.parameters()),
             "seconds": round(run.seconds, 3),

@@ -8,7 +8,7 @@ import re
 import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from hashlib import blake2b
 from pathlib import Path
@@ -16,9 +16,11 @@ from typing import Any
 
 import torch
 import yaml
+from torch import Tensor
 
+from tutelage.files import remove_parts, write_text
 from tutelage.study.config import METHODS_ALONE
-from tutelage.train import remove_parts, write_atomically
+from tutelage.study.load import resolve
 
 if sys.platform != "win32":
     import fcntl
@@ -29,29 +31,47 @@ _FREE = ("study", "out", "methods", "seeds", "train.workers", "train.checkpoint_
 _ALONE = re.compile(rf"method\.[^.]+\.({'|'.join(METHODS_ALONE)})(\..*)?")
 
 
-def refuse_mixing(folder: Path, config: Mapping[str, Any], data: str) -> None:
-    """Raise a ValueError that says what differs, if `folder` holds a run of another config or of other data."""
+def refuse_mixing(
+    folder: Path, config: Mapping[str, Any], data: str, networks: Mapping[str, str] | None = None
+) -> None:
+    """Raise a ValueError that says what differs, if `folder` holds a run of another config, data or networks.
+
+    Args:
+        folder: of a run, or empty.
+        config: of the run that wants it.
+        data: their fingerprint.
+        networks: what it learns from or was given: task -> fingerprint; as far as known.
+    """
     path, facts = folder / "config.yaml", folder / "environment.json"
     if not (path.exists() and facts.exists()):
         return
-    before, now = _flat(read_record(path)), _flat(config)
-    before["data"], now["data"] = read_record(facts).get("data"), data
-    keys = sorted({**before, **now})
-    first, *more = [key for key in keys if _differ(before, now, key) and not _free(key)] or [""]
-    if first:
+    then, made = read_record(path), read_record(facts)
+    differing, before, now = _differences(then, made.get("data"), config, data)
+    if differing:  # an earlier version may have written fewer keys
+        with suppress(ValueError):
+            differing, before, now = _differences(resolve(then).values, made.get("data"), config, data)
+    if differing:
+        first, *more = differing
         also = f" (and {', '.join(more[:3])}{', ...' if more[3:] else ''})" if more else ""
         raise ValueError(
             f"{folder}: expected the config that its run was made with, {first} = {_short(before.get(first))}; found "
             f"{_short(now.get(first))}{also}; give another folder with --out, or remove this one"
         )
+    for task, network in (made.get("networks") or {}).items():
+        if network != (networks or {}).get(task, network):
+            raise ValueError(
+                f"{folder}: expected the network of `{task}` that its run was made with, found another one; bring that "
+                "network back, or remove this folder"
+            )
 
 
-def claim(folder: Path, config: Mapping[str, Any], data: str) -> None:
-    """Make `folder` the folder of the run with this config and these data."""
-    refuse_mixing(folder, config, data)
+def claim(folder: Path, config: Mapping[str, Any], data: str, networks: Mapping[str, str] | None = None) -> None:
+    """Make `folder` the folder of the run with this config, these data and these networks."""
+    refuse_mixing(folder, config, data, networks)
     remove_parts(folder)
     if not (folder / "config.yaml").exists():
-        write_text(folder / "environment.json", json.dumps(environment(config, data), indent=2) + "\n")
+        facts = {**environment(config, data), "networks": dict(networks or {})}
+        write_text(folder / "environment.json", json.dumps(facts, indent=2) + "\n")
         write_text(folder / "config.yaml", yaml.safe_dump(dict(config), sort_keys=False))
 
 
@@ -81,7 +101,8 @@ def run_folders(study: Path, file: str) -> list[Path]:
 def locked(folder: Path, wait: bool = False) -> Iterator[bool]:
     """Be the only process at a folder for a block, or learn that another one is (False); `wait` waits for it.
 
-    The lock is the operating system's: it goes when its process goes, however that ends. There is none on Windows.
+    The lock is the operating system's: it goes when its process goes, however that ends, and the processes that load
+    its images with it (`train.workers`: within seconds). There is none on Windows.
     """
     if sys.platform == "win32":
         yield True
@@ -94,6 +115,13 @@ def locked(folder: Path, wait: bool = False) -> Iterator[bool]:
             yield False
             return
         yield True
+
+
+def write_shared(path: Path, text: str) -> None:
+    """Write a text file into a folder that several processes share, and remove what a killed one left there."""
+    with locked(path.parent, wait=True):
+        remove_parts(path.parent)
+        write_text(path, text)
 
 
 def note_determinism(folder: Path, forced: Mapping[str, str], note: Callable[[str], None]) -> None:
@@ -112,11 +140,23 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _differ(before: Mapping[str, Any], now: Mapping[str, Any], key: str) -> bool:
-    """Whether a value changed; one that an earlier version did not know and that is off now did not."""
-    if key not in before or key not in now:
-        return bool(before.get(key) or now.get(key))
-    return bool(before[key] != now[key])
+def _differences(
+    then: Mapping[str, Any], data: str | None, config: Mapping[str, Any], fingerprint: str
+) -> tuple[list[str], Mapping[str, Any], Mapping[str, Any]]:
+    """The keys that differ, those with the fewest parts first, and all values of both."""
+    before, now = {**_flat(then), "data": data}, {**_flat(config), "data": fingerprint}
+    keys = [key for key in {**before, **now} if (before.get(key) or None) != (now.get(key) or None) and not _free(key)]
+    return sorted(keys, key=lambda key: (key.count("."), key)), before, now
+
+
+def fingerprint(tensors: Mapping[str, Tensor]) -> str:
+    """Of names and values of tensors; of a file its bytes would not do, since their order is not fixed."""
+    digest = blake2b(digest_size=8)
+    for name in sorted(tensors):
+        data = tensors[name].detach().cpu().contiguous()
+        digest.update(f"{name}:{data.dtype}:{tuple(data.shape)}".encode())
+        digest.update(data.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
 
 
 def _free(key: str) -> bool:
@@ -148,8 +188,3 @@ def environment(config: Mapping[str, Any], data: str) -> dict[str, Any]:
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
     }
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text file atomically."""
-    write_atomically(path, lambda file: file.write(text.encode()))

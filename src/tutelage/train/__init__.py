@@ -2,10 +2,8 @@
 
 from tutelage.train.checkpoint import (
     load_checkpoint,
-    remove_parts,
     save_checkpoint,
     save_safetensors,
-    write_atomically,
 )
 from tutelage.train.config import TrainConfig
 from tutelage.train.determinism import deterministic
@@ -38,12 +36,10 @@ __all__ = [
     "make_batch",
     "objective",
     "predict",
-    "remove_parts",
     "save_checkpoint",
     "save_safetensors",
     "seeded",
     "training_loader",
     "training_step",
     "validation_loader",
-    "write_atomically",
 ]

@@ -1,58 +1,15 @@
-"""Files that are either whole or not there, and that hold no code."""
+"""Checkpoints and tensors in files that hold no code."""
 
-import os
-import tempfile
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import safetensors.torch
 import torch
 from torch import Tensor
 
-_PART = ".part-"  # in the name of a file that is being written
-
-
-def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
-    """Write a file beside `path` with `write` and move it there once it is on the disk."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}{_PART}")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(name, 0o666 & ~_umask())  # mkstemp makes files that only their owner can read
-        os.replace(name, path)
-        _sync(path.parent)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
-
-
-def remove_parts(folder: Path) -> None:
-    """Remove what a process that was killed while writing left in a folder that is now ours."""
-    for path in folder.glob(f".*{_PART}*"):
-        path.unlink(missing_ok=True)
-
-
-def _sync(folder: Path) -> None:
-    """Have the file's new name on the disk, too; not every system can open a folder."""
-    try:
-        handle = os.open(folder, os.O_RDONLY)
-    except OSError:
-        return
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+from tutelage.files import write_atomically
 
 
 def save_checkpoint(path: Path, state: Mapping[str, Any]) -> None:

@@ -67,6 +67,8 @@ class TrainConfig:
                 raise ValueError(f"train.{name}: expected at least 1 or null, found {value}")
         if self.clip_norm is not None and not self.clip_norm > 0:
             raise ValueError(f"train.clip_norm: expected a positive number or null, found {self.clip_norm}")
+        if self.ema is not None and self.official_quirks:
+            raise ValueError("train.ema: expected null with official_quirks, which choose an epoch, found a decay")
         if self.ema is not None and not 0 < self.ema < 1:
             raise ValueError(f"train.ema: expected a decay between 0 and 1 or null, found {self.ema}")
         for name in ("workers", "checkpoint_seconds"):

@@ -9,7 +9,7 @@ from typing import Any
 from lightning_fabric.loggers.logger import Logger
 from torch import Tensor
 
-from tutelage.train.checkpoint import write_atomically
+from tutelage.files import write_atomically
 
 
 class JsonLines(Logger):

@@ -56,8 +56,6 @@ class Training:
     @property
     def result(self) -> MultiTaskNet:
         """The network to evaluate and to save."""
-        if self.selection is not None and self.selection.weights:
-            self.student.load_state_dict(self.selection.weights)
         return self.student if self.average is None else cast(MultiTaskNet, self.average.module)
 
     def begin_step(self, progress: float, observed: bool) -> None:
@@ -171,6 +169,8 @@ def fit(
             fabric.log_dict(values, run.step)
             if observer is not None:
                 observer.log(run.step, values)
+        if observed:
+            meter.check(per_epoch, run.optimisers.lr())
         if observed and run.distiller is not None and (health := run.distiller.health()):
             read = torch.stack([value.float() for value in health.values()]).tolist()
             fabric.log_dict({"epoch": run.step / per_epoch, **dict(zip(health, read, strict=True))}, run.step)
@@ -184,6 +184,9 @@ def fit(
             _check_weights(run)
             save_checkpoint(checkpoint, run.state_dict())
             saved = time.perf_counter()
+
+    if run.selection is not None and run.selection.weights and run.step == total:
+        run.student.load_state_dict(run.selection.weights)
 
 
 def _grouped(loader: Iterable[Batch], size: int) -> Iterator[list[Batch]]:

@@ -55,6 +55,8 @@ class Optimisers:
         epochs: length of the run, for schedulers that span it.
         steps: the same in steps.
         lr: learning rates in place of the optimisers' own, by part.
+        stretch: how many times longer than usual the run is: schedulers with a length of their own, such as StepLR, are
+            stepped as many times less often. `Cosine` spans the run as it is.
         early: step the schedulers of epochs at the start of each, one epoch early, as the authors' scripts do.
     """
 
@@ -64,8 +66,11 @@ class Optimisers:
         epochs: int,
         steps: int,
         lr: Mapping[str, float] | None = None,
+        stretch: float = 1.0,
         early: bool = False,
     ) -> None:
+        self.stretch = stretch
+        self.done = {"epoch": 0, "step": 0}
         self.optimizers: dict[str, Optimizer] = {}
         self.schedulers: dict[str, tuple[LRScheduler, str]] = {}
         for name, (parameters, optim) in parts.items():
@@ -102,8 +107,11 @@ class Optimisers:
         self._schedule("epoch")
 
     def _schedule(self, interval: str) -> None:
+        self.done[interval] += 1
+        done = self.done[interval]
+        due = int(done / self.stretch) > int((done - 1) / self.stretch)
         for scheduler, when in self.schedulers.values():
-            if when == interval:
+            if when == interval and (due or isinstance(scheduler, Cosine)):
                 scheduler.step()
 
     def lr(self) -> dict[str, float]:
@@ -115,6 +123,7 @@ class Optimisers:
         return {
             "optimizers": {name: optimizer.state_dict() for name, optimizer in self.optimizers.items()},
             "schedulers": {name: scheduler.state_dict() for name, (scheduler, _) in self.schedulers.items()},
+            "done": dict(self.done),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -123,6 +132,7 @@ class Optimisers:
             optimizer.load_state_dict(state["optimizers"][name])
         for name, (scheduler, _) in self.schedulers.items():
             scheduler.load_state_dict(state["schedulers"][name])
+        self.done = dict(state["done"])
 
 
 def _built(key: str, build: Callable[[_A], _B], argument: _A) -> _B:

@@ -10,8 +10,9 @@ from typing import Any
 
 import yaml
 
+from tutelage.files import write_text
 from tutelage.study.load import Study
-from tutelage.study.store import read_record, write_text
+from tutelage.study.store import read_record
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from tutelage.study.config import SINGLE
 from tutelage.study.jobs import Job, plan
 from tutelage.study.load import Study, resolve
 from tutelage.study.run import Display, Runner
-from tutelage.study.store import claim, locked, read_record, write_text
+from tutelage.study.store import claim, locked, read_record, write_shared
 from tutelage.study.tuning.search import ask, need_optuna, space
 from tutelage.study.tuning.trials import Trial, best, label, overlay, put, row
 from tutelage.study.tuning.watch import Watch
@@ -95,7 +95,7 @@ class Tuner:
                 waited = True
                 time.sleep(_PATIENCE)
         rows = [row(name, tuned[name]) for name in self.methods]
-        write_text(self.file, overlay(self.given, rows, self.trials, self.part, self.seed))
+        write_shared(self.file, overlay(self.given, rows, self.trials, self.part, self.seed))
         return rows
 
     def _reference(self, watch: Watch) -> _Metrics:
