@@ -232,6 +232,8 @@ class Balancer(nn.Module, ABC):
     every step.
     """
 
+    whole_step = False  # True: needs all losses of a step in one `backward`, so no accumulation
+
     def setup(self, tasks: Mapping[str, Task], net: MultiTaskNet) -> None:
         """Create what depends on the tasks or the network; called once, before the optimisers are built."""
 

@@ -52,6 +52,11 @@ def build(study: Study, job: Job, example: Tensor, images: int, device: torch.de
     with seeded(job.seed, "balancer"):
         balancer.setup(tasks, student)
     balancer.to(device)
+    if balancer.whole_step and train.accumulate > 1:
+        raise ValueError(
+            f"train.accumulate: expected 1 with {type(balancer).__name__}, which needs all losses of a step at once, "
+            f"found {train.accumulate}; raise batch_size instead"
+        )
     adaptors = [] if distiller is None else [p for p in distiller.parameters() if p.requires_grad]
     parts = {
         "student": (list(student.parameters()), train.student),

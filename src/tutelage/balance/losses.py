@@ -1,0 +1,159 @@
+"""Balancing on the losses: any scalarizer of torchjd, by name."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from tutelage.balance.library import capture, make, restore
+from tutelage.types import Balancer, MultiTaskNet, Output, Reduce, Task, Terms
+
+if TYPE_CHECKING:
+    from torchjd.scalarization import Scalarizer
+
+Balance = Literal["task", "task+distill", "separately"]
+
+
+class Losses(Balancer):
+    """One scalar of all tasks' losses, s(l_1, ..., l_T), whose gradient the network follows.
+
+    grad s = sum_t w_t grad l_t,   w_t = ds / dl_t
+
+    so that one backward pass is enough for any s. Heads get their task's gradient times w_t, as the formula says. With
+    `balance` the distillation terms d_t (lambda_t is in them)
+
+    - `task`: are added as they are, s(l) + sum_t d_t: the paper's way;
+    - `task+distill`: belong to their task's objective, s(l_1 + d_1, ..., l_T + d_T);
+    - `separately`: are balanced among themselves by a second scalarizer of the same kind, s(l) + s'(d).
+
+    A step without a label of some task balances the tasks that it has. FAMO and DWA, which remember every loss, are
+    given that task's last one, which then moves nothing. Parameters of a scalarizer (UW, IMTLL) are for the
+    `balancer_optim` of the method. All state is in `state_dict`, also what torchjd keeps elsewhere.
+
+    Source: the class of torchjd that is named, and the paper that it names.
+
+    Args:
+        method: a class of `torchjd.scalarization`: Sum, Mean, Constant, DWA, FAMO, GeometricMean, IMTLL, Random, STCH,
+            UW, COSMOS, PBI; or the import path of a `Scalarizer`.
+        arguments: of its constructor; a value for every task as {task: value}; the number of tasks is filled in.
+        balance: what happens to the distillation terms.
+
+    Raises:
+        ValueError: In `setup`, where there is no such class or it does not take these arguments.
+    """
+
+    whole_step = True
+
+    def __init__(self, method: str, arguments: dict[str, Any] | None = None, balance: Balance = "task") -> None:
+        super().__init__()
+        self.method, self.arguments, self.balance = method, dict(arguments or {}), balance
+        self.learnt = nn.ParameterList()  # of the scalarizers, for an optimiser; FAMO learns by itself
+        self._tasks: list[str] = []
+        self._parts: dict[str, Scalarizer] = {}  # not registered: torchjd's state_dict is not all of their state
+        self._famo = self._dwa = False
+
+    def setup(self, tasks: Mapping[str, Task], net: MultiTaskNet) -> None:
+        """Make the scalarizers."""
+        from torchjd import scalarization  # here, since with its solvers it takes a second to import
+
+        self._tasks = list(tasks)
+        device = next(net.parameters()).device
+        for part in ("task", "distill") if self.balance == "separately" else ("task",):
+            made = make(scalarization, scalarization.Scalarizer, self.method, self.arguments, self._tasks).to(device)
+            self._parts[part] = made
+            self.register_buffer(f"last_{part}", torch.ones(len(tasks), device=device))
+            self._famo, self._dwa = isinstance(made, scalarization.FAMO), isinstance(made, scalarization.DWA)
+            if not self._famo:
+                self.learnt.extend(made.parameters())
+
+    def backward(self, terms: Terms, outputs: list[Output], net: MultiTaskNet, reduce: Reduce) -> dict[str, Tensor]:
+        """Add the gradient to `.grad`; returns w_t of the tasks of the step."""
+        terms = reduce(terms)
+        losses, rest = self._objectives(terms)
+        weights: dict[str, Tensor] = {}
+        roots, factors = list(rest), [torch.ones_like(x) for x in rest]
+        for part, named in losses.items():
+            found = self._weights(part, named)
+            roots += [named[t] for t in found]
+            factors += found.values()
+            if part == "task":
+                weights = found
+        differentiable = [(x, w) for x, w in zip(roots, factors, strict=True) if x.requires_grad]
+        if differentiable:
+            torch.autograd.backward(*zip(*differentiable, strict=True))  # type: ignore[arg-type]  # two tuples
+        return weights
+
+    def after_step(self, again: Callable[[], Terms]) -> None:
+        """FAMO: how much each loss fell in the step."""
+        if not self._famo:
+            return
+        losses, _ = self._objectives(again())
+        for part, named in losses.items():
+            self._parts[part].update(self._filled(part, named))  # type: ignore[operator]  # FAMO's
+
+    def end_epoch(self) -> None:
+        """DWA: the mean losses of the epoch."""
+        for made in self._parts.values() if self._dwa else ():
+            made.step()  # type: ignore[operator]  # DWA's
+
+    def _objectives(self, terms: Terms) -> tuple[dict[str, dict[str, Tensor]], list[Tensor]]:
+        """What each scalarizer balances, by task, and what is added as it is."""
+        tasks = {t: term.mean() for t, term in terms.task.items() if bool(term.count > 0)}
+        distill = {t: term.mean() for t, term in terms.distill.items()}
+        if self.balance == "task":
+            return {"task": tasks}, list(distill.values())
+        if self.balance == "separately":
+            return {"task": tasks, **({"distill": distill} if distill else {})}, []
+        both = {t: tasks[t] + distill[t] if t in distill else loss for t, loss in tasks.items()}
+        return {"task": both | {t: d for t, d in distill.items() if t not in tasks}}, []
+
+    def _weights(self, part: str, losses: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """ds / dl_t; the gradient of the scalarizer's own parameters is added to their `.grad`."""
+        if not losses:
+            return {}
+        made = self._parts[part]
+        names = self._tasks if self._famo or self._dwa else [t for t in self._tasks if t in losses]
+        values = self._filled(part, losses, names).requires_grad_()
+        rows = [self._tasks.index(t) for t in names]
+        with torch.enable_grad(), _of_rows(made, rows, len(self._tasks)) as parameters:
+            functional_call(made, parameters, (values,)).backward()
+        assert values.grad is not None
+        return {t: w for t, w in zip(names, values.grad, strict=True) if t in losses}
+
+    def _filled(self, part: str, losses: Mapping[str, Tensor], names: list[str] | None = None) -> Tensor:
+        """The losses in the order of the tasks, detached; that of a task that has none is its last one."""
+        last = getattr(self, f"last_{part}")
+        for i, t in enumerate(self._tasks):
+            if t in losses:
+                last[i] = losses[t].detach()
+        chosen: Tensor = last[[self._tasks.index(t) for t in names or self._tasks]]
+        return chosen.clone()
+
+    def get_extra_state(self) -> dict[str, Any]:
+        """The whole state of the scalarizers."""
+        return {part: capture(made) for part, made in self._parts.items()}
+
+    def set_extra_state(self, state: dict[str, Any]) -> None:
+        """Continue from `get_extra_state()`."""
+        for part, made in self._parts.items():
+            restore(made, state[part], getattr(self, f"last_{part}").device)
+
+
+@contextmanager
+def _of_rows(module: nn.Module, rows: list[int], tasks: int) -> Iterator[dict[str, Tensor]]:
+    """A scalarizer for some of the tasks, for a block: its tensors with a value a task have theirs; its parameters."""
+    parameters: dict[str, Tensor] = dict(module.named_parameters())
+    if len(rows) == tasks:
+        yield parameters
+        return
+    whole = {key: x for key, x in vars(module).items() if isinstance(x, Tensor) and x.shape[:1] == (tasks,)}
+    for key, value in whole.items():
+        setattr(module, key, value[rows])
+    try:
+        yield {name: p[rows] if p.shape[:1] == (tasks,) else p for name, p in parameters.items()}
+    finally:
+        for key, value in whole.items():
+            setattr(module, key, value)
