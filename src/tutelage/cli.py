@@ -72,6 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     verbs.add_parser("presets", help="list the studies and methods that come with tutelage")
     report = verbs.add_parser("report", help="write the table and the page of a study again")
     report.add_argument("folder", type=Path, metavar="DIR", help="folder of a study, for example runs/rooms")
+    report.add_argument("--seeds", type=_numbers, metavar="A,B", help="tables of these seeds alone; by default of all")
     report.add_argument("--markdown", action="store_true", help="print the tables as Markdown and write nothing")
     known, flags = parser.parse_known_args(arguments)
     if flags and known.verb not in ("run", "tune"):
@@ -84,7 +85,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if known.verb == "presets":
             return _presets(console)
         if known.verb == "report":
-            return _report(console, known.folder, known.markdown)
+            return _report(console, known.folder, known.markdown, known.seeds)
         if known.study is None:
             print((run if known.verb == "run" else tune).format_help())
             return 0 if known.help else 2
@@ -192,7 +193,11 @@ def _presets(console: Console) -> int:
     return 0
 
 
-def _report(console: Console, folder: Path, as_markdown: bool) -> int:
+def _numbers(text: str) -> list[int]:
+    return [int(part) for part in text.split(",")]
+
+
+def _report(console: Console, folder: Path, as_markdown: bool, seeds: list[int] | None) -> int:
     from tutelage.report import markdown, write_report
     from tutelage.study import load_study
 
@@ -200,19 +205,19 @@ def _report(console: Console, folder: Path, as_markdown: bool) -> int:
         raise ValueError(f"{folder}: expected the folder of a study, found no study.yaml in it; run the study first")
     study = load_study(folder / "study.yaml")
     if as_markdown:
-        print(markdown(folder, study.config.tasks))
+        print(markdown(folder, study.config.tasks, seeds))
         return 0
     page = write_report(folder, study.config.tasks)
-    _tables(console, folder, study.config.tasks)
+    _tables(console, folder, study.config.tasks, seeds)
     console.print(f"page      {page}", markup=False, highlight=False, soft_wrap=True)
     return 0
 
 
-def _tables(console: Console, folder: Path, tasks: "Mapping[str, Task]") -> None:
+def _tables(console: Console, folder: Path, tasks: "Mapping[str, Task]", seeds: list[int] | None = None) -> None:
     from tutelage.report import differences, table
 
-    console.print(table(folder, tasks, width=console.width))
-    compared = differences(folder, tasks, width=console.width)
+    console.print(table(folder, tasks, console.width, seeds))
+    compared = differences(folder, tasks, console.width, seeds)
     if compared is not None:
         console.print(compared)
 

@@ -201,6 +201,17 @@ def test_untrained_teachers_are_the_same_for_a_seed_and_not_trained() -> None:
     assert not torch.equal(first(0), first(1))
 
 
+def test_untrained_teachers_have_features() -> None:
+    study = tiny(Path("nowhere"), "--with", "ablation")
+    runner = Runner(study, Notes())
+    job = next(job for job in plan(study) if job.method == "untrained-teachers")
+    teachers = runner.build(job, torch.device("cpu")).distiller.teachers
+    images = torch.stack([runner.images[i]["image"] for i in range(4)])
+    last = teachers(images, "depth")["last"]
+    assert float(last.square().sum(1).sqrt().median()) > 0.1  # far above the guard of the distance
+    assert not any(module.training for module in teachers._nets["depth"].modules())
+
+
 def test_a_student_stays_with_its_teachers(ablation: tuple, tmp_path: Path) -> None:
     folder = tmp_path / "runs"
     shutil.copytree(ablation[0].folder, folder)

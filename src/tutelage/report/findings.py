@@ -1,7 +1,7 @@
 """What a study left in its folder: rows, runs, and what several seeds say about them."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -24,12 +24,13 @@ class Findings:
     Args:
         folder: with results.json and, as far as they are there, study.yaml and the runs.
         tasks: name -> task, for units and pictures.
+        seeds: which are looked at; none: all.
 
     Raises:
         ValueError: There is no results.json, or it is something else.
     """
 
-    def __init__(self, folder: Path, tasks: Mapping[str, Task]) -> None:
+    def __init__(self, folder: Path, tasks: Mapping[str, Task], seeds: Collection[int] | None = None) -> None:
         self.folder, self.tasks = folder, tasks
         path = folder / "results.json"
         try:
@@ -44,6 +45,9 @@ class Findings:
             raise ValueError(
                 f"{path}: expected the results of a study, found something else ({error!r}); run the study again"
             ) from None
+        self.rows = [row for row in self.rows if seeds is None or row["seed"] in seeds]
+        if seeds is not None and not self.rows:
+            raise ValueError(f"--seeds: expected seeds with results in {path}, found none of {sorted(seeds)}")
         self.methods = list(dict.fromkeys(row["method"] for row in self.rows))  # in the order of the table
         self.seeds = sorted({row["seed"] for row in self.rows})
         self.split = self.rows[0]["split"] if self.rows else "val"

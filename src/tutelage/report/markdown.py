@@ -1,6 +1,6 @@
 """A study's tables as Markdown, for a README or a paper's notes."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import get_args
 
@@ -8,15 +8,15 @@ from tutelage.report.findings import CONVENTIONS, SINGLE, Findings, delta, diffe
 from tutelage.types import MetricProtocol, Task
 
 
-def markdown(folder: Path, tasks: Mapping[str, Task]) -> str:
-    """Metrics and the three Deltas in both protocols, Delta main of each seed, and paired differences.
+def markdown(folder: Path, tasks: Mapping[str, Task], seeds: Collection[int] | None = None) -> str:
+    """Metrics and the three Deltas in both protocols, Delta main of each seed, and paired differences; of some seeds.
 
     Raises:
         ValueError: There is no results.json in `folder`.
     """
-    found = Findings(folder, tasks)
-    seeds = ", ".join(map(str, found.seeds))
-    over = f"seeds {seeds}; mean ± half the 95 % interval" if len(found.seeds) > 1 else f"seed {seeds}; no interval"
+    found = Findings(folder, tasks, seeds)
+    named = ", ".join(map(str, found.seeds))
+    over = f"seeds {named}; mean ± half the 95 % interval" if len(found.seeds) > 1 else f"seed {named}; no interval"
     parts = [f"Split `{found.split}`, {over}.\n"]
     for protocol in (found.protocol, *(p for p in get_args(MetricProtocol) if p != found.protocol)):
         parts.append(f"*{protocol}* protocol:\n")

@@ -1,6 +1,6 @@
 """The table that a study ends with, on a terminal."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from tutelage.report.statistics import Summary
 from tutelage.types import Task
 
 
-def table(folder: Path, tasks: Mapping[str, Task], width: int = 80) -> Table:
+def table(folder: Path, tasks: Mapping[str, Task], width: int = 80, seeds: Collection[int] | None = None) -> Table:
     """Methods against metrics, with Delta against the single-task networks of each seed.
 
     In the dataset protocol, unless the study has `official_quirks`. Several seeds give mean ± half the 95 % interval.
@@ -24,7 +24,7 @@ def table(folder: Path, tasks: Mapping[str, Task], width: int = 80) -> Table:
     Raises:
         ValueError: There is no results.json in `folder`.
     """
-    found = Findings(folder, tasks)
+    found = Findings(folder, tasks, seeds)
     every, main = (
         {t: list(task.metric_info) for t, task in tasks.items()},
         {t: [task.main] for t, task in tasks.items()},
@@ -70,7 +70,9 @@ def _table(found: Findings, metrics: Mapping[str, list[str]], parameters: bool, 
     return shown
 
 
-def differences(folder: Path, tasks: Mapping[str, Task], width: int = 80) -> Table | None:
+def differences(
+    folder: Path, tasks: Mapping[str, Task], width: int = 80, seeds: Collection[int] | None = None
+) -> Table | None:
     """Delta main of each method minus that of the others, pair by pair of the same seed; none for a single seed.
 
     As many of the others as fit into `width` columns, controls never. Bold where the 95 % interval does not include 0.
@@ -78,7 +80,7 @@ def differences(folder: Path, tasks: Mapping[str, Task], width: int = 80) -> Tab
     Raises:
         ValueError: There is no results.json in `folder`.
     """
-    found = Findings(folder, tasks)
+    found = Findings(folder, tasks, seeds)
     if len(found.seeds) == 1 or len(found.methods) < 3:
         return None
     references = found.references

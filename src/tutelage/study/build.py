@@ -6,7 +6,9 @@ import safetensors
 import safetensors.torch
 import torch
 from torch import Tensor
+from torch.optim.swa_utils import update_bn
 
+from tutelage.data import Samples
 from tutelage.distill import Teachers
 from tutelage.nets import SegNet, load_authors
 from tutelage.study.config import SINGLE
@@ -16,15 +18,16 @@ from tutelage.study.messages import one_line
 from tutelage.train import Optimisers, Selection, Training, seeded
 from tutelage.types import Distiller, MultiTaskNet
 
+_IMAGES, _BATCH = 64, 8  # that the statistics of untrained teachers are estimated on
 
-def build(study: Study, job: Job, example: Tensor, images: int, device: torch.device, trained: bool = True) -> Training:
+
+def build(study: Study, job: Job, images: Samples, device: torch.device, trained: bool = True) -> Training:
     """The run at its first step.
 
     Args:
         study: of the run.
         job: the run.
-        example: one image [1, 3, H, W].
-        images: how many there are to train on.
+        images: to train on.
         device: where everything is put.
         trained: False takes untrained teachers, to time a step or to find mistakes.
     """
@@ -41,8 +44,11 @@ def build(study: Study, job: Job, example: Tensor, images: int, device: torch.de
     if method.distiller is not None:
         load = trained and method.teachers == "trained"
         teachers = {t: _place(teacher(study, t, job.seed, load), device, layout) for t in tasks}
+        if trained and method.teachers == "random":
+            for net in teachers.values():
+                estimate_norms(net, images, device)
         with seeded(job.seed, "adaptors"):
-            distiller = method.distiller(student, teachers, example.to(device)).to(device)
+            distiller = method.distiller(student, teachers, images[0]["image"][None].to(device)).to(device)
         distiller.setup(tasks)
         if train.official_quirks:
             for module in distiller.modules():
@@ -64,7 +70,7 @@ def build(study: Study, job: Job, example: Tensor, images: int, device: torch.de
         "balancer": (list(balancer.parameters()), method.balancer_optim),
     }
     rates = {} if method.lr is None else {"student": method.lr}
-    steps = train.epochs * train.steps_per_epoch(images)  # a schedule ignores max_steps
+    steps = train.epochs * train.steps_per_epoch(len(images))  # a schedule ignores max_steps
     optimisers = Optimisers(parts, train.epochs, steps, rates, job.stretch(study), early=train.official_quirks)
     selection = Selection(last_batch=job.method == SINGLE) if train.official_quirks else None
     return Training(student, distiller, balancer, optimisers, train.ema, selection)
@@ -84,6 +90,17 @@ def teacher(study: Study, task: str, seed: int, trained: bool = True) -> MultiTa
                 "folder"
             ) from error
     return net
+
+
+def estimate_norms(net: MultiTaskNet, images: Samples, device: torch.device) -> None:
+    """Give the batch norm of an untrained network the statistics of some images.
+
+    With those that it is made with, mean 0 and variance 1, the features of a deep network all but vanish.
+    """
+    count = min(len(images), _IMAGES)
+    batches = [images[i]["image"][None].to(device) for i in range(count)]
+    batches = [torch.cat(batches[i : i + _BATCH]) for i in range(0, count, _BATCH)]
+    update_bn(batches, net)
 
 
 def load_given(net: MultiTaskNet, path: Path) -> None:

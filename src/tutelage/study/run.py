@@ -184,7 +184,7 @@ class Runner:
 
     def build(self, job: Job, device: torch.device, trained: bool = True) -> Training:
         """The run at its first step; `trained=False` takes untrained teachers, to time a step."""
-        return build(self.study, job, self.images[0]["image"][None], len(self.images), device, trained)
+        return build(self.study, job, self.images, device, trained)
 
     def train(self, job: Job, index: int, of: int) -> None:
         """One run, from its last checkpoint to its result."""
