@@ -29,7 +29,7 @@ def pictures(found: Findings) -> str:
     if images is None:
         return ""
     legends = "".join(
-        f"<dt>{escape(t)}</dt><dd>{swatches((name, _hex(colour)) for name, colour in task.legend())}</dd>"
+        f"<dt>{escape(t)}</dt><dd>{swatches((name, _hex(colour), 0) for name, colour in task.legend())}</dd>"
         for t, task in found.tasks.items()
         if task.legend()
     )
@@ -59,9 +59,11 @@ def _scene(found: Findings, index: int, images: "Predictions", runs: Mapping[tup
     )
 
 
-def swatches(entries: Iterable[tuple[str, str]]) -> str:
-    """Names and their colours as a list."""
-    items = "".join(f'<li><i style="background:{colour}"></i>{escape(name)}</li>' for name, colour in entries)
+def swatches(entries: Iterable[tuple[str, str, int]]) -> str:
+    """Names, their colours and how their lines are drawn (0 solid, 1 dashed, 2 dotted) as a list."""
+    items = "".join(
+        f'<li><i class="dash{dash}" style="color:{colour}"></i>{escape(name)}</li>' for name, colour, dash in entries
+    )
     return f'<ul class="legend">{items}</ul>\n'
 
 

@@ -14,9 +14,17 @@ COLOURS = ("#8a8a8a", "#0a84d0", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#5
 _GREY = "#808080"
 
 
+_DASHES = ("solid", (0, (4, 2)), (0, (1, 1.5)))  # where there are more names than colours
+
+
 def colours(names: Sequence[str]) -> dict[str, str]:
-    """A colour for each name, the same wherever the names are the same."""
+    """A colour for each name, the same wherever the names are the same; they repeat, see `dash`."""
     return {name: COLOURS[index % len(COLOURS)] for index, name in enumerate(names)}
+
+
+def dash(names: Sequence[str], name: str) -> int:
+    """How a name's line is drawn, to tell names of the same colour apart: 0 solid, 1 dashed, 2 dotted."""
+    return min(list(names).index(name) // len(COLOURS), len(_DASHES) - 1) if name in names else 0
 
 
 def curves(panels: Mapping[str, Mapping[str, Curve]], colours: Mapping[str, str], xlabel: str) -> str:
@@ -27,8 +35,9 @@ def curves(panels: Mapping[str, Mapping[str, Curve]], colours: Mapping[str, str]
     for index, (title, named) in enumerate(panels.items()):
         axes = figure.add_subplot(lines, columns, index + 1)
         for name, (x, y) in named.items():
+            style = _DASHES[dash(list(colours), name)]
             marker = {"marker": "o", "markersize": 3} if len(x) < 3 else {}
-            axes.plot(x, y, color=colours.get(name, _GREY), linewidth=1.4, **marker)  # type: ignore[arg-type]  # one dict, two types
+            axes.plot(x, y, color=colours.get(name, _GREY), linestyle=style, linewidth=1.4, **marker)  # type: ignore[arg-type]  # one dict, two types
         axes.set_title(_plain(title), fontsize=10)
         axes.set_xlabel(xlabel)
         _quiet(axes)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tutelage.report.findings import Findings
 from tutelage.report.pictures import swatches
-from tutelage.report.plots import Curve, colours, curves
+from tutelage.report.plots import Curve, colours, curves, dash
 
 _APART = (
     "Between the student's adapted feature and the teacher's, by task and tap, without lambda: 0 where they agree in "
@@ -46,7 +46,7 @@ def _chart(found: Findings, title: str, text: str, panels: Panels) -> str:
         return ""
     colour = colours(found.methods)
     shown = {m for named in panels.values() for m in named}
-    legend = swatches((m, colour[m]) for m in found.methods if m in shown)
+    legend = swatches((m, colour[m], dash(found.methods, m)) for m in found.methods if m in shown)
     svg = curves(panels, colour, "epoch")
     return (
         f'<h3>{title}</h3>\n<p class="soft">{escape(text)}</p>\n{legend}'
