@@ -15,6 +15,7 @@ import yaml
 from tests.data.test_folders import write
 from tests.study.conftest import Notes, tiny
 from tests.study.fragile import Study, kill_until_finished
+from tests.train.fixture import assert_same
 
 from tutelage.study import Runner, load_study, plan, read_values, run_study
 from tutelage.study import Study as Loaded
@@ -43,29 +44,13 @@ def assert_equal(study: Study, other: Study) -> None:
     for path in files(study.out):
         mine, theirs = study.out / path, other.out / path
         if path.suffix == ".safetensors":
-            assert_tensors(load_tensors(mine), load_tensors(theirs))
+            assert_same(load_tensors(mine), load_tensors(theirs))
         elif path.suffix == ".pt":
-            assert_tensors(*(torch.load(file, weights_only=True) for file in (mine, theirs)))
+            assert_same(*(torch.load(file, weights_only=True) for file in (mine, theirs)))
         elif path.name == "log.jsonl":
             assert mine.read_text() == theirs.read_text(), path
         elif path.name in ("result.json", "results.json"):
             assert timeless(json.loads(mine.read_text())) == timeless(json.loads(theirs.read_text())), path
-
-
-def assert_tensors(a: Any, b: Any) -> None:
-    if isinstance(a, torch.Tensor):
-        assert a.dtype == b.dtype
-        assert torch.equal(a, b)
-    elif isinstance(a, dict):
-        assert a.keys() == b.keys()
-        for key in a.keys() - {"seconds"}:
-            assert_tensors(a[key], b[key])
-    elif isinstance(a, list | tuple):
-        assert len(a) == len(b)
-        for x, y in zip(a, b, strict=True):
-            assert_tensors(x, y)
-    else:
-        assert a == b
 
 
 def timeless(value: Any) -> Any:
@@ -201,4 +186,4 @@ def test_data_that_vanish_are_one_line_and_the_study_goes_on_once_they_are_back(
     run_study(study("disturbed"), notes)
     assert notes.started[0] == ("single depth, seed 0", 2)  # in its third step the data had vanished
     one, other = (tmp_path / out / "kd4mtl/seed0/student.safetensors" for out in ("undisturbed", "disturbed"))
-    assert_tensors(load_tensors(one), load_tensors(other))
+    assert_same(load_tensors(one), load_tensors(other))

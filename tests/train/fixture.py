@@ -101,6 +101,7 @@ class Run:
 def assert_same(a: object, b: object) -> None:
     """Bitwise, through containers."""
     if isinstance(a, Tensor):
+        assert a.dtype == b.dtype
         assert torch.equal(a, b)
     elif isinstance(a, dict):
         assert a.keys() == b.keys()
