@@ -69,7 +69,9 @@ class Output:
 
     predictions: dict[str, Tensor]  # raw head outputs; the task activates them
     taps: dict[str, Tensor | dict[str, Tensor]]  # one feature shared by all tasks, or one per task (MTAN)
-    shared: tuple[Tensor, ...] = ()  # cheap boundary for representation gradients; () = the network has none
+    # What the heads read, and nothing else does: the cheap boundary of representation gradients; () = none. Where one
+    # is computed from another, the heads read an alias of it (`x.view_as(x)`), and that is what stands here.
+    shared: tuple[Tensor, ...] = ()
 
 
 @dataclass
@@ -115,6 +117,7 @@ class Reduce(Protocol):
     """Replaces the counts of a part of a step by those of the whole step (accumulated parts, other processes)."""
 
     share: float  # the part of the step that one backward is: 1 without accumulation
+    draw: int = 0  # which of the independent draws of a step, for a balancer that asks for several
 
     def __call__(self, terms: Terms) -> Terms:
         """The same sums, over the counts of the whole step."""
@@ -233,16 +236,29 @@ class Balancer(nn.Module, ABC):
     """
 
     whole_step = False  # True: needs all losses of a step in one `backward`, so no accumulation
+    draws = 1  # independent batches that a step takes
 
-    def setup(self, tasks: Mapping[str, Task], net: MultiTaskNet) -> None:
-        """Create what depends on the tasks or the network; called once, before the optimisers are built."""
+    def setup(self, tasks: Mapping[str, Task], net: MultiTaskNet, distiller: Distiller | None = None) -> None:
+        """Create what depends on what is trained; called once, before the optimisers are built."""
 
     def begin_step(self, progress: float) -> None:
         """Before every step: the part of the run that is done, in [0, 1)."""
 
+    def boundary(self, output: Output) -> Output:
+        """What the distiller reads of an output: by default all of it as it is."""
+        return output
+
     @abstractmethod
     def backward(self, terms: Terms, outputs: list[Output], net: MultiTaskNet, reduce: Reduce) -> dict[str, Tensor]:
-        """Add the gradient of the balanced objective to `.grad` and return the weight of every task, detached."""
+        """Add the gradient of the balanced objective to `.grad`, for one part of a step.
+
+        Returns:
+            The weight of every task, detached; of those alone that are known by now.
+        """
+
+    def finish(self) -> dict[str, Tensor]:
+        """After the last part of a step: complete `.grad`, and return the weights that are known only now."""
+        return {}
 
     def after_step(self, again: Callable[[], Terms]) -> None:
         """After the optimisers' step; `again()` gives the terms of the same batches under the new parameters."""

@@ -1,7 +1,33 @@
 """How several losses become one update."""
 
+from tutelage.balance.conflict import conflict
+from tutelage.balance.db_mtl import DBMTL
+from tutelage.balance.gradients import Gradients
+from tutelage.balance.gradnorm import GradNorm
+from tutelage.balance.imtl import IMTLH
+from tutelage.balance.independent_draws import IndependentDraws
 from tutelage.balance.losses import Losses
+from tutelage.balance.moco import MoCo
+from tutelage.balance.on_gradients import Combined, GradientBalancer, TaskGradients
+from tutelage.balance.on_losses import LossBalancer
+from tutelage.balance.scale_invariant import ScaleInvariant
 from tutelage.balance.uncertainty import Uncertainty
 from tutelage.balance.uniform import Uniform
 
-__all__ = ["Losses", "Uncertainty", "Uniform"]
+__all__ = [
+    "DBMTL",
+    "IMTLH",
+    "Combined",
+    "GradNorm",
+    "GradientBalancer",
+    "Gradients",
+    "IndependentDraws",
+    "LossBalancer",
+    "Losses",
+    "MoCo",
+    "ScaleInvariant",
+    "TaskGradients",
+    "Uncertainty",
+    "Uniform",
+    "conflict",
+]

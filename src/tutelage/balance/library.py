@@ -3,7 +3,8 @@
 import difflib
 import importlib
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
 
@@ -12,10 +13,13 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+_ON_CPU = ("_phi_t", "_sq_norm_ema", "_n_steps")  # of GradVac and PCD, which compute there wherever the gradients are
 _COUNTS = ("shape", "n_tasks")  # arguments that are the number of tasks
 
 
-def make(module: ModuleType, base: type, name: str, arguments: Mapping[str, Any], tasks: Sequence[str]) -> Any:
+def make(
+    module: ModuleType, base: type | tuple[type, ...], name: str, arguments: Mapping[str, Any], tasks: Sequence[str]
+) -> Any:
     """A method of `torchjd.scalarization` or `torchjd.aggregation`, or any class of that kind by its import path.
 
     The number of tasks is filled in where a method asks for it. A value for every task is given as {task: value}, or
@@ -33,6 +37,7 @@ def make(module: ModuleType, base: type, name: str, arguments: Mapping[str, Any]
     """
     cls = _find(module, base, name)
     taken = {n: p for n, p in inspect.signature(cls).parameters.items() if p.kind is not p.VAR_KEYWORD}
+    arguments = {key: _inner(module, key, value, tasks) for key, value in arguments.items()}
     for key in arguments:
         if key not in taken:
             known = ", ".join(n for n in taken if n not in _COUNTS) or "none"
@@ -51,7 +56,21 @@ def make(module: ModuleType, base: type, name: str, arguments: Mapping[str, Any]
         raise ValueError(f"balancer.arguments: expected what {name} takes, found a mistake: {problem}") from error
 
 
-def _find(module: ModuleType, base: type, name: str) -> Any:
+def _inner(module: ModuleType, key: str, value: Any, tasks: Sequence[str]) -> Any:
+    """A weighting within another (CR-MOGM) or within an aggregator: its name, or {method: name, arguments: ...}."""
+    if key not in ("weighting", "gramian_weighting"):
+        return value
+    named = {"method": value} if isinstance(value, str) else value
+    if not isinstance(named, Mapping) or "method" not in named or set(named) - {"method", "arguments"}:
+        raise ValueError(
+            f"balancer.arguments.{key}: expected the name of a weighting, or {{method: name, arguments: ...}}, found "
+            f"{value!r}"
+        )
+    inner: Mapping[str, Any] = named.get("arguments") or {}  # type: ignore[assignment]  # of any YAML
+    return make(module, module.Weighting, str(named["method"]), inner, tasks)
+
+
+def _find(module: ModuleType, base: type | tuple[type, ...], name: str) -> Any:
     known = [n for n in module.__all__ if isinstance(getattr(module, n), type) and issubclass(getattr(module, n), base)]
     cls: Any = None
     if name in known:
@@ -64,10 +83,11 @@ def _find(module: ModuleType, base: type, name: str) -> Any:
             cls = None
     if isinstance(cls, type) and issubclass(cls, base) and not inspect.isabstract(cls):
         return cls
+    kind = " or ".join(b.__name__ for b in (base if isinstance(base, tuple) else (base,)))
     lower = {n.lower(): n for n in known}
     near = [lower[n] for n in difflib.get_close_matches(name.lower(), lower, n=3, cutoff=0.4)] or known
     raise ValueError(
-        f"balancer.method: expected a {base.__name__} of torchjd, for example {', '.join(near)}, or the import path of "
+        f"balancer.method: expected a {kind} of torchjd, for example {', '.join(near)}, or the import path of "
         f"one, found `{name}`"
     )
 
@@ -135,7 +155,7 @@ def restore(module: nn.Module, state: Mapping[str, Mapping[str, Any]], device: t
         for key, packed in state[name].items():
             if isinstance(packed, Mapping) and "optimizer" in packed:
                 continue  # after the parameters that it has
-            value = _unpack(packed, device)
+            value = _unpack(packed, torch.device("cpu") if key in _ON_CPU else device)
             parameter = part._parameters.get(key)
             if parameter is not None:
                 with torch.no_grad():
@@ -173,3 +193,63 @@ def _unpack(packed: Any, device: torch.device) -> Any:
         return device
     items = [_unpack(item, device) for item in value]
     return items if kind == "list" else tuple(items)
+
+
+@contextmanager
+def of_some(module: nn.Module, rows: list[int], tasks: int) -> Iterator[None]:
+    """A method for some of the tasks, for a block: every tensor with a value a task (or a pair) has theirs.
+
+    What the method remembers of them is written back; where it had no memory yet, it has none afterwards: that begins
+    with the first step that has all tasks.
+    """
+    parts = list(module.modules())
+    before = [{**vars(part), "_buffers": dict(part._buffers)} for part in parts]
+    cut = [_sliced(part, rows, tasks) for part in parts]
+    done = False
+    try:
+        yield
+        done = True
+    finally:
+        begun = any(
+            was["_buffers"].get(name) is None and value is not None
+            for part, was in zip(parts, before, strict=True)
+            for name, value in part._buffers.items()
+        )
+        for part, was, kept in zip(parts, before, cut, strict=True):
+            if begun or not done:
+                part.__dict__.update(was)
+                continue
+            for name, whole in kept.items():
+                if name in part._buffers:
+                    whole = whole.clone()
+                    whole[_where(whole, rows, tasks)] = part._buffers[name]
+                _put(part, name, whole)
+
+
+def _sliced(module: nn.Module, rows: list[int], tasks: int) -> dict[str, Any]:
+    """Cut a module's own tensors to some of the tasks; returns what they were."""
+    kept: dict[str, Any] = {}
+    for name, value in [*module._buffers.items(), *list(vars(module).items())]:
+        if isinstance(value, Tensor) and value.shape[:1] == (tasks,):
+            new: Any = value[_where(value, rows, tasks)]
+        elif isinstance(value, Tensor) and name == "_tau":  # PCD's, without the first task
+            new = value[[row - 1 for row in rows[1:]]]
+        elif name == "_state_key" and value is not None:  # of what the memory is: a new key would clear it
+            new = (len(rows), *value[1:]) if isinstance(value, tuple) else len(rows)
+        else:
+            continue
+        kept[name] = value
+        _put(module, name, new)
+    return kept
+
+
+def _where(value: Tensor, rows: list[int], tasks: int) -> Any:
+    index = torch.tensor(rows)
+    return (index[:, None], index) if value.shape == (tasks, tasks) else index
+
+
+def _put(module: nn.Module, name: str, value: Any) -> None:
+    if name in module._buffers:
+        module._buffers[name] = value
+    else:
+        object.__setattr__(module, name, value)

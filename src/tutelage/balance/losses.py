@@ -2,22 +2,22 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
 from tutelage.balance.library import capture, make, restore
-from tutelage.types import Balancer, MultiTaskNet, Output, Reduce, Task, Terms
+from tutelage.balance.objective import Balance, groups, objectives
+from tutelage.balance.on_losses import LossBalancer
+from tutelage.types import Distiller, MultiTaskNet, Task, Terms
 
 if TYPE_CHECKING:
     from torchjd.scalarization import Scalarizer
 
-Balance = Literal["task", "task+distill", "separately"]
 
-
-class Losses(Balancer):
+class Losses(LossBalancer):
     """One scalar of all tasks' losses, s(l_1, ..., l_T), whose gradient the network follows.
 
     grad s = sum_t w_t grad l_t,   w_t = ds / dl_t
@@ -45,23 +45,21 @@ class Losses(Balancer):
         ValueError: In `setup`, where there is no such class or it does not take these arguments.
     """
 
-    whole_step = True
-
     def __init__(self, method: str, arguments: dict[str, Any] | None = None, balance: Balance = "task") -> None:
-        super().__init__()
-        self.method, self.arguments, self.balance = method, dict(arguments or {}), balance
+        super().__init__(balance)
+        self.method, self.arguments = method, dict(arguments or {})
         self.learnt = nn.ParameterList()  # of the scalarizers, for an optimiser; FAMO learns by itself
         self._tasks: list[str] = []
         self._parts: dict[str, Scalarizer] = {}  # not registered: torchjd's state_dict is not all of their state
         self._famo = self._dwa = False
 
-    def setup(self, tasks: Mapping[str, Task], net: MultiTaskNet) -> None:
+    def setup(self, tasks: Mapping[str, Task], net: MultiTaskNet, distiller: Distiller | None = None) -> None:
         """Make the scalarizers."""
         from torchjd import scalarization  # here, since with its solvers it takes a second to import
 
         self._tasks = list(tasks)
         device = next(net.parameters()).device
-        for part in ("task", "distill") if self.balance == "separately" else ("task",):
+        for part in groups(self.balance):
             made = make(scalarization, scalarization.Scalarizer, self.method, self.arguments, self._tasks).to(device)
             self._parts[part] = made
             self.register_buffer(f"last_{part}", torch.ones(len(tasks), device=device))
@@ -69,28 +67,11 @@ class Losses(Balancer):
             if not self._famo:
                 self.learnt.extend(made.parameters())
 
-    def backward(self, terms: Terms, outputs: list[Output], net: MultiTaskNet, reduce: Reduce) -> dict[str, Tensor]:
-        """Add the gradient to `.grad`; returns w_t of the tasks of the step."""
-        terms = reduce(terms)
-        losses, rest = self._objectives(terms)
-        weights: dict[str, Tensor] = {}
-        roots, factors = list(rest), [torch.ones_like(x) for x in rest]
-        for part, named in losses.items():
-            found = self._weights(part, named)
-            roots += [named[t] for t in found]
-            factors += found.values()
-            if part == "task":
-                weights = found
-        differentiable = [(x, w) for x, w in zip(roots, factors, strict=True) if x.requires_grad]
-        if differentiable:
-            torch.autograd.backward(*zip(*differentiable, strict=True))  # type: ignore[arg-type]  # two tuples
-        return weights
-
     def after_step(self, again: Callable[[], Terms]) -> None:
         """FAMO: how much each loss fell in the step."""
         if not self._famo:
             return
-        losses, _ = self._objectives(again())
+        losses, _ = objectives(again(), self.balance)
         for part, named in losses.items():
             self._parts[part].update(self._filled(part, named))  # type: ignore[operator]  # FAMO's
 
@@ -99,24 +80,11 @@ class Losses(Balancer):
         for made in self._parts.values() if self._dwa else ():
             made.step()  # type: ignore[operator]  # DWA's
 
-    def _objectives(self, terms: Terms) -> tuple[dict[str, dict[str, Tensor]], list[Tensor]]:
-        """What each scalarizer balances, by task, and what is added as it is."""
-        tasks = {t: term.mean() for t, term in terms.task.items() if bool(term.count > 0)}
-        distill = {t: term.mean() for t, term in terms.distill.items()}
-        if self.balance == "task":
-            return {"task": tasks}, list(distill.values())
-        if self.balance == "separately":
-            return {"task": tasks, **({"distill": distill} if distill else {})}, []
-        both = {t: tasks[t] + distill[t] if t in distill else loss for t, loss in tasks.items()}
-        return {"task": both | {t: d for t, d in distill.items() if t not in tasks}}, []
-
-    def _weights(self, part: str, losses: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """ds / dl_t; the gradient of the scalarizer's own parameters is added to their `.grad`."""
-        if not losses:
-            return {}
-        made = self._parts[part]
+    def weigh(self, group: str, losses: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """ds / do_t; the gradient of the scalarizer's own parameters is added to their `.grad`."""
+        made = self._parts[group]
         names = self._tasks if self._famo or self._dwa else [t for t in self._tasks if t in losses]
-        values = self._filled(part, losses, names).requires_grad_()
+        values = self._filled(group, losses, names).requires_grad_()
         rows = [self._tasks.index(t) for t in names]
         with torch.enable_grad(), _of_rows(made, rows, len(self._tasks)) as parameters:
             functional_call(made, parameters, (values,)).backward()

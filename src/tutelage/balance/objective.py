@@ -1,10 +1,38 @@
-"""What balancers on the losses share."""
+"""What is balanced, and what balancers share."""
 
 from collections.abc import Iterable
+from typing import Literal
 
 from torch import Tensor
 
 from tutelage.types import Terms
+
+Balance = Literal["task", "task+distill", "separately"]
+
+
+def objectives(terms: Terms, balance: Balance) -> tuple[dict[str, dict[str, Tensor]], list[Tensor]]:
+    """The objectives o_t that a method balances, by group and task, and the terms that are added as they are.
+
+    Args:
+        terms: of a part of a step, over the counts of the whole step; a task without a label in the step has none here.
+        balance: what happens to the distillation terms d_t (lambda_t is in them).
+            `task`: o_t = l_t, and d_t is added as it is: the paper's way.
+            `task+distill`: o_t = l_t + d_t.
+            `separately`: o_t = l_t, and d_t is a second group, balanced by itself.
+    """
+    tasks = {t: term.mean() for t, term in terms.task.items() if bool(term.count > 0)}
+    distill = {t: term.mean() for t, term in terms.distill.items()}
+    if balance == "task":
+        return {"task": tasks}, list(distill.values())
+    if balance == "separately":
+        return {"task": tasks, **({"distill": distill} if distill else {})}, []
+    both = {t: tasks[t] + distill[t] if t in distill else loss for t, loss in tasks.items()}
+    return {"task": both | {t: d for t, d in distill.items() if t not in tasks}}, []
+
+
+def groups(balance: Balance) -> tuple[str, ...]:
+    """The groups of `objectives`."""
+    return ("task", "distill") if balance == "separately" else ("task",)
 
 
 def backward(losses: Iterable[Tensor], terms: Terms) -> None:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from tutelage.balance.objective import backward
-from tutelage.types import Balancer, MultiTaskNet, Output, Reduce, Task, Terms
+from tutelage.types import Balancer, Distiller, MultiTaskNet, Output, Reduce, Task, Terms
 
 
 class Uncertainty(Balancer):
@@ -31,7 +31,7 @@ class Uncertainty(Balancer):
         self.log_variances = nn.ParameterDict()  # s_t
         self.scales: dict[str, float] = {}  # c_t
 
-    def setup(self, tasks: Mapping[str, Task], net: MultiTaskNet) -> None:
+    def setup(self, tasks: Mapping[str, Task], net: MultiTaskNet, distiller: Distiller | None = None) -> None:
         """Create s_t of every task."""
         device = next(net.parameters()).device
         for t, task in tasks.items():

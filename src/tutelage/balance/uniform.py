@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from tutelage.balance.objective import backward
-from tutelage.types import Balancer, MultiTaskNet, Output, Reduce, Task, Terms
+from tutelage.types import Balancer, Distiller, MultiTaskNet, Output, Reduce, Task, Terms
 
 
 class Uniform(Balancer):
@@ -34,7 +34,7 @@ class Uniform(Balancer):
         self.default, self.schedule = default, schedule
         self._factor = 1.0
 
-    def setup(self, tasks: Mapping[str, Task], net: MultiTaskNet) -> None:
+    def setup(self, tasks: Mapping[str, Task], net: MultiTaskNet, distiller: Distiller | None = None) -> None:
         """Check the names of the weights."""
         for task in self.weights:
             if task not in tasks:

@@ -56,7 +56,7 @@ def build(study: Study, job: Job, images: Samples, device: torch.device, trained
                     module.train_as_the_authors()
     balancer = method.balancer()
     with seeded(job.seed, "balancer"):
-        balancer.setup(tasks, student)
+        balancer.setup(tasks, student, distiller)
     balancer.to(device)
     if balancer.whole_step and train.accumulate > 1:
         raise ValueError(

@@ -52,7 +52,9 @@ def estimate(study: Study) -> list[Estimate]:
         for stop in (_WARM, _WARM + _TIMED):
             warm = run.seconds
             config = replace(train, max_steps=stop, workers=0)
-            batches = training_loader(runner.images, source.modalities, tasks, config, job.seed, run.step, source.name)
+            batches = training_loader(
+                runner.images, source.modalities, tasks, config, job.seed, run.step, source.name, run.balancer.draws
+            )
             fit(fabric, run, tasks, list(batches), config, images, job.seed)  # loaded before the clock starts
         seconds = steps * (run.seconds - warm) / _TIMED
         parameters = sum(p.numel() for p in run.student.parameters())

@@ -92,21 +92,25 @@ def definitions(values: dict[str, Any], selected: list[str]) -> dict[str, Any]:
 def _definition(name: str, own: dict[str, Any], tasks: Container[str], below: tuple[str, ...] = ()) -> Any:
     """A method: what the study says of it, laid over the method that it names as `base`, or over ours of that name.
 
-    The base is the study's, so that a control of a method that the study changes is a control of that. `times`
-    multiplies values of the base: {distiller.init_args.scale: 0.1}.
+    The base is the study's, so that a control of a method that the study changes is a control of that. A list of bases
+    is laid one over the other: [kd4mtl, gradnorm] distils as the first and balances as the second. `times` multiplies
+    values of the base: {distiller.init_args.scale: 0.1}.
     """
     mine = own.get(name) or {}
     if not isinstance(mine, dict):
         return mine  # refused later
     mine = dict(mine)
     base, times = mine.pop("base", name), mine.pop("times", {})
-    if base == name:
-        method = _method(name, tasks) if name in methods() else {}
-    elif base == SINGLE or base in below or (base not in methods() and base not in own):
-        known = ", ".join(n for n in {**methods(), **own} if n not in (SINGLE, name))
-        raise ValueError(f"method.{name}.base: expected one of {known}; found `{base}`")
-    else:
-        method = _definition(base, own, tasks, (*below, name))
+    method: Any = {}
+    for one in base if isinstance(base, list) else [base]:
+        if one == name:
+            under = _method(name, tasks) if name in methods() else {}
+        elif one == SINGLE or one in below or (one not in methods() and one not in own):
+            known = ", ".join(n for n in {**methods(), **own} if n not in (SINGLE, name))
+            raise ValueError(f"method.{name}.base: expected one of {known}; found `{one}`")
+        else:
+            under = _definition(one, own, tasks, (*below, name))
+        method = merge(method, under)
     method = merge(method, mine)
     for path, factor in times.items():
         _multiply(name, method, path, factor)

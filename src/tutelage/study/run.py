@@ -197,7 +197,8 @@ class Runner:
         fabric = self.fabric(job, run.step)
         source, images = self.config.data, len(self.images)
         self.display.start(job.name, index, of, run.step)
-        loader = training_loader(self.images, source.modalities, tasks, config, job.seed, run.step, source.name)
+        draws = run.balancer.draws
+        loader = training_loader(self.images, source.modalities, tasks, config, job.seed, run.step, source.name, draws)
         with deterministic(config.deterministic) as forced:
             try:
                 if job.given(self.study) is None:

@@ -36,6 +36,8 @@ class TrainConfig:
         checkpoint_seconds: time between two checkpoints.
         checkpoint_steps: steps between two checkpoints; none goes by time alone.
         log_steps: steps between two lines of the log.
+        observe_steps: steps between two looks at what costs more to see: conflict between the tasks' gradients (a
+            backward pass a task), health of distillation; none looks at the last step of every epoch.
     """
 
     epochs: int = 200
@@ -56,12 +58,13 @@ class TrainConfig:
     checkpoint_seconds: float = 60.0
     checkpoint_steps: int | None = None
     log_steps: int = 20
+    observe_steps: int | None = None
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "accumulate", "log_steps"):
             if getattr(self, name) < 1:
                 raise ValueError(f"train.{name}: expected at least 1, found {getattr(self, name)}")
-        for name in ("max_steps", "checkpoint_steps"):
+        for name in ("max_steps", "checkpoint_steps", "observe_steps"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"train.{name}: expected at least 1 or null, found {value}")

@@ -83,18 +83,16 @@ def training_loader(
     seed: int,
     start: int = 0,
     source: str = "",
+    draws: int = 1,
 ) -> DataLoader[Batch]:
-    """The batches from step `start` to the end of the run, `config.accumulate` of them a step."""
+    """The batches from step `start` to the end of the run, `draws * config.accumulate` of them a step.
+
+    The order goes on through the images, so that with several draws a step a pass over them has fewer steps.
+    """
     images = len(dataset)
-    parts = config.accumulate
-    order = Order(
-        images,
-        config.batch_size,
-        config.steps_per_epoch(images) * parts,
-        start * parts,
-        config.steps(images) * parts,
-        seed,
-    )
+    parts = config.accumulate * draws
+    whole = config.steps_per_epoch(images) * config.accumulate
+    order = Order(images, config.batch_size, whole, start * parts, config.steps(images) * parts, seed)
     views = Views(dataset, modalities, config.augment, seed)
     collate = _Collate(tasks, source, "id" if config.augment is None else "random")
     loader = DataLoader(views, batch_sampler=order, collate_fn=collate, num_workers=config.workers)

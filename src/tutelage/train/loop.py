@@ -9,9 +9,10 @@ from typing import Any, Protocol, cast
 
 import torch
 from lightning_fabric import Fabric
-from torch import nn
+from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from tutelage.balance import conflict
 from tutelage.train.checkpoint import load_checkpoint, save_checkpoint
 from tutelage.train.config import TrainConfig
 from tutelage.train.meter import Meter, NonFiniteError
@@ -138,18 +139,34 @@ def fit(
             module.train()
     # The unwrapped student under `fabric.autocast`: a wrapped one copies its outputs, and with them the boundary
     # that representation gradients need.
-    for batches in _grouped(loader, config.accumulate):
+    draws = run.balancer.draws
+    for batches in _grouped(loader, config.accumulate * draws):
+        # Counted before they are copied: on the host, what labels there are is known without waiting for a GPU.
+        reduces = [
+            reduce
+            for draw in range(draws)
+            for reduce in Part.split(
+                [[batch] for batch in batches[draw * config.accumulate :][: config.accumulate]], draw
+            )
+        ]
         parts = [[batch.to(fabric.device, layout)] for batch in batches]
         torch.manual_seed(derive(seed, "step", run.step))
-        observed = (run.step + 1) % per_epoch == 0 or run.step + 1 == total
+        observed = (run.step + 1) % (config.observe_steps or per_epoch) == 0 or run.step + 1 == total
+        seen: dict[str, Tensor] = {}
+        observe = partial(_observe, seen) if observed else None  # of a step of several parts, the last
         run.begin_step(run.step / scheduled, observed)
         run.optimisers.zero_grad()
-        for part, reduce in zip(parts, Part.split(parts), strict=True):
+        for part, reduce in zip(parts, reduces, strict=True):
             models = (run.student, tasks, run.distiller, run.balancer)
-            terms, weights = training_step(part, *models, reduce, fabric.autocast)
+            terms, weights = training_step(part, *models, reduce, fabric.autocast, observe)
             meter.add(terms, weights, run.distiller, run.step)
             if run.selection is not None:
                 run.selection.add(terms, weights)
+        try:
+            meter.weigh(run.balancer.finish())
+        except Exception:
+            meter.check(per_epoch, run.optimisers.lr())  # a solver that fails on what is not a number names no loss
+            raise
         if config.clip_norm is not None:
             nn.utils.clip_grad_norm_(run.student.parameters(), config.clip_norm)
         run.optimisers.step()
@@ -171,9 +188,11 @@ def fit(
                 observer.log(run.step, values)
         if observed:
             meter.check(per_epoch, run.optimisers.lr())
-        if observed and run.distiller is not None and (health := run.distiller.health()):
-            read = torch.stack([value.float() for value in health.values()]).tolist()
-            fabric.log_dict({"epoch": run.step / per_epoch, **dict(zip(health, read, strict=True))}, run.step)
+        if observed and run.distiller is not None:
+            seen |= run.distiller.health()
+        if seen:
+            read = torch.stack([value.float() for value in seen.values()]).tolist()
+            fabric.log_dict({"epoch": run.step / per_epoch, **dict(zip(seen, read, strict=True))}, run.step)
         if observer is not None:
             observer.step(run.step, total)
         run.seconds = time.perf_counter() - started
@@ -199,10 +218,14 @@ def _again(fabric: Fabric, run: Training, tasks: Mapping[str, Task], parts: list
     terms = Terms()
     with torch.no_grad(), fabric.autocast():
         for part in parts:
-            more, _ = objective(part, run.student, tasks, run.distiller)
+            more, _ = objective(part, run.student, tasks, run.distiller, run.balancer)
             terms.task += more.task
             terms.distill += more.distill
     return terms
+
+
+def _observe(seen: dict[str, Tensor], terms: Terms, net: MultiTaskNet) -> None:
+    seen.update(conflict(terms, net))
 
 
 def _check_weights(run: Training) -> None:

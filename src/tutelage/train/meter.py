@@ -28,9 +28,16 @@ class Meter:
         for name, value in values.items():
             bad = self.first_bad.setdefault(name, torch.full_like(value, -1.0))
             self.first_bad[name] = torch.where((bad < 0) & ~value.isfinite(), step, bad)
-        values |= {f"weight/{t}": weight for t, weight in weights.items()}
         if distiller is not None:
             values |= {f"distance/{name}": value for name, value in distiller.distances().items()}
+        self._sum(values)
+        self.weigh(weights)
+
+    def weigh(self, weights: Mapping[str, Tensor]) -> None:
+        """The weights of a step, or of one part of it."""
+        self._sum({f"weight/{t}": weight for t, weight in weights.items()})
+
+    def _sum(self, values: Mapping[str, Tensor]) -> None:
         for name, value in values.items():
             self.sums[name] = self.sums[name] + value if name in self.sums else value
             self.counts[name] = self.counts.get(name, 0) + 1

@@ -25,8 +25,8 @@ class Selection:
         self.weights: dict[str, Tensor] = {}
 
     def add(self, terms: Terms, weights: Mapping[str, Tensor]) -> None:
-        """The loss of one step, w_t l_t + lambda_t d_t."""
-        loss = sum((weights[t] * term.mean().detach() for t, term in terms.task.items()), torch.zeros(()))
+        """The loss of one step, w_t l_t + lambda_t d_t; w_t is 1 for a method that weighs no losses."""
+        loss = sum((weights.get(t, 1.0) * term.mean().detach() for t, term in terms.task.items()), torch.zeros(()))
         loss = loss + sum((term.mean().detach() for term in terms.distill.values()), torch.zeros(()))
         self.total = loss if self.last_batch else self.total + loss
         self.steps = 1 if self.last_batch else self.steps + 1

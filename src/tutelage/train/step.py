@@ -11,13 +11,18 @@ from tutelage.types import Balancer, Batch, Distiller, MultiTaskNet, Output, Red
 
 
 def objective(
-    batches: Sequence[Batch], student: MultiTaskNet, tasks: Mapping[str, Task], distiller: Distiller | None
+    batches: Sequence[Batch],
+    student: MultiTaskNet,
+    tasks: Mapping[str, Task],
+    distiller: Distiller | None,
+    balancer: Balancer,
 ) -> tuple[Terms, list[Output]]:
     """The tasks' losses l_t and the distances to the teachers lambda_t d_t of one batch a source."""
     terms, outputs = Terms(), []
     for batch in batches:
         # y_hat_t of the tasks that have labels here, or of all where the teachers' predictions are targets; phi^k(x)
         output = student(batch.images, tasks=None if distiller is not None and distiller.imitates else batch.targets)
+        output = balancer.boundary(output)
         for t, target in batch.targets.items():
             terms.task[t] += tasks[t].loss(output.predictions[t], target)  # l_t(y_hat_t, y_t)
         if distiller is not None:
@@ -34,10 +39,16 @@ def training_step(
     balancer: Balancer,
     reduce: Reduce,
     autocast: Callable[[], AbstractContextManager[object]] = nullcontext,
+    observe: Callable[[Terms, MultiTaskNet], None] | None = None,
 ) -> tuple[Terms, dict[str, Tensor]]:
-    """Add the gradient of L = sum_t w_t l_t + sum_t lambda_t d_t to `.grad`; return its terms and the weights w_t."""
+    """Add the gradient of L = sum_t w_t l_t + sum_t lambda_t d_t to `.grad`; return its terms and the weights w_t.
+
+    After the last part of a step `balancer.finish()` completes it.
+    """
     with autocast():
-        terms, outputs = objective(batches, student, tasks, distiller)
+        terms, outputs = objective(batches, student, tasks, distiller, balancer)
+    if observe is not None:
+        observe(terms, student)
     return terms, balancer.backward(terms, outputs, student, reduce)
 
 
@@ -51,15 +62,16 @@ class Part:
 
     counts: dict[str, Tensor]  # valid positions of each task in the whole step
     share: float  # images of this part / images of the step
+    draw: int = 0
 
     @classmethod
-    def split(cls, parts: Sequence[Sequence[Batch]]) -> list["Part"]:
-        """One reduction for every part of a step."""
+    def split(cls, parts: Sequence[Sequence[Batch]], draw: int = 0) -> list["Part"]:
+        """One reduction for every part of a step, or of one draw of it."""
         counts = TermMap()
         for batch in (batch for part in parts for batch in part):
             counts += {t: Term(x.valid.sum(), x.valid.sum()) for t, x in batch.targets.items()}
         images = [sum(len(batch.images) for batch in part) for part in parts]
-        return [cls({t: term.count for t, term in counts.items()}, n / sum(images)) for n in images]
+        return [cls({t: term.count for t, term in counts.items()}, n / sum(images), draw) for n in images]
 
     def __call__(self, terms: Terms) -> Terms:
         """The terms of this part, over the counts of the whole step."""

@@ -1,0 +1,34 @@
+"""Whether the tasks pull the shared parameters in different directions."""
+
+from itertools import combinations
+
+import torch
+from torch import Tensor
+
+from tutelage.types import MultiTaskNet, Terms
+
+
+def conflict(terms: Terms, net: MultiTaskNet) -> dict[str, Tensor]:
+    """Cosine of every pair of g_t = grad l_t, their norms, and the share of pairs with a negative cosine.
+
+    With respect to the shared parameters, exact, without weights and without distillation, so that the figures of all
+    methods can be compared. It costs a backward pass a task and leaves `.grad` and the graph as they are.
+
+    Returns:
+        {"gradient/cosine/a/b", "gradient/norm/a", "gradient/conflicting": scalar}; nothing for fewer than two tasks.
+    """
+    losses = {t: term.mean() for t, term in terms.task.items() if term.sum.requires_grad}
+    shared = net.shared_parameters()
+    if len(losses) < 2 or not shared:
+        return {}
+    grads = {
+        t: torch.autograd.grad(loss, shared, retain_graph=True, materialize_grads=True) for t, loss in losses.items()
+    }
+    norms = {t: torch.stack(torch._foreach_norm(list(grad))).norm() for t, grad in grads.items()}
+    found = {f"gradient/norm/{t}": norm for t, norm in norms.items()}
+    cosines = []
+    for a, b in combinations(grads, 2):
+        product = torch.stack([(x * y).sum() for x, y in zip(grads[a], grads[b], strict=True)]).sum()
+        cosines.append(product / (norms[a] * norms[b]).clamp(min=torch.finfo(product.dtype).tiny))
+        found[f"gradient/cosine/{a}/{b}"] = cosines[-1]
+    return {**found, "gradient/conflicting": (torch.stack(cosines) < 0).float().mean()}

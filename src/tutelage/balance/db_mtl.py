@@ -1,0 +1,42 @@
+"""Losses made alike by the logarithm, gradients by their norm."""
+
+import torch
+
+from tutelage.balance.objective import Balance
+from tutelage.balance.on_gradients import Combined, GradientBalancer, TaskGradients
+
+
+class DBMTL(GradientBalancer):
+    """DB-MTL (Lin et al., arXiv:2308.12029, "Dual-Balancing for Multi-Task Learning").
+
+    g_t <- grad log o_t + beta_k (g_t - grad log o_t),   the update is max_s |g_s| sum_t g_t / |g_t|
+
+    with beta_k = beta / k^decay at step k, and g_t from the first gradient on. Heads get the gradient of log o_t. A
+    loss has to be positive. The g_t are T x P numbers, which are saved.
+
+    Args:
+        beta: how much of the running gradient is kept at the first steps; 0 takes each step's own.
+        decay: power of the step by which beta falls.
+        epsilon: the smallest o_t and |g_t| that is divided by.
+        balance: what o_t is, as for `GradientBalancer`.
+    """
+
+    weighs_heads = True
+
+    def __init__(self, beta: float = 0.9, decay: float = 0.5, epsilon: float = 1e-8, balance: Balance = "task") -> None:
+        super().__init__("parameters", balance)
+        self.beta, self.decay, self.epsilon = beta, decay, epsilon
+
+    def combine(self, found: TaskGradients) -> Combined:
+        """The sum of the running gradients, each as long as the longest."""
+        memory, count = found.memory, len(self._tasks)
+        if "g" not in memory:
+            memory["steps"] = found.matrix.new_zeros(count)
+            memory["g"] = found.matrix.new_zeros(count, found.matrix.shape[1])
+        steps, inverse = memory["steps"][found.index], 1 / found.losses.clamp(min=self.epsilon)
+        beta = torch.where(steps == 0, 0.0, self.beta / (steps + 1) ** self.decay)
+        g = torch.lerp(found.matrix * inverse[:, None], memory["g"][found.index], beta[:, None])
+        memory["g"][found.index], memory["steps"][found.index] = g, steps + 1
+        norms = g.norm(dim=1)
+        scale = norms.max() / norms.clamp(min=self.epsilon)
+        return Combined(weights=scale * inverse, vector=scale @ g, heads=inverse)

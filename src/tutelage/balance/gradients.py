@@ -1,0 +1,130 @@
+"""Balancing on the gradients: any aggregator or weighting of torchjd, by name."""
+
+import copy
+import typing
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from tutelage.balance.library import capture, make, of_some, restore
+from tutelage.balance.objective import Balance
+from tutelage.balance.on_gradients import Combined, GradientBalancer, TaskGradients, Where
+from tutelage.types import Distiller, MultiTaskNet, Task
+
+if TYPE_CHECKING:
+    from torchjd.aggregation import Aggregator
+
+
+class Gradients(GradientBalancer):
+    """The tasks' gradients combined by an aggregator of torchjd, A(J) with J = [grad o_1, ..., grad o_T].
+
+    Heads and adaptors get their own task's gradient, unweighted. A step without a label of some task combines the rows
+    that it has; a memory of the method (GradVac, ExcessMTL, PCD, CR-MOGM) keeps what it knew of the others. Nash-MTL,
+    whose problem has a fixed size, then takes its last weights, and Krum and TrimmedMean, with fewer rows than they
+    need, the mean. PCD's primary task is the study's first. All state is in `state_dict`, also what torchjd keeps
+    elsewhere.
+
+    Source: the class of torchjd that is named, and the paper that it names.
+
+    Args:
+        method: a class of `torchjd.aggregation`: AlignedMTL, CAGrad, ConFIG, DualProj, ExcessMTL, FairGrad, GradDrop,
+            GradVac, IMTLG, Krum, Mean, MGDA, NashMTL, PCD, PCGrad, Random, Sum, TrimmedMean, UPGrad, ..., or a
+            weighting (CRMOGMWeighting); or the import path of an `Aggregator` or `Weighting`.
+        arguments: of its constructor; a value for every task as {task: value}; the number of tasks is filled in; a
+            weighting within another by its name, or as {method: name, arguments: ...}.
+        where: whose gradients are combined, as for `GradientBalancer`.
+        balance: what an objective is, as for `GradientBalancer`.
+
+    Raises:
+        ValueError: In `setup`, where there is no such class, or it does not take these arguments or this number of
+            tasks.
+    """
+
+    def __init__(
+        self,
+        method: str,
+        arguments: dict[str, Any] | None = None,
+        where: Where = "parameters",
+        balance: Balance = "task",
+    ) -> None:
+        super().__init__(where, balance)
+        self.method, self.arguments = method, dict(arguments or {})
+        self._made: dict[str, Aggregator] = {}  # not registered: torchjd's state_dict is not all of their state
+
+    def setup(self, tasks: Mapping[str, Task], net: MultiTaskNet, distiller: Distiller | None = None) -> None:
+        """Make the aggregators."""
+        from torchjd import aggregation  # here, since with its solvers it takes a second to import
+
+        super().setup(tasks, net, distiller)
+        if self.method in ("MoDoWeighting", "SDMGradWeighting"):
+            raise ValueError(
+                f"balancer.method: expected a method of one batch a step, found `{self.method}`; take the class "
+                "tutelage.balance.IndependentDraws"
+            )
+        for group in self.memory:
+            kinds = (aggregation.Aggregator, aggregation.Weighting)
+            made = make(aggregation, kinds, self.method, self.arguments, self._tasks).to(self._device)
+            if isinstance(made, aggregation.Weighting):
+                gramian = takes_gramian(made)
+                made = (aggregation.GramianWeightedAggregator if gramian else aggregation.WeightedAggregator)(made)
+            self._try(made)
+            self._made[group] = made
+
+    def _try(self, made: "Aggregator") -> None:
+        """Refuse what cannot combine this many gradients."""
+        count = len(self._tasks)
+        with torch.random.fork_rng([]):
+            matrix = torch.eye(count, count + 3, device=self._device)
+            try:
+                copy.deepcopy(made)(matrix)
+            except (ValueError, IndexError, RuntimeError) as error:
+                problem = " ".join(str(error).split())
+                raise ValueError(
+                    f"balancer.method: expected a method for {count} tasks, found `{self.method}`: {problem}"
+                ) from error
+
+    def combine(self, found: TaskGradients) -> Combined:
+        """A(J)."""
+        from torchjd.aggregation import NashMTL
+
+        made = self._made[found.group]
+        if len(found.tasks) == len(self._tasks):
+            return _apply(made, found)
+        if isinstance(made, NashMTL):
+            weights = torch.from_numpy(made.weighting.prvs_alpha).to(found.matrix)[found.index]
+            norm = (weights @ found.matrix).norm()
+            return Combined(weights * (made.max_norm / norm).clamp(max=1) if made.max_norm > 0 else weights)
+        try:
+            with of_some(made, found.index, len(self._tasks)):
+                return _apply(made, found)
+        except ValueError:
+            return Combined(torch.full_like(found.losses, 1 / len(found.tasks)))
+
+    def get_extra_state(self) -> dict[str, Any]:
+        """The whole state of the aggregators."""
+        return {"made": {group: capture(made) for group, made in self._made.items()}}
+
+    def set_extra_state(self, state: dict[str, Any]) -> None:
+        """Continue from `get_extra_state()`."""
+        for group, made in self._made.items():
+            restore(made, state["made"][group], self._device)
+
+
+def _apply(made: "Aggregator", found: TaskGradients) -> Combined:
+    weighting = getattr(made, "weighting", None)
+    if isinstance(weighting, nn.Module) and hasattr(made, "_combine"):
+        return Combined(weights=weighting(found.matrix))
+    return Combined(vector=made(found.matrix))
+
+
+def takes_gramian(weighting: Any) -> bool:
+    """Whether a weighting reads J J^T (`Weighting[PSDMatrix]`); one around another (CR-MOGM) reads what that does."""
+    from torchjd.linalg import PSDMatrix
+
+    inner = getattr(weighting, "weighting", None)
+    if inner is not None:
+        return takes_gramian(inner)
+    bases = (base for cls in type(weighting).__mro__ for base in getattr(cls, "__orig_bases__", ()))
+    return any(PSDMatrix in typing.get_args(base) for base in bases)

@@ -1,0 +1,61 @@
+"""Weights that keep all tasks' gradients at a size that follows their speed."""
+
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import nn
+
+from tutelage.balance.objective import Balance
+from tutelage.balance.on_gradients import Combined, GradientBalancer, TaskGradients, Where
+from tutelage.types import Distiller, MultiTaskNet, Task, Terms
+
+
+class GradNorm(GradientBalancer):
+    """GradNorm (Chen et al., ICML 2018, arXiv:1711.02257): learnt w_t, the gradient of sum_t w_t o_t.
+
+    G_t = w_t |grad o_t|,   r_t = (o_t / o_t(0)) / mean_s (o_s / o_s(0)),   L_grad = sum_t |G_t - mean_s G_s r_t^alpha|
+
+    where o_t(0) is the first step's, and the second term of L_grad is a constant. w_t follow L_grad with the optimiser
+    of the balancer, and are then scaled to sum to T. Heads get their task's gradient times w_t, as in the paper.
+
+    Differs from the paper: grad o_t is with respect to what the heads read, or to all shared parameters, in place of
+    the weights of the last shared layer, which an arbitrary network does not name. No w_t becomes negative.
+
+    Args:
+        alpha: how strongly a task that lags behind is pulled: 0 makes all G_t equal.
+        where: whose gradients are measured.
+        balance: what o_t is, as for `GradientBalancer`.
+    """
+
+    weighs_heads = True
+
+    def __init__(self, alpha: float = 1.5, where: Where = "representation", balance: Balance = "task") -> None:
+        super().__init__(where, balance)
+        self.alpha = alpha
+        self.weights = nn.ParameterDict()  # w, by group
+
+    def setup(self, tasks: Mapping[str, Task], net: MultiTaskNet, distiller: Distiller | None = None) -> None:
+        """Create w_t = 1."""
+        super().setup(tasks, net, distiller)
+        for group in self.memory:
+            self.weights[group] = nn.Parameter(torch.ones(len(tasks), device=self._device))
+
+    def combine(self, found: TaskGradients) -> Combined:
+        """sum_t w_t grad o_t, and the gradient of w."""
+        w = self.weights[found.group]
+        initial = found.memory.setdefault("initial", torch.full_like(w, torch.nan))
+        first = initial[found.index]
+        initial[found.index] = first = torch.where(first.isnan(), found.losses, first)
+        chosen, norms = w.detach()[found.index], found.matrix.norm(dim=1)
+        ratio = found.losses / first
+        target = (chosen * norms).mean() * (ratio / ratio.mean()) ** self.alpha
+        w.grad = torch.zeros_like(w)
+        w.grad[found.index] = (chosen * norms - target).sign() * norms
+        return Combined(weights=chosen, heads=chosen)
+
+    def after_step(self, again: Callable[[], Terms]) -> None:
+        """Scale w to sum to T."""
+        with torch.no_grad():
+            for w in self.weights.values():
+                w.clamp_(min=0)
+                w.mul_(len(w) / w.sum())

@@ -1,0 +1,49 @@
+"""Impartial multi-task learning, on losses and gradients at once."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import nn
+
+from tutelage.balance.objective import Balance
+from tutelage.balance.on_gradients import Combined, GradientBalancer, TaskGradients, Where
+from tutelage.types import Distiller, MultiTaskNet, Task
+
+
+class IMTLH(GradientBalancer):
+    """IMTL, the hybrid (Liu et al., ICLR 2021, "Towards Impartial Multi-task Learning").
+
+    heads:   the gradient of exp(s_t) o_t - s_t, which s_t, learnt from 0, follow too: in the end exp(s_t) o_t = 1
+    shared:  sum_t a_t exp(s_t) grad o_t, with sum_t a_t = 1 and equal projections on every task's own direction
+
+    IMTL-L gives the scales exp(s_t), IMTL-G the a_t of the scaled gradients, in closed form (`IMTLGWeighting` of
+    torchjd, which also takes dependent gradients). s_t are for the optimiser of the balancer. The paper takes the
+    gradients at the shared representation, as is the default here.
+
+    Args:
+        where: whose gradients are combined.
+        balance: what o_t is, as for `GradientBalancer`.
+    """
+
+    weighs_heads = True
+
+    def __init__(self, where: Where = "representation", balance: Balance = "task") -> None:
+        super().__init__(where, balance)
+        self.scales = nn.ParameterDict()  # s, by group
+
+    def setup(self, tasks: Mapping[str, Task], net: MultiTaskNet, distiller: Distiller | None = None) -> None:
+        """Create s_t = 0."""
+        super().setup(tasks, net, distiller)
+        for group in self.memory:
+            self.scales[group] = nn.Parameter(torch.zeros(len(tasks), device=self._device))
+
+    def combine(self, found: TaskGradients) -> Combined:
+        """The impartial sum of the scaled gradients, and the gradient of s."""
+        from torchjd.aggregation import IMTLGWeighting
+
+        s = self.scales[found.group]
+        scale = s.detach()[found.index].exp()
+        s.grad = torch.zeros_like(s)
+        s.grad[found.index] = scale * found.losses - 1
+        gramian = found.matrix @ found.matrix.T * torch.outer(scale, scale)
+        return Combined(weights=IMTLGWeighting()(gramian) * scale, heads=scale)

@@ -1,0 +1,59 @@
+"""Multi-objective gradients, corrected by a running estimate of each."""
+
+import torch
+from torch import Tensor
+
+from tutelage.balance.objective import Balance
+from tutelage.balance.on_gradients import Combined, GradientBalancer, TaskGradients
+
+
+class MoCo(GradientBalancer):
+    """MoCo (Fernando et al., ICLR 2023, "Mitigating Gradient Bias in Multi-objective Learning").
+
+    y_t <- y_t - beta_k (y_t - grad o_t),   w <- P(w - gamma_k (Y Y^T + rho I) w),   the update is sum_t w_t y_t
+
+    where beta_k = beta / k^decay, gamma_k likewise at step k, and P projects on the simplex. y_t follows the gradient
+    without the noise of a single batch, so that w is not biased by it. w starts at 1 / T. Heads get their own task's
+    gradient, unweighted.
+
+    Differs from the paper: y_t starts at the first gradient, not at 0, and is not projected on a ball, which only the
+    analysis needs. LibMTL has a softmax in place of P and scales gradients to the size of the losses. beta, gamma and
+    their decay are LibMTL's defaults. Y has T x P numbers, which are saved.
+
+    Args:
+        beta: how fast y_t follows at the first step; 1 forgets what was.
+        gamma: how fast w moves at the first step.
+        rho: pulls w to equal weights.
+        decay: power of the step by which beta and gamma fall.
+        balance: what o_t is, as for `GradientBalancer`.
+    """
+
+    def __init__(
+        self, beta: float = 0.5, gamma: float = 0.1, rho: float = 0.0, decay: float = 0.5, balance: Balance = "task"
+    ) -> None:
+        super().__init__("parameters", balance)
+        self.beta, self.gamma, self.rho, self.decay = beta, gamma, rho, decay
+
+    def combine(self, found: TaskGradients) -> Combined:
+        """sum_t w_t y_t."""
+        memory, count = found.memory, len(self._tasks)
+        if "w" not in memory:
+            memory["w"] = found.matrix.new_full((count,), 1 / count)
+            memory["steps"] = found.matrix.new_zeros(count)
+            memory["y"] = found.matrix.new_zeros(count, found.matrix.shape[1])
+        y, w, steps = (memory[name][found.index] for name in ("y", "w", "steps"))
+        beta = torch.where(steps == 0, 1.0, self.beta / (steps + 1) ** self.decay)
+        y = torch.lerp(y, found.matrix, beta[:, None])
+        gamma = self.gamma / (steps.max() + 1) ** self.decay
+        share = w.sum()  # of the tasks of this step
+        w = simplex(w - gamma * (y @ (y.T @ w) + self.rho * w), share)
+        memory["y"][found.index], memory["w"][found.index], memory["steps"][found.index] = y, w, steps + 1
+        return Combined(weights=w, vector=w @ y)
+
+
+def simplex(v: Tensor, total: Tensor) -> Tensor:
+    """The nearest point to v, [m], with no negative entry and the sum `total` (Duchi et al., ICML 2008)."""
+    ordered = v.sort(descending=True).values
+    over = (ordered.cumsum(0) - total) / torch.arange(1, len(v) + 1, device=v.device)
+    last = int((ordered > over).sum()) - 1
+    return (v - over[last]).clamp(min=0)

@@ -1,0 +1,54 @@
+"""Several gradients of the same parameters, side by side in one matrix."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from itertools import accumulate, pairwise
+
+import torch
+from torch import Tensor, nn
+
+
+class Rows:
+    """A matrix [rows, P] whose rows autograd fills without a copy: for a block, every `.grad` is a part of a row.
+
+    An element is at the same column in every row; which one it is follows the memory layout of the parameter, so that
+    autograd adds what it computes as it lies in memory.
+
+    Args:
+        parameters: P numbers in all.
+        rows: how many gradients there are room for.
+    """
+
+    def __init__(self, parameters: Iterable[nn.Parameter], rows: int) -> None:
+        self.parameters = list(parameters)
+        ends = list(accumulate((p.numel() for p in self.parameters), initial=0))
+        self.matrix = torch.zeros(rows, ends[-1], dtype=self.parameters[0].dtype, device=self.parameters[0].device)
+        self._parts = [
+            [_like(p, row[start:end]) for p, (start, end) in zip(self.parameters, pairwise(ends), strict=True)]
+            for row in self.matrix
+        ]
+
+    @contextmanager
+    def into(self, row: int) -> Iterator[None]:
+        """What a backward pass computes in the block is added to a row, and not to the parameters' `.grad`."""
+        kept = [p.grad for p in self.parameters]
+        for p, part in zip(self.parameters, self._parts[row], strict=True):
+            p.grad = part
+        try:
+            yield
+        finally:
+            for p, grad in zip(self.parameters, kept, strict=True):
+                p.grad = grad
+
+    def give(self, row: int) -> None:
+        """Make a row the parameters' `.grad`, or add it to what is there."""
+        for p, part in zip(self.parameters, self._parts[row], strict=True):
+            p.grad = part if p.grad is None else p.grad + part
+
+
+def _like(p: nn.Parameter, flat: Tensor) -> Tensor:
+    """A part of a row in the shape of a parameter, and in its memory layout where that has no gaps."""
+    order = sorted(range(p.dim()), key=p.stride, reverse=True)
+    if p.permute(order).is_contiguous():
+        return flat.view([p.shape[d] for d in order]).permute([order.index(d) for d in range(p.dim())])
+    return flat.view(p.shape)
