@@ -74,6 +74,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     report.add_argument("folder", type=Path, metavar="DIR", help="folder of a study, for example runs/rooms")
     report.add_argument("--seeds", type=_numbers, metavar="A,B", help="tables of these seeds alone; by default of all")
     report.add_argument("--markdown", action="store_true", help="print the tables as Markdown and write nothing")
+    bench = verbs.add_parser("bench", help="measure what balancing costs, as ratios to a plain sum of the losses")
+    bench.add_argument("--out", type=Path, metavar="FILE", help="write the figures as JSON")
+    bench.add_argument("--tasks", type=_numbers, default=[3, 5], metavar="A,B", help="numbers of tasks; by default 3,5")
+    bench.add_argument("--rounds", type=int, default=7, metavar="N", help="ratios to take the median of; by default 7")
     known, flags = parser.parse_known_args(arguments)
     if flags and known.verb not in ("run", "tune"):
         parser.error(f"unrecognized arguments: {' '.join(flags)}")
@@ -86,6 +90,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _presets(console)
         if known.verb == "report":
             return _report(console, known.folder, known.markdown, known.seeds)
+        if known.verb == "bench":
+            return _bench(console, known.out, known.tasks, known.rounds)
         if known.study is None:
             print((run if known.verb == "run" else tune).format_help())
             return 0 if known.help else 2
@@ -190,6 +196,20 @@ def _presets(console: Console) -> int:
         for name, line in lines.items():
             shown.add_row(name, line)
         console.print(shown)
+    return 0
+
+
+def _bench(console: Console, out: Path | None, counts: list[int], rounds: int) -> int:
+    from tutelage.bench import bench, table, write
+
+    if rounds < 1:
+        raise ValueError(f"--rounds: expected 1 or more, found {rounds}")
+    with console.status("") as status:
+        costs = bench(counts, rounds, note=status.update)
+    console.print(table(costs))
+    if out is not None:
+        write(out, costs, rounds)
+        console.print(f"figures   {out}", markup=False, highlight=False, soft_wrap=True)
     return 0
 
 

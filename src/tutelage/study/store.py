@@ -171,7 +171,7 @@ def _short(value: Any) -> str:
 
 def environment(config: Mapping[str, Any], data: str) -> dict[str, Any]:
     """What a run was made with and on."""
-    names = ("tutelage", "torch", "lightning-fabric", "torchmetrics", "jsonargparse", "numpy")
+    names = ("tutelage", "torch", "lightning-fabric", "torchmetrics", "jsonargparse", "numpy", "torchjd")
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
     return {
         "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
