@@ -2,10 +2,13 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
+from tests.train.fixture import Run
 
 from tutelage.study import methods, presets
+from tutelage.train import TrainConfig
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -46,3 +49,16 @@ def test_the_python_of_the_readme_runs_and_is_short() -> None:
     exec(block, names)
     assert all(p.grad is not None for p in names["student"].decoder.parameters())
     assert all(p.grad is None for t in names["teachers"].values() for p in t.parameters())
+
+
+def test_the_method_of_the_docs_is_short_and_works() -> None:
+    text = (ROOT / "docs/balancing.md").read_text()
+    (block,) = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
+    assert len([line for line in block.splitlines() if line.strip()]) <= 20
+    names: dict[str, Any] = {}
+    exec(block, names)
+    setup = Run(TrainConfig(epochs=3, batch_size=4, log_steps=1), names["Steady"])
+    run = setup.fit(setup.build())
+    mean = run.balancer.state_dict()["_extra_state"]["memory"]["task"]["mean"]
+    assert (mean != 1).all()
+    assert mean.isfinite().all()

@@ -260,8 +260,9 @@ class Balancer(nn.Module, ABC):
         """After the last part of a step: complete `.grad`, and return the weights that are known only now."""
         return {}
 
-    def after_step(self, again: Callable[[], Terms]) -> None:
-        """After the optimisers' step; `again()` gives the terms of the same batches under the new parameters."""
+    def after_step(self, again: Callable[[bool], Terms]) -> None:
+        """After the optimisers' step; `again(distilled)` gives the terms of the same batches under the new parameters,
+        with those of distillation or, at the cost of the student alone, without."""
 
     def end_epoch(self) -> None:
         """After the last step of an epoch."""

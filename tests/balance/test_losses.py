@@ -146,7 +146,7 @@ class TestEveryMethod:
                     model.x -= 0.01 * model.grad().sign()
                 if optimiser is not None:
                     optimiser.step()
-                balancer.after_step(lambda: _detached(model))
+                balancer.after_step(lambda distilled: _detached(model))
                 if step % 3 == 2:
                     balancer.end_epoch()
             return found
@@ -187,7 +187,7 @@ def test_famo_raises_the_weight_of_what_falls_least() -> None:
         backward(balancer, model, distil=())
         terms = _detached(model)
         terms.task["height"].sum *= 0.5  # as if its loss had halved
-        balancer.after_step(lambda terms=terms: terms)
+        balancer.after_step(lambda distilled, terms=terms: terms)
     weights, _ = backward(balancer, model, distil=())
     relative = {t: weights[t] / float(model.terms().task[t].mean().detach()) for t in weights}
     assert weights["shapes"] / relative["shapes"] > 0

@@ -94,6 +94,33 @@ def test_bases_in_a_circle(tmp_path: Path) -> None:
         load_study(path)
 
 
+def test_bases_are_laid_one_over_the_other(tmp_path: Path) -> None:
+    both = {"base": ["kd4mtl", "gradnorm"], "balancer": {"init_args": {"alpha": 0.5}}}
+    study = load_study(written(tmp_path, methods=["both"], method={"both": both}))
+    values = study.values["method"]["both"]
+    assert values["balancer"] == {
+        "class_path": "tutelage.balance.GradNorm",
+        "init_args": {"alpha": 0.5, "where": "representation", "balance": "task"},
+    }
+    assert values["distiller"]["class_path"] == "tutelage.distill.FeatureDistiller"
+    assert values["values"] == "own"
+
+
+@pytest.mark.parametrize("overlay", ["balancing", "balancers"])
+def test_every_balancing_method_builds_and_says_who_it_is(overlay: str, tmp_path: Path) -> None:
+    study = load_study("rooms-tiny", ["--with", overlay, "--out", str(tmp_path / "out")])
+    names = [m for m in study.config.methods if m != "single"]
+    distilled = [m for m in names if m.endswith("-kd") or m == "kd4mtl"]
+    assert 2 * len(distilled) == len(names)  # each without and with
+    assert all(study.config.method[m].about for m in names)
+    for method in names:
+        assert (study.config.method[method].distiller is None) == (method not in distilled and method != "bam")
+    runner = Runner(study, Notes())
+    for job in plan(study):
+        if overlay == "balancing" or job.method not in distilled:
+            runner.build(job, torch.device("cpu"), trained=False)
+
+
 def test_times_of_what_is_no_number(tmp_path: Path) -> None:
     path = written(tmp_path, method={"mine": {"base": "kd4mtl", "times": {"distiller": 2}}}, methods=["mine"])
     with pytest.raises(ValueError, match=r"method.mine.times.distiller: expected a factor for a number of the base"):

@@ -8,7 +8,7 @@ import torch
 from lightning_fabric import Fabric
 from tests.train.fixture import Images, Run, assert_same
 
-from tutelage.balance import Uncertainty, Uniform
+from tutelage.balance import Combined, Gradients, MoCo, TaskGradients, Uncertainty, Uniform
 from tutelage.data import Augment
 from tutelage.train import JsonLines, NonFiniteError, TrainConfig, training_loader
 from tutelage.train.optim import Optim
@@ -133,9 +133,10 @@ def test_the_loop_offers_what_balancers_ask_for() -> None:
     calls: list[str] = []
 
     class Asking(Uniform):
-        def after_step(self, again: Callable[[], Terms]) -> None:
-            terms = again()
+        def after_step(self, again: Callable[[bool], Terms]) -> None:
+            terms = again(True)
             assert not terms.task["depth"].sum.requires_grad
+            assert not again(False).distill
             calls.append(f"again {int(terms.distill['depth'].count)}")
 
         def end_epoch(self) -> None:
@@ -209,4 +210,49 @@ def test_a_run_that_diverges_at_the_end_of_an_epoch_says_so() -> None:
     """The log's line is far away, and adaptors that are not finite have no singular values."""
     setup = Run(replace(CONFIG, log_steps=1000, student=Optim(lambda p: torch.optim.SGD(p, lr=1e30))))
     with pytest.raises(NonFiniteError, match=r"not finite at step 2 \(epoch .*"):
+        setup.fit(setup.build())
+
+
+def test_looking_at_conflict_changes_nothing(tmp_path: Path) -> None:
+    config = replace(CONFIG, observe_steps=2, log_steps=4)
+    runs = []
+    for n, each in enumerate((CONFIG, config)):
+        setup = Run(each, Uncertainty, net={"norm": True})
+        setup.fabric = Fabric(
+            accelerator="cpu", devices=1, precision="32-true", loggers=JsonLines(tmp_path / f"{n}", 0)
+        )
+        runs.append(setup.fit(setup.build()))
+    assert_same(runs[0].state_dict()["student"], runs[1].state_dict()["student"])
+    lines = [[json.loads(line) for line in (tmp_path / n).read_text().splitlines()] for n in ("0", "1")]
+    seen = [[line["step"] for line in log if "gradient/conflicting" in line] for log in lines]
+    assert seen == [[3, 6, 9, 12], [2, 4, 6, 8, 10, 12]]
+    for line in lines[1]:
+        if "gradient/conflicting" in line:
+            assert line["gradient/conflicting"] == float(line["gradient/cosine/segmentation/depth"] < 0)
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_gradients_are_balanced_in_the_loop_and_after_a_kill(tmp_path: Path, accumulate: int) -> None:
+    config = replace(CONFIG, checkpoint_steps=2, epochs=6, batch_size=2, accumulate=accumulate)
+    setup = Run(config, lambda: MoCo(balance="separately"), net={"dropout": 0.3})
+    whole = setup.fit(setup.build())
+    run, path = setup.build(), tmp_path / "checkpoint.pt"
+    with pytest.raises(Killed):
+        setup.fit(run, checkpoint=path, observer=KillAt(7))
+    run = setup.build()
+    assert run.resume(path)
+    setup.fit(run, checkpoint=path)
+    assert_same(run.state_dict(), whole.state_dict())
+
+
+def test_a_solver_that_fails_on_what_is_no_number_is_told_as_that() -> None:
+    class Solver(Gradients):
+        def combine(self, found: TaskGradients) -> Combined:
+            if not found.matrix.isfinite().all():
+                raise ArithmeticError("no solution")
+            return super().combine(found)
+
+    config = replace(CONFIG, student=Optim(lambda p: torch.optim.SGD(p, lr=1e30)))
+    setup = Run(config, lambda: Solver("UPGrad"))
+    with pytest.raises(NonFiniteError, match=r"not finite at step \d"):
         setup.fit(setup.build())

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from tutelage.balance.library import capture, make, of_some, restore
+from tutelage.balance.library import capture, make, of_some, quiet_solvers, restore
 from tutelage.balance.objective import Balance
 from tutelage.balance.on_gradients import Combined, GradientBalancer, TaskGradients, Where
 from tutelage.types import Distiller, MultiTaskNet, Task
@@ -75,7 +75,7 @@ class Gradients(GradientBalancer):
     def _try(self, made: "Aggregator") -> None:
         """Refuse what cannot combine this many gradients."""
         count = len(self._tasks)
-        with torch.random.fork_rng([]):
+        with torch.random.fork_rng([]), quiet_solvers():
             matrix = torch.eye(count, count + 3, device=self._device)
             try:
                 copy.deepcopy(made)(matrix)
@@ -91,13 +91,14 @@ class Gradients(GradientBalancer):
 
         made = self._made[found.group]
         if len(found.tasks) == len(self._tasks):
-            return _apply(made, found)
+            with quiet_solvers():
+                return _apply(made, found)
         if isinstance(made, NashMTL):
             weights = torch.from_numpy(made.weighting.prvs_alpha).to(found.matrix)[found.index]
             norm = (weights @ found.matrix).norm()
             return Combined(weights * (made.max_norm / norm).clamp(max=1) if made.max_norm > 0 else weights)
         try:
-            with of_some(made, found.index, len(self._tasks)):
+            with quiet_solvers(), of_some(made, found.index, len(self._tasks)):
                 return _apply(made, found)
         except ValueError:
             return Combined(torch.full_like(found.losses, 1 / len(found.tasks)))

@@ -53,7 +53,7 @@ class GradNorm(GradientBalancer):
         w.grad[found.index] = (chosen * norms - target).sign() * norms
         return Combined(weights=chosen, heads=chosen)
 
-    def after_step(self, again: Callable[[], Terms]) -> None:
+    def after_step(self, again: Callable[[bool], Terms]) -> None:
         """Scale w to sum to T."""
         with torch.no_grad():
             for w in self.weights.values():

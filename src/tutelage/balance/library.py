@@ -3,6 +3,7 @@
 import difflib
 import importlib
 import inspect
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import ModuleType
@@ -193,6 +194,14 @@ def _unpack(packed: Any, device: torch.device) -> Any:
         return device
     items = [_unpack(item, device) for item in value]
     return items if kind == "list" else tuple(items)
+
+
+@contextmanager
+def quiet_solvers() -> Iterator[None]:
+    """Nash-MTL's solver warns at its first step that later ones will be no faster: nobody here can change that."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "You are solving a parameterized problem that is not DPP", UserWarning)
+        yield
 
 
 @contextmanager

@@ -67,11 +67,11 @@ class Losses(LossBalancer):
             if not self._famo:
                 self.learnt.extend(made.parameters())
 
-    def after_step(self, again: Callable[[], Terms]) -> None:
+    def after_step(self, again: Callable[[bool], Terms]) -> None:
         """FAMO: how much each loss fell in the step."""
         if not self._famo:
             return
-        losses, _ = objectives(again(), self.balance)
+        losses, _ = objectives(again(self.balance != "task"), self.balance)
         for part, named in losses.items():
             self._parts[part].update(self._filled(part, named))  # type: ignore[operator]  # FAMO's
 

@@ -214,11 +214,13 @@ def _grouped(loader: Iterable[Batch], size: int) -> Iterator[list[Batch]]:
         yield group
 
 
-def _again(fabric: Fabric, run: Training, tasks: Mapping[str, Task], parts: list[list[Batch]]) -> Terms:
+def _again(
+    fabric: Fabric, run: Training, tasks: Mapping[str, Task], parts: list[list[Batch]], distilled: bool
+) -> Terms:
     terms = Terms()
     with torch.no_grad(), fabric.autocast():
         for part in parts:
-            more, _ = objective(part, run.student, tasks, run.distiller, run.balancer)
+            more, _ = objective(part, run.student, tasks, run.distiller if distilled else None, run.balancer)
             terms.task += more.task
             terms.distill += more.distill
     return terms
