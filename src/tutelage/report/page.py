@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from tutelage.files import write_text
+from tutelage.report.conflict import conflict
 from tutelage.report.findings import SINGLE, Findings
 from tutelage.report.health import health
 from tutelage.report.numbers import results
@@ -46,7 +47,8 @@ def write_report(folder: Path, tasks: Mapping[str, Task]) -> Path:
     """
     found = Findings(folder, tasks)
     style = resources.files("tutelage.report").joinpath("page.css").read_text()
-    body = results(found) + pictures(found) + training(found) + health(found) + _making(found)
+    parts = (results, pictures, training, conflict, health, _making)
+    body = "".join(part(found) for part in parts)
     path = folder / "report.html"
     write_text(path, _PAGE.format(name=escape(found.study), style=style, body=body))
     return path

@@ -1,19 +1,21 @@
 """Curves as SVG, readable on light and dark ground."""
 
 import io
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 Curve = tuple[Sequence[float], Sequence[float]]  # x, y
 
 # Okabe and Ito's colours, told apart by most eyes; those that vanish on white or black are left out.
 COLOURS = ("#8a8a8a", "#0a84d0", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#b5a300")
 _GREY = "#808080"
-
-
 _DASHES = ("solid", (0, (4, 2)), (0, (1, 1.5)))  # where there are more names than colours
 
 
@@ -27,21 +29,77 @@ def dash(names: Sequence[str], name: str) -> int:
     return min(list(names).index(name) // len(COLOURS), len(_DASHES) - 1) if name in names else 0
 
 
-def curves(panels: Mapping[str, Mapping[str, Curve]], colours: Mapping[str, str], xlabel: str) -> str:
-    """Panels side by side, each with named curves; an SVG element."""
-    columns = min(3, len(panels))
+@dataclass(frozen=True)
+class Scale:
+    """The y axes of some panels.
+
+    Args:
+        decades: where positive values span more, the axis is logarithmic.
+        shared: all panels have the same axis.
+        reach: the axis shows at least -reach..reach, with a line at 0, and nothing beyond -1..1; None: what there is.
+    """
+
+    decades: float = math.inf
+    shared: bool = False
+    reach: float | None = None
+
+
+LINEAR = Scale()
+
+
+def curves(
+    panels: Mapping[str, Mapping[str, Curve]], colours: Mapping[str, str], xlabel: str, scale: Scale = LINEAR
+) -> str:
+    """Panels side by side, larger where lines are many, each with named curves; an SVG element."""
+    many = max((len(named) for named in panels.values()), default=0) > len(COLOURS)
+    columns = min(2 if many else 3, len(panels))
     lines = -(-len(panels) // columns)
-    figure = Figure(figsize=(4.0 * columns, 2.6 * lines), layout="constrained")
+    width, height = (6.0, 3.4) if many else (4.0, 2.6)
+    figure = Figure(figsize=(width * columns, height * lines), layout=ConstrainedLayoutEngine(h_pad=0.09))
+    together = [y for named in panels.values() for _, ys in named.values() for y in ys]
     for index, (title, named) in enumerate(panels.items()):
         axes = figure.add_subplot(lines, columns, index + 1)
         for name, (x, y) in named.items():
             style = _DASHES[dash(list(colours), name)]
             marker = {"marker": "o", "markersize": 3} if len(x) < 3 else {}
             axes.plot(x, y, color=colours.get(name, _GREY), linestyle=style, linewidth=1.4, **marker)  # type: ignore[arg-type]  # one dict, two types
+        _scale(axes, scale, together if scale.shared else [y for _, ys in named.values() for y in ys])
         axes.set_title(_plain(title), fontsize=10)
         axes.set_xlabel(xlabel)
         _quiet(axes)
     return _svg(figure)
+
+
+def _scale(axes: Axes, scale: Scale, values: Iterable[float]) -> None:
+    finite = [value for value in values if math.isfinite(value)]
+    positive = [value for value in finite if value > 0]
+    if not finite:
+        return
+    low, high = min(finite), max(finite)
+    if scale.reach is not None:
+        axes.axhline(0, color=_GREY, linewidth=1.2)
+        low, high = min(low, -scale.reach), max(high, scale.reach)
+        room = 0.04 * (high - low)
+        axes.set_ylim(max(low - room, -1.02), min(high + room, 1.02))
+    elif positive and math.log10(high / min(positive)) > scale.decades:
+        _logarithmic(axes, low, min(positive), high)
+    elif scale.shared:
+        room = 0.04 * (high - low or 1)
+        axes.set_ylim(low - room, high + room)
+
+
+def _logarithmic(axes: Axes, low: float, smallest: float, high: float) -> None:
+    """Where some values are not positive, the axis is linear around 0."""
+    if low > 0:
+        axes.set_yscale("log")
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high / low < 100 else (1,)))
+        axes.set_ylim(low / 1.2, high * 1.2)
+    else:
+        linear = max(smallest, high / 1e6)
+        axes.set_yscale("symlog", linthresh=linear)
+        axes.set_ylim(1.2 * low - 0.2 * linear, 1.2 * high)
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 
 
 def strip(values: Mapping[str, Sequence[float]], colours: Mapping[str, str], xlabel: str) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tutelage.report.findings import Findings
 from tutelage.report.pictures import swatches
-from tutelage.report.plots import Curve, colours, curves, dash
+from tutelage.report.plots import LINEAR, Curve, Scale, colours, curves, dash
 
 _APART = (
     "Between the student's adapted feature and the teacher's, by task and tap, without lambda: 0 where they agree in "
@@ -26,32 +26,34 @@ def training(found: Findings) -> str:
     distances: Panels = {}
     weights: Panels = {}
     for (m, t), log in logs.items():
-        _add(losses, t, m, _curve(log, f"loss/{t}"))
+        add(losses, t, m, curve(log, f"loss/{t}"))
         for name in sorted({key for line in log for key in line if key.startswith(f"distance/{t}/")}):
-            _add(distances, name.removeprefix("distance/"), m, _curve(log, name))
-        weight = _curve(log, f"weight/{t}")
+            add(distances, name.removeprefix("distance/"), m, curve(log, name))
+        weight = curve(log, f"weight/{t}")
         if len(set(weight[1])) > 1:
-            _add(weights, t, m, weight)
+            add(weights, t, m, weight)
     parts = [
         _chart(found, "Losses", "Each task's loss on the training images, without any weight.", losses),
         _chart(found, "Distances to the teachers", _APART, distances),
-        _chart(found, "Weights", "Of the tasks' losses, where they change.", weights),
+        _chart(found, "Weights", "Of the tasks' losses, where they change.", weights, Scale(decades=2, shared=True)),
     ]
     text = "".join(parts)
     return f'<h2>Training</h2>\n<p class="soft">Seed {found.seeds[0]}.</p>\n{text}' if text else ""
 
 
-def _chart(found: Findings, title: str, text: str, panels: Panels) -> str:
+def _chart(found: Findings, title: str, text: str, panels: Panels, scale: Scale = LINEAR) -> str:
     if not panels:
         return ""
+    return f'<h3>{title}</h3>\n<p class="soft">{escape(text)}</p>\n{figure(found, title, panels, scale)}'
+
+
+def figure(found: Findings, title: str, panels: Panels, scale: Scale = LINEAR) -> str:
+    """Panels over epochs, under a list of the methods that they show."""
     colour = colours(found.methods)
     shown = {m for named in panels.values() for m in named}
     legend = swatches((m, colour[m], dash(found.methods, m)) for m in found.methods if m in shown)
-    svg = curves(panels, colour, "epoch")
-    return (
-        f'<h3>{title}</h3>\n<p class="soft">{escape(text)}</p>\n{legend}'
-        f'<figure role="img" aria-label="{title} over epochs">{svg}</figure>\n'
-    )
+    svg = curves(panels, colour, "epoch", scale)
+    return f'{legend}<figure role="img" aria-label="{title} over epochs">{svg}</figure>\n'
 
 
 def read_log(path: Path) -> Log:
@@ -62,11 +64,13 @@ def read_log(path: Path) -> Log:
         return []
 
 
-def _curve(log: Log, name: str) -> Curve:
-    points = [(line["epoch"], line[name]) for line in log if name in line]
+def curve(log: Log, *names: str) -> Curve:
+    """A quantity over epochs; of several names for it, a line has one."""
+    points = [(line["epoch"], line[name]) for line in log for name in names if name in line]
     return [x for x, _ in points], [y for _, y in points]
 
 
-def _add(panels: Panels, title: str, method: str, curve: Curve) -> None:
+def add(panels: Panels, title: str, method: str, curve: Curve) -> None:
+    """Put a method's curve into the panel of that title, if it has any points."""
     if curve[0]:
         panels.setdefault(title, {})[method] = curve
