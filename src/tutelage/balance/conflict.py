@@ -17,8 +17,8 @@ def conflict(terms: Terms, net: MultiTaskNet) -> dict[str, Tensor]:
     Returns:
         {"gradient/cosine/a/b", "gradient/norm/a", "gradient/conflicting": scalar}; nothing for fewer than two tasks.
     """
-    losses = {t: term.mean() for t, term in terms.task.items() if term.sum.requires_grad}
-    shared = net.shared_parameters()
+    losses = {t: term.mean() for t, term in terms.task.items() if term.sum.requires_grad and bool(term.count > 0)}
+    shared = [p for p in net.shared_parameters() if p.requires_grad]
     if len(losses) < 2 or not shared:
         return {}
     grads = {

@@ -65,10 +65,15 @@ class Gradients(GradientBalancer):
             )
         for group in self.memory:
             kinds = (aggregation.Aggregator, aggregation.Weighting)
-            made = make(aggregation, kinds, self.method, self.arguments, self._tasks).to(self._device)
+            made = make(aggregation, kinds, self.method, self.arguments, self._tasks, self._device)
             if isinstance(made, aggregation.Weighting):
                 gramian = takes_gramian(made)
                 made = (aggregation.GramianWeightedAggregator if gramian else aggregation.WeightedAggregator)(made)
+            if self.where == "representation" and any(type(m).__name__ == "ExcessMTLWeighting" for m in made.modules()):
+                raise ValueError(
+                    f"balancer.where: expected `parameters` for {self.method}, which remembers every coordinate of the "
+                    "gradients, found `representation`, whose coordinates belong to other images in every step"
+                )
             self._try(made)
             self._made[group] = made
 
@@ -87,7 +92,7 @@ class Gradients(GradientBalancer):
 
     def combine(self, found: TaskGradients) -> Combined:
         """A(J)."""
-        from torchjd.aggregation import NashMTL
+        from torchjd.aggregation import Krum, NashMTL, TrimmedMean
 
         made = self._made[found.group]
         if len(found.tasks) == len(self._tasks):
@@ -101,6 +106,8 @@ class Gradients(GradientBalancer):
             with quiet_solvers(), of_some(made, found.index, len(self._tasks)):
                 return _apply(made, found)
         except ValueError:
+            if not isinstance(made, Krum | TrimmedMean):
+                raise
             return Combined(torch.full_like(found.losses, 1 / len(found.tasks)))
 
     def get_extra_state(self) -> dict[str, Any]:
@@ -122,10 +129,10 @@ def _apply(made: "Aggregator", found: TaskGradients) -> Combined:
 
 def takes_gramian(weighting: Any) -> bool:
     """Whether a weighting reads J J^T (`Weighting[PSDMatrix]`); one around another (CR-MOGM) reads what that does."""
+    from torchjd.aggregation import CRMOGMWeighting
     from torchjd.linalg import PSDMatrix
 
-    inner = getattr(weighting, "weighting", None)
-    if inner is not None:
-        return takes_gramian(inner)
+    if isinstance(weighting, CRMOGMWeighting):
+        return takes_gramian(weighting.weighting)
     bases = (base for cls in type(weighting).__mro__ for base in getattr(cls, "__orig_bases__", ()))
     return any(PSDMatrix in typing.get_args(base) for base in bases)

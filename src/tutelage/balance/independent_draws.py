@@ -52,8 +52,8 @@ class IndependentDraws(GradientBalancer):
 
         super().setup(tasks, net, distiller)
         for group in self.memory:
-            made = make(aggregation, aggregation.Weighting, self.method, self.arguments, self._tasks)
-            self._made[group] = made.to(self._device)
+            kind = aggregation.Weighting
+            self._made[group] = make(aggregation, kind, self.method, self.arguments, self._tasks, self._device)
 
     def combine(self, found: TaskGradients) -> Combined:
         """w from J_1 J_2^T, and the update."""

@@ -15,11 +15,17 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 _ON_CPU = ("_phi_t", "_sq_norm_ema", "_n_steps")  # of GradVac and PCD, which compute there wherever the gradients are
+_SUM_TO_1 = {"ExcessMTLWeighting": "_weights", "MoDoWeighting": "_lambda", "SDMGradWeighting": "_w"}
 _COUNTS = ("shape", "n_tasks")  # arguments that are the number of tasks
 
 
 def make(
-    module: ModuleType, base: type | tuple[type, ...], name: str, arguments: Mapping[str, Any], tasks: Sequence[str]
+    module: ModuleType,
+    base: type | tuple[type, ...],
+    name: str,
+    arguments: Mapping[str, Any],
+    tasks: Sequence[str],
+    device: torch.device,
 ) -> Any:
     """A method of `torchjd.scalarization` or `torchjd.aggregation`, or any class of that kind by its import path.
 
@@ -32,32 +38,34 @@ def make(
         name: of the class.
         arguments: of its constructor.
         tasks: in their order.
+        device: of its tensors, also of those that torchjd does not move.
 
     Raises:
         ValueError: there is no such class, or it does not take these arguments or this number of tasks.
     """
     cls = _find(module, base, name)
     taken = {n: p for n, p in inspect.signature(cls).parameters.items() if p.kind is not p.VAR_KEYWORD}
-    arguments = {key: _inner(module, key, value, tasks) for key, value in arguments.items()}
+    arguments = {key: _inner(module, key, value, tasks, device) for key, value in arguments.items()}
     for key in arguments:
         if key not in taken:
             known = ", ".join(n for n in taken if n not in _COUNTS) or "none"
             raise ValueError(f"balancer.arguments: expected arguments of {name} ({known}), found `{key}`")
-    values = {key: len(tasks) for key in _COUNTS if key in taken}
+    values: dict[str, Any] = {key: len(tasks) for key in _COUNTS if key in taken}
     values |= {key: _tensor(f"{name}.{key}", value, tasks) for key, value in arguments.items()}
     missing = [n for n, p in taken.items() if p.default is p.empty and n not in values]
     if missing:
         raise ValueError(
             f"balancer.arguments.{missing[0]}: expected a value, which {name} needs, found none; give it in the method"
         )
+    values = {key: value.to(device) if isinstance(value, Tensor) else value for key, value in values.items()}
     try:
-        return cls(**values)
+        return cls(**values).to(device)
     except (TypeError, ValueError, ImportError) as error:
         problem = " ".join(str(error).split())
         raise ValueError(f"balancer.arguments: expected what {name} takes, found a mistake: {problem}") from error
 
 
-def _inner(module: ModuleType, key: str, value: Any, tasks: Sequence[str]) -> Any:
+def _inner(module: ModuleType, key: str, value: Any, tasks: Sequence[str], device: torch.device) -> Any:
     """A weighting within another (CR-MOGM) or within an aggregator: its name, or {method: name, arguments: ...}."""
     if key not in ("weighting", "gramian_weighting"):
         return value
@@ -68,7 +76,7 @@ def _inner(module: ModuleType, key: str, value: Any, tasks: Sequence[str]) -> An
             f"{value!r}"
         )
     inner: Mapping[str, Any] = named.get("arguments") or {}  # type: ignore[assignment]  # of any YAML
-    return make(module, module.Weighting, str(named["method"]), inner, tasks)
+    return make(module, module.Weighting, str(named["method"]), inner, tasks, device)
 
 
 def _find(module: ModuleType, base: type | tuple[type, ...], name: str) -> Any:
@@ -95,6 +103,8 @@ def _find(module: ModuleType, base: type | tuple[type, ...], name: str) -> Any:
 
 def _tensor(name: str, value: Any, tasks: Sequence[str]) -> Any:
     """{task: number} and [number, ...] as a tensor; anything else as it is."""
+    if name == "PCD.tau":
+        tasks = tasks[1:]  # the first is the primary one
     if isinstance(value, Mapping):
         if set(value) != set(tasks):
             found = ", ".join(value) or "none"
@@ -230,8 +240,11 @@ def of_some(module: nn.Module, rows: list[int], tasks: int) -> Iterator[None]:
                 continue
             for name, whole in kept.items():
                 if name in part._buffers:
+                    new, where = part._buffers[name], _where(whole, rows, tasks)
+                    assert new is not None
+                    new = new * whole[where].sum() if _shared(part, name) else new
                     whole = whole.clone()
-                    whole[_where(whole, rows, tasks)] = part._buffers[name]
+                    whole[where] = new
                 _put(part, name, whole)
 
 
@@ -241,6 +254,8 @@ def _sliced(module: nn.Module, rows: list[int], tasks: int) -> dict[str, Any]:
     for name, value in [*module._buffers.items(), *list(vars(module).items())]:
         if isinstance(value, Tensor) and value.shape[:1] == (tasks,):
             new: Any = value[_where(value, rows, tasks)]
+            if _shared(module, name):
+                new = new / new.sum().clamp(min=torch.finfo(new.dtype).tiny)
         elif isinstance(value, Tensor) and name == "_tau":  # PCD's, without the first task
             new = value[[row - 1 for row in rows[1:]]]
         elif name == "_state_key" and value is not None:  # of what the memory is: a new key would clear it
@@ -250,6 +265,11 @@ def _sliced(module: nn.Module, rows: list[int], tasks: int) -> dict[str, Any]:
         kept[name] = value
         _put(module, name, new)
     return kept
+
+
+def _shared(module: nn.Module, name: str) -> bool:
+    """Whether a buffer holds weights that sum to 1: some of the tasks then share what these had together."""
+    return _SUM_TO_1.get(type(module).__name__) == name
 
 
 def _where(value: Tensor, rows: list[int], tasks: int) -> Any:

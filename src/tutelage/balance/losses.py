@@ -60,7 +60,7 @@ class Losses(LossBalancer):
         self._tasks = list(tasks)
         device = next(net.parameters()).device
         for part in groups(self.balance):
-            made = make(scalarization, scalarization.Scalarizer, self.method, self.arguments, self._tasks).to(device)
+            made = make(scalarization, scalarization.Scalarizer, self.method, self.arguments, self._tasks, device)
             self._parts[part] = made
             self.register_buffer(f"last_{part}", torch.ones(len(tasks), device=device))
             self._famo, self._dwa = isinstance(made, scalarization.FAMO), isinstance(made, scalarization.DWA)

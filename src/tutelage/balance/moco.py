@@ -53,7 +53,8 @@ class MoCo(GradientBalancer):
 
 def simplex(v: Tensor, total: Tensor) -> Tensor:
     """The nearest point to v, [m], with no negative entry and the sum `total` (Duchi et al., ICML 2008)."""
+    v = v - v.max()  # which changes nothing but rounding
     ordered = v.sort(descending=True).values
     over = (ordered.cumsum(0) - total) / torch.arange(1, len(v) + 1, device=v.device)
-    last = int((ordered > over).sum()) - 1
+    last = max(int((ordered > over).sum()), 1) - 1
     return (v - over[last]).clamp(min=0)

@@ -103,7 +103,7 @@ class GradientBalancer(Balancer, ABC):
         """Forget the last step's gradients."""
         self._losses, self._weights, self._moved = {group: {} for group in self.memory}, {}, False
         for rows in self._heads.values() if self._rows is None else [self._rows, *self._heads.values()]:
-            rows.matrix.zero_()
+            rows.clear()
 
     def boundary(self, output: Output) -> Output:
         """At the representation: every tap before it as an alias, whose gradient is that of the distance alone."""
@@ -177,7 +177,7 @@ class GradientBalancer(Balancer, ABC):
             matrix = boundary[0].new_zeros(len(named), sum(z.numel() for z in boundary), dtype=torch.float32)
             for row, t in zip(matrix, (t for t in self._tasks if t in named), strict=True):
                 self._losses[group][t] = named[t].detach()
-                own = [*net.task_parameters(t), *self._adaptors]
+                own = [*(p for p in net.task_parameters(t) if p.requires_grad), *self._adaptors]
                 grads = torch.autograd.grad(named[t], [*boundary, *own], retain_graph=True, allow_unused=True)
                 for part, grad in zip(torch.split(row, [z.numel() for z in boundary]), grads, strict=False):
                     if grad is not None:
@@ -232,7 +232,7 @@ class GradientBalancer(Balancer, ABC):
 
     def get_extra_state(self) -> dict[str, Any]:
         """What the method keeps from step to step."""
-        return {"memory": self.memory}
+        return {"memory": {g: {name: value.clone() for name, value in kept.items()} for g, kept in self.memory.items()}}
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
         """Continue from `get_extra_state()`."""

@@ -15,18 +15,26 @@ class Rows:
     autograd adds what it computes as it lies in memory.
 
     Args:
-        parameters: P numbers in all.
+        parameters: P numbers in all; frozen ones are left out.
         rows: how many gradients there are room for.
     """
 
     def __init__(self, parameters: Iterable[nn.Parameter], rows: int) -> None:
-        self.parameters = list(parameters)
+        self.parameters = [p for p in parameters if p.requires_grad]
         ends = list(accumulate((p.numel() for p in self.parameters), initial=0))
-        self.matrix = torch.zeros(rows, ends[-1], dtype=self.parameters[0].dtype, device=self.parameters[0].device)
+        first = self.parameters[0] if self.parameters else torch.empty(0)
+        self.matrix = torch.zeros(rows, ends[-1], dtype=first.dtype, device=first.device)
         self._parts = [
             [_like(p, row[start:end]) for p, (start, end) in zip(self.parameters, pairwise(ends), strict=True)]
             for row in self.matrix
         ]
+
+    def clear(self) -> None:
+        """All rows to zero; a `.grad` that is one of them is none any more."""
+        self.matrix.zero_()
+        for p, *parts in zip(self.parameters, *self._parts, strict=True):
+            if any(p.grad is part for part in parts):
+                p.grad = None
 
     @contextmanager
     def into(self, row: int) -> Iterator[None]:

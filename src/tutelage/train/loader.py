@@ -87,11 +87,17 @@ def training_loader(
 ) -> DataLoader[Batch]:
     """The batches from step `start` to the end of the run, `draws * config.accumulate` of them a step.
 
-    The order goes on through the images, so that with several draws a step a pass over them has fewer steps.
+    The order goes on through the images, so that with several draws a step a pass over them has fewer steps; no step
+    has an image twice.
     """
     images = len(dataset)
     parts = config.accumulate * draws
-    whole = config.steps_per_epoch(images) * config.accumulate
+    whole = images // (config.batch_size * parts) * parts  # batches of a pass
+    if whole == 0:
+        raise ValueError(
+            f"train.batch_size: expected at most the {images} training images, found {config.batch_size} x {parts} a "
+            "step; lower it or add images"
+        )
     order = Order(images, config.batch_size, whole, start * parts, config.steps(images) * parts, seed)
     views = Views(dataset, modalities, config.augment, seed)
     collate = _Collate(tasks, source, "id" if config.augment is None else "random")
