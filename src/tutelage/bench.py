@@ -1,5 +1,6 @@
 """`tutelage bench`: what balancing costs, as ratios to a plain sum of the losses in one process."""
 
+import importlib.metadata
 import json
 import os
 import platform
@@ -38,7 +39,7 @@ from tutelage.train import Optim, Optimisers, TrainConfig, Training, fit, make_b
 from tutelage.types import Balancer, Batch, MultiTaskNet, Output, Reduce, Sample, Task, Terms
 
 SIZE, BATCH, FILTERS = (96, 128), 8, (16, 32, 64, 128, 128)  # SegNet of a quarter of the width
-STEPS = 3  # of a method in one round
+STEPS = 1  # of a method in one round
 Kind = Literal["losses", "famo", "parameters", "representation", "torchjd"]
 # The most that each kind may cost, by number of tasks; torchjd's own is what `parameters` is compared with.
 LIMITS: dict[Kind, dict[int, float]] = {
@@ -200,18 +201,32 @@ def _measure(count: int, distilled: bool, rounds: int, steps: int, note: Callabl
     ratios: dict[str, list[float]] = {name: [] for name in chosen}
     for n in range(rounds):
         note(f"{count} tasks{', distilled' if distilled else ''}: round {n + 1} of {rounds}")
-        for name, case in cases.items():
-            if name:  # the plain sum before and after each, since a machine's speed drifts
-                before, own, after = cases[""].seconds(steps), case.seconds(steps), cases[""].seconds(steps)
-                ratios[name].append(2 * own / (before + after))
+        before = cases[""].seconds(steps)
+        for name in chosen:  # the plain sum before and after each, since a machine's speed drifts
+            own, after = cases[name].seconds(steps), cases[""].seconds(steps)
+            ratios[name].append(2 * own / (before + after))
+            before = after
     found = []
     for name, (kind, _) in chosen.items():
         low, _, high = quantiles(ratios[name], n=4) if rounds > 1 else ratios[name] * 3
         room = round(0.1 * peaks[""]) + (count + 1) * cases[""].shared * 4
         over = peaks[name] - peaks[""] if name in peaks else None
         limit = LIMITS[kind].get(count)
-        exact = room if kind == "parameters" and name not in ("MoCo", "DBMTL") else None  # those keep T x P by nature
-        found.append(Cost(count, distilled, name, kind, median(ratios[name]), low, high, limit, over, exact))
+        room += count * cases[""].shared * 4 if name in ("MoCo", "DBMTL") else 0  # which keep a gradient a task
+        found.append(
+            Cost(
+                count,
+                distilled,
+                name,
+                kind,
+                median(ratios[name]),
+                low,
+                high,
+                limit,
+                over,
+                room if kind == "parameters" else None,
+            )
+        )
     return found
 
 
@@ -245,33 +260,43 @@ def _batch(tasks: dict[str, Task]) -> Batch:
 
 def write(path: Path, costs: Sequence[Cost], rounds: int, steps: int = STEPS) -> None:
     """The costs as JSON, with what they were measured on."""
-    import torchjd
-
     facts = {
         "net": f"SegNet, filters {FILTERS}, {SIZE[0]}x{SIZE[1]}, batch {BATCH}, fp32, CPU",
         "rounds": rounds,
         "steps": steps,
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
-        "torchjd": getattr(torchjd, "__version__", "unknown"),
+        "torchjd": importlib.metadata.version("torchjd"),
         "platform": platform.platform(),
     }
     write_text(path, json.dumps({**facts, "costs": [asdict(cost) for cost in costs]}, indent=1) + "\n")
 
 
 def table(costs: Sequence[Cost]) -> Table:
-    """The costs, a line a method; torchjd's `mtl_backward` is with PCGrad."""
-    shown = Table(title="Time of a step over that of a plain sum", title_justify="left", box=None, padding=(0, 2, 0, 0))
+    """The costs, a line a method, what is over its limit in red; torchjd's `mtl_backward` is with PCGrad."""
+    shown = Table(title="Time of a step over that of a plain sum", title_justify="left", box=None, padding=(0, 1, 0, 0))
     for name in ("tasks", "method", "kind"):
         shown.add_column(name, no_wrap=True)
-    for name in ("ratio", "quartiles", "limit", "memory"):
-        shown.add_column(name, justify="right")
+    for name in ("ratio", "quartiles", "at most", "MiB", "at most"):
+        shown.add_column(name, justify="right", no_wrap=True)
     for cost in costs:
-        limit = "" if cost.limit is None else f"{cost.limit:.2f}"
-        over = "" if cost.limit is None or cost.ratio <= cost.limit else "[red]"
-        memory = "" if cost.memory is None else f"+{cost.memory / 2**20:.1f} MiB"
         shown.add_row(
-            f"{cost.tasks}{' + teachers' if cost.distilled else ''}", cost.method, cost.kind,
-            f"{over}{cost.ratio:.2f}", f"{cost.low:.2f} to {cost.high:.2f}", limit, memory,
+            f"{cost.tasks}{' taught' if cost.distilled else ''}", cost.method, cost.kind,
+            _held(cost.ratio, cost.limit, "{:.2f}"), f"{cost.low:.2f}-{cost.high:.2f}", _text(cost.limit, "{:.2f}"),
+            _held(_mib(cost.memory), _mib(cost.memory_limit), "{:+.1f}"), _text(_mib(cost.memory_limit), "{:+.1f}"),
         )  # fmt: skip
     return shown
+
+
+def _mib(count: int | None) -> float | None:
+    return None if count is None else count / 2**20
+
+
+def _text(value: float | None, form: str) -> str:
+    return "" if value is None else form.format(value)
+
+
+def _held(value: float | None, limit: float | None, form: str) -> str:
+    """A value, red where it is over its limit."""
+    over = value is not None and limit is not None and value > limit
+    return f"[red]{_text(value, form)}[/red]" if over else _text(value, form)

@@ -88,6 +88,10 @@ class Term:
         yield self.sum
         yield self.count
 
+    def detach(self) -> "Term":
+        """The same without a graph."""
+        return Term(self.sum.detach(), self.count)
+
     def mean(self) -> Tensor:
         """sum / count, and 0 (with zero gradient) where nothing was counted."""
         return self.sum / self.count.clamp(min=1)

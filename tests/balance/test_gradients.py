@@ -26,7 +26,7 @@ from tests.train.fixture import assert_same
 from torch import Tensor
 from torchjd import aggregation
 
-from tutelage.balance import Gradients
+from tutelage.balance import Gradients, library_state
 from tutelage.balance.objective import Balance
 from tutelage.balance.on_gradients import TaskGradients
 from tutelage.train import Part, training_step
@@ -78,7 +78,8 @@ WEIGHTINGS = {
     "SumWeighting": False,
     "UPGradWeighting": True,
 }
-WHERE = [(m, w) for m in METHODS for w in ("parameters", "representation") if (m, w) != ("ExcessMTL", "representation")]
+EXACT = {"ExcessMTL", "FairGrad", "NashMTL"}  # on parameters alone
+WHERE = [(m, w) for m in METHODS for w in ("parameters", "representation") if w == "parameters" or m not in EXACT]
 UNWEIGHTED = {"ConFIG", "GradDrop", "TrimmedMean"}
 RANDOM = {"GradDrop", "GradVac", "PCGrad", "Random"}
 STATEFUL = {"ExcessMTL", "GradVac", "NashMTL", "PCD"}
@@ -223,7 +224,8 @@ class TestAtTheRepresentation:
     @pytest.fixture
     def run(self, method: str, balance: Balance, heads: Any) -> tuple[Net, Distiller | None, dict[str, Tensor]]:
         made = balancer(method, balance=balance, where="representation")
-        net, distiller = build(made, "features", heads=heads)
+        # A random number is drawn for every column, and columns lie as the features do in memory.
+        net, distiller = build(made, "features", heads=heads, contiguous=method == "GradDrop")
         return net, distiller, step(made, net, distiller, batch(0, 1))
 
     def test_gradient(
@@ -242,7 +244,7 @@ class TestAtTheRepresentation:
                 continue
             weights = made.weighting(matrix)
             if i == 0:
-                torch.testing.assert_close(torch.stack([*found.values()]), weights, rtol=1e-3, atol=1e-5)
+                torch.testing.assert_close(torch.stack([found[t] for t in TASKS]), weights, rtol=1e-3, atol=1e-5)
             expected.append(weights @ jacobian(group, shared))  # the exact gradient of the weighted sum
         torch.testing.assert_close(shared_grad(net), torch.stack(expected).sum(0), rtol=1e-3, atol=1e-5)
         assert (found == {}) == (method in UNWEIGHTED)
@@ -421,7 +423,7 @@ def resumed_is_undisturbed(make: Callable[[], Gradients], kills: tuple[int, ...]
 
 
 def test_a_memory_of_coordinates_at_the_representation() -> None:
-    with pytest.raises(ValueError, match=r"balancer.where: expected `parameters` for ExcessMTL, which remembers"):
+    with pytest.raises(ValueError, match=r"balancer.where: expected `parameters` for ExcessMTL, whose weights follow"):
         build(balancer("ExcessMTL", where="representation"))
 
 
@@ -594,8 +596,16 @@ class TestWhatIsRefused:
             ("CRMOGMWeighting", {"weighting": {"name": "MGDA"}}, r"balancer.arguments.weighting: expected the name"),
             ("Constant", {"weights": {"depth": 1}}, r"Constant.weights: expected a value for each of segmentation, d"),
             ("Constant", {"weights": [1, 2]}, r"Constant.weights: expected 3 values, one a task .*found 2"),
-            ("Krum", {"n_byzantine": 1}, r"balancer.method: expected a method for 3 tasks, found `Krum`"),
-            ("TrimmedMean", {"trim_number": 2}, r"balancer.method: expected a method for 3 tasks, found `Trimmed"),
+            (
+                "Krum",
+                {"n_byzantine": 1},
+                r"balancer.method: expected a method for 3 tasks with arguments that it takes, found `Krum`",
+            ),
+            (
+                "TrimmedMean",
+                {"trim_number": 2},
+                r"balancer.method: expected a method for 3 tasks with arguments that it takes, found `Trimmed",
+            ),
         ],
     )
     def test_before_training(self, method: str, arguments: dict[str, Any], line: str) -> None:
@@ -652,3 +662,68 @@ def values(state: Any, of: str, count: int = 3) -> Iterator[Tensor]:
     elif isinstance(state, list):
         for value in state:
             yield from values(value, of, count)
+
+
+@pytest.mark.parametrize("method", ["CAGrad", "UPGrad", "DualProj", "MGDA", "IMTLG"])
+def test_small_gradients_of_features_are_not_taken_for_none(method: str) -> None:
+    """The guards of torchjd are for gradients of parameters; a mean loss has features' gradients below them."""
+    found = []
+    for factor in (1.0, 1e-4):
+        made = balancer(method, where="representation")
+        build(made)
+        matrix = factor * torch.tensor([[1.0, 0.0, 0.5], [-0.5, 1.0, 0.0], [0.2, 0.2, -1.0]])
+        found.append(made.combine(TaskGradients([*TASKS], [0, 1, 2], torch.ones(3), [matrix], "task", {})).weights)
+    torch.testing.assert_close(*found, rtol=1e-3, atol=1e-4)
+    assert found[0].sum() > 0.1
+
+
+@pytest.mark.parametrize("method", ["NashMTL", "FairGrad"])
+def test_weights_that_follow_the_size_of_gradients_are_of_parameters(method: str) -> None:
+    with pytest.raises(ValueError, match=rf"balancer.where: expected `parameters` for {method}"):
+        build(balancer(method, where="representation"))
+
+
+def test_weights_of_distillation_are_seen() -> None:
+    made = balancer("MGDA", balance="separately")
+    net, distiller = build(made, "features")
+    assert set(step(made, net, distiller, batch(0, 1))) == {*TASKS, *(f"distill/{t}" for t in TASKS)}
+
+
+@pytest.mark.parametrize("where", ["parameters", "representation"])
+def test_gradients_that_are_no_numbers_are_named(where: Any) -> None:
+    made = balancer("CAGrad", where=where)
+    net, _ = build(made)
+    net.heads["depth"].weight.data[:] = torch.nan
+    with pytest.raises(RuntimeError, match=r"^the gradients of depth are not finite; lower"):
+        step(made, net, None, batch(0, 1))
+
+
+@pytest.mark.parametrize("where", ["parameters", "representation"])
+def test_no_graph_outlives_a_step(where: Any) -> None:
+    made = balancer("MGDA", where=where)
+    net, distiller = build(made, "features")
+    made.begin_step(0.0)
+    data = batch(0, 1)
+    terms, _ = training_step([data], net, TASKS, distiller, made, Part.split([[data]])[0])
+    made.finish()
+    assert not any(term.sum.requires_grad for part in (terms.task, terms.distill) for term in part.values())
+    assert made._pending is None
+
+
+def test_every_place_of_torchjds_state_is_still_there() -> None:
+    """`library_state.py` knows them by name: a newer torchjd that renames one would lose it silently."""
+    matrix = torch.eye(3, 6)
+    buffers = {type(m).__name__: m for m in (aggregation.GradVacWeighting(), aggregation.PCDWeighting(0.1))}
+    for made in buffers.values():
+        made(matrix @ matrix.T)
+    weightings = {**buffers, "ExcessMTLWeighting": aggregation.ExcessMTLWeighting()}
+    weightings |= {name: getattr(aggregation, name)() for name in ("MoDoWeighting", "SDMGradWeighting")}
+    held = {name for made in buffers.values() for name in made._buffers}
+    assert set(library_state._ON_CPU) <= held
+    for name, buffer in library_state._SUM_TO_1.items():
+        assert buffer in weightings[name]._buffers
+    assert "_tau" in vars(buffers["PCDWeighting"])
+    assert all("_state_key" in vars(made) for made in weightings.values())
+    nash = aggregation.NashMTL(3)
+    assert nash.weighting.prvs_alpha.shape == (3,)
+    assert callable(nash.weighting._init_optim_problem)

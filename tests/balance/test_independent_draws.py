@@ -60,7 +60,7 @@ class TestEveryMethod:
                 matrices = [jacobian(grouped(x, balance)[0][i], shared) for x in each]
                 weights = weighting(matrices[0] @ matrices[1].T)
                 if i == 0:
-                    torch.testing.assert_close(torch.stack([*found.values()]), weights, rtol=1e-4, atol=1e-5)
+                    torch.testing.assert_close(torch.stack([found[t] for t in TASKS]), weights, rtol=1e-4, atol=1e-5)
                 update = (matrices[0] + matrices[1]) / 2 if draws == 2 else matrices[2]
                 expected.append(weights @ update)
             expected += [flat_grad(x, shared) / len(moving) for part in moving for x in grouped(part, balance)[1]]
@@ -256,3 +256,8 @@ def test_a_killed_run_ends_where_an_undisturbed_one_does(
     assert run.resume(path)
     setup.fit(run, checkpoint=path)
     assert_same(reloaded(run.state_dict()), reloaded(whole.state_dict()))
+
+
+def test_a_weighting_of_one_gramian_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"balancer.method: expected a weighting of two Jacobians' product.*`MGDAW"):
+        build(IndependentDraws("MGDAWeighting"))

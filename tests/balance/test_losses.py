@@ -197,6 +197,17 @@ def test_famo_raises_the_weight_of_what_falls_least() -> None:
     assert shapes > height
 
 
+def test_famo_begins_with_the_first_step_that_has_a_label() -> None:
+    balancer, model = build("FAMO")
+    balancer.begin_step(0.0)
+    backward(balancer, model, counts={})
+    balancer.after_step(lambda distilled: _detached(model))
+    balancer.begin_step(0.0)
+    weights, _ = backward(balancer, model)
+    assert set(weights) == set(TASKS)
+    balancer.after_step(lambda distilled: _detached(model))
+
+
 def test_famo_learns_by_itself_and_uw_by_an_optimiser() -> None:
     assert not list(build("FAMO")[0].parameters())
     assert len(list(build("UW")[0].parameters())) == 1

@@ -163,7 +163,7 @@ def test_moco(balance: Balance, rho: float) -> None:
         groups, rest = grouped(losses(net, distiller, data), balance)
         matrix = jacobian(groups[0], net.shared_parameters())
         y = matrix if k == 1 else y - 0.8 / k**0.4 * (y - matrix)
-        w = projected(w - 2.0 / k**0.4 * (y @ y.T + rho * torch.eye(3)) @ w, 1.0)
+        w = projected(w - 2.0 / k**0.4 * (y @ y.T + rho * torch.eye(3)) @ w)
         torch.testing.assert_close(torch.stack([*found.values()]), w, rtol=1e-3, atol=1e-5)
         assert_shared(net, y, w, rest)
         assert_own_gradients_are_plain(net, distiller, data)
@@ -175,34 +175,41 @@ def test_mocos_weights_stay_on_the_simplex_without_a_task() -> None:
     net, _ = build(made)
     before = step(made, net, None, DATA[0])
     found = step(made, net, None, batch(2, 3, without=["depth"]))
-    torch.testing.assert_close(torch.stack([*found.values()]).sum(), 1 - before["depth"])
+    torch.testing.assert_close(torch.stack([*found.values()]).sum(), torch.tensor(1.0))  # the two divide all of it
     torch.testing.assert_close(made.memory["task"]["w"].sum(), torch.tensor(1.0))
+    torch.testing.assert_close(made.memory["task"]["w"][1], before["depth"])  # which the third keeps
 
 
-def projected(v: Tensor, total: float) -> Tensor:
-    """The nearest point of the simplex, by bisection: max(v - shift, 0), whose sum is `total`."""
+def test_moco_trains_what_is_shared_also_where_the_tasks_of_a_step_have_no_weight() -> None:
+    made = MoCo()
+    net, _ = build(made)
+    step(made, net, None, DATA[0])
+    made.memory["task"]["w"] = torch.tensor([0.0, 1.0, 0.0])
+    found = step(made, net, None, batch(2, 3, without=["depth"]))
+    assert float(torch.stack([*found.values()]).sum()) == pytest.approx(1)
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in net.shared_parameters())
+
+
+def projected(v: Tensor) -> Tensor:
+    """The nearest point of the simplex, by bisection: max(v - shift, 0), whose sum is 1."""
     v = v.double()
-    low, high = v.max() - total, v.max()
+    low, high = v.max() - 1, v.max()
     for _ in range(200):
         middle = (low + high) / 2
-        low, high = (middle, high) if (v - middle).clamp(min=0).sum() > total else (low, middle)
+        low, high = (middle, high) if (v - middle).clamp(min=0).sum() > 1 else (low, middle)
     return (v - high).clamp(min=0).float()
 
 
 def test_the_projection_on_the_simplex() -> None:
     generator = torch.Generator().manual_seed(0)
-    for total in (1.0, 0.4, 1e-3):
-        for scale in (0.1, 1.0, 30.0):
+    for scale in (0.1, 1.0, 30.0):
+        for _ in range(3):
             v = scale * torch.randn(4, generator=generator)
-            found = simplex(v, torch.tensor(total))
-            torch.testing.assert_close(found, projected(v, total), rtol=1e-4, atol=1e-5)
-            corners = total * torch.eye(4)  # the nearest point is the one from which no corner lies towards v
-            assert ((corners - found) @ (v - found) <= 1e-4 * (1 + scale**2)).all()
-
-
-@pytest.mark.parametrize(("v", "total"), [([-1e8, -2e8], 1.0), ([1.0, -1.0], 0.0)])
-def test_the_projection_on_the_simplex_of_what_is_large_or_nothing(v: list[float], total: float) -> None:
-    assert float(simplex(torch.tensor(v), torch.tensor(total)).sum()) == pytest.approx(total)
+            found = simplex(v)
+            torch.testing.assert_close(found, projected(v), rtol=1e-4, atol=1e-5)
+            # the nearest point is the one from which no corner lies towards v
+            assert ((torch.eye(4) - found) @ (v - found) <= 1e-4 * (1 + scale**2)).all()
+    assert simplex(torch.tensor([-1e8, -2e8])).tolist() == [1, 0]
 
 
 @pytest.mark.parametrize("balance", ["task", "task+distill"])
@@ -235,7 +242,7 @@ def test_scale_invariant(balance: Balance) -> None:
         for p, grad in zip(everything, torch.autograd.grad(total, everything, allow_unused=True), strict=True):
             if grad is not None:
                 torch.testing.assert_close(p.grad, grad, rtol=1e-4, atol=1e-6)
-        torch.testing.assert_close(torch.stack([*found.values()]), 1 / stacked(groups[0]))
+        torch.testing.assert_close(torch.stack([found[t] for t in TASKS]), 1 / stacked(groups[0]))
 
 
 @pytest.mark.parametrize("where", ["parameters", "representation"])

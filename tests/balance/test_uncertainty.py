@@ -1,10 +1,12 @@
 import math
+from typing import Any
 
 import pytest
 import torch
 from tests.balance.balancer_tester import COUNTS, TASKS, BalancerTester, Model, WholeStep
 
 from tutelage.balance import Uncertainty
+from tutelage.balance.objective import Balance
 from tutelage.types import Balancer
 
 
@@ -14,7 +16,7 @@ class TestUncertainty(BalancerTester):
         return Uncertainty()
 
 
-def ready(**kwargs: float) -> tuple[Model, Uncertainty]:
+def ready(**kwargs: Any) -> tuple[Model, Uncertainty]:
     model, balancer = Model(), Uncertainty(**kwargs)
     balancer.setup(TASKS, model)
     return model, balancer
@@ -75,3 +77,20 @@ def test_learns_the_best_s_of_a_constant_loss() -> None:
     for t, c in {"shapes": 1, "height": 2}.items():
         best = math.log(2 * terms.task[t].mean().item() / c)
         assert balancer.log_variances[t].item() == pytest.approx(best, abs=1e-3)
+
+
+@pytest.mark.parametrize("balance", ["task+distill", "separately"])
+def test_distillation_within_the_objective_and_by_itself(balance: Balance) -> None:
+    model, balancer = ready(initial=0.7, balance=balance)
+    weights = balancer.backward(model.terms(), [], model, WholeStep())
+    names = ["shapes", "height", *(["distill/shapes", "distill/height"] if balance == "separately" else [])]
+    s = {n: torch.tensor(0.7, requires_grad=True) for n in names}
+    x, own = model.x, s["distill/height" if balance == "separately" else "height"]
+    formula = (x - torch.arange(6)).abs().mean() / s["shapes"].exp() + s["shapes"] / 2
+    formula = formula + ((x - torch.arange(3)) ** 2).mean() / (2 * s["height"].exp()) + s["height"] / 2
+    formula = formula + 2 * x**3 / (2 * own.exp()) + (own / 2 if balance == "separately" else 0)
+    formula.backward()
+    torch.testing.assert_close(balancer.log_variances[names[-1]].grad, own.grad)
+    for n in s:
+        torch.testing.assert_close(balancer.log_variances[n].grad, s[n].grad)
+    assert set(weights) == set(names)

@@ -3,6 +3,7 @@ import torch
 from tests.balance.balancer_tester import TASKS, BalancerTester, Model, WholeStep
 
 from tutelage.balance import Uniform
+from tutelage.balance.objective import Balance
 from tutelage.types import Balancer
 
 
@@ -52,3 +53,12 @@ def test_has_no_parameters() -> None:
 def test_unknown_task() -> None:
     with pytest.raises(ValueError, match=r"weights: expected tasks among shapes, height; found `heights`"):
         Uniform({"heights": 2.0}).setup(TASKS, Model())
+
+
+@pytest.mark.parametrize("balance", ["task+distill", "separately"])
+def test_distillation_with_the_weight_of_its_task(balance: Balance) -> None:
+    model, balancer = Model(), Uniform({"height": 0.3}, balance=balance)
+    balancer.backward(model.terms(), [], model, WholeStep())
+    i, j = torch.arange(6), torch.arange(3)
+    expected = (2.5 - i).sign().mean() + 0.3 * ((2 * (2.5 - j)).mean() + 6 * 2.5**2)
+    torch.testing.assert_close(model.grad(), expected)

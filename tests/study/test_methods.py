@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import yaml
 from tests.study.conftest import Notes, tiny
 from tests.train.fixture import assert_same
 
+from tutelage.nets import SegNet
 from tutelage.study import Runner, Study, load_study, overlays, plan, run_study
 from tutelage.study.build import load_tensors
 from tutelage.study.store import locked
@@ -121,6 +123,31 @@ def test_every_balancing_method_builds_and_says_who_it_is(overlay: str, tmp_path
             runner.build(job, torch.device("cpu"), trained=False)
 
 
+def test_a_network_without_a_representation_is_known_before_anything_is_trained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forward = SegNet.forward
+    monkeypatch.setattr(SegNet, "forward", lambda net, *args: replace(forward(net, *args), shared=()))
+    study = load_study("rooms-tiny", ["--methods", "mgda", "--out", str(tmp_path / "out")])
+    with pytest.raises(ValueError, match="balancer.where: expected `parameters` for SegNet, which has no tensors"):
+        run_study(study, Notes())
+    assert not list(tmp_path.rglob("student.safetensors"))
+
+
+def test_more_draws_than_images_are_known_before_anything_is_trained(tmp_path: Path) -> None:
+    draws = {
+        "balancer": {"class_path": "tutelage.balance.IndependentDraws", "init_args": {"method": "SDMGradWeighting"}}
+    }
+    path = written(tmp_path, methods=["sdm"], method={"sdm": draws})
+    study = load_study(path, ["--batch-size", "6", "--out", str(tmp_path / "out")])
+    assert 6 <= len(Runner(study, Notes()).images) < 18
+    with pytest.raises(
+        ValueError, match=r"train.batch_size: expected at most the \d+ training images in a step, found 18"
+    ):
+        run_study(study, Notes())
+    assert not list(tmp_path.rglob("student.safetensors"))
+
+
 def test_times_of_what_is_no_number(tmp_path: Path) -> None:
     path = written(tmp_path, method={"mine": {"base": "kd4mtl", "times": {"distiller": 2}}}, methods=["mine"])
     with pytest.raises(ValueError, match=r"method.mine.times.distiller: expected a factor for a number of the base"):
@@ -165,7 +192,10 @@ def test_the_ablation_fits_any_study_of_ours(tmp_path: Path) -> None:
 
 
 def test_a_wrong_overlay(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"--with ablations: expected a YAML file or one of ablation; found neither"):
+    with pytest.raises(
+        ValueError,
+        match=r"--with ablations: expected a YAML file or one of ablation, balancers, balancing; found neither",
+    ):
         load_study("rooms-tiny", ["--with", "ablations"])
     (tmp_path / "list.yaml").write_text("- 1\n")
     with pytest.raises(ValueError, match=r"list.yaml: expected keys and values of a study, found list"):

@@ -29,7 +29,7 @@ class DBMTL(GradientBalancer):
 
     def combine(self, found: TaskGradients) -> Combined:
         """The sum of the running gradients, each as long as the longest."""
-        memory, count = found.memory, len(self._tasks)
+        memory, count = found.memory, len(self.tasks)
         if "g" not in memory:
             memory["steps"] = found.matrix.new_zeros(count)
             memory["g"] = found.matrix.new_zeros(count, found.matrix.shape[1])

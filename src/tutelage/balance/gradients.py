@@ -1,6 +1,5 @@
 """Balancing on the gradients: any aggregator or weighting of torchjd, by name."""
 
-import copy
 import typing
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -8,13 +7,19 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from tutelage.balance.library import capture, make, of_some, quiet_solvers, restore
+from tutelage.balance.library import attempt, make, quiet_solvers
+from tutelage.balance.library_state import capture, of_some, restore
 from tutelage.balance.objective import Balance
 from tutelage.balance.on_gradients import Combined, GradientBalancer, TaskGradients, Where
+from tutelage.balance.rows import gramian
 from tutelage.types import Distiller, MultiTaskNet, Task
 
 if TYPE_CHECKING:
     from torchjd.aggregation import Aggregator
+
+
+# Weights that remember every coordinate, or are as large as gradients are small.
+_EXACT = ("ExcessMTLWeighting", "FairGradWeighting", "_NashMTLWeighting")
 
 
 class Gradients(GradientBalancer):
@@ -65,46 +70,38 @@ class Gradients(GradientBalancer):
             )
         for group in self.memory:
             kinds = (aggregation.Aggregator, aggregation.Weighting)
-            made = make(aggregation, kinds, self.method, self.arguments, self._tasks, self._device)
+            made = make(aggregation, kinds, self.method, self.arguments, self.tasks, self._device)
             if isinstance(made, aggregation.Weighting):
                 gramian = takes_gramian(made)
                 made = (aggregation.GramianWeightedAggregator if gramian else aggregation.WeightedAggregator)(made)
-            if self.where == "representation" and any(type(m).__name__ == "ExcessMTLWeighting" for m in made.modules()):
+            exact = any(type(module).__name__ in _EXACT for module in made.modules())
+            if exact and self.where == "representation":
                 raise ValueError(
-                    f"balancer.where: expected `parameters` for {self.method}, which remembers every coordinate of the "
-                    "gradients, found `representation`, whose coordinates belong to other images in every step"
+                    f"balancer.where: expected `parameters` for {self.method}, whose weights follow the size or every "
+                    "coordinate of the gradients, found `representation`, where these are of features and of other "
+                    "images in every step"
                 )
-            self._try(made)
+            count = len(self.tasks)
+            attempt(made, torch.eye(count, count + 3, device=self._device), self.method, count)
             self._made[group] = made
-
-    def _try(self, made: "Aggregator") -> None:
-        """Refuse what cannot combine this many gradients."""
-        count = len(self._tasks)
-        with torch.random.fork_rng([]), quiet_solvers():
-            matrix = torch.eye(count, count + 3, device=self._device)
-            try:
-                copy.deepcopy(made)(matrix)
-            except (ValueError, IndexError, RuntimeError) as error:
-                problem = " ".join(str(error).split())
-                raise ValueError(
-                    f"balancer.method: expected a method for {count} tasks, found `{self.method}`: {problem}"
-                ) from error
 
     def combine(self, found: TaskGradients) -> Combined:
         """A(J)."""
         from torchjd.aggregation import Krum, NashMTL, TrimmedMean
 
         made = self._made[found.group]
-        if len(found.tasks) == len(self._tasks):
+        # A mean loss has tiny gradients with respect to features, which torchjd's guards against zero take for none.
+        scaled = self.where == "representation"
+        if len(found.tasks) == len(self.tasks):
             with quiet_solvers():
-                return _apply(made, found)
+                return _apply(made, found, scaled)
         if isinstance(made, NashMTL):
             weights = torch.from_numpy(made.weighting.prvs_alpha).to(found.matrix)[found.index]
             norm = (weights @ found.matrix).norm()
             return Combined(weights * (made.max_norm / norm).clamp(max=1) if made.max_norm > 0 else weights)
         try:
-            with quiet_solvers(), of_some(made, found.index, len(self._tasks)):
-                return _apply(made, found)
+            with quiet_solvers(), of_some(made, found.index, len(self.tasks)):
+                return _apply(made, found, scaled)
         except ValueError:
             if not isinstance(made, Krum | TrimmedMean):
                 raise
@@ -120,7 +117,14 @@ class Gradients(GradientBalancer):
             restore(made, state["made"][group], self._device)
 
 
-def _apply(made: "Aggregator", found: TaskGradients) -> Combined:
+def _apply(made: "Aggregator", found: TaskGradients, scaled: bool) -> Combined:
+    from torchjd.aggregation import GramianWeightedAggregator
+
+    if isinstance(made, GramianWeightedAggregator):
+        products = gramian(found.matrix)
+        if scaled:
+            products = products / products.trace().clamp(min=torch.finfo(products.dtype).tiny)
+        return Combined(weights=made.gramian_weighting(products))
     weighting = getattr(made, "weighting", None)
     if isinstance(weighting, nn.Module) and hasattr(made, "_combine"):
         return Combined(weights=weighting(found.matrix))

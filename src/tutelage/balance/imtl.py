@@ -7,6 +7,7 @@ from torch import nn
 
 from tutelage.balance.objective import Balance
 from tutelage.balance.on_gradients import Combined, GradientBalancer, TaskGradients, Where
+from tutelage.balance.rows import gramian
 from tutelage.types import Distiller, MultiTaskNet, Task
 
 
@@ -45,5 +46,5 @@ class IMTLH(GradientBalancer):
         scale = s.detach()[found.index].exp()
         s.grad = torch.zeros_like(s)
         s.grad[found.index] = scale * found.losses - 1
-        gramian = found.matrix @ found.matrix.T * torch.outer(scale, scale)
-        return Combined(weights=IMTLGWeighting()(gramian) * scale, heads=scale)
+        scaled = gramian(found.matrix) * torch.outer(scale, scale)
+        return Combined(weights=IMTLGWeighting()(scaled) * scale, heads=scale)

@@ -5,7 +5,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
-from tutelage.balance.library import capture, make, of_some, restore
+from tutelage.balance.gradients import takes_gramian
+from tutelage.balance.library import attempt, make
+from tutelage.balance.library_state import capture, of_some, restore
 from tutelage.balance.objective import Balance
 from tutelage.balance.on_gradients import Combined, GradientBalancer, TaskGradients
 from tutelage.types import Distiller, MultiTaskNet, Task
@@ -24,7 +26,8 @@ class IndependentDraws(GradientBalancer):
     coordinates.
 
     Source: MoDo (Chen et al., JMLR 2024, arXiv:2305.20057) and SDMGrad (Xiao et al., NeurIPS 2023, arXiv:2305.18409),
-    as torchjd has them. A task without a label in the batches of the update keeps its weight.
+    as torchjd has them. A task without a label in the batches of the update keeps its weight; one without a label in
+    the others alone has a zero gradient there.
 
     Args:
         method: `MoDoWeighting` or `SDMGradWeighting` of torchjd, or the import path of a `Weighting` of a product
@@ -53,17 +56,24 @@ class IndependentDraws(GradientBalancer):
         super().setup(tasks, net, distiller)
         for group in self.memory:
             kind = aggregation.Weighting
-            self._made[group] = make(aggregation, kind, self.method, self.arguments, self._tasks, self._device)
+            made = make(aggregation, kind, self.method, self.arguments, self.tasks, self._device)
+            if takes_gramian(made):
+                raise ValueError(
+                    f"balancer.method: expected a weighting of two Jacobians' product, such as MoDoWeighting, found "
+                    f"`{self.method}`, which reads the Gramian of one; take the class tutelage.balance.Gradients"
+                )
+            attempt(made, torch.eye(len(self.tasks), device=self._device), self.method, len(self.tasks))
+            self._made[group] = made
 
     def combine(self, found: TaskGradients) -> Combined:
         """w from J_1 J_2^T, and the update."""
         first, second = found.matrices[:2]
         product = first @ second.T * len(self.updates) ** 2  # rows hold the parts of the update
         made = self._made[found.group]
-        if len(found.tasks) == len(self._tasks):
+        if len(found.tasks) == len(self.tasks):
             weights = made(product)
         else:
-            with of_some(made, found.index, len(self._tasks)):
+            with of_some(made, found.index, len(self.tasks)):
                 weights = made(product)
         return Combined(weights, weights @ torch.stack([found.matrices[draw] for draw in self.updates]).sum(0))
 

@@ -1,5 +1,6 @@
-"""torchjd's methods by name: built from what YAML can say, and saved whole."""
+"""torchjd's methods by name, built from what YAML can say."""
 
+import copy
 import difflib
 import importlib
 import inspect
@@ -9,13 +10,9 @@ from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.optim import Optimizer
 
-_ON_CPU = ("_phi_t", "_sq_norm_ema", "_n_steps")  # of GradVac and PCD, which compute there wherever the gradients are
-_SUM_TO_1 = {"ExcessMTLWeighting": "_weights", "MoDoWeighting": "_lambda", "SDMGradWeighting": "_w"}
 _COUNTS = ("shape", "n_tasks")  # arguments that are the number of tasks
 
 
@@ -114,96 +111,28 @@ def _tensor(name: str, value: Any, tasks: Sequence[str]) -> Any:
         if len(value) != len(tasks):
             named = ", ".join(tasks)
             raise ValueError(f"{name}: expected {len(tasks)} values, one a task ({named}), found {len(value)}")
-        return torch.tensor([float(x) for x in value])
+        try:
+            return torch.tensor([float(x) for x in value])
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{name}: expected numbers, one a task, found {value!r}") from error
     return value
 
 
-def capture(module: nn.Module) -> dict[str, dict[str, Any]]:
-    """All state of a module: what torchjd keeps in parameters and buffers, in plain attributes and in optimisers.
+def attempt(made: nn.Module, values: Tensor, name: str, tasks: int) -> None:
+    """Let a copy of a method see some values, so that what it cannot do is known before training.
 
-    `state_dict` leaves the last two out, and cannot be loaded where a buffer did not exist yet. What is neither number,
-    text, tensor, array nor optimiser (a compiled problem of a solver, a function) is not state and is made anew.
+    Raises:
+        ValueError: it fails on them.
     """
-    return {name: _attributes(part) for name, part in module.named_modules()}
-
-
-def _attributes(module: nn.Module) -> dict[str, Any]:
-    inner = set(vars(nn.Module()))
-    values = {**module._parameters, **module._buffers}
-    values |= {key: value for key, value in vars(module).items() if key not in inner}
-    packed = {key: _pack(value) for key, value in values.items()}
-    return {key: value for key, value in packed.items() if value is not _UNKNOWN}
-
-
-class _Unknown:
-    """Marks what is no state."""
-
-
-_UNKNOWN = _Unknown()
-
-
-def _pack(value: Any) -> Any:
-    """A value as tensors, numbers, texts and containers of them, which a checkpoint can hold."""
-    if isinstance(value, Tensor):
-        return value.detach().clone()
-    if isinstance(value, np.ndarray):
-        return {"numpy": torch.from_numpy(value.copy())}
-    if value is None or isinstance(value, bool | int | float | str):
-        return value
-    if isinstance(value, torch.dtype | torch.device):
-        return {type(value).__name__: str(value).removeprefix("torch.")}
-    if isinstance(value, Optimizer):
-        return {"optimizer": value.state_dict()}
-    if isinstance(value, list | tuple):
-        packed = [_pack(item) for item in value]
-        return _UNKNOWN if _UNKNOWN in packed else {type(value).__name__: packed}
-    return _UNKNOWN
-
-
-def restore(module: nn.Module, state: Mapping[str, Mapping[str, Any]], device: torch.device) -> None:
-    """Bring a freshly made module into the state of `capture`."""
-    for name, part in module.named_modules():
-        for key, packed in state[name].items():
-            if isinstance(packed, Mapping) and "optimizer" in packed:
-                continue  # after the parameters that it has
-            value = _unpack(packed, torch.device("cpu") if key in _ON_CPU else device)
-            parameter = part._parameters.get(key)
-            if parameter is not None:
-                with torch.no_grad():
-                    parameter.copy_(value)
-            elif key in part._buffers:
-                part._buffers[key] = value
-            else:
-                object.__setattr__(part, key, value)
-        for key, packed in state[name].items():
-            if isinstance(packed, Mapping) and "optimizer" in packed:
-                optimizer = getattr(part, key) or _optimizer(part)
-                optimizer.load_state_dict(packed["optimizer"])
-                object.__setattr__(part, key, optimizer)
-        begin = getattr(part, "_init_optim_problem", None)
-        if begin is not None and vars(part).get("step"):  # Nash-MTL makes its solver's problem at step 0
-            begin()
-
-
-def _optimizer(module: nn.Module) -> Optimizer:
-    """FAMO's, which it makes at its first update."""
-    return torch.optim.Adam(module.parameters(), lr=module.lr, weight_decay=module.weight_decay)  # type: ignore[arg-type]  # floats of FAMO
-
-
-def _unpack(packed: Any, device: torch.device) -> Any:
-    if isinstance(packed, Tensor):
-        return packed.to(device)
-    if not isinstance(packed, Mapping):
-        return packed
-    ((kind, value),) = packed.items()
-    if kind == "numpy":
-        return value.cpu().numpy()
-    if kind == "dtype":
-        return getattr(torch, value)
-    if kind == "device":
-        return device
-    items = [_unpack(item, device) for item in value]
-    return items if kind == "list" else tuple(items)
+    with torch.random.fork_rng([]), quiet_solvers():
+        try:
+            copy.deepcopy(made)(values)
+        except Exception as error:  # of any method and solver
+            problem = f"{type(error).__name__}: {' '.join(str(error).split())}"
+            raise ValueError(
+                f"balancer.method: expected a method for {tasks} tasks with arguments that it takes, found `{name}`: "
+                f"{problem[:200]}"
+            ) from error
 
 
 @contextmanager
@@ -212,73 +141,3 @@ def quiet_solvers() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "You are solving a parameterized problem that is not DPP", UserWarning)
         yield
-
-
-@contextmanager
-def of_some(module: nn.Module, rows: list[int], tasks: int) -> Iterator[None]:
-    """A method for some of the tasks, for a block: every tensor with a value a task (or a pair) has theirs.
-
-    What the method remembers of them is written back; where it had no memory yet, it has none afterwards: that begins
-    with the first step that has all tasks.
-    """
-    parts = list(module.modules())
-    before = [{**vars(part), "_buffers": dict(part._buffers)} for part in parts]
-    cut = [_sliced(part, rows, tasks) for part in parts]
-    done = False
-    try:
-        yield
-        done = True
-    finally:
-        begun = any(
-            was["_buffers"].get(name) is None and value is not None
-            for part, was in zip(parts, before, strict=True)
-            for name, value in part._buffers.items()
-        )
-        for part, was, kept in zip(parts, before, cut, strict=True):
-            if begun or not done:
-                part.__dict__.update(was)
-                continue
-            for name, whole in kept.items():
-                if name in part._buffers:
-                    new, where = part._buffers[name], _where(whole, rows, tasks)
-                    assert new is not None
-                    new = new * whole[where].sum() if _shared(part, name) else new
-                    whole = whole.clone()
-                    whole[where] = new
-                _put(part, name, whole)
-
-
-def _sliced(module: nn.Module, rows: list[int], tasks: int) -> dict[str, Any]:
-    """Cut a module's own tensors to some of the tasks; returns what they were."""
-    kept: dict[str, Any] = {}
-    for name, value in [*module._buffers.items(), *list(vars(module).items())]:
-        if isinstance(value, Tensor) and value.shape[:1] == (tasks,):
-            new: Any = value[_where(value, rows, tasks)]
-            if _shared(module, name):
-                new = new / new.sum().clamp(min=torch.finfo(new.dtype).tiny)
-        elif isinstance(value, Tensor) and name == "_tau":  # PCD's, without the first task
-            new = value[[row - 1 for row in rows[1:]]]
-        elif name == "_state_key" and value is not None:  # of what the memory is: a new key would clear it
-            new = (len(rows), *value[1:]) if isinstance(value, tuple) else len(rows)
-        else:
-            continue
-        kept[name] = value
-        _put(module, name, new)
-    return kept
-
-
-def _shared(module: nn.Module, name: str) -> bool:
-    """Whether a buffer holds weights that sum to 1: some of the tasks then share what these had together."""
-    return _SUM_TO_1.get(type(module).__name__) == name
-
-
-def _where(value: Tensor, rows: list[int], tasks: int) -> Any:
-    index = torch.tensor(rows)
-    return (index[:, None], index) if value.shape == (tasks, tasks) else index
-
-
-def _put(module: nn.Module, name: str, value: Any) -> None:
-    if name in module._buffers:
-        module._buffers[name] = value
-    else:
-        object.__setattr__(module, name, value)

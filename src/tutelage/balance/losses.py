@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from tutelage.balance.library import capture, make, restore
+from tutelage.balance.library import attempt, make
+from tutelage.balance.library_state import capture, restore
 from tutelage.balance.objective import Balance, groups, objectives
 from tutelage.balance.on_losses import LossBalancer
 from tutelage.types import Distiller, MultiTaskNet, Task, Terms
@@ -30,8 +31,8 @@ class Losses(LossBalancer):
     - `separately`: are balanced among themselves by a second scalarizer of the same kind, s(l) + s'(d).
 
     A step without a label of some task balances the tasks that it has. FAMO and DWA, which remember every loss, are
-    given that task's last one, which then moves nothing. Parameters of a scalarizer (UW, IMTLL) are for the
-    `balancer_optim` of the method. All state is in `state_dict`, also what torchjd keeps elsewhere.
+    given that task's last one (1 before its first), which moves no parameter. Parameters of a scalarizer (UW, IMTLL)
+    are for the `balancer_optim` of the method. All state is in `state_dict`, also what torchjd keeps elsewhere.
 
     Source: the class of torchjd that is named, and the paper that it names.
 
@@ -51,6 +52,7 @@ class Losses(LossBalancer):
         self.learnt = nn.ParameterList()  # of the scalarizers, for an optimiser; FAMO learns by itself
         self._tasks: list[str] = []
         self._parts: dict[str, Scalarizer] = {}  # not registered: torchjd's state_dict is not all of their state
+        self._weighed: set[str] = set()  # groups that had a loss in this step
         self._famo = self._dwa = False
 
     def setup(self, tasks: Mapping[str, Task], net: MultiTaskNet, distiller: Distiller | None = None) -> None:
@@ -61,18 +63,23 @@ class Losses(LossBalancer):
         device = next(net.parameters()).device
         for part in groups(self.balance):
             made = make(scalarization, scalarization.Scalarizer, self.method, self.arguments, self._tasks, device)
+            attempt(made, torch.ones(len(tasks), device=device), self.method, len(tasks))
             self._parts[part] = made
             self.register_buffer(f"last_{part}", torch.ones(len(tasks), device=device))
             self._famo, self._dwa = isinstance(made, scalarization.FAMO), isinstance(made, scalarization.DWA)
             if not self._famo:
                 self.learnt.extend(made.parameters())
 
+    def begin_step(self, progress: float) -> None:
+        """Forget which groups were weighed."""
+        self._weighed = set()
+
     def after_step(self, again: Callable[[bool], Terms]) -> None:
         """FAMO: how much each loss fell in the step."""
         if not self._famo:
             return
         losses, _ = objectives(again(self.balance != "task"), self.balance)
-        for part, named in losses.items():
+        for part, named in ((part, named) for part, named in losses.items() if part in self._weighed):
             self._parts[part].update(self._filled(part, named))  # type: ignore[operator]  # FAMO's
 
     def end_epoch(self) -> None:
@@ -83,6 +90,7 @@ class Losses(LossBalancer):
     def weigh(self, group: str, losses: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """ds / do_t; the gradient of the scalarizer's own parameters is added to their `.grad`."""
         made = self._parts[group]
+        self._weighed.add(group)
         names = self._tasks if self._famo or self._dwa else [t for t in self._tasks if t in losses]
         values = self._filled(group, losses, names).requires_grad_()
         rows = [self._tasks.index(t) for t in names]

@@ -16,9 +16,10 @@ class MoCo(GradientBalancer):
     without the noise of a single batch, so that w is not biased by it. w starts at 1 / T. Heads get their own task's
     gradient, unweighted.
 
-    Differs from the paper: y_t starts at the first gradient, not at 0, and is not projected on a ball, which only the
-    analysis needs. LibMTL has a softmax in place of P and scales gradients to the size of the losses. beta, gamma and
-    their decay are LibMTL's defaults. Y has T x P numbers, which are saved.
+    Differs from the paper: the update takes the y_t and w of its own step; y_t starts at the first gradient, not at 0,
+    and is not projected on a ball, which only the analysis needs. LibMTL has a softmax in place of P and scales
+    gradients to the size of the losses. beta, gamma and their decay are LibMTL's defaults. Tasks without a label in a
+    step keep their w; the others divide the rest. Y has T x P numbers, which are saved.
 
     Args:
         beta: how fast y_t follows at the first step; 1 forgets what was.
@@ -36,7 +37,7 @@ class MoCo(GradientBalancer):
 
     def combine(self, found: TaskGradients) -> Combined:
         """sum_t w_t y_t."""
-        memory, count = found.memory, len(self._tasks)
+        memory, count = found.memory, len(self.tasks)
         if "w" not in memory:
             memory["w"] = found.matrix.new_full((count,), 1 / count)
             memory["steps"] = found.matrix.new_zeros(count)
@@ -45,16 +46,17 @@ class MoCo(GradientBalancer):
         beta = torch.where(steps == 0, 1.0, self.beta / (steps + 1) ** self.decay)
         y = torch.lerp(y, found.matrix, beta[:, None])
         gamma = self.gamma / (steps.max() + 1) ** self.decay
-        share = w.sum()  # of the tasks of this step
-        w = simplex(w - gamma * (y @ (y.T @ w) + self.rho * w), share)
-        memory["y"][found.index], memory["w"][found.index], memory["steps"][found.index] = y, w, steps + 1
+        share = w.sum()  # of the tasks of this step, which divide it among themselves
+        w = w / share if share > 0 else torch.full_like(w, 1 / len(w))
+        w = simplex(w - gamma * (y @ (y.T @ w) + self.rho * w))
+        memory["y"][found.index], memory["w"][found.index], memory["steps"][found.index] = y, w * share, steps + 1
         return Combined(weights=w, vector=w @ y)
 
 
-def simplex(v: Tensor, total: Tensor) -> Tensor:
-    """The nearest point to v, [m], with no negative entry and the sum `total` (Duchi et al., ICML 2008)."""
+def simplex(v: Tensor) -> Tensor:
+    """The nearest point to v, [m], with no negative entry and the sum 1 (Duchi et al., ICML 2008)."""
     v = v - v.max()  # which changes nothing but rounding
     ordered = v.sort(descending=True).values
-    over = (ordered.cumsum(0) - total) / torch.arange(1, len(v) + 1, device=v.device)
+    over = (ordered.cumsum(0) - 1) / torch.arange(1, len(v) + 1, device=v.device)
     last = max(int((ordered > over).sum()), 1) - 1
     return (v - over[last]).clamp(min=0)

@@ -3,14 +3,14 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from tutelage.balance.objective import Balance, groups, objectives
-from tutelage.balance.rows import Rows
+from tutelage.balance.rows import Rows, like
 from tutelage.types import Balancer, Distiller, MultiTaskNet, Output, Reduce, Task, Terms
 
 Where = Literal["parameters", "representation"]
@@ -42,6 +42,15 @@ class Combined:
     heads: Tensor | None = None  # [m], factors of the heads' gradients; none: their own task's, unweighted
 
 
+@dataclass
+class _AtRepresentation:
+    """A step between the heads and what they share."""
+
+    boundary: list[Tensor]  # of R numbers in all
+    rest: list[Tensor]  # added as it is
+    matrices: dict[str, Tensor] = field(default_factory=dict)  # [m, R] by group
+
+
 class GradientBalancer(Balancer, ABC):
     """One gradient a task in, one out: `combine` is all that a method has to give.
 
@@ -63,7 +72,8 @@ class GradientBalancer(Balancer, ABC):
             features that are distilled and lie before it belong to it.
 
     Raises:
-        ValueError: In `setup`, with fewer than two tasks; in `backward`, where the network has no representation.
+        ValueError: In `setup`, with fewer than two tasks or nothing shared; in `boundary`, where the network has no
+            representation.
     """
 
     weighs_heads = False  # True: `combine` gives `heads`
@@ -75,7 +85,8 @@ class GradientBalancer(Balancer, ABC):
         self.balance: Balance = balance
         self.whole_step = where == "representation"
         self.memory: dict[str, dict[str, Tensor]] = {group: {} for group in groups(balance)}
-        self._tasks: list[str] = []
+        self.tasks: list[str] = []
+        self._net = ""
         self._adaptors: list[nn.Parameter] = []
         self._device = torch.device("cpu")
         # Scratch of a step: the rows of draw, group, task, and one more for what is given; a row a group for each head.
@@ -83,7 +94,10 @@ class GradientBalancer(Balancer, ABC):
         self._heads: dict[str, Rows] = {}
         self._losses: dict[str, dict[str, Tensor]] = {}
         self._weights: dict[str, Tensor] = {}
+        self._kept: list[Tensor] = []  # the rows at the representation, by group
+        self._pending: _AtRepresentation | None = None
         self._moved = self._checked = False
+        self._disjoint: bool | None = None  # whether no two objectives share a computation behind the boundary
 
     @abstractmethod
     def combine(self, found: TaskGradients) -> Combined:
@@ -96,18 +110,35 @@ class GradientBalancer(Balancer, ABC):
                 f"balancer: expected two tasks or more for {type(self).__name__}, which combines gradients, found "
                 f"{', '.join(tasks) or 'none'}; take tutelage.balance.Uniform"
             )
-        self._tasks, self._device = list(tasks), next(net.parameters()).device
+        if not any(p.requires_grad for p in net.shared_parameters()):
+            raise ValueError(
+                f"balancer: expected a network with parameters that tasks share for {type(self).__name__}, found "
+                f"{type(net).__name__} with none that is trained; take tutelage.balance.Uniform"
+            )
+        self.tasks, self._net = list(tasks), type(net).__name__
+        self._device = next(net.parameters()).device
         self._adaptors = [] if distiller is None else [p for p in distiller.parameters() if p.requires_grad]
 
     def begin_step(self, progress: float) -> None:
         """Forget the last step's gradients."""
         self._losses, self._weights, self._moved = {group: {} for group in self.memory}, {}, False
+        self._pending = None
         for rows in self._heads.values() if self._rows is None else [self._rows, *self._heads.values()]:
             rows.clear()
 
     def boundary(self, output: Output) -> Output:
         """At the representation: every tap before it as an alias, whose gradient is that of the distance alone."""
-        if self.where == "parameters" or self.balance == "task":
+        if self.where == "parameters":
+            return output
+        if not output.shared:
+            raise ValueError(
+                f"balancer.where: expected `parameters` for {self._net}, which has no tensors that all of its heads "
+                "read (Output.shared), found `representation`"
+            )
+        if not self._checked and torch.is_grad_enabled():
+            _check_apart(output.shared, self._net)
+            self._checked = True
+        if self.balance == "task":
             return output
         taps = {
             name: tap if isinstance(tap, dict) or any(tap is z for z in output.shared) else tap.view_as(tap)
@@ -120,7 +151,8 @@ class GradientBalancer(Balancer, ABC):
         found, rest = objectives(reduce(terms), self.balance)
         rest = [x for x in rest if x.requires_grad]
         if self.weighs_heads and not self._heads:
-            self._heads = {t: Rows(net.task_parameters(t), len(self.memory)) for t in self._tasks}
+            own = {t: [p for p in net.task_parameters(t) if p.requires_grad] for t in self.tasks}
+            self._heads = {t: Rows(parameters, len(self.memory)) for t, parameters in own.items() if parameters}
         if self.where == "parameters":
             self._exact(found, rest, net, reduce.draw)
         else:
@@ -129,11 +161,14 @@ class GradientBalancer(Balancer, ABC):
 
     def finish(self) -> dict[str, Tensor]:
         """Give the shared parameters the combined gradient; returns w_t where the method has weights."""
+        if self._pending is not None:
+            self._pass_through(self._pending)
+            self._pending = None
         if self._rows is None:
             return self._weights
-        rows, count = self._rows, len(self._tasks)
+        rows, count = self._rows, len(self.tasks)
         for i, (group, losses) in enumerate(self._losses.items()):
-            index = sorted(self._tasks.index(t) for t in losses)
+            index = sorted(self.tasks.index(t) for t in losses)
             starts = [(draw * len(self.memory) + i) * count for draw in range(self.draws)]
             matrices = [rows.matrix[start : start + count] for start in starts]
             if losses:
@@ -146,15 +181,15 @@ class GradientBalancer(Balancer, ABC):
     def _exact(self, found: dict[str, dict[str, Tensor]], rest: list[Tensor], net: MultiTaskNet, draw: int) -> None:
         """A backward pass for every objective, each into its row, and one for what is added as it is."""
         if self._rows is None:
-            self._rows = Rows(net.shared_parameters(), self.draws * len(self.memory) * len(self._tasks) + 1)
+            self._rows = Rows(net.shared_parameters(), self.draws * len(self.memory) * len(self.tasks) + 1)
         moves = draw in self.updates
         passes: list[tuple[Tensor, int, str, int]] = []
         for i, (group, named) in enumerate(found.items()):
-            for t in (t for t in self._tasks if t in named):
+            for t in (t for t in self.tasks if t in named):
                 if moves:
                     self._losses[group][t] = self._losses[group].get(t, 0) + named[t].detach() / len(self.updates)
                 if named[t].requires_grad:
-                    row = (draw * len(self.memory) + i) * len(self._tasks) + self._tasks.index(t)
+                    row = (draw * len(self.memory) + i) * len(self.tasks) + self.tasks.index(t)
                     passes.append((named[t], row, t, i))
         if rest and moves:
             passes.append((torch.stack(rest).sum(), -1, "", 0))
@@ -170,65 +205,82 @@ class GradientBalancer(Balancer, ABC):
     def _at_representation(
         self, found: dict[str, dict[str, Tensor]], rest: list[Tensor], outputs: list[Output], net: MultiTaskNet
     ) -> None:
-        """A backward pass through the heads for every objective, and one from the representation on for all."""
-        boundary = self._boundary(outputs, net)
-        cotangent = torch.zeros((), device=self._device)
+        """A backward pass through the heads for every objective."""
+        boundary = self._boundary(outputs)
+        if self._disjoint is None:
+            self._disjoint = _disjoint([value for named in found.values() for value in named.values()], boundary)
+        keep = bool(rest) or not self._disjoint  # otherwise each head's graph is freed on the way: its memory is reused
+        self._pending = _AtRepresentation(boundary, rest)
         for i, (group, named) in enumerate(found.items()):
-            matrix = boundary[0].new_zeros(len(named), sum(z.numel() for z in boundary), dtype=torch.float32)
-            for row, t in zip(matrix, (t for t in self._tasks if t in named), strict=True):
+            matrix = self._features(i, len(named), boundary)
+            for row, t in zip(matrix, (t for t in self.tasks if t in named), strict=True):
                 self._losses[group][t] = named[t].detach()
                 own = [*(p for p in net.task_parameters(t) if p.requires_grad), *self._adaptors]
-                grads = torch.autograd.grad(named[t], [*boundary, *own], retain_graph=True, allow_unused=True)
-                for part, grad in zip(torch.split(row, [z.numel() for z in boundary]), grads, strict=False):
-                    if grad is not None:
-                        part.copy_(grad.flatten())
+                grads = torch.autograd.grad(named[t], [*boundary, *own], retain_graph=keep, allow_unused=True)
+                for part, grad in zip(_parts(row, boundary), grads, strict=False):
+                    part.zero_() if grad is None else part.copy_(grad)
                 with self._heads[t].into(i) if t in self._heads else nullcontext():
                     _add(own, grads[len(boundary) :])
             if named:
-                cotangent = cotangent + self._combined(group, self._losses[group], [matrix])
-        roots = list(rest)
-        factors = [torch.ones_like(x) for x in rest]
-        if cotangent.dim():
-            parts = torch.split(cotangent, [z.numel() for z in boundary])
-            roots += boundary
-            factors += [part.view_as(z).to(z.dtype) for part, z in zip(parts, boundary, strict=True)]
+                self._pending.matrices[group] = matrix
+
+    def _features(self, group: int, rows: int, boundary: list[Tensor]) -> Tensor:
+        """Room for gradients of features, kept from step to step: new pages cost as much as filling them."""
+        columns = sum(z.numel() for z in boundary)
+        while len(self._kept) <= group:
+            self._kept.append(torch.empty(0, 0, device=self._device))
+        if self._kept[group].shape != (len(self.tasks), columns):
+            self._kept[group] = torch.empty(len(self.tasks), columns, device=self._device)
+        return self._kept[group][:rows]
+
+    def _pass_through(self, found: "_AtRepresentation") -> None:
+        """One backward pass from the representation on, with the combined gradient and what is added as it is."""
+        vectors = [self._combined(group, self._losses[group], [matrix]) for group, matrix in found.matrices.items()]
+        roots, factors = list(found.rest), [torch.ones_like(x) for x in found.rest]
+        if vectors:
+            parts = _parts(sum(vectors[1:], vectors[0]), found.boundary)
+            roots += found.boundary
+            factors += [part.to(z.dtype) for part, z in zip(parts, found.boundary, strict=True)]
         if roots:
             torch.autograd.backward(roots, factors)
 
-    def _boundary(self, outputs: list[Output], net: MultiTaskNet) -> list[Tensor]:
+    def _boundary(self, outputs: list[Output]) -> list[Tensor]:
         """What an objective reads of the shared part: the heads' inputs, and taps that lie before them."""
-        if not all(output.shared for output in outputs):
-            raise ValueError(
-                f"balancer.where: expected `parameters` for {type(net).__name__}, which has no tensors that all of its "
-                "heads read (Output.shared), found `representation`"
-            )
         boundary = [z for output in outputs for z in output.shared]
         if self.balance != "task":
             taps = [tap for output in outputs for tap in output.taps.values() if isinstance(tap, Tensor)]
             boundary += [tap for tap in taps if all(tap is not z for z in boundary)]
-        if not self._checked:
-            _check_apart(boundary, net)
-            self._checked = True
         return [z for z in boundary if z.requires_grad]
 
     def _combined(self, group: str, losses: Mapping[str, Tensor], matrices: list[Tensor]) -> Tensor:
         """The combined gradient; the heads' factors are applied on the way."""
-        tasks = [t for t in self._tasks if t in losses]
-        index = [self._tasks.index(t) for t in tasks]
+        tasks = [t for t in self.tasks if t in losses]
+        index = [self.tasks.index(t) for t in tasks]
         stacked = torch.stack([losses[t].to(self._device) for t in tasks])
         with torch.no_grad():
-            combined = self.combine(TaskGradients(tasks, index, stacked, matrices, group, self.memory[group]))
-            if combined.weights is not None and group == "task":
-                self._weights = dict(zip(tasks, combined.weights.unbind(), strict=True))
+            try:
+                combined = self.combine(TaskGradients(tasks, index, stacked, matrices, group, self.memory[group]))
+            except Exception as error:  # of any solver, which names neither task nor cause
+                bad = [t for t, *rows in zip(tasks, *matrices, strict=True) if not torch.stack(rows).isfinite().all()]
+                if not bad:
+                    raise
+                raise RuntimeError(
+                    f"the gradients of {', '.join(bad)} are not finite; lower train.student.optimizer.lr, set "
+                    "train.clip_norm, or train with --precision 32-true"
+                ) from error
+            if combined.weights is not None:
+                prefix = "" if group == "task" else f"{group}/"
+                self._weights |= {f"{prefix}{t}": w for t, w in zip(tasks, combined.weights, strict=True)}
             if combined.heads is not None:
+                row = list(self.memory).index(group)
                 for t, factor in zip(tasks, combined.heads, strict=True):
-                    row = list(self.memory).index(group)
-                    self._heads[t].matrix[row] *= factor
-                    self._heads[t].give(row)
+                    if t in self._heads:
+                        self._heads[t].matrix[row] *= factor
+                        self._heads[t].give(row)
             if combined.vector is not None:
                 return combined.vector
             assert combined.weights is not None
-            return combined.weights @ matrices[0]
+            return matrices[0].T @ combined.weights  # the other way round is several times slower
 
     def get_extra_state(self) -> dict[str, Any]:
         """What the method keeps from step to step."""
@@ -240,6 +292,11 @@ class GradientBalancer(Balancer, ABC):
             self.memory[group] = {name: value.to(self._device) for name, value in kept.items()}
 
 
+def _parts(row: Tensor, tensors: list[Tensor]) -> list[Tensor]:
+    """A row cut into parts with shape and memory layout of some tensors."""
+    return [like(z, part) for z, part in zip(tensors, torch.split(row, [z.numel() for z in tensors]), strict=True)]
+
+
 def _add(parameters: Sequence[Tensor], grads: Sequence[Tensor | None]) -> None:
     """Add gradients to `.grad`, in place, as a backward pass does."""
     for p, grad in zip(parameters, grads, strict=True):
@@ -247,7 +304,25 @@ def _add(parameters: Sequence[Tensor], grads: Sequence[Tensor | None]) -> None:
             p.grad = grad.clone() if p.grad is None else p.grad.add_(grad)
 
 
-def _check_apart(tensors: list[Tensor], net: MultiTaskNet) -> None:
+def _disjoint(values: list[Tensor], boundary: list[Tensor]) -> bool:
+    """Whether no node of the graph between some values and a boundary is reached from two of them."""
+    ends = {z.grad_fn for z in boundary}
+    known: set[Any] = set()
+    for value in values:
+        seen: set[Any] = set()
+        todo = [value.grad_fn]
+        while todo:
+            node = todo.pop()
+            if node is not None and node not in seen and node not in ends:
+                seen.add(node)
+                todo += [before for before, _ in node.next_functions]
+        if seen & known:
+            return False
+        known |= seen
+    return True
+
+
+def _check_apart(tensors: Sequence[Tensor], net: str) -> None:
     """Refuse tensors of which one is computed from another: a gradient would pass through both and count twice."""
     ends = {z.grad_fn for z in tensors if z.grad_fn is not None}
     seen: set[Any] = set()
@@ -256,7 +331,7 @@ def _check_apart(tensors: list[Tensor], net: MultiTaskNet) -> None:
         node = todo.pop()
         if node in ends:
             raise ValueError(
-                f"balancer.where: expected tensors in {type(net).__name__}'s Output.shared of which none is computed "
+                f"balancer.where: expected tensors in {net}'s Output.shared of which none is computed "
                 "from another, found two that are; let the heads read `x.view_as(x)` and give that, or take "
                 "`parameters`"
             )

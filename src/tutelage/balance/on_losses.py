@@ -33,7 +33,7 @@ class LossBalancer(Balancer):
         """w_t, detached, of each task in `losses`, which are scalars; `group` is "task", or "distill"."""
 
     def backward(self, terms: Terms, outputs: list[Output], net: MultiTaskNet, reduce: Reduce) -> dict[str, Tensor]:
-        """Add the gradient to `.grad`; returns w_t of the tasks of the step."""
+        """Add the gradient to `.grad`; returns w_t of the tasks of the step, as `distill/t` those of a second group."""
         losses, rest = objectives(reduce(terms), self.balance)
         weights: dict[str, Tensor] = {}
         roots, factors = list(rest), [torch.ones_like(x) for x in rest]
@@ -41,8 +41,8 @@ class LossBalancer(Balancer):
             found = self.weigh(group, named) if named else {}
             roots += [named[t] for t in found]
             factors += found.values()
-            if group == "task":
-                weights = found
+            prefix = "" if group == "task" else f"{group}/"
+            weights |= {f"{prefix}{t}": w for t, w in found.items()}
         differentiable = [(x, w) for x, w in zip(roots, factors, strict=True) if x.requires_grad]
         if differentiable:
             torch.autograd.backward(*zip(*differentiable, strict=True))  # type: ignore[arg-type]  # two tuples

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from tutelage.balance.objective import backward
+from tutelage.balance.objective import Balance, backward
 from tutelage.types import Balancer, Distiller, MultiTaskNet, Output, Reduce, Task, Terms
 
 
@@ -23,12 +23,15 @@ class Uncertainty(Balancer):
 
     Args:
         initial: s_t before training.
+        balance: what l_t is. `task`: the loss, and the distillation terms d_t (lambda_t is in them) are added as they
+            are, the paper's way; `task+distill`: loss and d_t; `separately`: d_t have an s_t of their own.
     """
 
-    def __init__(self, initial: float = -0.5) -> None:
+    def __init__(self, initial: float = -0.5, balance: Balance = "task") -> None:
         super().__init__()
         self.initial = initial
-        self.log_variances = nn.ParameterDict()  # s_t
+        self.balance: Balance = balance
+        self.log_variances = nn.ParameterDict()  # s_t; "distill/t" those of the distillation terms
         self.scales: dict[str, float] = {}  # c_t
 
     def setup(self, tasks: Mapping[str, Task], net: MultiTaskNet, distiller: Distiller | None = None) -> None:
@@ -36,15 +39,22 @@ class Uncertainty(Balancer):
         device = next(net.parameters()).device
         for t, task in tasks.items():
             self.scales[t] = 2.0 if task.regression else 1.0
-            self.log_variances[t] = nn.Parameter(torch.tensor(self.initial, device=device))
+            for name in (t, f"distill/{t}") if self.balance == "separately" else (t,):
+                self.log_variances[name] = nn.Parameter(torch.tensor(self.initial, device=device))
 
     def backward(self, terms: Terms, outputs: list[Output], net: MultiTaskNet, reduce: Reduce) -> dict[str, Tensor]:
         """Add the gradient to `.grad`; returns 1 / (c_t exp(s_t)) of every task."""
         terms = reduce(terms)
-        weights = {t: torch.exp(-s) / self.scales[t] for t, s in self.log_variances.items()}
+        weights = {n: torch.exp(-s) / self.scales[n.removeprefix("distill/")] for n, s in self.log_variances.items()}
+        objectives = {t: (term.mean(), term.count > 0) for t, term in terms.task.items()}
+        if self.balance != "task":
+            for t, term in terms.distill.items():
+                name = f"distill/{t}" if self.balance == "separately" else t
+                loss, present = objectives.get(name, (0.0, False))
+                objectives[name] = (loss + term.mean(), present | (term.count > 0))
         losses = []
-        for t, term in terms.task.items():
-            present = (term.count > 0) * reduce.share  # s_t / 2 counts once a step, and only where l_t does
-            losses.append(weights[t] * term.mean() + present * self.log_variances[t] / 2)
-        backward(losses, terms)
+        for name, (loss, present) in objectives.items():
+            # s_t / 2 counts once a step, and only where l_t does
+            losses.append(weights[name] * loss + present * reduce.share * self.log_variances[name] / 2)
+        backward(losses, terms if self.balance == "task" else Terms())
         return {t: w.detach() for t, w in weights.items()}

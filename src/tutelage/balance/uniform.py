@@ -6,7 +6,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from tutelage.balance.objective import backward
+from tutelage.balance.objective import Balance, backward
 from tutelage.types import Balancer, Distiller, MultiTaskNet, Output, Reduce, Task, Terms
 
 
@@ -18,6 +18,7 @@ class Uniform(Balancer):
         default: w_t of the tasks that are not named; 0 trains on the teachers alone.
         schedule: a: `constant`, 1; or `rising`, linearly from 0 to 1 over the run, the labels' part of BAM's teacher
             annealing.
+        balance: `task`: the distillation terms as they are, the paper's way; otherwise with their task's a w_t.
 
     Raises:
         ValueError: In `setup`, where `weights` names a task that is not there.
@@ -28,8 +29,10 @@ class Uniform(Balancer):
         weights: dict[str, float] | None = None,
         default: float = 1.0,
         schedule: Literal["constant", "rising"] = "constant",
+        balance: Balance = "task",
     ) -> None:
         super().__init__()
+        self.balance: Balance = balance
         self.weights = dict(weights or {})
         self.default, self.schedule = default, schedule
         self._factor = 1.0
@@ -51,5 +54,12 @@ class Uniform(Balancer):
             t: torch.full_like(term.sum, self._factor * self.weights.get(t, self.default))
             for t, term in terms.task.items()
         }
-        backward((weights[t] * term.mean() for t, term in terms.task.items()), terms)
+        losses = [weights[t] * term.mean() for t, term in terms.task.items()]
+        if self.balance == "task":
+            backward(losses, terms)
+        else:
+            distill = [
+                self._factor * self.weights.get(t, self.default) * term.mean() for t, term in terms.distill.items()
+            ]
+            backward([*losses, *distill], Terms())
         return weights

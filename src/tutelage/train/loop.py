@@ -165,7 +165,7 @@ def fit(
         try:
             meter.weigh(run.balancer.finish())
         except Exception:
-            meter.check(per_epoch, run.optimisers.lr())  # a solver that fails on what is not a number names no loss
+            meter.check(per_epoch, run.optimisers.lr())  # what fails on a loss that is not a number does not name it
             raise
         if config.clip_norm is not None:
             nn.utils.clip_grad_norm_(run.student.parameters(), config.clip_norm)

@@ -43,13 +43,15 @@ def training_step(
 ) -> tuple[Terms, dict[str, Tensor]]:
     """Add the gradient of L = sum_t w_t l_t + sum_t lambda_t d_t to `.grad`; return its terms and the weights w_t.
 
-    After the last part of a step `balancer.finish()` completes it.
+    The terms are detached: a graph that outlived the step would be there during the next forward. After the last part
+    of a step `balancer.finish()` completes it.
     """
     with autocast():
         terms, outputs = objective(batches, student, tasks, distiller, balancer)
     if observe is not None:
         observe(terms, student)
-    return terms, balancer.backward(terms, outputs, student, reduce)
+    weights = balancer.backward(terms, outputs, student, reduce)
+    return Terms(*(TermMap({t: x.detach() for t, x in part.items()}) for part in (terms.task, terms.distill))), weights
 
 
 @dataclass
