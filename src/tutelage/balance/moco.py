@@ -5,6 +5,7 @@ from torch import Tensor
 
 from tutelage.balance.objective import Balance
 from tutelage.balance.on_gradients import Combined, GradientBalancer, TaskGradients
+from tutelage.balance.rows import gramian
 
 
 class MoCo(GradientBalancer):
@@ -48,7 +49,7 @@ class MoCo(GradientBalancer):
         gamma = self.gamma / (steps.max() + 1) ** self.decay
         share = w.sum()  # of the tasks of this step, which divide it among themselves
         w = w / share if share > 0 else torch.full_like(w, 1 / len(w))
-        w = simplex(w - gamma * (y @ (y.T @ w) + self.rho * w))
+        w = simplex(w - gamma * (gramian(y) @ w + self.rho * w))
         memory["y"][found.index], memory["w"][found.index], memory["steps"][found.index] = y, w * share, steps + 1
         return Combined(weights=w, vector=w @ y)
 

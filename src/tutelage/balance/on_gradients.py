@@ -3,14 +3,15 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from tutelage.balance.objective import Balance, groups, objectives
-from tutelage.balance.rows import Rows, like
+from tutelage.balance.representation import Representation, check_apart, disjoint, parts, read_by_heads
+from tutelage.balance.rows import Rows
 from tutelage.types import Balancer, Distiller, MultiTaskNet, Output, Reduce, Task, Terms
 
 Where = Literal["parameters", "representation"]
@@ -40,15 +41,6 @@ class Combined:
     weights: Tensor | None = None  # [m]; none where no sum of the rows gives the vector
     vector: Tensor | None = None  # [n]
     heads: Tensor | None = None  # [m], factors of the heads' gradients; none: their own task's, unweighted
-
-
-@dataclass
-class _AtRepresentation:
-    """A step between the heads and what they share."""
-
-    boundary: list[Tensor]  # of R numbers in all
-    rest: list[Tensor]  # added as it is
-    matrices: dict[str, Tensor] = field(default_factory=dict)  # [m, R] by group
 
 
 class GradientBalancer(Balancer, ABC):
@@ -95,9 +87,9 @@ class GradientBalancer(Balancer, ABC):
         self._losses: dict[str, dict[str, Tensor]] = {}
         self._weights: dict[str, Tensor] = {}
         self._kept: list[Tensor] = []  # the rows at the representation, by group
-        self._pending: _AtRepresentation | None = None
+        self._pending: Representation | None = None
         self._moved = self._checked = False
-        self._disjoint: bool | None = None  # whether no two objectives share a computation behind the boundary
+        self._disjoint: dict[frozenset[tuple[str, str]], bool] = {}  # by the objectives of a step
 
     @abstractmethod
     def combine(self, found: TaskGradients) -> Combined:
@@ -136,7 +128,7 @@ class GradientBalancer(Balancer, ABC):
                 "read (Output.shared), found `representation`"
             )
         if not self._checked and torch.is_grad_enabled():
-            _check_apart(output.shared, self._net)
+            check_apart(output.shared, self._net)
             self._checked = True
         if self.balance == "task":
             return output
@@ -206,18 +198,20 @@ class GradientBalancer(Balancer, ABC):
         self, found: dict[str, dict[str, Tensor]], rest: list[Tensor], outputs: list[Output], net: MultiTaskNet
     ) -> None:
         """A backward pass through the heads for every objective."""
-        boundary = self._boundary(outputs)
-        if self._disjoint is None:
-            self._disjoint = _disjoint([value for named in found.values() for value in named.values()], boundary)
-        keep = bool(rest) or not self._disjoint  # otherwise each head's graph is freed on the way: its memory is reused
-        self._pending = _AtRepresentation(boundary, rest)
+        boundary = read_by_heads(outputs, taps=self.balance != "task")
+        values = {(group, t): value for group, named in found.items() for t, value in named.items()}
+        if frozenset(values) not in self._disjoint:
+            self._disjoint[frozenset(values)] = disjoint(list(values.values()), boundary)
+        # Where nothing needs it any more, each head's graph is freed on the way, and its memory used again.
+        keep = bool(rest) or not self._disjoint[frozenset(values)]
+        self._pending = Representation(boundary, rest)
         for i, (group, named) in enumerate(found.items()):
             matrix = self._features(i, len(named), boundary)
             for row, t in zip(matrix, (t for t in self.tasks if t in named), strict=True):
                 self._losses[group][t] = named[t].detach()
                 own = [*(p for p in net.task_parameters(t) if p.requires_grad), *self._adaptors]
                 grads = torch.autograd.grad(named[t], [*boundary, *own], retain_graph=keep, allow_unused=True)
-                for part, grad in zip(_parts(row, boundary), grads, strict=False):
+                for part, grad in zip(parts(row, boundary), grads, strict=False):
                     part.zero_() if grad is None else part.copy_(grad)
                 with self._heads[t].into(i) if t in self._heads else nullcontext():
                     _add(own, grads[len(boundary) :])
@@ -233,24 +227,10 @@ class GradientBalancer(Balancer, ABC):
             self._kept[group] = torch.empty(len(self.tasks), columns, device=self._device)
         return self._kept[group][:rows]
 
-    def _pass_through(self, found: "_AtRepresentation") -> None:
-        """One backward pass from the representation on, with the combined gradient and what is added as it is."""
-        vectors = [self._combined(group, self._losses[group], [matrix]) for group, matrix in found.matrices.items()]
-        roots, factors = list(found.rest), [torch.ones_like(x) for x in found.rest]
-        if vectors:
-            parts = _parts(sum(vectors[1:], vectors[0]), found.boundary)
-            roots += found.boundary
-            factors += [part.to(z.dtype) for part, z in zip(parts, found.boundary, strict=True)]
-        if roots:
-            torch.autograd.backward(roots, factors)
-
-    def _boundary(self, outputs: list[Output]) -> list[Tensor]:
-        """What an objective reads of the shared part: the heads' inputs, and taps that lie before them."""
-        boundary = [z for output in outputs for z in output.shared]
-        if self.balance != "task":
-            taps = [tap for output in outputs for tap in output.taps.values() if isinstance(tap, Tensor)]
-            boundary += [tap for tap in taps if all(tap is not z for z in boundary)]
-        return [z for z in boundary if z.requires_grad]
+    def _pass_through(self, step: Representation) -> None:
+        """The rest of the way, with the combined gradient."""
+        groups = step.matrices.items()
+        step.backward([self._combined(group, self._losses[group], [matrix]) for group, matrix in groups])
 
     def _combined(self, group: str, losses: Mapping[str, Tensor], matrices: list[Tensor]) -> Tensor:
         """The combined gradient; the heads' factors are applied on the way."""
@@ -292,49 +272,8 @@ class GradientBalancer(Balancer, ABC):
             self.memory[group] = {name: value.to(self._device) for name, value in kept.items()}
 
 
-def _parts(row: Tensor, tensors: list[Tensor]) -> list[Tensor]:
-    """A row cut into parts with shape and memory layout of some tensors."""
-    return [like(z, part) for z, part in zip(tensors, torch.split(row, [z.numel() for z in tensors]), strict=True)]
-
-
 def _add(parameters: Sequence[Tensor], grads: Sequence[Tensor | None]) -> None:
     """Add gradients to `.grad`, in place, as a backward pass does."""
     for p, grad in zip(parameters, grads, strict=True):
         if grad is not None:
             p.grad = grad.clone() if p.grad is None else p.grad.add_(grad)
-
-
-def _disjoint(values: list[Tensor], boundary: list[Tensor]) -> bool:
-    """Whether no node of the graph between some values and a boundary is reached from two of them."""
-    ends = {z.grad_fn for z in boundary}
-    known: set[Any] = set()
-    for value in values:
-        seen: set[Any] = set()
-        todo = [value.grad_fn]
-        while todo:
-            node = todo.pop()
-            if node is not None and node not in seen and node not in ends:
-                seen.add(node)
-                todo += [before for before, _ in node.next_functions]
-        if seen & known:
-            return False
-        known |= seen
-    return True
-
-
-def _check_apart(tensors: Sequence[Tensor], net: str) -> None:
-    """Refuse tensors of which one is computed from another: a gradient would pass through both and count twice."""
-    ends = {z.grad_fn for z in tensors if z.grad_fn is not None}
-    seen: set[Any] = set()
-    todo = [before for end in ends for before, _ in end.next_functions]
-    while todo:
-        node = todo.pop()
-        if node in ends:
-            raise ValueError(
-                f"balancer.where: expected tensors in {net}'s Output.shared of which none is computed "
-                "from another, found two that are; let the heads read `x.view_as(x)` and give that, or take "
-                "`parameters`"
-            )
-        if node is not None and node not in seen:
-            seen.add(node)
-            todo += [before for before, _ in node.next_functions]
