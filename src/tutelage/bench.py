@@ -208,7 +208,7 @@ def _measure(count: int, distilled: bool, rounds: int, steps: int, note: Callabl
             before = after
     found = []
     for name, (kind, _) in chosen.items():
-        low, _, high = quantiles(ratios[name], n=4) if rounds > 1 else ratios[name] * 3
+        low, _, high = quantiles(ratios[name], n=4, method="inclusive") if rounds > 1 else ratios[name] * 3
         room = round(0.1 * peaks[""]) + (count + 1) * cases[""].shared * 4
         over = peaks[name] - peaks[""] if name in peaks else None
         limit = LIMITS[kind].get(count)

@@ -60,7 +60,7 @@ def test_annealing_is_the_cross_entropy_with_the_mixed_target() -> None:
     balancer.setup(TASKS, student)
     distiller.begin_step(progress, observed=False)
     balancer.begin_step(progress)
-    terms, outputs = objective([batch], student, TASKS, distiller)
+    terms, outputs = objective([batch], student, TASKS, distiller, Uniform())
     weights = balancer.backward(terms, outputs, student, tiny.NoReduce())
     assert float(weights["colour"]) == pytest.approx(progress)
     ours = [p.grad.clone() for p in student.parameters() if p.grad is not None]
@@ -79,7 +79,7 @@ def test_annealing_is_the_cross_entropy_with_the_mixed_target() -> None:
 def test_a_task_without_labels_is_imitated() -> None:
     student, batch = tiny.student(), tiny.batch()
     batch.targets["height"] = TASKS["height"].target(torch.rand(2, 1, 4, 6))
-    terms, (output,) = objective([batch], student, TASKS, build())
+    terms, (output,) = objective([batch], student, TASKS, build(), Uniform())
     assert set(output.predictions) == {"colour", "height"}
     assert set(terms.task) == {"height"}
     assert bool(terms.distill["colour"].mean() > 0)

@@ -49,7 +49,8 @@ class MoCo(GradientBalancer):
         gamma = self.gamma / (steps.max() + 1) ** self.decay
         share = w.sum()  # of the tasks of this step, which divide it among themselves
         w = w / share if share > 0 else torch.full_like(w, 1 / len(w))
-        w = simplex(w - gamma * (gramian(y) @ w + self.rho * w))
+        products, exact = gramian(y).double(), w.double()  # large numbers, of which the differences count
+        w = simplex(exact - gamma * (products @ exact + self.rho * exact)).to(w)
         memory["y"][found.index], memory["w"][found.index], memory["steps"][found.index] = y, w * share, steps + 1
         return Combined(weights=w, vector=w @ y)
 

@@ -60,7 +60,8 @@ def build(study: Study, job: Job, images: Samples, device: torch.device, trained
     balancer.to(device)
     if not trained:
         balancer.boundary(student(images[0]["image"][None].to(device)))  # a network that it cannot balance says so
-    if (images_of_a_step := train.batch_size * train.accumulate * balancer.draws) > len(images):
+    images_of_a_step = train.batch_size * train.accumulate * balancer.draws
+    if balancer.draws > 1 and images_of_a_step > len(images):
         raise ValueError(
             f"train.batch_size: expected at most the {len(images)} training images in a step, found {images_of_a_step} "
             f"({train.batch_size} x {train.accumulate}, {balancer.draws} draws for {type(balancer).__name__}); "
