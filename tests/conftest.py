@@ -1,7 +1,13 @@
 """What every test has."""
 
+import os
+
 import matplotlib
 import pytest
+import torch
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # several processes share the cores; threads of each would wait for the others'
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(autouse=True)
