@@ -23,7 +23,7 @@ from tests.balance.gradient_model import (
     step,
 )
 from tests.train import fixture
-from tests.train.fixture import Images, Run, assert_same
+from tests.train.fixture import Images, KillAt, Killed, Run, assert_same
 from torchjd import aggregation
 
 from tutelage.balance import IndependentDraws
@@ -216,21 +216,6 @@ class Drawn(Run):
         loader = training_loader(self.dataset, modalities, fixture.TASKS, config, 7, run.step, draws=draws)
         fit(self.fabric, run, fixture.TASKS, loader, config, len(self.dataset), 7, **kwargs)
         return run
-
-
-class Killed(BaseException):
-    pass
-
-
-class KillAt:
-    def __init__(self, step: int) -> None:
-        self.at = step
-
-    def step(self, step: int, total: int) -> None:
-        if step == self.at:
-            raise Killed
-
-    def log(self, step: int, values: object) -> None: ...
 
 
 @pytest.mark.parametrize(

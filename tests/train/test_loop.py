@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from lightning_fabric import Fabric
-from tests.train.fixture import Images, Run, assert_same
+from tests.train.fixture import Images, KillAt, Killed, Run, assert_same
 
 from tutelage.balance import Combined, Gradients, MoCo, TaskGradients, Uncertainty, Uniform
 from tutelage.data import Augment
@@ -15,23 +15,6 @@ from tutelage.train.optim import Optim
 from tutelage.types import Terms
 
 CONFIG = TrainConfig(epochs=4, batch_size=4, augment=Augment(), student=Optim(lambda p: torch.optim.Adam(p, lr=1e-2)))
-
-
-class Killed(BaseException):
-    pass
-
-
-class KillAt:
-    """Ends a run as a kill would: between two steps, with whatever was written by then."""
-
-    def __init__(self, step: int) -> None:
-        self.at = step
-
-    def step(self, step: int, total: int) -> None:
-        if step == self.at:
-            raise Killed
-
-    def log(self, step: int, values: object) -> None: ...
 
 
 @pytest.mark.parametrize("change", [{}, {"ema": 0.9}, {"accumulate": 3}, {"clip_norm": 0.1}], ids=str)
