@@ -213,20 +213,8 @@ def _measure(count: int, distilled: bool, rounds: int, steps: int, note: Callabl
         over = peaks[name] - peaks[""] if name in peaks else None
         limit = LIMITS[kind].get(count)
         room += count * cases[""].shared * 4 if name in ("MoCo", "DBMTL") else 0  # which keep a gradient a task
-        found.append(
-            Cost(
-                count,
-                distilled,
-                name,
-                kind,
-                median(ratios[name]),
-                low,
-                high,
-                limit,
-                over,
-                room if kind == "parameters" else None,
-            )
-        )
+        at_most = room if kind == "parameters" else None
+        found.append(Cost(count, distilled, name, kind, median(ratios[name]), low, high, limit, over, at_most))
     return found
 
 

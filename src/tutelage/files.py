@@ -42,7 +42,7 @@ def _write(path: Path, write: Callable[[IO[bytes]], object]) -> None:
         os.chmod(name, 0o666 & ~_umask())  # mkstemp makes files that only their owner can read
         os.replace(name, path)
         _sync(path.parent)
-    except BaseException:
+    except BaseException:  # Ctrl-C, too: no part of a file stays
         Path(name).unlink(missing_ok=True)
         raise
 

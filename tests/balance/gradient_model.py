@@ -139,7 +139,9 @@ def grads(net: nn.Module) -> dict[str, Tensor | None]:
 def flat_grad(value: Tensor, inputs: Sequence[Tensor]) -> Tensor:
     """d value / d inputs in one row; zero where it does not depend on one."""
     found = torch.autograd.grad(value, list(inputs), retain_graph=True, allow_unused=True)
-    return torch.cat([torch.zeros_like(x).flatten() if g is None else g.flatten() for x, g in zip(inputs, found)])  # noqa: B905
+    return torch.cat(
+        [torch.zeros_like(x).flatten() if g is None else g.flatten() for x, g in zip(inputs, found, strict=True)]
+    )
 
 
 def jacobian(values: Mapping[str, Tensor], inputs: Sequence[Tensor]) -> Tensor:

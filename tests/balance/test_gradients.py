@@ -539,7 +539,7 @@ def test_random_weights_have_the_same_distribution_for_all_orders(method: str) -
         total = torch.zeros(3)
         for _ in range(400):
             made = balancer(method)
-            made._tasks, made._made = list(TASKS), {"task": torchjds(method)}
+            made._tasks, made.made = list(TASKS), {"task": torchjds(method)}
             combined = made.combine(TaskGradients(list(TASKS), [0, 1, 2], torch.ones(3), [matrix[order]], "task", {}))
             assert combined.weights is not None
             total[order] += combined.weights / 400

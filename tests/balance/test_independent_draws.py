@@ -94,11 +94,11 @@ class TestSteps:
         net, _ = build(made)
         step(made, net, None, *STEPS[0][:draws])
         remembered = {"MoDoWeighting": "_lambda", "SDMGradWeighting": "_w"}[method]
-        before = getattr(made._made["task"], remembered).clone()
+        before = getattr(made.made["task"], remembered).clone()
         data = [batch(i, without=["depth"]) for i in (1, 3, 5)]
         found = step(made, net, None, *data[:draws])
         assert set(found) == {"segmentation", "normals"}
-        assert getattr(made._made["task"], remembered)[1] == before[1]
+        assert getattr(made.made["task"], remembered)[1] == before[1]
         assert shared_grad(net).isfinite().all()
         assert all(p.grad is None for p in net.task_parameters("depth"))
         assert set(step(made, net, None, *STEPS[1][:draws])) == set(TASKS)
@@ -110,7 +110,7 @@ class TestSteps:
         data = [batch(i, without=["depth"]) for i in (1, 3, 5)]
         step(made, net, None, *data[:draws])
         remembered = {"MoDoWeighting": "_lambda", "SDMGradWeighting": "_w"}[method]
-        assert float(getattr(made._made["task"], remembered).sum()) == pytest.approx(1)
+        assert float(getattr(made.made["task"], remembered).sum()) == pytest.approx(1)
 
     @pytest.mark.parametrize("missing", [0, 1])
     def test_a_task_without_a_label_in_another_draw(self, method: str, draws: int, missing: int) -> None:
@@ -228,7 +228,7 @@ def test_a_killed_run_ends_where_an_undisturbed_one_does(
     student = Optim(lambda p: torch.optim.Adam(p, lr=1e-2))
     config = TrainConfig(epochs=2, batch_size=2, student=student, checkpoint_steps=1)
     config = replace(config, accumulate=accumulate, observe_steps=2)
-    setup = Drawn(config, lambda: balancer(method, draws), net={"dropout": 0.3, "norm": True})  # type: ignore[arg-type]
+    setup = Drawn(config, lambda: balancer(method, draws), net={"dropout": 0.3, "norm": True})  # type: ignore[arg-type]  # a factory does
     whole = setup.fit(setup.build())
     assert whole.step == 12 // accumulate
     path = tmp_path / "checkpoint.pt"

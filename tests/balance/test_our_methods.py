@@ -258,7 +258,11 @@ def test_heads_are_weighed_by_their_own_task_alone(where: Any) -> None:
                 made.weights[group].data.copy_(value)
         step(made, net, distiller, data)
         groups, rest = grouped(losses(net, distiller, data), balance)
-        weighed = [(x * factor) for group, value in zip(groups, w.values()) for x, factor in zip(group.values(), value)]  # noqa: B905
+        weighed = [
+            x * factor
+            for group, value in zip(groups, w.values(), strict=False)  # only `separately` has the second
+            for x, factor in zip(group.values(), value, strict=True)
+        ]
         total = torch.stack([*weighed, *rest]).sum()
         for name, p in net.named_parameters():
             if not name.startswith("skips"):

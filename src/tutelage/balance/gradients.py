@@ -2,24 +2,17 @@
 
 import typing
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import nn
 
 from tutelage.balance.library import attempt, make, quiet_solvers
-from tutelage.balance.library_state import capture, of_some, restore
+from tutelage.balance.library_state import last_weights, of_some
 from tutelage.balance.objective import Balance
 from tutelage.balance.on_gradients import Combined, GradientBalancer, TaskGradients, Where
 from tutelage.balance.rows import gramian
 from tutelage.types import Distiller, MultiTaskNet, Task
-
-if TYPE_CHECKING:
-    from torchjd.aggregation import Aggregator
-
-
-# Weights that remember every coordinate, or are as large as gradients are small.
-_EXACT = ("ExcessMTLWeighting", "FairGradWeighting", "_NashMTLWeighting")
 
 
 class Gradients(GradientBalancer):
@@ -56,7 +49,6 @@ class Gradients(GradientBalancer):
     ) -> None:
         super().__init__(where, balance)
         self.method, self.arguments = method, dict(arguments or {})
-        self._made: dict[str, Aggregator] = {}  # not registered: torchjd's state_dict is not all of their state
 
     def setup(self, tasks: Mapping[str, Task], net: MultiTaskNet, distiller: Distiller | None = None) -> None:
         """Make the aggregators."""
@@ -72,10 +64,11 @@ class Gradients(GradientBalancer):
             kinds = (aggregation.Aggregator, aggregation.Weighting)
             made = make(aggregation, kinds, self.method, self.arguments, self.tasks, self._device)
             if isinstance(made, aggregation.Weighting):
-                gramian = takes_gramian(made)
-                made = (aggregation.GramianWeightedAggregator if gramian else aggregation.WeightedAggregator)(made)
-            exact = any(type(module).__name__ in _EXACT for module in made.modules())
-            if exact and self.where == "representation":
+                of_gramian = takes_gramian(made)
+                made = (aggregation.GramianWeightedAggregator if of_gramian else aggregation.WeightedAggregator)(made)
+            # Weights that remember every coordinate, or are as large as gradients are small.
+            exact = (aggregation.ExcessMTLWeighting, aggregation.FairGradWeighting, aggregation.NashMTL)
+            if self.where == "representation" and any(isinstance(module, exact) for module in made.modules()):
                 raise ValueError(
                     f"balancer.where: expected `parameters` for {self.method}, whose weights follow the size or every "
                     "coordinate of the gradients, found `representation`, where these are of features and of other "
@@ -83,20 +76,20 @@ class Gradients(GradientBalancer):
                 )
             count = len(self.tasks)
             attempt(made, torch.eye(count, count + 3, device=self._device), self.method, count)
-            self._made[group] = made
+            self.made[group] = made
 
     def combine(self, found: TaskGradients) -> Combined:
         """A(J)."""
         from torchjd.aggregation import Krum, NashMTL, TrimmedMean
 
-        made = self._made[found.group]
+        made = self.made[found.group]
         # A mean loss has tiny gradients with respect to features, which torchjd's guards against zero take for none.
         scaled = self.where == "representation"
         if len(found.tasks) == len(self.tasks):
             with quiet_solvers():
                 return _apply(made, found, scaled)
         if isinstance(made, NashMTL):
-            weights = torch.from_numpy(made.weighting.prvs_alpha).to(found.matrix)[found.index]
+            weights = last_weights(made).to(found.matrix)[found.index]
             norm = (weights @ found.matrix).norm()
             return Combined(weights * (made.max_norm / norm).clamp(max=1) if made.max_norm > 0 else weights)
         try:
@@ -107,27 +100,17 @@ class Gradients(GradientBalancer):
                 raise
             return Combined(torch.full_like(found.losses, 1 / len(found.tasks)))
 
-    def get_extra_state(self) -> dict[str, Any]:
-        """The whole state of the aggregators."""
-        return {"made": {group: capture(made) for group, made in self._made.items()}}
 
-    def set_extra_state(self, state: dict[str, Any]) -> None:
-        """Continue from `get_extra_state()`."""
-        for group, made in self._made.items():
-            restore(made, state["made"][group], self._device)
-
-
-def _apply(made: "Aggregator", found: TaskGradients, scaled: bool) -> Combined:
-    from torchjd.aggregation import GramianWeightedAggregator
+def _apply(made: nn.Module, found: TaskGradients, scaled: bool) -> Combined:
+    from torchjd.aggregation import GramianWeightedAggregator, WeightedAggregator
 
     if isinstance(made, GramianWeightedAggregator):
         products = gramian(found.matrix)
         if scaled:
             products = products / products.trace().clamp(min=torch.finfo(products.dtype).tiny)
         return Combined(weights=made.gramian_weighting(products))
-    weighting = getattr(made, "weighting", None)
-    if isinstance(weighting, nn.Module) and hasattr(made, "_combine"):
-        return Combined(weights=weighting(found.matrix))
+    if isinstance(made, WeightedAggregator):
+        return Combined(weights=made.weighting(found.matrix))
     return Combined(vector=made(found.matrix))
 
 

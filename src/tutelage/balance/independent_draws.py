@@ -1,19 +1,16 @@
 """Methods that compare gradients of independent batches: MoDo and SDMGrad."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import torch
 
 from tutelage.balance.gradients import takes_gramian
 from tutelage.balance.library import attempt, make
-from tutelage.balance.library_state import capture, of_some, restore
+from tutelage.balance.library_state import of_some
 from tutelage.balance.objective import Balance
 from tutelage.balance.on_gradients import Combined, GradientBalancer, TaskGradients
 from tutelage.types import Distiller, MultiTaskNet, Task
-
-if TYPE_CHECKING:
-    from torchjd.aggregation import Weighting
 
 
 class IndependentDraws(GradientBalancer):
@@ -22,7 +19,7 @@ class IndependentDraws(GradientBalancer):
     With two draws the update is w^T (J_1 + J_2) / 2, with three w^T J_3. A step takes that many batches from the order
     of the images: a run has as many steps as with any other method, and sees two or three times as many images. Heads
     get their own task's gradient, unweighted, of the batches of the update; distillation terms (`balance: task`) are
-    those of the same batches. Where the parameters only: representations of different images have no common
+    those of the same batches. It acts on the parameters only: representations of different images have no common
     coordinates.
 
     Source: MoDo (Chen et al., JMLR 2024, arXiv:2305.20057) and SDMGrad (Xiao et al., NeurIPS 2023, arXiv:2305.18409),
@@ -47,7 +44,6 @@ class IndependentDraws(GradientBalancer):
         super().__init__("parameters", balance)
         self.method, self.arguments, self.draws = method, dict(arguments or {}), draws
         self.updates = (0, 1) if draws == 2 else (2,)
-        self._made: dict[str, Weighting[Any]] = {}  # not registered: torchjd's state_dict is not all of their state
 
     def setup(self, tasks: Mapping[str, Task], net: MultiTaskNet, distiller: Distiller | None = None) -> None:
         """Make the weightings."""
@@ -63,25 +59,16 @@ class IndependentDraws(GradientBalancer):
                     f"`{self.method}`, which reads the Gramian of one; take the class tutelage.balance.Gradients"
                 )
             attempt(made, torch.eye(len(self.tasks), device=self._device), self.method, len(self.tasks))
-            self._made[group] = made
+            self.made[group] = made
 
     def combine(self, found: TaskGradients) -> Combined:
         """w from J_1 J_2^T, and the update."""
         first, second = found.matrices[:2]
         product = first @ second.T * len(self.updates) ** 2  # rows hold the parts of the update
-        made = self._made[found.group]
+        made = self.made[found.group]
         if len(found.tasks) == len(self.tasks):
             weights = made(product)
         else:
             with of_some(made, found.index, len(self.tasks)):
                 weights = made(product)
         return Combined(weights, weights @ torch.stack([found.matrices[draw] for draw in self.updates]).sum(0))
-
-    def get_extra_state(self) -> dict[str, Any]:
-        """The whole state of the weightings."""
-        return {"made": {group: capture(made) for group, made in self._made.items()}}
-
-    def set_extra_state(self, state: dict[str, Any]) -> None:
-        """Continue from `get_extra_state()`."""
-        for group, made in self._made.items():
-            restore(made, state["made"][group], self._device)

@@ -104,6 +104,11 @@ def _unpack(packed: Any, device: torch.device) -> Any:
     return items if kind == "list" else tuple(items)
 
 
+def last_weights(made: Any) -> Tensor:
+    """Those of Nash-MTL's last step."""
+    return torch.from_numpy(made.weighting.prvs_alpha)
+
+
 @contextmanager
 def of_some(module: nn.Module, rows: list[int], tasks: int) -> Iterator[None]:
     """A method for some of the tasks, for a block: every tensor with a value a task (or a pair) has theirs.

@@ -1,7 +1,7 @@
 """Balancing on the losses: any scalarizer of torchjd, by name."""
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from tutelage.balance.library import attempt, make
-from tutelage.balance.library_state import capture, restore
+from tutelage.balance.library_state import capture, of_some, restore
 from tutelage.balance.objective import Balance, groups, objectives
 from tutelage.balance.on_losses import LossBalancer
 from tutelage.types import Distiller, MultiTaskNet, Task, Terms
@@ -94,7 +94,12 @@ class Losses(LossBalancer):
         names = self._tasks if self._famo or self._dwa else [t for t in self._tasks if t in losses]
         values = self._filled(group, losses, names).requires_grad_()
         rows = [self._tasks.index(t) for t in names]
-        with torch.enable_grad(), _of_rows(made, rows, len(self._tasks)) as parameters:
+        count = len(self._tasks)
+        some = len(rows) < count
+        parameters: dict[str, Tensor] = {
+            name: p[rows] if some and p.shape[:1] == (count,) else p for name, p in made.named_parameters()
+        }
+        with torch.enable_grad(), of_some(made, rows, count) if some else nullcontext():
             functional_call(made, parameters, (values,)).backward()
         assert values.grad is not None
         return {t: w for t, w in zip(names, values.grad, strict=True) if t in losses}
@@ -116,20 +121,3 @@ class Losses(LossBalancer):
         """Continue from `get_extra_state()`."""
         for part, made in self._parts.items():
             restore(made, state[part], getattr(self, f"last_{part}").device)
-
-
-@contextmanager
-def _of_rows(module: nn.Module, rows: list[int], tasks: int) -> Iterator[dict[str, Tensor]]:
-    """A scalarizer for some of the tasks, for a block: its tensors with a value a task have theirs; its parameters."""
-    parameters: dict[str, Tensor] = dict(module.named_parameters())
-    if len(rows) == tasks:
-        yield parameters
-        return
-    whole = {key: x for key, x in vars(module).items() if isinstance(x, Tensor) and x.shape[:1] == (tasks,)}
-    for key, value in whole.items():
-        setattr(module, key, value[rows])
-    try:
-        yield {name: p[rows] if p.shape[:1] == (tasks,) else p for name, p in parameters.items()}
-    finally:
-        for key, value in whole.items():
-            setattr(module, key, value)

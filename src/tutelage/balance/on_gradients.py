@@ -9,6 +9,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from tutelage.balance.library_state import capture, restore
 from tutelage.balance.objective import Balance, groups, objectives
 from tutelage.balance.representation import Representation, check_apart, disjoint, parts, read_by_heads
 from tutelage.balance.rows import Rows
@@ -77,6 +78,9 @@ class GradientBalancer(Balancer, ABC):
         self.balance: Balance = balance
         self.whole_step = where == "representation"
         self.memory: dict[str, dict[str, Tensor]] = {group: {} for group in groups(balance)}
+        self.made: dict[
+            str, nn.Module
+        ] = {}  # torchjd's, by group; not registered: its state_dict is not all of a state
         self.tasks: list[str] = []
         self._net = ""
         self._adaptors: list[nn.Parameter] = []
@@ -154,7 +158,8 @@ class GradientBalancer(Balancer, ABC):
     def finish(self) -> dict[str, Tensor]:
         """Give the shared parameters the combined gradient; returns w_t where the method has weights."""
         if self._pending is not None:
-            self._pass_through(self._pending)
+            found = self._pending.matrices.items()
+            self._pending.backward([self._combined(group, self._losses[group], [matrix]) for group, matrix in found])
             self._pending = None
         if self._rows is None:
             return self._weights
@@ -227,11 +232,6 @@ class GradientBalancer(Balancer, ABC):
             self._kept[group] = torch.empty(len(self.tasks), columns, device=self._device)
         return self._kept[group][:rows]
 
-    def _pass_through(self, step: Representation) -> None:
-        """The rest of the way, with the combined gradient."""
-        groups = step.matrices.items()
-        step.backward([self._combined(group, self._losses[group], [matrix]) for group, matrix in groups])
-
     def _combined(self, group: str, losses: Mapping[str, Tensor], matrices: list[Tensor]) -> Tensor:
         """The combined gradient; the heads' factors are applied on the way."""
         tasks = [t for t in self.tasks if t in losses]
@@ -264,12 +264,15 @@ class GradientBalancer(Balancer, ABC):
 
     def get_extra_state(self) -> dict[str, Any]:
         """What the method keeps from step to step."""
-        return {"memory": {g: {name: value.clone() for name, value in kept.items()} for g, kept in self.memory.items()}}
+        memory = {g: {name: value.clone() for name, value in kept.items()} for g, kept in self.memory.items()}
+        return {"memory": memory, "made": {group: capture(made) for group, made in self.made.items()}}
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
         """Continue from `get_extra_state()`."""
         for group, kept in state["memory"].items():
             self.memory[group] = {name: value.to(self._device) for name, value in kept.items()}
+        for group, made in self.made.items():
+            restore(made, state["made"][group], self._device)
 
 
 def _add(parameters: Sequence[Tensor], grads: Sequence[Tensor | None]) -> None:

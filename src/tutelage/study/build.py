@@ -58,15 +58,9 @@ def build(study: Study, job: Job, images: Samples, device: torch.device, trained
     with seeded(job.seed, "balancer"):
         balancer.setup(tasks, student, distiller)
     balancer.to(device)
-    if not trained:
-        balancer.boundary(student(images[0]["image"][None].to(device)))  # a network that it cannot balance says so
-    images_of_a_step = train.batch_size * train.accumulate * balancer.draws
-    if balancer.draws > 1 and images_of_a_step > len(images):
-        raise ValueError(
-            f"train.batch_size: expected at most the {len(images)} training images in a step, found {images_of_a_step} "
-            f"({train.batch_size} x {train.accumulate}, {balancer.draws} draws for {type(balancer).__name__}); "
-            "lower it or add images"
-        )
+    if not trained:  # to find mistakes: a network that the balancer cannot work with, more draws than images
+        balancer.boundary(student.eval()(images[0]["image"][None].to(device)))
+        train.batches_per_pass(len(images), balancer.draws)
     if balancer.whole_step and train.accumulate > 1:
         raise ValueError(
             f"train.accumulate: expected 1 with {type(balancer).__name__}, which needs all losses of a step at once, "

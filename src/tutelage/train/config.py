@@ -82,15 +82,20 @@ class TrainConfig:
         if self.accelerator == "cuda" and not torch.cuda.is_available():
             raise ValueError("train.accelerator: expected a GPU for cuda, found none; use cpu or auto")
 
-    def steps_per_epoch(self, images: int) -> int:
-        """Steps of one epoch; the images that do not fill a last step wait for the next epoch's order."""
-        steps = images // (self.batch_size * self.accumulate)
-        if steps == 0:
+    def batches_per_pass(self, images: int, draws: int = 1) -> int:
+        """Batches of one pass over the images, for whole steps of `draws * accumulate` batches each."""
+        parts = self.accumulate * draws
+        batches = images // (self.batch_size * parts) * parts
+        if batches == 0:
             raise ValueError(
                 f"train.batch_size: expected at most the {images} training images, found "
-                f"{self.batch_size} x {self.accumulate} a step; lower it or add images"
+                f"{self.batch_size} x {parts} a step; lower it or add images"
             )
-        return steps
+        return batches
+
+    def steps_per_epoch(self, images: int) -> int:
+        """Steps of one epoch; the images that do not fill a last step wait for the next epoch's order."""
+        return self.batches_per_pass(images) // self.accumulate
 
     def steps(self, images: int) -> int:
         """Steps of the whole run."""

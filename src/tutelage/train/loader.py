@@ -92,12 +92,7 @@ def training_loader(
     """
     images = len(dataset)
     parts = config.accumulate * draws
-    whole = images // (config.batch_size * parts) * parts  # batches of a pass
-    if whole == 0:
-        raise ValueError(
-            f"train.batch_size: expected at most the {images} training images, found {config.batch_size} x {parts} a "
-            "step; lower it or add images"
-        )
+    whole = config.batches_per_pass(images, draws)
     order = Order(images, config.batch_size, whole, start * parts, config.steps(images) * parts, seed)
     views = Views(dataset, modalities, config.augment, seed)
     collate = _Collate(tasks, source, "id" if config.augment is None else "random")
