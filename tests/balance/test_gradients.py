@@ -29,6 +29,7 @@ from torchjd import aggregation
 from tutelage.balance import Gradients, library_state
 from tutelage.balance.objective import Balance
 from tutelage.balance.on_gradients import TaskGradients
+from tutelage.balance.rows import gramian
 from tutelage.train import Part, training_step
 from tutelage.types import Batch, Distiller, Output, Term, TermMap, Terms
 
@@ -727,3 +728,28 @@ def test_every_place_of_torchjds_state_is_still_there() -> None:
     nash = aggregation.NashMTL(3)
     assert nash.weighting.prvs_alpha.shape == (3,)
     assert callable(nash.weighting._init_optim_problem)
+
+
+@pytest.mark.parametrize("columns", [1, 32768, 70001])
+def test_the_gramian_in_blocks(columns: int) -> None:
+    matrix = torch.randn(3, columns, generator=torch.Generator().manual_seed(0))
+    exact = matrix.double() @ matrix.double().T
+    torch.testing.assert_close(gramian(matrix), exact.float(), rtol=1e-5, atol=1e-3)
+
+
+def test_heads_that_share_a_computation_behind_the_representation() -> None:
+    """Its graph is needed by each of them, and is not freed by the first."""
+
+    class Shared(Net):
+        def read(self, last: Tensor, bottleneck: Tensor | None, tasks: Any) -> dict[str, Tensor]:
+            return super().read(last.tanh(), bottleneck, tasks)
+
+    made = balancer("Sum", where="representation")
+    with torch.random.fork_rng([]):
+        torch.manual_seed(26)
+        net = Shared()
+    made.setup(TASKS, net)
+    step(made, net, None, batch(0, 1, without=["depth", "normals"]))  # alone it may be
+    step(made, net, None, batch(0, 1))
+    total = torch.stack([*losses(net, None, batch(0, 1))[0].values()]).sum()
+    torch.testing.assert_close(shared_grad(net), flat_grad(total, net.shared_parameters()), rtol=1e-4, atol=1e-6)
