@@ -28,7 +28,7 @@ class Sample(TypedDict):
     """What a dataset yields. A task's label may be absent: that is a normal case, never an error."""
 
     image: Tensor  # [3, H, W], RGB, float32 in 0..1
-    labels: dict[str, Tensor]  # task name -> label, as the task's `target` expects it
+    labels: dict[str, Tensor]  # task name -> label, as the task's `target` expects it: dense, or [] or [D] of the whole
     id: NotRequired[int]
 
 
@@ -39,19 +39,30 @@ class Target:
     Where `valid` is False, `value` may hold anything; a missing label is all False.
     """
 
-    value: Tensor  # dense: [B, H, W] classes or [B, C, H, W] values; else [B] or [B, C]
-    valid: Tensor  # bool; dense: [B, H, W]; else [B]
+    value: Tensor  # dense: [B, H, W] classes or [B, C, H, W] values; of the whole image: [B] or [B, C]
+    valid: Tensor  # bool, one a position: dense [B, H, W]; of the whole image [B], or [B, C] where a part may be known
 
 
 @dataclass
 class Batch:
-    """Images of one source with the targets they have. `ids` and `view` identify what the network sees."""
+    """Images of one source with the targets they have. `ids` and `view` identify what the network sees.
+
+    Attributes:
+        labelled: Task -> bool [B]: the images with a label that is valid somewhere. It stays on the host, so that
+            nobody waits for a GPU to learn what there is to do.
+    """
 
     images: Tensor  # [B, 3, H, W], float32 in 0..1
     targets: dict[str, Target]
     ids: Tensor  # [B], int64: the index in the source
     source: str = ""
     view: str = "id"  # "id": the image as it is; "random": an augmentation that no cache can reproduce
+    labelled: dict[str, Tensor] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for t, target in self.targets.items():
+            if t not in self.labelled:
+                self.labelled[t] = target.valid.flatten(1).any(1).cpu() if target.valid.ndim > 1 else target.valid.cpu()
 
     def to(self, device: torch.device, memory_format: torch.memory_format = torch.contiguous_format) -> "Batch":
         """Copy to `device`; only the images take the memory format."""

@@ -49,6 +49,8 @@ class Augment:
         top, left = int(top * (height - window[0] + 1)), int(left * (width - window[1] + 1))
 
         def view(x: Tensor, kind: Modality) -> Tensor:
+            if not kind.dense:
+                return x
             dense = x if x.ndim == 3 else x[None]
             if scale != 1:
                 cut = dense[:, top : top + window[0], left : left + window[1]]

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image as PillowImage
 
-SUFFIXES = (".npy", ".png", ".jpg", ".jpeg")
+SUFFIXES = (".npy", ".png", ".jpg", ".jpeg", ".txt")
 
 
 def read_array(path: Path, indices: bool = False) -> tuple[npt.NDArray[Any], bool]:
@@ -35,6 +35,21 @@ def read_array(path: Path, indices: bool = False) -> tuple[npt.NDArray[Any], boo
         raise ValueError(
             f"{path}: expected a readable {path.suffix} file, found {problem}; replace or remove it"
         ) from error
+
+
+def read_numbers(path: Path) -> list[float]:
+    """The numbers of a text file, separated by white space or commas; `nan` is one.
+
+    Raises:
+        ValueError: The file holds something else, or nothing.
+    """
+    try:
+        numbers = [float(word) for word in path.read_text().replace(",", " ").split()]
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path}: expected a text of numbers, found {str(error)[:80]}; mend or remove it") from error
+    if not numbers:
+        raise ValueError(f"{path}: expected a text of numbers, found none; mend or remove it")
+    return numbers
 
 
 def _numbers(array: npt.NDArray[Any]) -> npt.NDArray[Any]:

@@ -178,7 +178,7 @@ class FolderDataset(Samples):
             if stem not in files:
                 continue
             label = kind.decode(files[stem])
-            if label.shape[1:] != shape:
+            if kind.dense and label.shape[1:] != shape:
                 raise ValueError(
                     f"{files[stem]}: expected the size of its image, {shape[0]}x{shape[1]}, found "
                     f"{label.shape[1]}x{label.shape[2]}; resize one of them"

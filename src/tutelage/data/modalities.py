@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from tutelage.data.files import read_array
+from tutelage.data.files import read_array, read_numbers
 
 Size = tuple[int, int]  # height, width
 
@@ -21,7 +22,13 @@ def resize_nearest(x: Tensor, size: Size) -> Tensor:
 
 
 class Modality(ABC):
-    """One kind of array beside or instead of the image. All arrays are [C, H, W] between `decode` and `resize`."""
+    """One kind of array beside or instead of the image. All arrays are [C, H, W] between `decode` and `resize`.
+
+    Attributes:
+        dense: A value for every pixel; otherwise one for the whole image, which no view of it changes.
+    """
+
+    dense: ClassVar[bool] = True
 
     @abstractmethod
     def decode(self, path: Path) -> Tensor:
@@ -182,3 +189,47 @@ class Normals(Modality):
 def _unit(n: Tensor) -> Tensor:
     length = n.norm(dim=0, keepdim=True)
     return torch.where(length > 1e-3, n / length.clamp(min=1e-3), 0.0)
+
+
+class Whole(Modality, ABC):
+    """A label of the whole image: a class, several of them, or numbers. No view of the image changes it."""
+
+    dense = False
+
+    def resize(self, x: Tensor, size: Size) -> Tensor:
+        """The label as it is."""
+        return x
+
+    def flip(self, x: Tensor) -> Tensor:
+        """The label as it is."""
+        return x
+
+
+@dataclass
+class Class(Whole):
+    """One class for the whole image: int64 [] as a label, -1 where there is none.
+
+    A file is a text with the number of the class.
+    """
+
+    def decode(self, path: Path) -> Tensor:
+        """[], int64."""
+        numbers = read_numbers(path)
+        if len(numbers) != 1 or numbers[0] != int(numbers[0]):
+            raise ValueError(f"{path}: expected the number of a class, found {numbers[:5]}; write one whole number")
+        return torch.tensor(int(numbers[0]))
+
+
+@dataclass
+class Numbers(Whole):
+    """Numbers for the whole image: float32 [D] as a label, nan where one is not known.
+
+    The same for several classes at once: 1 where the image has the class, 0 where not, nan where nobody looked. A file
+    is a text of numbers separated by white space or commas, or a .npy [D].
+    """
+
+    def decode(self, path: Path) -> Tensor:
+        """[D], float32."""
+        if path.suffix.lower() == ".npy":
+            return torch.from_numpy(read_array(path)[0].reshape(-1).astype(np.float32))
+        return torch.tensor(read_numbers(path))
