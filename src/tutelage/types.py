@@ -5,7 +5,7 @@ A training step reads a `Batch`, the student turns its images into an `Output`, 
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple, NotRequired, Protocol, Self, TypedDict
 
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torchmetrics import Metric
 
 MetricProtocol = Literal["dataset", "image"]  # what a metric averages over; see `metrics`
+Teach = Literal["own", "all"]
 Picture = npt.NDArray[np.uint8]  # [H, W, 3]
 Colour = tuple[int, int, int]  # red, green, blue in 0..255
 
@@ -220,9 +221,14 @@ class Distiller(nn.Module, ABC):
     """Adds, per task, how far the student is from the teacher: its adapted features or its predictions.
 
     It owns the teachers (frozen, always in eval mode, absent from `state_dict`) and the adaptors.
+
+    Attributes:
+        teach: Which images the teacher of a task sees: `all`, since a teacher needs no label, or its `own`, those with
+            a label of its task.
     """
 
-    imitates = False  # True: reads the student's prediction of every task, also where a label is missing
+    imitates = False  # True: reads the student's predictions, where it is asked about an image
+    teach: Teach = "all"
 
     def setup(self, tasks: Mapping[str, Task]) -> None:
         """Learn of the tasks; called once, before training."""
@@ -230,13 +236,23 @@ class Distiller(nn.Module, ABC):
     def begin_step(self, progress: float, observed: bool) -> None:
         """Before every step: the part of the run that is done, in [0, 1), and whether `health` is read after it."""
 
+    def calibrate(self, images: Callable[[str], Iterable[Tensor]]) -> None:
+        """Estimate what is estimated once, before training: `images(task)` gives batches that its teacher sees."""
+
+    @abstractmethod
+    def counts(self, batch: Batch) -> dict[str, int]:
+        """How many images of a batch the term of each task counts; known without waiting for a GPU."""
+
     @abstractmethod
     def forward(self, batch: Batch, output: Output) -> TermMap:
-        """{task: (sum over images of lambda_t d_t, number of images)}, computed in fp32 outside autocast."""
+        """{task: (sum over images of lambda_t d_t, number of images)}, computed in fp32 outside autocast.
+
+        A task that counts no image of the batch is not there.
+        """
 
     @abstractmethod
     def distances(self) -> dict[str, Tensor]:
-        """{"task/tap": the last step's d, without lambda, detached}: for the log."""
+        """{"task/tap": d without lambda, detached: the mean over the images since `begin_step`}: for the log."""
 
     def health(self) -> dict[str, Tensor]:
         """{"quantity/task/tap": value} of an observed step, for the log: what shows that distillation works."""

@@ -45,5 +45,50 @@ def directions(seed: int = 0) -> tuple[Tensor, Target]:
     return prediction, Target(label * mask.unsqueeze(1), mask)
 
 
+def image_classes(seed: int = 0) -> tuple[Tensor, Target]:
+    """One class an image: class 4 is only predicted, class 5 occurs nowhere; a third of the images have no label."""
+    g = torch.Generator().manual_seed(seed)
+    label = torch.randint(0, CLASSES - 2, (30,), generator=g)
+    prediction = torch.where(
+        torch.rand(30, generator=g) < 0.5, label, torch.randint(0, CLASSES - 1, (30,), generator=g)
+    )
+    mask = torch.rand(30, generator=g) < 0.66
+    return prediction, Target(torch.where(mask, label, -1), mask)
+
+
+def numbers(seed: int = 0) -> tuple[Tensor, Target]:
+    """Three numbers an image, of different sizes; a third of the entries is not known, and nothing of image 1."""
+    g = torch.Generator().manual_seed(seed)
+    label = torch.randn(20, 3, generator=g) * torch.tensor([1.0, 30.0, 0.1]) + torch.tensor([0.0, 100.0, -1.0])
+    prediction = label + torch.randn(20, 3, generator=g) * torch.tensor([0.5, 20.0, 0.02])
+    mask = torch.rand(20, 3, generator=g) < 0.66
+    mask[1] = False
+    return prediction, Target(torch.where(mask, label, torch.nan), mask)
+
+
+def several_classes(seed: int = 0) -> tuple[Tensor, Target]:
+    """Any of six classes an image, scores in steps of 0.05 so that some are equal: class 4 has no positive, class 5 has
+    no known entry, image 1 nothing known and image 2 no positive."""
+    g = torch.Generator().manual_seed(seed)
+    label = (torch.rand(30, CLASSES, generator=g) < 0.4).float()
+    label[:, 4] = label[2] = 0
+    score = ((0.3 * label + 0.7 * torch.rand(label.shape, generator=g)) * 20).round() / 20
+    mask = torch.rand(label.shape, generator=g) < 0.66
+    mask[:, 5] = mask[1] = False
+    return score, Target(torch.where(mask, label, torch.nan), mask)
+
+
+def probabilities(seed: int = 0) -> tuple[Tensor, Target]:
+    """Blobs of yes that are found half; image 4 has none. Some probabilities are round, as thresholds are."""
+    g = torch.Generator().manual_seed(seed)
+    label = (torch.rand(IMAGES, *SIZE, generator=g) < 0.15).long()
+    label[4] = 0
+    probability = (0.4 * label + 0.6 * torch.rand(label.shape, generator=g)).clamp(0, 1)
+    probability[:, ::2] = (probability[:, ::2] * 20).round() / 20
+    mask = valid(g)
+    label[3, 4, 5] = 1  # where image 3 has its one label
+    return probability, Target(torch.where(mask, label, -1), mask)
+
+
 def as_images(prediction: Tensor, target: Target) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     return list(zip(prediction.numpy(), target.value.numpy(), target.valid.numpy(), strict=True))

@@ -1,8 +1,12 @@
-"""What every task promises. A task's test inherits `TaskTester` and gives a task, labels, and what is perfect."""
+"""What every task promises.
+
+A task's test inherits `DenseTaskTester` or `WholeImageTaskTester` and gives a task, labels, and what is perfect.
+"""
 
 import pickle
 from collections.abc import Iterator
 from copy import deepcopy
+from math import prod
 
 import numpy as np
 import pytest
@@ -12,7 +16,7 @@ from torchmetrics import Metric
 
 from tutelage.types import MetricInfo, MetricProtocol, Target, Task, Term
 
-IMAGES, SIZE = 4, (7, 10)
+IMAGES, SIZE = 12, (7, 10)
 
 
 def values(metric: Metric) -> dict[str, float]:
@@ -21,6 +25,8 @@ def values(metric: Metric) -> dict[str, float]:
 
 class TaskTester:
     best: dict[str, float]  # every metric of a perfect prediction
+    positions: tuple[int, ...]  # of one image's `Target.valid`
+    raw_positions: tuple[int, ...]  # of one image's raw output, after its channels
 
     @pytest.fixture
     def task(self) -> Task:
@@ -40,18 +46,19 @@ class TaskTester:
 
     @pytest.fixture
     def target(self, task: Task, images: Tensor) -> Target:
-        """Four pixels of five are valid; in image 2, none."""
+        """Four positions of five are valid; in image 2, none."""
         generator = torch.Generator().manual_seed(1)
         label, missing = self.label(generator), task.missing(images)
-        valid = torch.rand(IMAGES, *SIZE, generator=generator) < 0.8
+        valid = torch.rand(IMAGES, *self.positions, generator=generator) < 0.8
         valid[2] = False
-        target = task.target(torch.where(valid.reshape(IMAGES, *[1] * (label.ndim - 3), *SIZE), label, missing))
+        target = task.target(torch.where(self.spread(valid, label), label, missing))
         assert torch.equal(target.valid, valid)
         return target
 
     @pytest.fixture
     def raw(self, task: Task) -> Tensor:
-        return torch.randn(IMAGES, task.width, *SIZE, generator=torch.Generator().manual_seed(2)).requires_grad_()
+        shape = (IMAGES, task.width, *self.raw_positions)
+        return torch.randn(shape, generator=torch.Generator().manual_seed(2)).requires_grad_()
 
     @pytest.fixture(params=["dataset", "image"])
     def protocol(self, request: pytest.FixtureRequest) -> MetricProtocol:
@@ -66,13 +73,16 @@ class TaskTester:
         for i in range(IMAGES):
             yield raw[i : i + 1], Target(target.value[i : i + 1], target.valid[i : i + 1])
 
+    def spread(self, valid: Tensor, value: Tensor) -> Tensor:
+        """`valid` in a shape that broadcasts over the channels of `value`."""
+        return valid.reshape(IMAGES, *[1] * (value.ndim - valid.ndim), *self.positions)
+
     def ill(self, target: Target, filling: float) -> Target:
         """The same target with other values where it is not valid."""
         value = target.value
         if not value.is_floating_point():
             filling = 10**6 if filling > 0 else -(10**6)
-        valid = target.valid.reshape(IMAGES, *[1] * (value.ndim - 3), *SIZE)
-        return Target(torch.where(valid, value, filling), target.valid)
+        return Target(torch.where(self.spread(target.valid, value), value, filling), target.valid)
 
     # what a task says of itself
 
@@ -88,7 +98,7 @@ class TaskTester:
         assert label.dtype == self.label(torch.Generator()).dtype
         assert label.shape == self.label(torch.Generator()).shape
         target = task.target(label)
-        assert target.valid.shape == (IMAGES, *SIZE)
+        assert target.valid.shape == (IMAGES, *self.positions)
         assert target.valid.dtype == torch.bool
         assert not target.valid.any()
 
@@ -178,8 +188,7 @@ class TaskTester:
 
     def test_imitating_oneself_costs_nothing(self, task: Task, raw: Tensor) -> None:
         term = task.imitate(raw, raw)
-        positions = raw[:, 0].numel()
-        assert int(term.count) == positions
+        assert int(term.count) == IMAGES * prod(self.positions)
         torch.testing.assert_close(term.mean(), torch.tensor(0.0), rtol=0, atol=1e-5)
 
     def test_imitating_another_moves_towards_it(self, task: Task, raw: Tensor) -> None:
@@ -200,7 +209,7 @@ class TaskTester:
     def test_an_image_without_a_valid_pixel_changes_nothing(self, task, raw, images, target, protocol) -> None:
         with_it, without = task.metrics(protocol), task.metrics(protocol)
         prediction = task.activate(raw)
-        keep = torch.tensor([0, 1, 3])  # image 2 has none
+        keep = torch.tensor([i for i in range(IMAGES) if i != 2])  # image 2 has none
         with_it.update(prediction, target)
         with_it.update(prediction, task.target(task.missing(images)))
         without.update(prediction[keep], Target(target.value[keep], target.valid[keep]))
@@ -224,24 +233,32 @@ class TaskTester:
         metric.update(task.activate(raw), target)
         for each in (metric, *copies):
             assert values(each) == expected
-            each.update(task.activate(-raw), target)
+            each.update(task.activate(self.perfect(target.value)), target)
             assert values(each) != expected
 
     # pictures
-
-    def test_draw(self, task: Task, raw: Tensor, target: Target) -> None:
-        for value, valid in ((task.activate(raw)[0], None), (target.value[0], target.valid[0])):
-            picture = task.draw(value.detach(), valid)
-            assert picture.shape == (*SIZE, 3)
-            assert picture.dtype == np.uint8
-            assert len(np.unique(picture.reshape(-1, 3), axis=0)) > 4
-        black = (picture == 0).all(-1)
-        assert np.array_equal(black, ~target.valid[0].numpy())
 
     @pytest.mark.parametrize("filling", [torch.nan, torch.inf, -torch.inf, 1e30])
     def test_draw_whatever_is_not_valid(self, task: Task, target: Target, filling: float) -> None:
         ill = self.ill(target, filling)
         assert np.array_equal(task.draw(ill.value[0], ill.valid[0]), task.draw(target.value[0], target.valid[0]))
+
+
+class DenseTaskTester(TaskTester):
+    """A task with a value for every pixel."""
+
+    positions = raw_positions = SIZE
+    label_colours = 5  # of the picture of a label, at least
+
+    def test_draw(self, task: Task, raw: Tensor, target: Target) -> None:
+        activated, label = task.activate(raw)[0], target.value[0]
+        for value, valid, colours in ((activated, None, 5), (label, target.valid[0], self.label_colours)):
+            picture = task.draw(value.detach(), valid)
+            assert picture.shape == (*SIZE, 3)
+            assert picture.dtype == np.uint8
+            assert len(np.unique(picture.reshape(-1, 3), axis=0)) >= colours
+        black = (picture == 0).all(-1)
+        assert np.array_equal(black, ~target.valid[0].numpy())
 
     def test_legend(self, task: Task) -> None:
         legend = task.legend()
@@ -250,3 +267,32 @@ class TaskTester:
             assert name
             assert len(colour) == 3
             assert all(type(c) is int and 0 <= c <= 255 for c in colour)
+
+
+class WholeImageTaskTester(TaskTester):
+    """A task with one value, or one of each of several quantities, for the whole image."""
+
+    positions: tuple[int, ...] = ()
+    raw_positions = ()
+
+    def test_a_dense_output_is_averaged_over_its_positions(self, task: Task, raw: Tensor, target: Target) -> None:
+        raw = raw.detach()
+        dense = torch.stack([raw + 3, raw - 2, raw, raw - 1, raw, raw], -1).unflatten(-1, (2, 3)).bfloat16()
+        mean = dense.float().mean((2, 3))  # in fp32: of bf16 numbers it would have 8 bits
+        assert torch.equal(task.activate(dense), task.activate(mean))
+        assert torch.equal(task.loss(dense, target).sum, task.loss(mean, target).sum)
+        found, expected = (task.imitate(x, x.flip(0), temperature=2.0) for x in (dense, mean))
+        assert torch.equal(found.sum, expected.sum)
+        assert torch.equal(found.count, expected.count)
+
+    def test_draw(self, task: Task, raw: Tensor, target: Target) -> None:
+        pictures = {task.draw(value).tobytes() for value in task.activate(raw).detach()}
+        assert len(pictures) > 1
+        picture = task.draw(target.value[2], target.valid[2])  # has no label
+        assert picture.dtype == np.uint8
+        assert not picture.any()
+        for i in (0, 1):
+            picture = task.draw(target.value[i], target.valid[i] | True)
+            assert picture.ndim == 3
+            assert picture.shape[2] == 3
+            assert picture.any()

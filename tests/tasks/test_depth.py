@@ -1,12 +1,12 @@
 import pytest
 import torch
-from tests.tasks.base import IMAGES, SIZE, TaskTester
+from tests.tasks.base import IMAGES, SIZE, DenseTaskTester
 from torch import Tensor
 
 from tutelage.tasks import Depth
 
 
-class TestDepth(TaskTester):
+class TestDepth(DenseTaskTester):
     best = {"abs_err": 0, "rel_err": 0}
 
     @pytest.fixture

@@ -3,14 +3,14 @@ import math
 import numpy as np
 import pytest
 import torch
-from tests.tasks.base import IMAGES, SIZE, TaskTester
+from tests.tasks.base import IMAGES, SIZE, DenseTaskTester
 from torch import Tensor
 from torch.nn.functional import normalize
 
 from tutelage.tasks import Normals
 
 
-class TestNormals(TaskTester):
+class TestNormals(DenseTaskTester):
     best = {"mean": 0, "median": 0, "within_11_25": 100, "within_22_5": 100, "within_30": 100}
 
     @pytest.fixture

@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from tests.tasks.base import IMAGES, SIZE, TaskTester
+from tests.tasks.base import IMAGES, SIZE, DenseTaskTester
 from torch import Tensor
 from torch.nn.functional import one_hot
 
@@ -11,7 +11,7 @@ from tutelage.tasks import Segmentation
 from tutelage.types import Target
 
 
-class TestSegmentation(TaskTester):
+class TestSegmentation(DenseTaskTester):
     best = {"miou": 100, "pixel_accuracy": 100}
 
     @pytest.fixture

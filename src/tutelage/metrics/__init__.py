@@ -9,10 +9,26 @@ Every number names its protocol, since the two differ by several points:
 A metric of a set without valid pixels is nan.
 """
 
+from tutelage.metrics.classification import ClassificationMetric
 from tutelage.metrics.delta import deltas
 from tutelage.metrics.depth import DepthMetric
+from tutelage.metrics.edges import EdgesMetric
 from tutelage.metrics.means import Means
+from tutelage.metrics.multilabel import MultiLabelMetric
 from tutelage.metrics.normals import NormalsMetric
+from tutelage.metrics.regression import RegressionMetric
+from tutelage.metrics.saliency import SaliencyMetric
 from tutelage.metrics.segmentation import SegmentationMetric
 
-__all__ = ["DepthMetric", "Means", "NormalsMetric", "SegmentationMetric", "deltas"]
+__all__ = [
+    "ClassificationMetric",
+    "DepthMetric",
+    "EdgesMetric",
+    "Means",
+    "MultiLabelMetric",
+    "NormalsMetric",
+    "RegressionMetric",
+    "SaliencyMetric",
+    "SegmentationMetric",
+    "deltas",
+]

@@ -35,11 +35,14 @@ class Depth(Task):
     main = "abs_err"
     metric_info: Mapping[str, MetricInfo] = {"abs_err": MetricInfo("m", False), "rel_err": MetricInfo("", False)}
     regression = True
+    ends = "nearest", "farthest"  # of `range`
+    colours = "plasma_r"  # matplotlib's, from one end of `range` to the other
 
     def __init__(self, range: tuple[float, float] = (0.5, 10.0)) -> None:
         if not 0 < range[0] < range[1]:
+            a, b = self.ends
             raise ValueError(
-                f"Depth: expected `range` as (nearest, farthest) with 0 < nearest < farthest. Found {range}."
+                f"{type(self).__name__}: expected `range` as ({a}, {b}) with 0 < {a} < {b}. Found {range}."
             )
         self.range = range
 
@@ -89,17 +92,19 @@ class Depth(Task):
 
     def legend(self) -> list[tuple[str, Colour]]:
         """The ends of `range` and the round depths between them: 0.5 m, 1 m, 2 m, 5 m, 10 m."""
-        near, far = self.range
+        first, last = self.range
         round_depths = (digit * 10.0**power for power in range(-3, 5) for digit in (1, 2, 5))
-        depths = np.array([near, *(z for z in round_depths if near < z < far), far])
+        depths = np.array([first, *(z for z in round_depths if first < z < last), last])
+        unit = self.metric_info["abs_err"].unit
         return [
-            (f"{z:g} m", (int(r), int(g), int(b))) for z, (r, g, b) in zip(depths, self._colours(depths), strict=True)
+            (f"{z:g} {unit}".strip(), (int(r), int(g), int(b)))
+            for z, (r, g, b) in zip(depths, self._colours(depths), strict=True)
         ]
 
     def _colours(self, depth: npt.NDArray[np.floating]) -> Picture:
         from matplotlib import colormaps  # slow to import, and only pictures need it
 
-        near, far = np.log(self.range)
-        share = (np.log(depth.clip(*self.range)) - near) / (far - near)
-        picture: Picture = colormaps["plasma_r"](share, bytes=True)[..., :3]
+        first, last = np.log(self.range)
+        share = (np.log(depth.clip(*self.range)) - first) / (last - first)
+        picture: Picture = colormaps[self.colours](share, bytes=True)[..., :3]
         return picture

@@ -6,17 +6,16 @@ from collections.abc import Mapping
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy, kl_div, log_softmax
+from torch.nn.functional import cross_entropy, log_softmax
 from torchmetrics import Metric
 
 from tutelage.metrics import SegmentationMetric
-from tutelage.tasks.palette import NYU13, palette
-from tutelage.types import Colour, DeterministicWarning, MetricInfo, MetricProtocol, Picture, Target, Task, Term
+from tutelage.tasks.categorical import UNLABELLED, Categorical
+from tutelage.tasks.palette import NYU13
+from tutelage.types import Colour, DeterministicWarning, MetricInfo, MetricProtocol, Picture, Target, Term
 
-_UNLABELLED = -1
 
-
-class Segmentation(Task):
+class Segmentation(Categorical):
     """A class for every pixel.
 
     Label: int64 [B, H, W], classes 0..C-1, -1 where unlabelled. Head: C logits. Activated: the class with the largest
@@ -35,50 +34,21 @@ class Segmentation(Task):
 
     main = "miou"
     metric_info: Mapping[str, MetricInfo] = {"miou": MetricInfo("%", True), "pixel_accuracy": MetricInfo("%", True)}
-    regression = False
+    advice = "set the task's `classes`, name the values that mean no label in `ignore`, or mend the file"
 
     def __init__(self, classes: int = 13, names: list[str] | None = None) -> None:
-        if classes < 2:
-            raise ValueError(f"Segmentation: expected at least two classes. Found `classes = {classes}`.")
-        if names is None:
-            names = list(NYU13) if classes == len(NYU13) else [f"class {c}" for c in range(classes)]
-        if len(names) != classes:
-            raise ValueError(f"Segmentation: expected {classes} names, one a class. Found {len(names)}: {names}.")
-        self.width = classes
-        self.names = names
-        self.colours = palette(classes)
+        if names is None and classes == len(NYU13):
+            names = list(NYU13)
+        super().__init__(classes, names)
 
-    def target(self, label: Tensor) -> Target:
-        """The target of labels [B, H, W]."""
-        if label.device.type == "cpu" and label.numel():
-            least, most = (int(x) for x in label.aminmax())
-            if least < _UNLABELLED or most >= self.width:
-                wrong = most if most >= self.width else least
-                raise ValueError(
-                    f"Segmentation: expected labels 0..{self.width - 1}, or -1 where unlabelled. Found {wrong}; change "
-                    "`classes` or the labels."
-                )
-        return Target(label, (label >= 0) & (label < self.width))
-
-    def problem(self, label: Tensor) -> str | None:
-        """A value that is no class and not -1."""
-        wrong = sorted(set(label[(label < _UNLABELLED) | (label >= self.width)].tolist()))
-        if not wrong:
-            return None
-        found = ", ".join(map(str, wrong[:5])) + (", ..." if len(wrong) > 5 else "")
-        return (
-            f"expected classes 0..{self.width - 1}, or {_UNLABELLED} where unlabelled, found {found}; set the task's "
-            "`classes`, name the values that mean no label in `ignore`, or mend the file"
-        )
+    def logits(self, raw: Tensor) -> Tensor:
+        """[B, C, H, W]."""
+        return raw.float()
 
     def missing(self, images: Tensor) -> Tensor:
         """-1 everywhere, [B, H, W]."""
         shape = (len(images), *images.shape[2:])
-        return torch.full(shape, _UNLABELLED, dtype=torch.int64, device=images.device)
-
-    def activate(self, raw: Tensor) -> Tensor:
-        """The most likely class, [B, H, W]."""
-        return raw.argmax(1)
+        return torch.full(shape, UNLABELLED, dtype=torch.int64, device=images.device)
 
     def loss(self, raw: Tensor, target: Target) -> Term:
         """Cross-entropy summed over the labelled pixels, and their number."""
@@ -86,21 +56,9 @@ class Segmentation(Task):
             if raw.is_cuda and torch.are_deterministic_algorithms_enabled():
                 total = _cross_entropy(raw.float(), target)
             else:
-                label = torch.where(target.valid, target.value, _UNLABELLED)
-                total = cross_entropy(raw.float(), label, ignore_index=_UNLABELLED, reduction="sum")
+                label = torch.where(target.valid, target.value, UNLABELLED)
+                total = cross_entropy(raw.float(), label, ignore_index=UNLABELLED, reduction="sum")
         return Term(total, target.valid.sum())
-
-    def imitate(self, raw: Tensor, taught: Tensor, temperature: float = 1.0) -> Term:
-        """T^2 KL(softmax(taught / T) || softmax(raw / T)) summed over all pixels, and their number.
-
-        T^2 keeps the gradient's size (Hinton et al., arXiv:1503.02531). At T = 1 the gradient is that of the
-        cross-entropy with the teacher's probabilities as labels.
-        """
-        with torch.autocast(raw.device.type, enabled=False):
-            said = log_softmax(raw.float() / temperature, 1)
-            meant = log_softmax(taught.detach().float() / temperature, 1)
-            total = temperature**2 * kl_div(said, meant, reduction="sum", log_target=True)
-        return Term(total, torch.full((), raw[:, 0].numel(), device=raw.device))
 
     def metrics(self, protocol: MetricProtocol) -> Metric:
         """Mean intersection over union and pixel accuracy."""

@@ -1,0 +1,50 @@
+"""How well the class of an image is found."""
+
+import torch
+from torch import Tensor
+
+from tutelage.metrics.means import Means
+from tutelage.types import MetricProtocol, Target
+
+
+class ClassificationMetric(Means):
+    """Accuracy over images and over classes, in %.
+
+    accuracy       = 100 sum_c n_c / sum_c l_c
+    class_accuracy = 100 mean_c n_c / l_c, over the classes c that occur: l_c > 0
+
+    where n_c counts the images of class c that were found and l_c those labelled c. (`class_accuracy` is known as
+    balanced accuracy, too; torchmetrics' macro accuracy counts a class that is only predicted as 0, this does not.)
+
+    dataset: n and l count the images of the whole set.
+    image: an image has one class, so that both are the share of the images whose class was found.
+
+    Args:
+        classes: C; predictions and valid labels are 0..C-1.
+        protocol: `dataset` or `image`.
+    """
+
+    higher_is_better = True
+    found: Tensor  # n_c, [C]
+    labelled: Tensor  # l_c, [C]
+
+    def __init__(self, classes: int, protocol: MetricProtocol = "dataset") -> None:
+        super().__init__(protocol, quantities=1)
+        for state in ("found", "labelled"):
+            self.add_state(state, torch.zeros(classes, dtype=torch.int64), dist_reduce_fx="sum")
+
+    def update(self, prediction: Tensor, target: Target) -> None:
+        """Count classes predicted [B] against `target`."""
+        hit = target.valid & (prediction == target.value)
+        self.add(hit.double().unsqueeze(1), target.valid.long())
+        label = torch.where(target.valid, target.value, 0)
+        self.found = self.found.scatter_add(0, label, hit.long())
+        self.labelled = self.labelled.scatter_add(0, label, target.valid.long())
+
+    def compute(self) -> dict[str, Tensor]:
+        """{"accuracy": %, "class_accuracy": %}."""
+        accuracy = class_accuracy = self.means()[0]
+        if self.protocol == "dataset":
+            occurs = self.labelled > 0
+            class_accuracy = (self.found.double() / self.labelled.clamp(min=1)).sum() / occurs.sum()
+        return {"accuracy": 100 * accuracy, "class_accuracy": 100 * class_accuracy}

@@ -1,0 +1,118 @@
+"""What saliency, edges and several classes at once share: yes or no."""
+
+from abc import ABC
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+from tutelage.types import Colour, Picture, Target, Task, Term
+
+UNLABELLED = -1
+
+
+def imitate_logits(raw: Tensor, taught: Tensor, temperature: float) -> Term:
+    """T^2 sum KL(Bernoulli(sigmoid(taught / T)) || Bernoulli(sigmoid(raw / T))) over all entries, and their number.
+
+    Its gradient is that of the binary cross-entropy with the teacher's probabilities as labels; less their entropy, it
+    is 0 where the two agree. T^2 keeps the gradient's size (Hinton et al., arXiv:1503.02531). For fp32 logits, outside
+    autocast.
+    """
+    said, meant = raw / temperature, taught.detach() / temperature
+    cross, entropy = (
+        binary_cross_entropy_with_logits(logit, meant.sigmoid(), reduction="sum") for logit in (said, meant)
+    )
+    return Term(temperature**2 * (cross - entropy), torch.full((), raw.numel(), device=raw.device))
+
+
+class Binary(Task, ABC):
+    """Yes or no for every pixel.
+
+    Label: int64 [B, H, W], 1 for yes, 0 for no, -1 where unlabelled. Head: one logit. Activated: the probability
+    q = sigmoid(logit) of yes, fp32 [B, H, W].
+
+    loss = - sum_p a y_p log q_p + b (1 - y_p) log(1 - q_p), over the labelled pixels p
+
+    Args:
+        positive_weight: a.
+        negative_weight: b.
+
+    Raises:
+        ValueError: Where a weight is not positive; in `target`, where a label in host memory is not 0, 1 or -1. (On a
+            GPU, where looking would stall, such a pixel counts as unlabelled.)
+    """
+
+    width = 1
+    regression = False
+
+    def __init__(self, positive_weight: float, negative_weight: float) -> None:
+        for key, weight in (("positive_weight", positive_weight), ("negative_weight", negative_weight)):
+            if not 0 < weight < float("inf"):
+                raise ValueError(f"{type(self).__name__}: expected `{key}` to be positive. Found {weight}.")
+        self.positive_weight, self.negative_weight = positive_weight, negative_weight
+
+    def target(self, label: Tensor) -> Target:
+        """The target of labels [B, H, W]."""
+        if label.device.type == "cpu" and (problem := self.problem(label)) is not None:
+            raise ValueError(f"{type(self).__name__}: {problem}.")
+        return Target(label, (label == 0) | (label == 1))
+
+    def problem(self, label: Tensor) -> str | None:
+        """A value that is not 0, 1 or -1."""
+        if not label.numel():
+            return None
+        least, most = (int(x) for x in label.aminmax())
+        if least >= UNLABELLED and most <= 1:
+            return None
+        return (
+            f"expected labels 0 or 1, or {UNLABELLED} where unlabelled, found {most if most > 1 else least}; write the "
+            "masks as 0 and 1, or name the values that mean no label in `ignore`"
+        )
+
+    def missing(self, images: Tensor) -> Tensor:
+        """-1 everywhere, [B, H, W]."""
+        shape = (len(images), *images.shape[2:])
+        return torch.full(shape, UNLABELLED, dtype=torch.int64, device=images.device)
+
+    def activate(self, raw: Tensor) -> Tensor:
+        """The probability, [B, H, W]."""
+        return raw.float().squeeze(1).sigmoid()
+
+    def loss(self, raw: Tensor, target: Target) -> Term:
+        """Weighted binary cross-entropy summed over the labelled pixels, and their number."""
+        with torch.autocast(raw.device.type, enabled=False):
+            positive = target.valid & (target.value == 1)
+            weight = torch.where(positive, self.positive_weight, self.negative_weight)
+            loss = binary_cross_entropy_with_logits(
+                raw.float().squeeze(1), positive.float(), weight.float(), reduction="none"
+            )
+            total = torch.where(target.valid, loss, 0).sum()
+        return Term(total, target.valid.sum())
+
+    def imitate(self, raw: Tensor, taught: Tensor, temperature: float = 1.0) -> Term:
+        """Binary cross-entropy with the teacher's probabilities at a temperature, over all pixels, without weights."""
+        with torch.autocast(raw.device.type, enabled=False):
+            return imitate_logits(raw.float(), taught.float(), temperature)
+
+    def draw(self, value: Tensor, valid: Tensor | None = None) -> Picture:
+        """Probabilities, or labels, [H, W] from dark blue (0) to yellow (1)."""
+        known = value.isfinite() & (value >= 0)
+        if valid is not None:
+            known &= valid
+        picture: Picture = _colours(torch.where(known, value, 0).float()) * known.unsqueeze(2).cpu().numpy()
+        return picture
+
+    def legend(self) -> list[tuple[str, Colour]]:
+        """The colours of five probabilities."""
+        shares = torch.linspace(0, 1, 5)
+        return [
+            (f"{p:g}", (int(r), int(g), int(b))) for p, (r, g, b) in zip(shares.tolist(), _colours(shares), strict=True)
+        ]
+
+
+def _colours(probability: Tensor) -> Picture:
+    from matplotlib import colormaps  # slow to import, and only pictures need it
+
+    picture: Picture = colormaps["cividis"](probability.cpu().numpy().astype(np.float64), bytes=True)[..., :3]
+    return picture

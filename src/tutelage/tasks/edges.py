@@ -1,0 +1,44 @@
+"""Edges."""
+
+from collections.abc import Mapping
+
+from torchmetrics import Metric
+
+from tutelage.metrics import EdgesMetric
+from tutelage.tasks.binary import Binary
+from tutelage.types import MetricInfo, MetricProtocol
+
+
+class Edges(Binary):
+    """Whether a pixel is on an edge.
+
+    Label: int64 [B, H, W], 1 edge, 0 none, -1 where unlabelled. Head: one logit. Activated: the probability
+    q = sigmoid(logit), fp32 [B, H, W].
+
+    loss = - sum_p a y_p log q_p + b (1 - y_p) log(1 - q_p), over the labelled pixels p
+
+    The weights are those of the multi-task literature on PASCAL-Context and NYUD (MTI-Net, arXiv:2001.06902): few
+    pixels are on an edge. They are constants, not shares of a batch, there as here.
+
+    Args:
+        positive_weight: a.
+        negative_weight: b.
+        tolerance: In pixels, how far a predicted edge may be off, for the metrics alone; see `EdgesMetric`.
+
+    Raises:
+        ValueError: Where a weight is not positive or the tolerance is negative; in `target`, where a label in host
+            memory is not 0, 1 or -1. (On a GPU, where looking would stall, such a pixel counts as unlabelled.)
+    """
+
+    main = "ods_f"
+    metric_info: Mapping[str, MetricInfo] = {"ods_f": MetricInfo("%", True)}
+
+    def __init__(self, positive_weight: float = 0.95, negative_weight: float = 0.05, tolerance: int = 3) -> None:
+        super().__init__(positive_weight, negative_weight)
+        if tolerance < 0:
+            raise ValueError(f"Edges: expected `tolerance` as a number of pixels, 0 or more. Found {tolerance}.")
+        self.tolerance = tolerance
+
+    def metrics(self, protocol: MetricProtocol) -> Metric:
+        """The best F over all thresholds."""
+        return EdgesMetric(self.tolerance, protocol)

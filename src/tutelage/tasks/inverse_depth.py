@@ -1,0 +1,39 @@
+"""Inverse depth."""
+
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from tutelage.tasks.depth import Depth
+from tutelage.types import MetricInfo
+
+
+class InverseDepth(Depth):
+    """One over the distance of every pixel's surface, up to a factor: the normalised disparity of Cityscapes.
+
+    Label: float32 [B, 1, H, W]; 0, or anything not finite, where there is none. Head: one channel, which is the inverse
+    depth itself. It has no unit: the factor is the data's.
+
+    loss = sum_p |raw_p - label_p|, over the valid pixels p
+
+    Metrics are the field's (MTAN, arXiv:1803.10704, and all who follow it): absolute error, and the relative error
+    |t_p - t*_p| / t*_p **of the inverse depth** t, which far pixels dominate, since theirs is next to 0.
+
+    Args:
+        range: The inverse depths that pictures show, farthest (blue) and nearest (yellow); what lies beyond takes the
+            colour of the end. The colours follow the logarithm. The default suits the labels of MTAN's Cityscapes.
+
+    Raises:
+        ValueError: Where `range` is not positive and increasing.
+    """
+
+    metric_info: Mapping[str, MetricInfo] = {"abs_err": MetricInfo("", False), "rel_err": MetricInfo("", False)}
+    ends = "farthest", "nearest"
+    colours = "plasma"
+
+    def __init__(self, range: tuple[float, float] = (0.01, 0.5)) -> None:
+        super().__init__(range)
+
+    def problem(self, label: Tensor) -> str | None:
+        """Nothing: a number without a unit has no wrong one."""
+        return None

@@ -1,0 +1,59 @@
+"""What tasks of the whole image share: one raw output an image, and pictures that are words."""
+
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from torch import Tensor
+
+from tutelage.types import Colour, Picture
+
+if TYPE_CHECKING:
+    from PIL.ImageFont import FreeTypeFont
+
+_WIDTH, _ROW, _MARGIN = 288, 40, 8  # pixels; the report shows them at half of that
+_LARGEST, _SMALLEST = 30, 14  # of the letters
+BLACK: Colour = (0, 0, 0)
+
+
+def of_image(raw: Tensor) -> Tensor:
+    """The raw output of every image in fp32, [B, C].
+
+    That of a network for dense tasks, [B, C, h, w], is averaged over its positions, so that every network can serve.
+    """
+    return raw.float().flatten(2).mean(2) if raw.ndim > 2 else raw.float()
+
+
+def words(rows: Sequence[tuple[str, Colour]]) -> Picture:
+    """Lines of text on grounds of their own [40 * rows, 288, 3]; black on light grounds, white on dark ones.
+
+    A text that is too long is written smaller, and one that is much too long is cut.
+    """
+    from PIL import Image, ImageDraw  # only pictures need them
+
+    image = Image.new("RGB", (_WIDTH, _ROW * len(rows)))
+    draw = ImageDraw.Draw(image)
+    for index, (text, ground) in enumerate(rows):
+        top, room = index * _ROW, _WIDTH - 2 * _MARGIN
+        draw.rectangle((0, top, _WIDTH, top + _ROW - 1), fill=ground)
+        size = next((s for s in range(_LARGEST, _SMALLEST, -2) if _font(s).getlength(text) <= room), _SMALLEST)
+        font = _font(size)
+        if font.getlength(text) > room:
+            fits = next(n for n in range(len(text), -1, -1) if font.getlength(text[:n] + "…") <= room)
+            text = text[:fits] + "…"
+        luminance = 0.299 * ground[0] + 0.587 * ground[1] + 0.114 * ground[2]
+        fill = (0, 0, 0) if luminance > 128 else (255, 255, 255)
+        draw.text((_WIDTH / 2, top + _ROW / 2), text, fill, font, anchor="mm")
+    picture: Picture = np.array(image)
+    return picture
+
+
+@cache
+def _font(size: int) -> "FreeTypeFont":
+    import matplotlib
+    from PIL import ImageFont
+
+    # DejaVu Sans, which comes with matplotlib: Pillow's own font has no letters beyond ASCII
+    return ImageFont.truetype(Path(matplotlib.get_data_path(), "fonts/ttf/DejaVuSans.ttf"), size)
