@@ -1,91 +1,134 @@
+from collections.abc import Callable
+
 import pytest
 import torch
-from tests.reference.distill_reference import distance, norm_add, norm_clamp
+from tests.distill.distance_tester import DistanceTester, features
+from tests.reference.distill_reference import (
+    attention_transfer,
+    cosine,
+    distance,
+    kl,
+    mean_over_positions,
+    norm_add,
+    norm_clamp,
+    smooth_l1,
+    squared_error,
+)
 from torch import Tensor
 
-from tutelage.distill import Distance, NormalisedL2
-
-
-class DistanceTester:
-    """What every distance of ours promises; a new one inherits it and names itself in `distance`."""
-
-    @pytest.fixture
-    def distance(self) -> Distance:
-        raise NotImplementedError
-
-    @pytest.fixture(params=["dense", "channels_last", "one position", "flat"])
-    def pair(self, request: pytest.FixtureRequest) -> tuple[Tensor, Tensor]:
-        shape = {"one position": (3, 5, 1, 1), "flat": (3, 5)}.get(request.param, (3, 5, 4, 6))
-        torch.manual_seed(0)
-        a, b = torch.randn(shape), torch.randn(shape)
-        if request.param == "channels_last":
-            a, b = a.contiguous(memory_format=torch.channels_last), b.contiguous(memory_format=torch.channels_last)
-        return a, b
-
-    def test_one_value_an_image_each_its_own(self, distance: Distance, pair: tuple[Tensor, Tensor]) -> None:
-        a, b = pair
-        d = distance(a, b)
-        assert d.shape == (3,)
-        torch.testing.assert_close(d, torch.cat([distance(a[i : i + 1], b[i : i + 1]) for i in range(3)]))
-
-    def test_0_for_equal_and_within_0_and_4(self, distance: Distance, pair: tuple[Tensor, Tensor]) -> None:
-        a, b = pair
-        torch.testing.assert_close(distance(a, a), torch.zeros(3), atol=1e-6, rtol=0)
-        torch.testing.assert_close(distance(a, -a), torch.full((3,), 4.0))
-        assert (distance(a, b) > 0).all()
-        assert (distance(a, b) < 4).all()
-
-    def test_symmetric(self, distance: Distance, pair: tuple[Tensor, Tensor]) -> None:
-        a, b = pair
-        torch.testing.assert_close(distance(a, b), distance(b, a))
-
-    def test_the_scale_of_either_does_not_matter(self, distance: Distance, pair: tuple[Tensor, Tensor]) -> None:
-        a, b = pair
-        torch.testing.assert_close(distance(7 * a, b * 0.3), distance(a, b), rtol=1e-4, atol=1e-5)
-
-    def test_gradient_against_finite_differences(self, distance: Distance, pair: tuple[Tensor, Tensor]) -> None:
-        a, b = (x.double().requires_grad_() for x in pair)
-        assert torch.autograd.gradcheck(distance, (a, b))
-
-    @pytest.mark.parametrize("dead", ["a", "b", "both"])
-    def test_all_zero_positions(self, distance: Distance, pair: tuple[Tensor, Tensor], dead: str) -> None:
-        a, b = (x.clone() for x in pair)
-        if dead != "b":
-            a.zero_()
-        if dead != "a":
-            b.zero_()
-        a.requires_grad_()
-        d = distance(a, b)
-        d.sum().backward()
-        torch.testing.assert_close(d.detach(), torch.full((3,), 0.0 if dead == "both" else 1.0), rtol=1e-4, atol=0)
-        assert a.grad is not None
-        assert a.grad.isfinite().all()
-
-    @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-    def test_in_fp32_under_autocast(self, distance: Distance, pair: tuple[Tensor, Tensor], dtype: torch.dtype) -> None:
-        a, b = (x.to(dtype) for x in pair)
-        with torch.autocast("cpu", dtype=torch.bfloat16):
-            d = distance(a, b)
-            exact = distance(*pair)
-        assert d.dtype == torch.float32
-        torch.testing.assert_close(d, distance(a.float(), b.float()), rtol=1e-6, atol=1e-6)
-        torch.testing.assert_close(exact, distance(*pair), rtol=0, atol=0)
-
-    def test_shapes_that_differ_are_named(self, distance: Distance) -> None:
-        with pytest.raises(ValueError, match=r"has shape \(1, 2, 3, 3\), the teacher's \(1, 4, 3, 3\)"):
-            distance(torch.rand(1, 2, 3, 3), torch.rand(1, 4, 3, 3))
+from tutelage.distill import KL, L2, AttentionTransfer, Cosine, Distance, NormalisedL2, SmoothL1
 
 
 class TestNormalisedL2Add(DistanceTester):
+    scale_invariant, symmetric, largest, dead = True, True, 4.0, (1.0, 0.0)
+
     @pytest.fixture
     def distance(self) -> Distance:
         return NormalisedL2(epsilon=1e-6, guard="add")
 
 
 class TestNormalisedL2Clamp(DistanceTester):
+    scale_invariant, symmetric, largest, dead = True, True, 4.0, (1.0, 0.0)
+
     @pytest.fixture
     def distance(self) -> Distance:
         return NormalisedL2(epsilon=1e-12, guard="clamp")
+
+
+class TestCosine(DistanceTester):
+    scale_invariant, symmetric, largest, dead = True, True, 2.0, (1.0, 1.0)
+
+    @pytest.fixture
+    def distance(self) -> Distance:
+        return Cosine()
+
+
+class TestL2(DistanceTester):
+    scale_invariant, symmetric, largest, dead = False, True, None, None
+
+    @pytest.fixture
+    def distance(self) -> Distance:
+        return L2()
+
+
+class TestSmoothL1(DistanceTester):
+    scale_invariant, symmetric, largest, dead = False, True, None, None
+
+    @pytest.fixture
+    def distance(self) -> Distance:
+        return SmoothL1(beta=0.5)
+
+
+class TestKL(DistanceTester):
+    scale_invariant, symmetric, largest, dead = False, False, None, None
+
+    @pytest.fixture
+    def distance(self) -> Distance:
+        return KL(temperature=2.0)
+
+    def test_a_constant_at_a_position_does_not_matter(self, distance: Distance, pair: tuple[Tensor, Tensor]) -> None:
+        a, b = pair
+        shift = torch.randn_like(a[:, :1])
+        torch.testing.assert_close(distance(a + shift, b - shift), distance(a, b), rtol=1e-4, atol=1e-6)
+
+
+class TestAttentionTransfer(DistanceTester):
+    scale_invariant, symmetric, largest, dead = True, True, 2.0, (1.0, 0.0)
+    sees_channels = False
+
+    @pytest.fixture(params=["channels_last", "tokens"])
+    def pair(self, request: pytest.FixtureRequest) -> tuple[Tensor, Tensor]:
+        return features(request.param)
+
+    @pytest.fixture(params=[1.0, 2.0])
+    def distance(self, request: pytest.FixtureRequest) -> Distance:
+        return AttentionTransfer(request.param)
+
+    @pytest.mark.parametrize("kind", ["one position", "flat"])
+    def test_a_single_position_is_refused(self, distance: Distance, kind: str) -> None:
+        with pytest.raises(ValueError, match=r"more than one position, .* found shape \(4, 5.*take another distance"):
+            distance(*features(kind))
+
+
+FORMULAS: dict[str, tuple[Distance, Callable[[Tensor, Tensor], Tensor]]] = {
+    "cosine": (Cosine(), lambda a, b: mean_over_positions(a, b, cosine)),
+    "l2": (L2(), lambda a, b: mean_over_positions(a, b, squared_error)),
+    "smooth l1": (SmoothL1(0.7), lambda a, b: mean_over_positions(a, b, lambda p, q: smooth_l1(p, q, 0.7))),
+    "kl": (KL(3.0), lambda a, b: mean_over_positions(a, b, lambda p, q: kl(p, q, 3.0))),
+    "attention": (AttentionTransfer(), lambda a, b: attention_transfer(a, b, 2.0)),
+    "attention, p = 3": (AttentionTransfer(3.0), lambda a, b: attention_transfer(a, b, 3.0)),
+}
+
+
+@pytest.mark.parametrize("kind", ["dense", "tokens"])
+@pytest.mark.parametrize("name", FORMULAS)
+def test_value_and_gradient_equal_the_formula(name: str, kind: str) -> None:
+    ours, formula = FORMULAS[name]
+    a, b = (x.double() for x in features(kind))
+    a.requires_grad_()
+    expected, d = formula(a, b), ours(a, b)
+    torch.testing.assert_close(d, expected)
+    weights = torch.arange(1.0, 5.0, dtype=torch.float64)
+    want, got = (torch.autograd.grad((weights * x).sum(), a)[0] for x in (expected, d))
+    torch.testing.assert_close(got, want)
+
+
+def test_cosine_is_half_of_the_papers_distance() -> None:
+    a, b = features("dense")
+    torch.testing.assert_close(2 * Cosine()(a, b), NormalisedL2()(a, b), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: SmoothL1(0.0), r"SmoothL1\.beta: expected a positive number, found 0\.0; .* take"),
+        (lambda: KL(-1.0), r"KL\.temperature: expected a positive number, found -1\.0; take"),
+        (lambda: AttentionTransfer(0.5), r"AttentionTransfer\.p: expected at least 1, found 0\.5; below"),
+    ],
+)
+def test_wrong_arguments(make: Callable[[], Distance], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make()
 
 
 @pytest.mark.parametrize(("guard", "epsilon", "norm"), [("add", 1e-6, norm_add), ("clamp", 1e-12, norm_clamp)])
@@ -120,13 +163,6 @@ def test_long_sums_keep_fp32_precision() -> None:
     a, b = torch.randn(2, 64, 96, 128), torch.randn(2, 64, 96, 128).relu()
     d = NormalisedL2()
     torch.testing.assert_close(d(a, b), d(a.double(), b.double()).float(), rtol=1e-6, atol=0)
-
-
-def test_gradient_keeps_the_features_dtype() -> None:
-    a = torch.randn(2, 3, 4, 4, dtype=torch.bfloat16, requires_grad=True)
-    NormalisedL2()(a, torch.randn(2, 3, 4, 4, dtype=torch.bfloat16)).sum().backward()
-    assert a.grad is not None
-    assert a.grad.dtype == torch.bfloat16
 
 
 def test_epsilon_that_is_not_positive() -> None:

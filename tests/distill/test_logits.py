@@ -55,7 +55,7 @@ def test_annealing_is_the_cross_entropy_with_the_mixed_target() -> None:
     progress, label = 0.3, torch.randint(0, 3, (2, 4, 6))
     batch.targets["colour"] = TASKS["colour"].target(label)
     only = {"colour": teachers["colour"]}
-    distiller = build(only, schedule="falling")
+    distiller = build(only, schedule="linear")
     balancer = Uniform(schedule="rising")
     balancer.setup(TASKS, student)
     distiller.begin_step(progress, observed=False)
@@ -107,7 +107,7 @@ def test_what_is_refused() -> None:
 def parts() -> list:
     return [
         lambda student, teachers, example: FeatureDistiller(student, teachers, example, {"last": "last"}),
-        lambda student, teachers, example: LogitDistiller(student, teachers, example, schedule="falling"),
+        lambda student, teachers, example: LogitDistiller(student, teachers, example, schedule="linear"),
     ]
 
 

@@ -1,7 +1,7 @@
 """The distillation paper's formulas, position by position: slow and obvious."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -27,6 +27,84 @@ def distance(a: Tensor, b: Tensor, norm: Norm = norm_add) -> Tensor:
                 p, q = a[i, :, y, x], b[i, :, y, x]
                 total = total + (p / norm(p) - q / norm(q)).pow(2).sum()
     return total / (batch * height * width)
+
+
+def positions(a: Tensor) -> Iterator[tuple[int, Tensor]]:
+    """(image, its channels [C]) at every position of a feature [B, C, ...]."""
+    for i, image in enumerate(a.flatten(2) if a.ndim > 2 else a.unsqueeze(2)):
+        for n in range(image.shape[1]):
+            yield i, image[:, n]
+
+
+def mean_over_positions(a: Tensor, b: Tensor, at_position: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+    """The mean of a formula of two vectors over the positions of each image, [B]."""
+    values: list[list[Tensor]] = [[] for _ in a]
+    for (i, p), (_, q) in zip(positions(a), positions(b), strict=True):
+        values[i].append(at_position(p, q))
+    return torch.stack([torch.stack(image).mean() for image in values])
+
+
+def cosine(p: Tensor, q: Tensor) -> Tensor:
+    return 1 - (p * q).sum() / (p.pow(2).sum() * q.pow(2).sum()).sqrt()
+
+
+def squared_error(p: Tensor, q: Tensor) -> Tensor:
+    return sum((x - y) ** 2 for x, y in zip(p, q, strict=True)) / len(p)
+
+
+def smooth_l1(p: Tensor, q: Tensor, beta: float) -> Tensor:
+    parts = [(x - y).abs() for x, y in zip(p, q, strict=True)]
+    return sum(x * x / (2 * beta) if x < beta else x - beta / 2 for x in parts) / len(p)
+
+
+def kl(p: Tensor, q: Tensor, temperature: float) -> Tensor:
+    """T^2 KL(q || p) of the softmax of two vectors of logits, by the definition."""
+    said, taught = ((x / temperature).exp() for x in (p, q))
+    said, taught = said / said.sum(), taught / taught.sum()
+    return temperature**2 * sum(t * (t / s).log() for s, t in zip(said, taught, strict=True))
+
+
+def attention_transfer(a: Tensor, b: Tensor, p: float) -> Tensor:
+    """|| Q(a) / |Q(a)| - Q(b) / |Q(b)| ||^2 for each image, [B]."""
+    maps = []
+    for x in (a, b):
+        attention: list[list[Tensor]] = [[] for _ in x]
+        for i, channels in positions(x):
+            attention[i].append(sum(c.abs() ** p for c in channels))
+        maps.append([torch.stack(q) / torch.stack(q).pow(2).sum().sqrt() for q in attention])
+    return torch.stack([(q - r).pow(2).sum() for q, r in zip(*maps, strict=True)])
+
+
+def rbf(x: Tensor, y: Tensor, sigma: float) -> Tensor:
+    return (-(x - y).pow(2).sum() / (2 * sigma**2)).exp()
+
+
+def median_distance(features: Sequence[Tensor]) -> float:
+    """The (lower) median of the distances of two vectors that differ."""
+    found = sorted(float((x - y).detach().pow(2).sum().sqrt()) for n, x in enumerate(features) for y in features[:n])
+    found = [distance for distance in found if distance > 0]
+    return found[(len(found) - 1) // 2]
+
+
+def per_image_vectors(a: Tensor, normalise: bool) -> list[Tensor]:
+    """The mean over positions of each image, at unit length."""
+    found: list[list[Tensor]] = [[] for _ in a]
+    for i, channels in positions(a):
+        found[i].append(channels)
+    means = [sum(image) / len(image) for image in found]
+    return [x / x.pow(2).sum().sqrt() if normalise else x for x in means]
+
+
+def cka(k: list[list[Tensor]], l: list[list[Tensor]]) -> Tensor:  # noqa: E741, the literature's letter
+    """HSIC(K, L) / sqrt(HSIC(K, K) HSIC(L, L)), HSIC(K, L) = tr(K H L H) / (n - 1)^2 (Kornblith et al., section 3)."""
+    n = len(k)
+    centre = torch.eye(n, dtype=k[0][0].dtype) - 1 / n
+    first, second = (torch.stack([torch.stack(row) for row in x]) for x in (k, l))
+
+    def hsic(x: Tensor, y: Tensor) -> Tensor:
+        return (x @ centre @ y @ centre).trace() / (n - 1) ** 2
+
+    return hsic(first, second) / (hsic(first, first) * hsic(second, second)).sqrt()
 
 
 def conv1x1(weight: Tensor, feature: Tensor) -> Tensor:

@@ -1,20 +1,41 @@
 """The paper: frozen single-task teachers pull on a multi-task student's features through small adaptors."""
 
-from tutelage.distill.adaptors import Adaptor, Conv1x1, Identity
-from tutelage.distill.distances import Distance, NormalisedL2
+from tutelage.distill.adaptors import MLP, Adaptor, Conv1x1, Identity, TokenWise
+from tutelage.distill.distances import (
+    CKA,
+    KL,
+    L2,
+    RBFCKA,
+    AttentionTransfer,
+    Cosine,
+    Distance,
+    LinearCKA,
+    NormalisedL2,
+    SmoothL1,
+)
 from tutelage.distill.distiller import FeatureDistiller
 from tutelage.distill.logits import LogitDistiller
 from tutelage.distill.teachers import Teachers
 from tutelage.distill.together import Together
 
 __all__ = [
+    "CKA",
+    "KL",
+    "L2",
+    "MLP",
+    "RBFCKA",
     "Adaptor",
+    "AttentionTransfer",
     "Conv1x1",
+    "Cosine",
     "Distance",
     "FeatureDistiller",
     "Identity",
+    "LinearCKA",
     "LogitDistiller",
     "NormalisedL2",
+    "SmoothL1",
     "Teachers",
     "Together",
+    "TokenWise",
 ]

@@ -1,6 +1,6 @@
 """The paper's term: sum_t lambda_t sum_k d(A_t^k(phi^k(x)), phi_t^k(x))."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import cast
 
 import torch
@@ -8,19 +8,22 @@ from torch import Tensor, nn
 
 from tutelage.distill.adaptors import Adaptor, Conv1x1
 from tutelage.distill.distances import Distance, NormalisedL2
-from tutelage.distill.teachers import Taps, Teachers, lambdas, tap
-from tutelage.types import Batch, Distiller, MultiTaskNet, Output, Term, TermMap
+from tutelage.distill.schedule import Schedule, factor
+from tutelage.distill.standardise import Standardise
+from tutelage.distill.teachers import Means, Taps, Teachers, chosen, lambdas, tap
+from tutelage.types import Batch, Distiller, MultiTaskNet, Output, Teach, Term, TermMap
 
 
 class FeatureDistiller(Distiller):
     """Pulls the student's features, adapted for each task, towards those of that task's teacher (paper, section 2).
 
-    s sum_t lambda_t sum_k d(A_t^k(phi^k(x)), phi_t^k'(x))
+    b s sum_t lambda_t sum_k d(A_t^k(phi^k(x)), phi_t^k'(x))
 
     where phi^k(x) is the student's feature at tap k, phi_t^k'(x) the feature of teacher t at the tap k' matched to k,
-    without gradient, A_t^k the adaptor and d the distance. Every task with a teacher is distilled on every image: a
-    teacher needs no label. `state_dict()` and `parameters()` hold the adaptors alone, which are initialised from
-    torch's global random numbers in the order of `teachers` and `match`.
+    without gradient, A_t^k the adaptor, d the distance and b the schedule. Every task with a teacher is distilled on
+    every image, since a teacher needs no label, unless `teach` is `own`. `state_dict()` holds the adaptors and the
+    teachers' statistics, `parameters()` the adaptors alone, which are initialised from torch's global random numbers
+    in the order of `teachers` and `match`.
 
     Args:
         student: The network to teach; looked at here for its taps, not kept.
@@ -33,6 +36,10 @@ class FeatureDistiller(Distiller):
         distance: d; None: `NormalisedL2()`, that of `kd4mtl`.
         scale: s, one factor for all lambda_t.
         taps: The student's taps of `match` that are used; None: all.
+        teach: Which images teacher t sees: `all`, or its `own`, those with a label of t.
+        schedule: b over the run: `constant`, or falling to 0 in a line (`linear`) or half a `cosine`.
+        standardise: Bring the teachers' features to mean 0 and variance 1 by channel, estimated once on some of the
+            images that each sees.
 
     Raises:
         ValueError: Where `match` is empty or names a tap that a network lacks, or `weights` a task without teacher.
@@ -49,6 +56,9 @@ class FeatureDistiller(Distiller):
         distance: Distance | None = None,
         scale: float = 1.0,
         taps: list[str] | None = None,
+        teach: Teach = "all",
+        schedule: Schedule = "constant",
+        standardise: bool = False,
     ) -> None:
         super().__init__()
         if not match:
@@ -58,10 +68,12 @@ class FeatureDistiller(Distiller):
                 raise ValueError(f"FeatureDistiller.taps: expected taps of `match` ({_list(match)}), found `{k}`")
         self.match = {k: k_t for k, k_t in match.items() if taps is None or k in taps}
         self.weights = lambdas("FeatureDistiller", teachers, weights, scale)
-        self.teachers = Teachers(teachers)
+        self.teachers, self.teach = Teachers(teachers, teach), teach
         self.distance = distance if distance is not None else NormalisedL2()
         self.adaptors = nn.ModuleDict()  # task -> tap -> adaptor
-        self._last: dict[str, Tensor] = {}
+        self.standardise = nn.ModuleDict() if standardise else None  # task -> the teacher's tap -> its statistics
+        self.schedule: Schedule = schedule
+        self._factor, self._means = 1.0, Means()
         self._observed, self._dead = False, dict[str, Tensor]()
 
         shown = _taps(student, example)
@@ -73,27 +85,51 @@ class FeatureDistiller(Distiller):
                 _check(k_t, taught, f"the teacher of {task!r}")
                 adaptors[_key(k)] = adaptor(tap(shown, k, task).shape[1], taught[k_t].shape[1])
             self.adaptors[_key(task)] = adaptors
+            if self.standardise is not None:
+                used = {_key(k_t): Standardise(taught[k_t].shape[1]) for k_t in self.match.values()}
+                self.standardise[_key(task)] = nn.ModuleDict(used)
+
+    def calibrate(self, images: Callable[[str], Iterable[Tensor]]) -> None:
+        """Estimate the statistics of the teachers' features, where they are standardised."""
+        for t in self.teachers.tasks if self.standardise is not None else ():
+            batches = list(images(t))
+            for k_t in set(self.match.values()):
+                statistics = self._statistics(t, k_t)
+                statistics.estimate(self.teachers(batch, t)[k_t] for batch in batches)
 
     def begin_step(self, progress: float, observed: bool) -> None:
-        """Look at the teachers' features in an observed step."""
-        self._observed = observed
+        """Set b; look at the teachers' features in an observed step."""
+        self._factor = factor(self.schedule, progress)
+        self._observed, self._means = observed, Means()
+
+    def counts(self, batch: Batch) -> dict[str, int]:
+        """The images that each task's teacher sees."""
+        return self.teachers.counts(batch)
 
     def forward(self, batch: Batch, output: Output) -> TermMap:
-        """{task: (sum over images of lambda_t sum_k d, number of images)}; the sums are fp32."""
+        """{task: (sum over images of b lambda_t sum_k d, number of images)}; the sums are fp32."""
         terms = TermMap()
-        count = torch.full((), len(batch.images), device=batch.images.device)
-        for t in self.teachers.tasks:
-            phi_t = self.teachers(batch.images, t)
-            d = {k: self._distance(t, k, tap(output.taps, k, t), phi_t[k_t]) for k, k_t in self.match.items()}  # [B]
-            terms[t] = Term(self.weights[t] * torch.stack(list(d.values())).sum(), count)
-            self._last.update({f"{t}/{k}": d_k.detach() for k, d_k in d.items()})
+        for t, images in self.counts(batch).items():
+            if not images:
+                continue
+            seen = self.teachers.images(batch, t)
+            phi_t = self.teachers(chosen(batch.images, seen), t)
+            d = {
+                k: self._distance(t, k, chosen(tap(output.taps, k, t), seen), self._standardised(t, k_t, phi_t[k_t]))
+                for k, k_t in self.match.items()
+            }  # [B]
+            weight = self._factor * self.weights[t]
+            count = torch.full((), images, device=batch.images.device)
+            terms[t] = Term(weight * torch.stack(list(d.values())).sum(), count)
+            for k, d_k in d.items():
+                self._means.add(f"{t}/{k}", d_k)
             if self._observed:
                 self._dead |= {f"{t}/{k}": (phi_t[k_t] == 0).all(1).float().mean() for k, k_t in self.match.items()}
         return terms
 
     def distances(self) -> dict[str, Tensor]:
-        """{"task/student's tap": d of the last batch, without lambda, detached}."""
-        return {name: d.mean() for name, d in self._last.items()}
+        """{"task/student's tap": d without b and lambda, the mean over the images since `begin_step`}."""
+        return self._means.read()
 
     @torch.no_grad()
     def health(self) -> dict[str, Tensor]:
@@ -118,6 +154,15 @@ class FeatureDistiller(Distiller):
         adaptor = cast(nn.ModuleDict, self.adaptors[_key(task)])[_key(k)]
         d: Tensor = self.distance(adaptor(phi, phi_t.shape[2:]), phi_t)
         return d
+
+    def _statistics(self, task: str, k_t: str) -> Standardise:
+        return cast(Standardise, cast(nn.ModuleDict, cast(nn.ModuleDict, self.standardise)[_key(task)])[_key(k_t)])
+
+    def _standardised(self, task: str, k_t: str, phi_t: Tensor) -> Tensor:
+        if self.standardise is None:
+            return phi_t
+        standardised: Tensor = self._statistics(task, k_t)(phi_t)
+        return standardised
 
 
 @torch.no_grad()

@@ -6,7 +6,7 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
-from tutelage.types import MultiTaskNet
+from tutelage.types import Batch, MultiTaskNet, Teach
 
 Taps = dict[str, Tensor | dict[str, Tensor]]
 
@@ -21,10 +21,12 @@ class Teachers(nn.Module):
 
     Args:
         nets: The network of every task. They are frozen and put in eval mode here.
+        teach: Which images the teacher of a task is asked about: `all`, or its `own`, those with a label of its task.
     """
 
-    def __init__(self, nets: Mapping[str, MultiTaskNet]) -> None:
+    def __init__(self, nets: Mapping[str, MultiTaskNet], teach: Teach = "all") -> None:
         super().__init__()
+        self.teach = teach
         self._nets = {task: net.requires_grad_(False).eval() for task, net in nets.items()}  # a dict: not registered
 
     def train_as_the_authors(self) -> None:
@@ -39,6 +41,20 @@ class Teachers(nn.Module):
     def tasks(self) -> tuple[str, ...]:
         """The tasks that have a teacher."""
         return tuple(self._nets)
+
+    def images(self, batch: Batch, task: str) -> Tensor | None:
+        """The images of a batch that the task's teacher is asked about: their indices, on the host; None: all."""
+        if self.teach == "all":
+            return None
+        labelled = batch.labelled.get(task)
+        if labelled is None:
+            return torch.empty(0, dtype=torch.int64)
+        return None if bool(labelled.all()) else labelled.nonzero().squeeze(1)
+
+    def counts(self, batch: Batch) -> dict[str, int]:
+        """How many images of a batch the teacher of each task is asked about."""
+        found = {t: self.images(batch, t) for t in self.tasks}
+        return {t: len(batch.images) if indices is None else len(indices) for t, indices in found.items()}
 
     @torch.no_grad()
     def forward(self, images: Tensor, task: str) -> dict[str, Tensor]:
@@ -57,6 +73,29 @@ class Teachers(nn.Module):
             net._apply(fn, recurse)  # type: ignore[no-untyped-call]  # of torch
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]  # of torch
         return self
+
+
+def chosen(x: Tensor, indices: Tensor | None) -> Tensor:
+    """Some images of a tensor [B, ...]; None: all of them, as it is."""
+    return x if indices is None else x[indices.to(x.device, non_blocking=True)]
+
+
+class Means:
+    """Means over the images of a step, kept on the device."""
+
+    def __init__(self) -> None:
+        self.sums: dict[str, Tensor] = {}
+        self.counts: dict[str, int] = {}
+
+    def add(self, name: str, values: Tensor) -> None:
+        """One value an image, [B]."""
+        total = values.detach().sum()
+        self.sums[name] = self.sums[name] + total if name in self.sums else total
+        self.counts[name] = self.counts.get(name, 0) + len(values)
+
+    def read(self) -> dict[str, Tensor]:
+        """{name: mean}."""
+        return {name: total / self.counts[name] for name, total in self.sums.items()}
 
 
 def tap(taps: Taps, name: str, task: str) -> Tensor:

@@ -1,6 +1,6 @@
 """Several distillers at once."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -22,7 +22,7 @@ class Together(Distiller):
         parts: The distillers.
 
     Raises:
-        ValueError: Where there are none.
+        ValueError: Where there are none, or their teachers see different images.
     """
 
     def __init__(
@@ -33,6 +33,12 @@ class Together(Distiller):
             raise ValueError("Together.parts: expected one distiller or more, found none")
         self.parts = nn.ModuleList(make(student, teachers, example) for make in parts)
         self.imitates = any(part.imitates for part in self._all)
+        self.teach = self._all[0].teach
+        if any(part.teach != self.teach for part in self._all):
+            raise ValueError(
+                "Together.parts: expected one `teach` for all parts, since their terms are added before they are "
+                f"divided; found {', '.join(part.teach for part in self._all)}"
+            )
 
     @property
     def _all(self) -> list[Distiller]:
@@ -43,10 +49,19 @@ class Together(Distiller):
         for part in self._all:
             part.setup(tasks)
 
+    def calibrate(self, images: Callable[[str], Iterable[Tensor]]) -> None:
+        """Each part."""
+        for part in self._all:
+            part.calibrate(images)
+
     def begin_step(self, progress: float, observed: bool) -> None:
         """Of each part."""
         for part in self._all:
             part.begin_step(progress, observed)
+
+    def counts(self, batch: Batch) -> dict[str, int]:
+        """The same of every part."""
+        return self._all[0].counts(batch)
 
     def forward(self, batch: Batch, output: Output) -> TermMap:
         """{task: (sum of the parts' terms, number of images)}."""

@@ -1,38 +1,14 @@
-"""d(a, b): how far an adapted feature of the student is from a teacher's feature."""
+"""The paper's distance."""
 
-from abc import ABC, abstractmethod
 from typing import Any, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from tutelage.distill.distances.base import Distance, fp32
+
 Guard = Literal["add", "clamp"]
-
-
-class Distance(nn.Module, ABC):
-    """A distance between two features of the same shape, [B, C, H, W] or [B, C], one value an image.
-
-    It is computed in fp32 (fp64 for fp64 inputs), whatever the type of the features and outside the caller's autocast,
-    which would otherwise run part of it in bf16.
-
-    Raises:
-        ValueError: Where the shapes differ.
-    """
-
-    def forward(self, a: Tensor, b: Tensor) -> Tensor:
-        """d for each image, [B]: the mean over its positions. Its mean over the batch is the paper's d."""
-        if a.shape != b.shape:
-            raise ValueError(
-                f"Distance: the adapted feature has shape {tuple(a.shape)}, the teacher's {tuple(b.shape)}; "
-                "expected equal shapes, so the adaptor must change channels and resolution."
-            )
-        with torch.autocast(a.device.type, enabled=False):
-            return self.per_image(a, b)
-
-    @abstractmethod
-    def per_image(self, a: Tensor, b: Tensor) -> Tensor:
-        """What `forward` returns, in fp32, given features of any floating type."""
 
 
 class NormalisedL2(Distance):
@@ -89,7 +65,7 @@ class _NormalisedL2(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, a: Tensor, b: Tensor, epsilon: float, add: bool) -> Tensor:
-        x, y = _fp32(a), _fp32(b)
+        x, y = fp32(a), fp32(b)
         product = x * x  # one buffer for the three products
         aa = product.sum(1)  # [B, ...]
         bb = torch.mul(y, y, out=product).sum(1)
@@ -111,7 +87,7 @@ class _NormalisedL2(torch.autograd.Function):
 
         def gradient(x: Tensor, xx: Tensor, n2: Tensor, slope: Tensor, y: Tensor) -> Tensor:
             alpha: Tensor = scale / n2 * (1 - slope * xx / n2 + slope * ab * inverse)
-            return (_fp32(x) * alpha.unsqueeze(1)).addcmul_(_fp32(y), beta.unsqueeze(1)).to(x.dtype)
+            return (fp32(x) * alpha.unsqueeze(1)).addcmul_(fp32(y), beta.unsqueeze(1)).to(x.dtype)
 
         return (
             gradient(a, aa, n2a, slope_a, b) if ctx.needs_input_grad[0] else None,
@@ -126,7 +102,3 @@ def _guarded(square: Tensor, epsilon: float, add: bool) -> tuple[Tensor, Tensor]
     if add:
         return square + epsilon, torch.ones_like(square)
     return square.clamp(min=epsilon**2), (square >= epsilon**2).to(square.dtype)
-
-
-def _fp32(x: Tensor) -> Tensor:
-    return x.to(torch.promote_types(x.dtype, torch.float32))

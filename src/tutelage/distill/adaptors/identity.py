@@ -1,0 +1,33 @@
+"""No adaptor."""
+
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from tutelage.distill.adaptors.base import Adaptor, resized
+
+
+class Identity(Adaptor):
+    """No adaptor: the student's feature itself, resized where the resolutions of two maps differ.
+
+    A control: without it one feature has to equal the features of all teachers at once.
+
+    Args:
+        in_channels: Channels of the student's feature.
+        out_channels: Channels of the teacher's feature.
+
+    Raises:
+        ValueError: Where the two differ; or features that are no maps differ in their positions.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__(in_channels, out_channels)
+        if in_channels != out_channels:
+            raise ValueError(
+                "Identity: expected as many channels in the student's feature as in the teacher's, found "
+                f"{in_channels} and {out_channels}; take Conv1x1"
+            )
+
+    def forward(self, feature: Tensor, size: Sequence[int]) -> Tensor:
+        """The feature [B, C, *size]."""
+        return resized(feature, size)
