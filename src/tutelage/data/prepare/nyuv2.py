@@ -1,0 +1,181 @@
+"""NYU-Depth-v2 from its official files."""
+
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from rich.console import Console
+
+from tutelage.data.base import Split
+from tutelage.data.modalities import Classes, Depth, Normals, Rgb, Size
+from tutelage.data.prepare.frames import Array, Frame, library, picture, write_frames
+from tutelage.data.prepare.normals import Camera, normals_from_depth
+from tutelage.data.prepare.nyuv2_classes import (
+    CLASSES13,
+    CLASSES40,
+    LABELS,
+    NAMES,
+    NONE,
+    classes_40_to_13,
+    labels_to_40,
+)
+from tutelage.data.prepare.summary import Folder, Summary
+
+# The toolbox's calibration of the colour camera at 480x640 (camera_params.m), whose first pixel is 1 and here 0. The
+# depth of the labelled frames is projected into it.
+CAMERA = Camera(518.85790117450188, 519.46961112127485, 325.58244941119034 - 1, 253.73616633400465 - 1)
+_WIDTH = 640
+
+FOLDERS = (
+    Folder("image", Rgb()),
+    Folder("label", Classes((NONE,)), classes=CLASSES13),
+    Folder("label40", Classes((NONE,)), classes=CLASSES40),
+    Folder("depth", Depth(), ".npy", unit="m"),
+    Folder("normal", Normals()),
+)
+_SPLITS: dict[str, Split] = {"trainNdxs": "train", "testNdxs": "val"}
+_AGAIN = "download it again"
+
+
+def prepare_nyuv2(
+    labeled: Path,
+    splits: Path,
+    out: Path,
+    size: Size = (288, 384),
+    jobs: int | None = None,
+    console: Console | None = None,
+) -> None:
+    """`out/{train,val}/{image,label,label40,depth,normal}` from `nyu_depth_v2_labeled.mat` and `splits.mat`.
+
+    `val` is the official test part (654 frames, 795 in `train`); stems count a split's frames from 0 in the order of
+    splits.mat. Images, classes, depth and normals are resized by the rules of docs/data.md; the normals come from the
+    depth as it is in the file (`normals_from_depth`), before it is resized.
+
+    Args:
+        labeled: the official file, which is read frame by frame.
+        splits: the official `trainNdxs` and `testNdxs`.
+        out: a folder; what is whole in it is kept.
+        size: height and width of what is written; the file's are 480 and 640.
+        jobs: frames that are made at the same time; none: one a core.
+        console: where progress and the summary go.
+
+    Raises:
+        ValueError: a file is missing, damaged or another one, or a frame in it is.
+    """
+    h5py, blas = library("h5py"), library("threadpoolctl")
+    numbers = _splits(splits)
+    with _open(h5py, labeled) as file, blas.threadpool_limits(1):  # the frames are the threads
+        images = _Labeled(labeled, file, size)
+        last = max(max(part) for part in numbers.values())
+        if last > images.count:
+            raise ValueError(
+                f"{splits}: expected frames 1..{images.count}, as {labeled} has, found {last}; take the splits.mat of "
+                "this data set"
+            )
+        frames = [
+            Frame(split, str(stem), partial(images.arrays, number - 1))
+            for split, part in numbers.items()
+            for stem, number in enumerate(part)
+        ]
+        write_frames(frames, Summary("nyuv2", size, FOLDERS), out, jobs, console or Console())
+
+
+def _splits(path: Path) -> dict[Split, list[int]]:
+    """The numbers of the frames of every split, from 1."""
+    scipy = library("scipy.io")
+    if not path.is_file():
+        raise ValueError(f"{path}: expected the official splits.mat, found no file")
+    try:
+        values = scipy.loadmat(path)
+    except Exception as error:  # scipy names its errors by what the bytes look like
+        raise ValueError(f"{path}: expected the official splits.mat, found {_line(error)}; {_AGAIN}") from error
+    if any(name not in values for name in _SPLITS):
+        found = ", ".join(name for name in values if not name.startswith("__")) or "nothing"
+        raise ValueError(f"{path}: expected trainNdxs and testNdxs, found {found}; take the official splits.mat")
+    numbers = {split: [int(n) for n in values[name].ravel()] for name, split in _SPLITS.items()}
+    every = [number for part in numbers.values() for number in part]
+    if not all(numbers.values()) or min(every) < 1 or len(set(every)) < len(every):
+        raise ValueError(f"{path}: expected different frames from 1 in trainNdxs and testNdxs, found others; {_AGAIN}")
+    return numbers
+
+
+def _open(h5py: Any, path: Path) -> Any:
+    if not path.is_file():
+        raise ValueError(f"{path}: expected the official nyu_depth_v2_labeled.mat, found no file")
+    try:
+        return h5py.File(path, "r")
+    except OSError as error:
+        raise ValueError(
+            f"{path}: expected the official nyu_depth_v2_labeled.mat (HDF5), found {_line(error)}; {_AGAIN}"
+        ) from error
+
+
+class _Labeled:
+    """The official file: every data set [frames, ..., width, height], as MATLAB stores columns first.
+
+    Raises:
+        ValueError: it is another file.
+    """
+
+    def __init__(self, path: Path, file: Any, size: Size) -> None:
+        self.path, self.file, self.size = path, file, size
+        shapes = {name: getattr(file.get(name), "shape", None) for name in ("images", "depths", "labels")}
+        images: tuple[int, ...] = shapes["images"] or ()
+        single = (*images[:1], *images[2:])  # one channel
+        if len(images) != 4 or images[1] != 3 or not shapes["depths"] == shapes["labels"] == single:
+            raise ValueError(
+                f"{path}: expected images [N, 3, W, H], depths and labels [N, W, H], found {shapes}; take the official "
+                "nyu_depth_v2_labeled.mat"
+            )
+        self.count = images[0]
+        self.to_40, self.to_13 = labels_to_40(), classes_40_to_13()
+        for label, name in NAMES.items():
+            if (found := self._name(label)) != name:
+                raise ValueError(
+                    f"{self.path}: expected the name `{name}` of label {label}, found `{found}`; take the official "
+                    "nyu_depth_v2_labeled.mat"
+                )
+
+    def _name(self, label: int) -> str | None:
+        """A label's name: `names` holds references to arrays of characters."""
+        try:
+            characters = self.file[self.file["names"][0, label - 1]][()]
+            return "".join(map(chr, np.ravel(characters)))
+        except (KeyError, IndexError, OSError, TypeError, ValueError):
+            return None
+
+    def _frame(self, name: str, index: int) -> Array:
+        """[H, W] or [H, W, 3] of one frame."""
+        try:
+            return np.ascontiguousarray(self.file[name][index].T)
+        except OSError as error:
+            raise ValueError(
+                f"{self.path}: expected a readable frame {index + 1} in `{name}`, found {_line(error)}; {_AGAIN}"
+            ) from error
+
+    def arrays(self, index: int) -> Mapping[str, Array]:
+        """What the folders hold of a frame."""
+        image, depth, labels = (self._frame(name, index) for name in ("images", "depths", "labels"))
+        if labels.max() > LABELS:
+            raise ValueError(
+                f"{self.path}: expected labels 0..{LABELS} in frame {index + 1}, found {labels.max()}; {_AGAIN}"
+            )
+        depth = np.where(np.isfinite(depth) & (depth > 0), depth, 0).astype(np.float32)
+        normals = normals_from_depth(depth, CAMERA.resized(depth.shape[1] / _WIDTH))
+        classes = Classes().resize(torch.from_numpy(self.to_40[labels])[None], self.size)[0].numpy()
+        n = Normals().resize(torch.from_numpy(normals).permute(2, 0, 1), self.size)
+        rgb = torch.from_numpy(image).permute(2, 0, 1).float() / 255
+        return {
+            "image": picture(Rgb().resize(rgb, self.size)),
+            "label": self.to_13[classes],
+            "label40": classes.astype(np.uint8),
+            "depth": Depth().resize(torch.from_numpy(depth)[None], self.size)[0].numpy(),
+            "normal": picture(torch.where((n == 0).all(0), 0.0, (n + 1) / 2)),
+        }
+
+
+def _line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
