@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from tutelage.data import Augment, DataSource
-from tutelage.data.modalities import Classes, Depth, Normals
+from tutelage.data.modalities import Class, Classes, Depth, Normals, Whole
 from tutelage.tasks import Depth as DepthTask
 from tutelage.tasks import Normals as NormalsTask
 from tutelage.tasks import Segmentation
@@ -31,6 +31,10 @@ def check_labels(sample: Sample, kinds: Mapping[str, object], size: tuple[int, i
             assert label.dtype == torch.float32
             assert label.shape == (1, *size)
             assert float(label.min()) >= 0
+        elif isinstance(kind, Class):
+            assert label.dtype == torch.int64
+            assert label.shape == ()
+            assert int(label) >= -1
         else:
             assert isinstance(kind, Normals)
             assert label.dtype == torch.float32
@@ -43,6 +47,7 @@ class SourceTester:
     """`source` gives a source of two images or more in each split whose images all have `size`."""
 
     size = (48, 64)
+    tasks: Mapping[str, Task] = TASKS
 
     @pytest.fixture
     def source(self) -> DataSource:
@@ -80,8 +85,9 @@ class SourceTester:
     def test_tasks_take_the_labels(self, source: DataSource) -> None:
         sample = source.split("train")[0]
         for t, label in sample["labels"].items():
-            target = TASKS[t].target(label[None])
-            assert target.valid.shape == (1, *self.size)
+            target = self.tasks[t].target(label[None])
+            whole = isinstance(source.modalities[t], Whole)
+            assert target.valid.shape == ((1,) if whole else (1, *self.size))
             assert target.valid.any()
 
     def test_a_task_without_labels_is_one_line(self, source: DataSource) -> None:

@@ -10,6 +10,9 @@ WIDTHS = {"segmentation": 5, "depth": 1, "normals": 3}
 
 class NetTester:
     size = (64, 96)
+    sizes = ((32, 32), (33, 47), (70, 50))
+    dense = True  # a prediction for every pixel; otherwise one for the whole image
+    taps = {"bottleneck", "last"}
 
     def build(self, widths: dict[str, int]) -> MultiTaskNet:
         raise NotImplementedError
@@ -26,7 +29,7 @@ class NetTester:
     def test_predictions_have_their_widths(self, net: MultiTaskNet, images: torch.Tensor) -> None:
         output = net(images)
         assert {t: tuple(x.shape) for t, x in output.predictions.items()} == {
-            t: (2, width, *self.size) for t, width in WIDTHS.items()
+            t: (2, width, *(self.size if self.dense else ())) for t, width in WIDTHS.items()
         }
 
     def test_only_the_tasks_asked_for(self, net: MultiTaskNet, images: torch.Tensor) -> None:
@@ -35,13 +38,14 @@ class NetTester:
         assert set(one.predictions) == {"depth"}
         assert torch.equal(one.predictions["depth"], every.predictions["depth"])
         assert none.predictions == {}
-        assert set(none.taps) == set(every.taps) == {"bottleneck", "last"}
+        assert set(none.taps) == set(every.taps) == self.taps
         with pytest.raises(ValueError, match="found `albedo`"):
             net(images, tasks=["albedo"])
 
     def test_any_size(self, net: MultiTaskNet) -> None:
-        for size in ((32, 32), (33, 47), (70, 50)):
-            assert net.eval()(torch.rand(1, 3, *size)).predictions["normals"].shape == (1, 3, *size)
+        for size in self.sizes:
+            prediction = net.eval()(torch.rand(1, 3, *size)).predictions["normals"]
+            assert prediction.shape == (1, 3, *(size if self.dense else ()))
 
     def test_every_parameter_learns_and_belongs_to_tasks_or_all(self, net: MultiTaskNet, images: torch.Tensor) -> None:
         groups = [net.shared_parameters(), *(net.task_parameters(t) for t in WIDTHS)]

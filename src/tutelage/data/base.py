@@ -2,6 +2,8 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from hashlib import blake2b
 from typing import Literal
 
 import torch
@@ -23,9 +25,24 @@ class Samples(Dataset[Sample], ABC):
     @abstractmethod
     def __getitem__(self, index: int) -> Sample: ...
 
+    def tasks(self, index: int) -> Collection[str] | None:
+        """The tasks that a sample has a label of, known without reading it; None: not known.
+
+        An image that is known to have no label of a run's tasks is left out of it, unless a teacher speaks about it.
+        """
+        return None
+
     def where(self, index: int, task: str | None = None) -> str:
         """Where a sample's image, or its label of `task`, comes from, for messages: a file, where it has one."""
         return f"sample {index}"
+
+
+@dataclass
+class Part:
+    """A source, and its weight against the others of its mix; None: as many of a step's images as it has of all."""
+
+    source: "DataSource"
+    weight: float | None = None
 
 
 class DataSource(ABC):
@@ -41,6 +58,10 @@ class DataSource(ABC):
     name: str
     modalities: Mapping[str, Modality]
     trusted: bool = False
+
+    def parts(self) -> dict[str, Part]:
+        """The sources that are trained on side by side, by name; most are one."""
+        return {self.name: Part(self)}
 
     @abstractmethod
     def split(self, split: Split) -> Samples:
@@ -60,6 +81,83 @@ class DataSource(ABC):
             if task not in self.modalities:
                 known = ", ".join(self.modalities) or "none"
                 raise ValueError(f"tasks.{task}: expected the name of a label of the data ({known}), found `{task}`")
+
+
+class Wrapper(DataSource):
+    """A source that is another one, changed; of several sources, each is changed alike.
+
+    Args:
+        source: to change.
+    """
+
+    def __init__(self, source: DataSource) -> None:
+        self.source = source
+        self.name, self.modalities, self.trusted = source.name, source.modalities, source.trusted
+
+    @abstractmethod
+    def around(self, source: DataSource) -> DataSource:
+        """The same change of another source."""
+
+    @abstractmethod
+    def split_of_source(self, split: Split) -> Samples:
+        """The samples of a split of a single source."""
+
+    def parts(self) -> dict[str, Part]:
+        """Every part of the source, changed."""
+        parts = self.source.parts()
+        if list(parts) == [self.source.name]:
+            return {self.name: Part(self)}
+        return {name: Part(self.around(part.source), part.weight) for name, part in parts.items()}
+
+    def split(self, split: Split) -> Samples:
+        """The samples of a split, source after source."""
+        parts = [part.source for part in self.parts().values()]
+        return self.split_of_source(split) if parts == [self] else Joined([part.split(split) for part in parts])
+
+    def check(self, tasks: Collection[str]) -> None:
+        """As the source says."""
+        self.source.check(tasks)
+
+
+def ranked(count: int, seed: str) -> list[int]:
+    """0..count-1 in the order of a hash of (seed, i), which is the same on every machine."""
+    return sorted(range(count), key=lambda i: blake2b(f"{seed}/{i}".encode(), digest_size=8).digest())
+
+
+class Joined(Samples):
+    """Several datasets one after the other.
+
+    Args:
+        datasets: in their order.
+    """
+
+    def __init__(self, datasets: list[Samples]) -> None:
+        self.datasets = datasets
+
+    def __len__(self) -> int:
+        return sum(map(len, self.datasets))
+
+    def __getitem__(self, index: int) -> Sample:
+        dataset, index = self._of(index)
+        return dataset[index]
+
+    def tasks(self, index: int) -> Collection[str] | None:
+        """As its dataset says."""
+        dataset, index = self._of(index)
+        return dataset.tasks(index)
+
+    def where(self, index: int, task: str | None = None) -> str:
+        """As its dataset says."""
+        dataset, index = self._of(index)
+        return dataset.where(index, task)
+
+    def _of(self, index: int) -> tuple[Samples, int]:
+        rest = index
+        for dataset in self.datasets:
+            if 0 <= rest < len(dataset):
+                return dataset, rest
+            rest -= len(dataset)
+        raise IndexError(index)
 
 
 class Memory(Samples):
@@ -85,6 +183,10 @@ class Memory(Samples):
             self.kept[index] = Sample(image=_pack(sample["image"]), labels=sample["labels"])
         sample = self.kept[index]
         return Sample(image=_unpack(sample["image"]), labels=dict(sample["labels"]))
+
+    def tasks(self, index: int) -> Collection[str] | None:
+        """As the other dataset says."""
+        return self.dataset.tasks(index)
 
     def where(self, index: int, task: str | None = None) -> str:
         """As the other dataset says."""

@@ -1,4 +1,4 @@
-"""Files of images and labels: how they are listed, told apart and read."""
+"""Files of images and labels: how they are listed, told apart and read; and the same of what is in memory."""
 
 import re
 from pathlib import Path
@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from PIL import Image as PillowImage
 
 SUFFIXES = (".npy", ".png", ".jpg", ".jpeg", ".txt")
@@ -26,15 +27,43 @@ def read_array(path: Path, indices: bool = False) -> tuple[npt.NDArray[Any], boo
             with path.open("rb") as array:  # np.load takes archives and pickles for arrays, too
                 return _numbers(np.lib.format.read_array(array, allow_pickle=False)), False
         with PillowImage.open(path) as file:
-            picture: PillowImage.Image = file
-            if picture.mode in ("1", "RGBA", "CMYK", "YCbCr", "LA") or (picture.mode == "P" and not indices):
-                picture = picture.convert("L" if picture.mode in ("1", "LA") else "RGB")
-            return _numbers(np.asarray(picture)), True
+            return _numbers(_pixels(file, indices)), True
     except Exception as error:  # numpy and Pillow name their errors by what the bytes look like; all mean the same here
         problem = str(error).strip().split("\n")[0] or type(error).__name__
         raise ValueError(
             f"{path}: expected a readable {path.suffix} file, found {problem}; replace or remove it"
         ) from error
+
+
+def as_array(value: object, indices: bool = False) -> tuple[npt.NDArray[Any], bool]:
+    """What is in memory as `read_array` gives a file: a picture of Pillow, or a tensor, array, number or list.
+
+    Of three dimensions, one of 1 or 3 entries is taken for the channels: in a tensor rather the first, in an array
+    rather the last.
+
+    Raises:
+        ValueError: It is none of these, or holds no numbers.
+    """
+    if isinstance(value, PillowImage.Image):
+        return _numbers(_pixels(value, indices)), True
+    if isinstance(value, torch.Tensor):
+        tensor = value.detach().cpu()
+        array = (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy()
+    elif isinstance(value, np.ndarray | np.generic | int | float | list | tuple):
+        array = np.asarray(value)  # a ValueError where rows differ in length
+    else:
+        raise ValueError(f"{type(value).__name__} {value!r:.40}")
+    if array.ndim == 3:
+        first, last = array.shape[0] in (1, 3), array.shape[2] in (1, 3)
+        if first and (isinstance(value, torch.Tensor) or not last):
+            array = array.transpose(1, 2, 0)
+    return _numbers(array), False
+
+
+def _pixels(picture: PillowImage.Image, indices: bool) -> npt.NDArray[Any]:
+    if picture.mode in ("1", "RGBA", "CMYK", "YCbCr", "LA") or (picture.mode == "P" and not indices):
+        picture = picture.convert("L" if picture.mode in ("1", "LA") else "RGB")
+    return np.asarray(picture)
 
 
 def read_numbers(path: Path) -> list[float]:

@@ -172,20 +172,17 @@ class FolderDataset(Samples):
     def __getitem__(self, index: int) -> Sample:
         stem, rgb = self.stems[index], Rgb()
         image = rgb.decode(self.image[stem])
-        shape = image.shape[1:]
+        shape = (image.shape[1], image.shape[2])
         labels: dict[str, Tensor] = {}
         for task, (kind, files) in self.labels.items():
             if stem not in files:
                 continue
-            label = kind.decode(files[stem])
-            if kind.dense and label.shape[1:] != shape:
-                raise ValueError(
-                    f"{files[stem]}: expected the size of its image, {shape[0]}x{shape[1]}, found "
-                    f"{label.shape[1]}x{label.shape[2]}; resize one of them"
-                )
-            label = kind.resize(label, self.size or (shape[0], shape[1]))
-            labels[task] = kind.finish(label)
-        return Sample(image=rgb.resize(image, self.size or (shape[0], shape[1])), labels=labels)
+            labels[task] = kind.label(kind.decode(files[stem]), shape, self.size, str(files[stem]))
+        return Sample(image=rgb.resize(image, self.size or shape), labels=labels)
+
+    def tasks(self, index: int) -> Collection[str]:
+        """Those with a file."""
+        return [t for t, (_, files) in self.labels.items() if self.stems[index] in files]
 
     def where(self, index: int, task: str | None = None) -> str:
         """The path of the image, or of the label."""

@@ -4,11 +4,11 @@ from collections.abc import Collection
 from functools import cached_property
 from hashlib import blake2b
 
-from tutelage.data.base import DataSource, Samples, Split
+from tutelage.data.base import DataSource, Samples, Split, Wrapper, ranked
 from tutelage.types import Sample
 
 
-class HoldOut(DataSource):
+class HoldOut(Wrapper):
     """Another source's `train` in two: `val` is a fixed part of it, `train` the rest. Its own `val` is never read.
 
     Sample i of the source's `train` is held out by the rank of a hash of (seed, i): the same samples on every machine.
@@ -23,16 +23,25 @@ class HoldOut(DataSource):
     def __init__(self, source: DataSource, part: float = 0.2, seed: int = 0) -> None:
         if not 0 < part < 1:
             raise ValueError(f"data.part: expected a part between 0 and 1, found {part}")
-        self.source, self.part, self.seed = source, part, seed
-        self.name, self.modalities, self.trusted = source.name, source.modalities, source.trusted
+        super().__init__(source)
+        self.part, self.seed = part, seed
 
-    def split(self, split: Split) -> Samples:
+    def around(self, source: DataSource) -> "HoldOut":
+        """The same part of another source."""
+        return HoldOut(source, self.part, self.seed)
+
+    def split_of_source(self, split: Split) -> Samples:
         """The rest of the source's `train`, or the part of it that is held out, in the source's order."""
         return Chosen(self._train, self._indices[split])
 
     def check(self, tasks: Collection[str]) -> None:
         """As the source says, and both parts have samples."""
-        self.source.check(tasks)
+        super().check(tasks)
+        for part in self.parts().values():
+            assert isinstance(part.source, HoldOut)
+            part.source._refuse_nothing()
+
+    def _refuse_nothing(self) -> None:
         for split, indices in self._indices.items():
             if not indices:
                 raise ValueError(
@@ -57,8 +66,7 @@ class HoldOut(DataSource):
     @cached_property
     def _indices(self) -> dict[Split, list[int]]:
         count = len(self._train)
-        ranked = sorted(range(count), key=lambda i: blake2b(f"{self.seed}/{i}".encode(), digest_size=8).digest())
-        held = set(ranked[: round(self.part * count)])
+        held = set(ranked(count, str(self.seed))[: round(self.part * count)])
         return {"train": [i for i in range(count) if i not in held], "val": sorted(held)}
 
 
@@ -78,6 +86,10 @@ class Chosen(Samples):
 
     def __getitem__(self, index: int) -> Sample:
         return self.dataset[self.indices[index]]
+
+    def tasks(self, index: int) -> Collection[str] | None:
+        """As the other dataset says."""
+        return self.dataset.tasks(self.indices[index])
 
     def where(self, index: int, task: str | None = None) -> str:
         """As the other dataset says."""

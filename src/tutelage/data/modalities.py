@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from tutelage.data.files import read_array, read_numbers
+from tutelage.data.files import as_array, read_array, read_numbers
 
 Size = tuple[int, int]  # height, width
+Array = npt.NDArray[Any]
 
 
 def resize_nearest(x: Tensor, size: Size) -> Tensor:
@@ -22,17 +23,46 @@ def resize_nearest(x: Tensor, size: Size) -> Tensor:
 
 
 class Modality(ABC):
-    """One kind of array beside or instead of the image. All arrays are [C, H, W] between `decode` and `resize`.
+    """One kind of array beside or instead of the image. All are [C, H, W] between `decode` or `take` and `finish`.
 
     Attributes:
         dense: A value for every pixel; otherwise one for the whole image, which no view of it changes.
+        indices: A picture with a palette stands for its indices, not for its colours.
     """
 
     dense: ClassVar[bool] = True
+    indices: ClassVar[bool] = False
+
+    def decode(self, path: Path) -> Tensor:
+        """The tensor of a file in the unit of the contract."""
+        return self.convert(*self.read(path), str(path))
+
+    def take(self, value: object, where: str) -> Tensor:
+        """The tensor of what a dataset holds: a picture of Pillow, tensor, array, number or list, or a file's path.
+
+        Raises:
+            ValueError: It is something else; the message begins with `where`.
+        """
+        if isinstance(value, Path):
+            return self.decode(value)
+        try:
+            array, picture = as_array(value, self.indices)
+        except Exception as error:  # of numpy and Pillow, too
+            problem = str(error).strip().split("\n")[0] or type(error).__name__
+            raise ValueError(f"{where}: expected a picture or an array of numbers, found {problem}; mend it") from error
+        return self.convert(array, picture, where)
+
+    def read(self, path: Path) -> tuple[Array, bool]:
+        """What `convert` takes, of a file."""
+        return read_array(path, self.indices)
 
     @abstractmethod
-    def decode(self, path: Path) -> Tensor:
-        """The array of a file in the unit of the contract."""
+    def convert(self, array: Array, picture: bool, where: str) -> Tensor:
+        """The tensor of an array in the unit of the contract; `picture`: it holds the values of a picture.
+
+        Raises:
+            ValueError: It does not fit; the message begins with `where`.
+        """
 
     @abstractmethod
     def resize(self, x: Tensor, size: Size) -> Tensor:
@@ -41,6 +71,19 @@ class Modality(ABC):
     def finish(self, x: Tensor) -> Tensor:
         """The label as the task expects it."""
         return x
+
+    def label(self, x: Tensor, image: Size, size: Size | None, where: str) -> Tensor:
+        """The label of an image of size `image`, resized to `size` where that is given.
+
+        Raises:
+            ValueError: It has another size than its image; the message begins with `where`.
+        """
+        if self.dense and x.shape[1:] != image:
+            raise ValueError(
+                f"{where}: expected the size of its image, {image[0]}x{image[1]}, found {x.shape[1]}x{x.shape[2]}; "
+                "resize one of them"
+            )
+        return self.finish(self.resize(x, size or image))
 
     def flip(self, x: Tensor) -> Tensor:
         """The mirror image, left to right."""
@@ -58,22 +101,22 @@ class Rgb(Modality):
     Pictures have 8 bits a channel; a .npy holds floats in 0..1 [H, W, 3] (or bytes).
     """
 
-    def decode(self, path: Path) -> Tensor:
+    def convert(self, array: Array, picture: bool, where: str) -> Tensor:
         """[3, H, W]."""
-        array, _ = read_array(path)
+        array = _flat(array)
         array = np.repeat(array[..., None], 3, 2) if array.ndim == 2 else array
         if array.ndim != 3 or array.shape[2] != 3:
             raise ValueError(
-                f"{path}: expected an RGB image [H, W, 3], found an array {list(array.shape)}; save it as RGB"
+                f"{where}: expected an RGB image [H, W, 3], found an array {list(array.shape)}; save it as RGB"
             )
-        image = torch.from_numpy(np.ascontiguousarray(array.transpose(2, 0, 1)))
+        image = torch.from_numpy(np.array(array.transpose(2, 0, 1), order="C"))  # a copy: nobody can spoil the dataset
         if image.dtype == torch.uint8:
             return image.float() / 255
         image = image.float()
         if not bool(((image >= 0) & (image <= 1)).all()):
             low, high = float(image.min()), float(image.max())
             raise ValueError(
-                f"{path}: expected an image in 0..1 (or bytes), found values from {low:g} to {high:g}; divide them"
+                f"{where}: expected an image in 0..1 (or bytes), found values from {low:g} to {high:g}; divide them"
             )
         return image
 
@@ -92,18 +135,17 @@ class Classes(Modality):
         ignore: the values that mean: no label.
     """
 
+    indices = True
     ignore: tuple[int, ...] = (255,)
 
-    def decode(self, path: Path) -> Tensor:
+    def convert(self, array: Array, picture: bool, where: str) -> Tensor:
         """[1, H, W], int64."""
-        array, _ = read_array(path, indices=True)
-        array = array[..., 0] if array.ndim == 3 and array.shape[2] == 1 else array
+        array = _flat(array)
         if array.ndim != 2:
             raise ValueError(
-                f"{path}: expected class numbers [H, W], found an array {list(array.shape)}; save one a pixel"
+                f"{where}: expected class numbers [H, W], found an array {list(array.shape)}; save one a pixel"
             )
-        whole = array.astype(np.int64) if array.dtype.kind != "f" else _whole(array, path)
-        label = torch.from_numpy(whole)[None]
+        label = torch.from_numpy(_whole(array, where, "write the labels without averaging pixels"))[None]
         for value in self.ignore:
             label[label == value] = -1
         return label
@@ -117,12 +159,15 @@ class Classes(Modality):
         return x[0]
 
 
-def _whole(array: npt.NDArray[np.floating], path: Path) -> npt.NDArray[np.int64]:
-    wrong = array[~np.isfinite(array) | (array != np.trunc(array))]
-    if len(wrong):
-        raise ValueError(
-            f"{path}: expected whole class numbers, found {wrong[0]:g}; write the labels without averaging pixels"
-        )
+def _flat(array: Array) -> Array:
+    return array[..., 0] if array.ndim == 3 and array.shape[2] == 1 else array
+
+
+def _whole(array: Array, where: str, remedy: str) -> npt.NDArray[np.int64]:
+    if array.dtype.kind == "f":
+        wrong = array[~np.isfinite(array) | (array != np.trunc(array))]
+        if len(wrong):
+            raise ValueError(f"{where}: expected whole class numbers, found {wrong[0]:g}; {remedy}")
     return array.astype(np.int64)
 
 
@@ -137,12 +182,13 @@ class Depth(Modality):
 
     scale: float = 0.001
 
-    def decode(self, path: Path) -> Tensor:
+    def convert(self, array: Array, picture: bool, where: str) -> Tensor:
         """[1, H, W], metres."""
-        array, picture = read_array(path)
-        array = array[..., 0] if array.ndim == 3 and array.shape[2] == 1 else array
+        array = _flat(array)
         if array.ndim != 2:
-            raise ValueError(f"{path}: expected distances [H, W], found an array {list(array.shape)}; save one a pixel")
+            raise ValueError(
+                f"{where}: expected distances [H, W], found an array {list(array.shape)}; save one a pixel"
+            )
         depth = torch.from_numpy(array.astype(np.float64) * (self.scale if picture else 1.0)).float()[None]
         return torch.where(depth.isfinite() & (depth > 0), depth, 0.0)
 
@@ -163,12 +209,11 @@ class Normals(Modality):
     Pictures hold n = value / 127.5 - 1, and (0, 0, 0) for none; a .npy holds components [H, W, 3].
     """
 
-    def decode(self, path: Path) -> Tensor:
+    def convert(self, array: Array, picture: bool, where: str) -> Tensor:
         """[3, H, W], unit length."""
-        array, picture = read_array(path)
         if array.ndim != 3 or array.shape[2] != 3:
             raise ValueError(
-                f"{path}: expected normals [H, W, 3], found an array {list(array.shape)}; save three values a pixel"
+                f"{where}: expected normals [H, W, 3], found an array {list(array.shape)}; save three values a pixel"
             )
         n = torch.from_numpy(np.ascontiguousarray(array.transpose(2, 0, 1)).astype(np.float32))
         if picture:
@@ -212,12 +257,16 @@ class Class(Whole):
     A file is a text with the number of the class.
     """
 
-    def decode(self, path: Path) -> Tensor:
+    def read(self, path: Path) -> tuple[Array, bool]:
+        """The number in a text."""
+        return np.asarray(read_numbers(path)), False
+
+    def convert(self, array: Array, picture: bool, where: str) -> Tensor:
         """[], int64."""
-        numbers = read_numbers(path)
-        if len(numbers) != 1 or numbers[0] != int(numbers[0]):
-            raise ValueError(f"{path}: expected the number of a class, found {numbers[:5]}; write one whole number")
-        return torch.tensor(int(numbers[0]))
+        if array.size != 1:
+            found = array.reshape(-1)[:5].tolist()
+            raise ValueError(f"{where}: expected the number of a class, found {found}; write one whole number")
+        return torch.from_numpy(_whole(array.reshape(1), where, "write one whole number"))[0]
 
 
 @dataclass
@@ -228,8 +277,10 @@ class Numbers(Whole):
     is a text of numbers separated by white space or commas, or a .npy [D].
     """
 
-    def decode(self, path: Path) -> Tensor:
+    def read(self, path: Path) -> tuple[Array, bool]:
+        """The numbers of a text or array."""
+        return read_array(path) if path.suffix.lower() == ".npy" else (np.asarray(read_numbers(path)), False)
+
+    def convert(self, array: Array, picture: bool, where: str) -> Tensor:
         """[D], float32."""
-        if path.suffix.lower() == ".npy":
-            return torch.from_numpy(read_array(path)[0].reshape(-1).astype(np.float32))
-        return torch.tensor(read_numbers(path))
+        return torch.from_numpy(array.reshape(-1).astype(np.float32))

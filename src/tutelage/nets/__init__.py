@@ -1,6 +1,7 @@
 """Networks: images become predictions, and the features that teachers and balancers look at."""
 
 from tutelage.nets.authors import load_authors
+from tutelage.nets.resnet import ResNet
 from tutelage.nets.segnet import SegNet
 
-__all__ = ["SegNet", "load_authors"]
+__all__ = ["ResNet", "SegNet", "load_authors"]

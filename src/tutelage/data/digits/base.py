@@ -1,0 +1,137 @@
+"""Small images with one class each, read from a few files and kept in memory."""
+
+from abc import abstractmethod
+from collections import Counter
+from collections.abc import Collection, Mapping
+from hashlib import blake2b
+from pathlib import Path
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from tutelage.data.base import DataSource, Samples, Split, ranked
+from tutelage.data.digits.arrays import Read, at_least, need, resized
+from tutelage.data.files import parts
+from tutelage.data.modalities import Class, Modality, Size
+from tutelage.types import Sample
+
+
+class ClassImages(Samples):
+    """Images in memory, with one class of each for every task.
+
+    Args:
+        images: [N, C, H, W], C = 1 (grey, repeated) or 3; bytes, or float32 in 0..1.
+        labels: task -> classes [N], int64.
+        origin: what messages call them.
+        numbers: index of each image in the origin; by default its index here.
+    """
+
+    def __init__(
+        self, images: Tensor, labels: Mapping[str, Tensor], origin: str, numbers: list[int] | None = None
+    ) -> None:
+        self.images, self.labels, self.origin, self.numbers = images, labels, origin, numbers
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int) -> Sample:
+        image = self.images[index]
+        image = image.float() / 255 if image.dtype == torch.uint8 else image
+        labels = {t: x[index].clone() for t, x in self.labels.items()}
+        return Sample(image=image.repeat(3 // len(image), 1, 1), labels=labels)
+
+    def tasks(self, index: int) -> Collection[str]:
+        """All of them."""
+        return list(self.labels)
+
+    def where(self, index: int, task: str | None = None) -> str:
+        """The number of the image and what it is of."""
+        return f"{self.origin} image {index if self.numbers is None else self.numbers[index]}"
+
+
+class ImageFiles(DataSource):
+    """A set of images in a few files, with official training and test images: `train` and `val` are these.
+
+    `val` is read once, after training, and nothing is chosen on it; to choose on a part of the training images, put
+    the source into `tutelage.data.HoldOut`, as `tutelage tune` does.
+
+    Args:
+        root: folder with the files.
+        task: the name of the task.
+        size: height and width; None leaves them as they are.
+        train: number of training images; None takes all. As many of each class as can be, chosen by the rank of a hash
+            of (seed, index): the same on every machine, and a larger number has the images of a smaller one.
+        seed: which of them.
+    """
+
+    library: ClassVar[str | None] = None  # the module that reads the files
+    download: ClassVar[str]  # what to do about a missing file
+
+    def __init__(self, root: Path, task: str, size: Size | None, train: int | None, seed: int) -> None:
+        at_least(1, {"size": 1 if size is None else min(size), "train": 1 if train is None else train})
+        self.root, self.task, self.size, self.train, self.seed = Path(root), task, size, train, seed
+        self.modalities: Mapping[str, Modality] = {task: Class()}
+        self._splits: dict[Split, Samples] = {}  # kept, so that every run of a study shares their memory
+
+    @abstractmethod
+    def files(self, split: Split) -> list[Path]:
+        """The files of a split, whether they are there or not."""
+
+    @abstractmethod
+    def read(self, split: Split) -> Read:
+        """All images and classes of a split; a one-line ValueError names a file that is not what it should be."""
+
+    def split(self, split: Split) -> Samples:
+        """Its images, in the order of the files, read when first asked for and then kept."""
+        if split not in self._splits:
+            need(self.library)
+            images, classes = self.read(split)
+            numbers = None
+            if split == "train" and self.train is not None:
+                if self.train > len(images):
+                    raise ValueError(
+                        f"data.train: expected at most {len(images)}, the training images there are, found {self.train}"
+                    )
+                numbers = balanced(classes.tolist(), self.train, self.seed)
+                images, classes = images[numbers], classes[numbers]
+            images = images if self.size is None else resized(images, self.size)
+            origin = f"{self.files(split)[0]}: {split}"
+            self._splits[split] = ClassImages(images, {self.task: classes}, origin, numbers)
+        return self._splits[split]
+
+    def check(self, tasks: Collection[str]) -> None:
+        """The task is this one, the files are there, and so is what reads them."""
+        self.check_names(tasks)
+        need(self.library)
+        self.check_files()
+
+    def check_files(self) -> None:
+        """Raise for the first file that is missing."""
+        for path in self._files():
+            if not path.is_file():
+                raise ValueError(
+                    f"data.root: expected {path.relative_to(self.root)} in {self.root}, found no such file; "
+                    f"{self.download}"
+                )
+
+    def fingerprint(self) -> str:
+        """Of the files' names, sizes and parts of their content, and of what is taken of them."""
+        digest = blake2b(repr((self.task, self.size, self.train, self.seed)).encode(), digest_size=8)
+        for path in self._files():
+            digest.update(f"{path.relative_to(self.root)}:{path.stat().st_size}\n".encode())
+            digest.update(parts(path))
+        return digest.hexdigest()
+
+    def _files(self) -> list[Path]:
+        return list(dict.fromkeys([*self.files("train"), *self.files("val")]))
+
+
+def balanced(classes: list[int], count: int, seed: int) -> list[int]:
+    """`count` indices, in order: every class's first, then every class's second, ... by the rank of a hash."""
+    seen: Counter[int] = Counter()
+    turns = []
+    for rank, index in enumerate(ranked(len(classes), str(seed))):
+        turns.append((seen[classes[index]], rank, index))
+        seen[classes[index]] += 1
+    return sorted(index for _, _, index in sorted(turns)[:count])

@@ -1,0 +1,71 @@
+"""MNIST: 28x28 grey handwritten digits."""
+
+from pathlib import Path
+
+import numpy as np
+
+from tutelage.data.base import Split
+from tutelage.data.digits.arrays import Read, as_read, need, pick, reading
+from tutelage.data.digits.base import ImageFiles
+from tutelage.data.modalities import Size
+
+_NAMES: dict[Split, str] = {"train": "train", "val": "t10k"}  # of the original files
+_KEYS: dict[Split, tuple[str, str]] = {"train": ("x_train", "y_train"), "val": ("x_test", "y_test")}
+
+
+class Mnist(ImageFiles):
+    """MNIST (LeCun et al., Proc. IEEE 1998): 60,000 training and 10,000 test images of digits, 28x28, grey.
+
+    Reads `root/mnist.npz` with `x_train` [60000, 28, 28], `y_train`, `x_test` and `y_test`, as Keras gives it, or else
+    the original files under `root/MNIST/raw`, as torchvision leaves them. `train` and `val` are the official training
+    and test images; see `ImageFiles`.
+
+    Args:
+        root: folder with one or the other.
+        task: the name of the task; classes are 0..9.
+        size: height and width; None leaves 28x28.
+        train: number of training images, as many of each class as can be; None takes all.
+        seed: which of them.
+    """
+
+    name = "mnist"
+    download = "download https://storage.googleapis.com/tensorflow/tf-keras-datasets/mnist.npz there"
+
+    def __init__(
+        self, root: Path, task: str = "mnist", size: Size | None = None, train: int | None = None, seed: int = 0
+    ) -> None:
+        super().__init__(root, task, size, train, seed)
+
+    def files(self, split: Split) -> list[Path]:
+        """mnist.npz or, where torchvision's folder is there instead, its files of images and of classes."""
+        return mnist_files(self.root, split)
+
+    def read(self, split: Split) -> Read:
+        """Bytes [N, 1, 28, 28]."""
+        return read_mnist(self.root, split)
+
+
+def mnist_files(root: Path, split: Split) -> list[Path]:
+    """The files of a split of MNIST, whether they are there or not."""
+    archive, raw = root / "mnist.npz", root / "MNIST" / "raw"
+    if archive.is_file() or not raw.is_dir():
+        return [archive]
+    return [raw / f"{_NAMES[split]}-images-idx3-ubyte", raw / f"{_NAMES[split]}-labels-idx1-ubyte"]
+
+
+def read_mnist(root: Path, split: Split) -> Read:
+    """Images [N, 1, 28, 28], bytes, and classes [N] of a split of MNIST."""
+    path, *labels = mnist_files(root, split)
+    if not labels:
+        with reading(path), path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
+            images, classes = pick(file, *_KEYS[split])
+    else:
+        need("torchvision")
+        from torchvision.datasets.mnist import read_image_file, read_label_file  # seconds to import
+
+        with reading(path):
+            images = read_image_file(str(path)).numpy()
+        with reading(labels[0]):
+            classes = read_label_file(str(labels[0])).numpy()
+    with reading(path):
+        return as_read(images[:, None], classes, (1, 28, 28))

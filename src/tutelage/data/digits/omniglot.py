@@ -1,0 +1,130 @@
+"""Omniglot: handwritten characters of fifty alphabets, each drawn by twenty people."""
+
+import re
+from collections.abc import Collection
+from functools import cached_property
+from hashlib import blake2b
+from pathlib import Path
+
+import torch
+
+from tutelage.data.base import DataSource, Memory, Samples, Split
+from tutelage.data.digits.arrays import at_least
+from tutelage.data.files import parts
+from tutelage.data.modalities import Class, Rgb, Size
+from tutelage.types import Sample
+
+_FOLDERS = ("images_background", "images_evaluation")
+_DOWNLOAD = "unpack images_background.zip and images_evaluation.zip of https://github.com/brendenlake/omniglot there"
+_FIRST_HELD = 16  # of the drawings of a character, 1 to 20
+
+
+class Omniglot(DataSource):
+    """Omniglot (Lake et al., Science 2015) as classification: 1623 characters, 20 drawings of each, 105x105, ink black.
+
+    Reads `root/omniglot-py/images_{background,evaluation}/ALPHABET/characterNN/NNNN_MM.png`, as torchvision leaves
+    them. All characters of both folders are classes, numbered in the order of folder, alphabet and character (and not,
+    as torchvision's, of the file system). Drawings MM = 01..15 are `train` (24,345 images), 16..20 are `val` (8,115);
+    each of a character's is by another person.
+
+    The Visual Decathlon (Rebuffi et al., NeurIPS 2017) has this task with drawings chosen otherwise, so that numbers
+    cannot be compared; the original paper's one-shot protocol, with characters never seen in training, is another task.
+
+    Args:
+        root: folder with `omniglot-py`.
+        task: the name of the task.
+        size: height and width of the images, by antialiased resizing, in steps of 1/255.
+    """
+
+    name = "omniglot"
+
+    def __init__(self, root: Path, task: str = "omniglot", size: Size = (32, 32)) -> None:
+        at_least(1, {"size": min(size)})
+        self.root, self.task, self.size = Path(root), task, size
+        self.modalities = {task: Class()}
+        self._splits: dict[Split, Samples] = {}  # kept, so that every run of a study shares their memory
+
+    def split(self, split: Split) -> Samples:
+        """Its drawings by character, read when first asked for and then kept."""
+        if split not in self._splits:
+            drawings = [(p, c) for p, c, held in self._drawings if held == (split == "val")]
+            self._splits[split] = Memory(_Drawings(drawings, self.task, self.size))
+        return self._splits[split]
+
+    def check(self, tasks: Collection[str]) -> None:
+        """The task is this one, and both folders have drawings for both splits."""
+        self.check_names(tasks)
+        for name in _FOLDERS:
+            folder = Path("omniglot-py", name)
+            if not (self.root / folder).is_dir():
+                raise ValueError(
+                    f"data.root: expected a folder {folder} in {self.root}, found none; {_DOWNLOAD}, into omniglot-py"
+                )
+            if not any(self.root / folder in p.parents for p, _, _ in self._drawings):
+                raise ValueError(
+                    f"{self.root / folder}: expected ALPHABET/characterNN/NNNN_MM.png, found none; {_DOWNLOAD}"
+                )
+        for split in ("train", "val"):
+            if not len(self.split(split)):
+                drawings = "01 to 15" if split == "train" else "16 to 20"
+                raise ValueError(f"{self.root}: expected drawings {drawings} for {split}, found none; {_DOWNLOAD}")
+
+    def fingerprint(self) -> str:
+        """Of the files' names, sizes and parts of their content, and of the size."""
+        digest = blake2b(repr((self.task, self.size)).encode(), digest_size=8)
+        for path, _, _ in self._drawings:
+            digest.update(f"{path.relative_to(self.root)}:{path.stat().st_size}\n".encode())
+            digest.update(parts(path))
+        return digest.hexdigest()
+
+    @cached_property
+    def classes(self) -> list[str]:
+        """The characters that are there, as ALPHABET/characterNN, by class."""
+        return [f"{folder.parent.name}/{folder.name}" for folder in self._characters]
+
+    @cached_property
+    def _characters(self) -> list[Path]:
+        return [
+            folder
+            for name in _FOLDERS
+            for folder in sorted((self.root / "omniglot-py" / name).glob("*/*"))
+            if folder.is_dir() and not folder.name.startswith(".")
+        ]
+
+    @cached_property
+    def _drawings(self) -> list[tuple[Path, int, bool]]:
+        """File, class and whether it is held out for `val`."""
+        return [
+            (path, label, _number(path) >= _FIRST_HELD)
+            for label, folder in enumerate(self._characters)
+            for path in sorted(folder.glob("[!.]*.png"))
+        ]
+
+
+def _number(path: Path) -> int:
+    match = re.fullmatch(r"\d+_(\d\d)", path.stem)
+    if match is None or not 1 <= int(match[1]) <= 20:
+        raise ValueError(f"{path}: expected a name NNNN_MM.png with MM from 01 to 20, found `{path.name}`; remove it")
+    return int(match[1])
+
+
+class _Drawings(Samples):
+    def __init__(self, drawings: list[tuple[Path, int]], task: str, size: Size) -> None:
+        self.drawings, self.task, self.size = drawings, task, size
+
+    def __len__(self) -> int:
+        return len(self.drawings)
+
+    def __getitem__(self, index: int) -> Sample:
+        path, label = self.drawings[index]
+        image = Rgb().resize(Rgb().decode(path), self.size)
+        image = (image * 255).round() / 255  # what `Memory` keeps as bytes
+        return Sample(image=image, labels={self.task: torch.tensor(label)})
+
+    def tasks(self, index: int) -> Collection[str]:
+        """The one there is."""
+        return [self.task]
+
+    def where(self, index: int, task: str | None = None) -> str:
+        """The file."""
+        return str(self.drawings[index][0])

@@ -1,0 +1,158 @@
+"""Two digits in one image, each of which is a task."""
+
+from abc import abstractmethod
+from collections.abc import Collection, Mapping
+from hashlib import blake2b
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tutelage.data.base import DataSource, Samples, Split, ranked
+from tutelage.data.digits.arrays import Read, at_least, need, resized
+from tutelage.data.digits.base import ClassImages
+from tutelage.data.digits.mnist import Mnist, read_mnist
+from tutelage.data.modalities import Class, Modality, Size
+
+_VERSION = 1  # raised whenever the same seed gives other images
+
+
+class Overlaid(DataSource):
+    """Two digits overlaid, as MultiMNIST (Sabour et al., NeurIPS 2017; as two tasks: Sener and Koltun, NeurIPS 2018).
+
+    x = max(a at (0, 0), b at (s, s)), pixel by pixel, on a square canvas, resized to `size`
+
+    where a is the digit of the task `left`, in the upper left corner, b that of the task `right`, s pixels further
+    right and down. Both are drawn from all digits of the split, independently: neither says anything about the other.
+    Image i of a split is a function of (seed, split, i). What `tutelage.data.HoldOut` takes of `train` are other pairs
+    of the same digits.
+
+    Args:
+        train: number of training images.
+        val: number of validation images, of other digits.
+        size: height and width.
+        seed: of all pairs.
+    """
+
+    canvas: ClassVar[int]  # its height and width
+    shift: ClassVar[int]  # s
+
+    def __init__(self, train: int, val: int, size: Size, seed: int) -> None:
+        at_least(1, {"train": train, "val": val, "size": min(size)})
+        at_least(0, {"seed": seed})
+        self.lengths: dict[Split, int] = {"train": train, "val": val}
+        self.size, self.seed = size, seed
+        self.modalities: Mapping[str, Modality] = {"left": Class(), "right": Class()}
+        self._splits: dict[Split, Samples] = {}  # kept, so that every run of a study shares their memory
+
+    @abstractmethod
+    def digits(self, split: Split) -> Read:
+        """The digits that a split's images are made of: bytes [M, 1, h, w], and classes [M]."""
+
+    def split(self, split: Split) -> Samples:
+        """Its images, made when first asked for and then kept."""
+        if split not in self._splits:
+            digits, classes = self.digits(split)
+            left, right = self._pairs(split, len(digits)).unbind(1)
+            images = resized(overlay(digits[left], digits[right], self.canvas, self.shift), self.size)
+            origin = f"data: {type(self).__name__}'s {split}"
+            self._splits[split] = ClassImages(images, {"left": classes[left], "right": classes[right]}, origin)
+        return self._splits[split]
+
+    def fingerprint(self) -> str:
+        """Of the arguments."""
+        arguments = (_VERSION, self.lengths, self.size, self.seed)
+        return blake2b(repr(arguments).encode(), digest_size=8).hexdigest()
+
+    def _pairs(self, split: Split, count: int) -> Tensor:
+        """[N, 2]: indices of digits."""
+        where = ("train", "val").index(split)
+        pairs = [
+            np.random.default_rng([self.seed, where, i]).integers(count, size=2) for i in range(self.lengths[split])
+        ]
+        return torch.from_numpy(np.stack(pairs))
+
+
+def overlay(left: Tensor, right: Tensor, canvas: int, shift: int) -> Tensor:
+    """The maximum of `left` [N, 1, h, w] at (0, 0) and `right`, alike, at (shift, shift): [N, 1, canvas, canvas]."""
+    height, width = left.shape[2:]
+    image = left.new_zeros(len(left), 1, canvas, canvas)
+    image[:, :, :height, :width] = left
+    lower = image[:, :, shift : shift + height, shift : shift + width]
+    lower.copy_(torch.maximum(lower, right))
+    return image
+
+
+class OverlaidDigits(Overlaid):
+    """Two of scikit-learn's 1797 handwritten digits (8x8) in one image; needs no files. See `Overlaid`.
+
+    The canvas is 10x10, the right digit two pixels further right and down. A fifth of the digits, by the rank of a
+    hash, is kept for `val`, whatever the seed: no digit of `val` occurs in `train`. (The same people wrote both.)
+
+    Args:
+        train: number of training images.
+        val: number of validation images, of other digits.
+        size: height and width.
+        seed: of all pairs.
+    """
+
+    name = "overlaid-digits"
+    trusted = True
+    canvas, shift = 10, 2
+
+    def __init__(self, train: int = 2048, val: int = 1024, size: Size = (20, 20), seed: int = 0) -> None:
+        super().__init__(train, val, size, seed)
+
+    def check(self, tasks: Collection[str]) -> None:
+        """The tasks are among these, and scikit-learn is there."""
+        self.check_names(tasks)
+        need("sklearn")
+
+    def digits(self, split: Split) -> Read:
+        """Bytes [M, 1, 8, 8], M = 1438 for `train` and 359 for `val`."""
+        need("sklearn")
+        from sklearn.datasets import load_digits  # seconds to import
+
+        pixels, classes = load_digits(return_X_y=True)
+        held = set(ranked(len(classes), "digits")[: len(classes) // 5])
+        indices = [i for i in range(len(classes)) if (i in held) == (split == "val")]
+        images = torch.from_numpy(np.round(pixels[indices] * (255 / 16)).astype(np.uint8))  # 17 levels of grey
+        return images.view(-1, 1, 8, 8), torch.from_numpy(classes[indices].astype(np.int64))
+
+
+class MultiMnist(Overlaid):
+    """Two digits of MNIST in one image, as Sener and Koltun (NeurIPS 2018) overlay them. See `Overlaid`.
+
+    The canvas is 36x36, the right digit six pixels further right and down; `train` is made of MNIST's training images,
+    `val` of its test images. Theirs is scaled to 28x28 by leaving out rows and columns, ours by antialiased resizing,
+    so that no stroke is lost; and in theirs every digit is the left one of one image.
+
+    Args:
+        root: folder with the files of MNIST, as `Mnist` reads them.
+        train: number of training images.
+        val: number of validation images.
+        size: height and width.
+        seed: of all pairs.
+    """
+
+    name = "multi-mnist"
+    canvas, shift = 36, 6
+
+    def __init__(self, root: Path, train: int = 60000, val: int = 10000, size: Size = (28, 28), seed: int = 0) -> None:
+        super().__init__(train, val, size, seed)
+        self.mnist = Mnist(root)
+
+    def check(self, tasks: Collection[str]) -> None:
+        """The tasks are among these, and MNIST's files are there."""
+        self.check_names(tasks)
+        self.mnist.check_files()
+
+    def digits(self, split: Split) -> Read:
+        """Bytes [M, 1, 28, 28]."""
+        return read_mnist(self.mnist.root, split)
+
+    def fingerprint(self) -> str:
+        """Of the arguments and of MNIST's files."""
+        return blake2b((super().fingerprint() + self.mnist.fingerprint()).encode(), digest_size=8).hexdigest()

@@ -1,0 +1,56 @@
+"""SVHN: 32x32 colour digits of house numbers."""
+
+from pathlib import Path
+
+from tutelage.data.base import Split
+from tutelage.data.digits.arrays import Read, as_read, pick, reading
+from tutelage.data.digits.base import ImageFiles
+from tutelage.data.modalities import Size
+
+_NAMES: dict[Split, str] = {"train": "train", "val": "test"}
+
+
+class Svhn(ImageFiles):
+    """Street View House Numbers (Netzer et al., 2011), cropped: 73,257 training and 26,032 test images, 32x32, colour.
+
+    Reads `root/train_32x32.mat` and `root/test_32x32.mat` with `X` [32, 32, 3, N] and `y` [N, 1], where 10 stands for
+    the digit 0, as they are published and as torchvision leaves them. `train` and `val` are the official training and
+    test images (see `ImageFiles`); the additional `extra_32x32.mat` is not used.
+
+    Args:
+        root: folder with the files.
+        task: the name of the task; classes are 0..9.
+        size: height and width; None leaves 32x32.
+        train: number of training images, as many of each class as can be; None takes all.
+        seed: which of them.
+    """
+
+    name = "svhn"
+    library = "scipy"
+    download = "download train_32x32.mat and test_32x32.mat of http://ufldl.stanford.edu/housenumbers there"
+
+    def __init__(
+        self, root: Path, task: str = "svhn", size: Size | None = None, train: int | None = None, seed: int = 0
+    ) -> None:
+        super().__init__(root, task, size, train, seed)
+
+    def files(self, split: Split) -> list[Path]:
+        """The .mat file of the split."""
+        return [self.root / f"{_NAMES[split]}_32x32.mat"]
+
+    def read(self, split: Split) -> Read:
+        """Bytes [N, 3, 32, 32].
+
+        Not by torchvision's SVHN, which does the same, but takes the digest of the whole file first, and nothing else
+        of that structure.
+        """
+        from scipy.io import loadmat
+
+        [path] = self.files(split)
+        with reading(path):
+            images, classes = pick(loadmat(path, variable_names=["X", "y"]), "X", "y")
+            if images.ndim != 4:
+                raise ValueError(f"`X` {list(images.shape)} where [32, 32, 3, N] belongs")
+            classes = classes.reshape(-1)
+            classes[classes == 10] = 0
+            return as_read(images.transpose(3, 2, 0, 1), classes, (3, 32, 32))

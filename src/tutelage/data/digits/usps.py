@@ -1,0 +1,50 @@
+"""USPS: 16x16 grey digits of envelopes."""
+
+from pathlib import Path
+
+from tutelage.data.base import Split
+from tutelage.data.digits.arrays import Read, as_read, pick, reading
+from tutelage.data.digits.base import ImageFiles
+from tutelage.data.modalities import Size
+
+_GROUPS: dict[Split, str] = {"train": "train", "val": "test"}
+
+
+class Usps(ImageFiles):
+    """USPS (Hull, TPAMI 1994): 7,291 training and 2,007 test images of digits, 16x16, grey.
+
+    Reads `root/usps.h5` with `data` [N, 256] in 0..1 and `target` [N] in the groups `train` and `test`. `train` and
+    `val` are the official training and test images; see `ImageFiles`. The test images are known to be the harder ones.
+
+    Args:
+        root: folder with the file.
+        task: the name of the task; classes are 0..9.
+        size: height and width; None leaves 16x16.
+        train: number of training images, as many of each class as can be; None takes all.
+        seed: which of them.
+    """
+
+    name = "usps"
+    library = "h5py"
+    download = "download usps.h5 of https://www.kaggle.com/datasets/bistaumanga/usps-dataset there"
+
+    def __init__(
+        self, root: Path, task: str = "usps", size: Size | None = None, train: int | None = None, seed: int = 0
+    ) -> None:
+        super().__init__(root, task, size, train, seed)
+
+    def files(self, split: Split) -> list[Path]:
+        """usps.h5."""
+        return [self.root / "usps.h5"]
+
+    def read(self, split: Split) -> Read:
+        """float32 [N, 1, 16, 16] in 0..1."""
+        import h5py
+
+        [path] = self.files(split)
+        group = _GROUPS[split]
+        with reading(path), h5py.File(path, "r") as file:
+            images, classes = pick(file, f"{group}/data", f"{group}/target")
+            if images.shape[1:] != (256,):
+                raise ValueError(f"`{group}/data` {list(images.shape)} where [N, 256] belongs")
+            return as_read(images.reshape(-1, 1, 16, 16), classes, (1, 16, 16))

@@ -1,0 +1,68 @@
+"""Several sources at once."""
+
+from collections.abc import Collection
+from hashlib import blake2b
+
+from tutelage.data.base import DataSource, Joined, Part, Samples, Split
+
+
+class Mix(DataSource):
+    """Several sources, each with its own images, sizes and labels; every step takes one batch of each.
+
+    A task may have its labels in one source or in several. The batches of a step go through the network one by one, so
+    that sources may differ in size; the losses of a step are divided by the labels of the whole step. An epoch ends
+    when the source that takes longest was gone through once; the others begin again meanwhile.
+
+    Args:
+        sources: name -> source.
+        weights: name -> how much of a step's images are of this source, against the others; one that is not named has
+            1. None: as many as the source has of all training images, so that an epoch sees each image about once.
+
+    Raises:
+        ValueError: There are fewer than two sources, or `weights` names another one or is not positive.
+    """
+
+    name = "mix"
+
+    def __init__(self, sources: dict[str, DataSource], weights: dict[str, float] | None = None) -> None:
+        if len(sources) < 2:
+            raise ValueError(f"data.sources: expected two sources or more, found {len(sources)}; name one as `data`")
+        for name, source in sources.items():
+            if list(source.parts()) != [source.name] or "/" in name:
+                raise ValueError(
+                    f"data.sources.{name}: expected a single source and a name without `/`, found "
+                    f"{type(source).__name__}; name its sources here instead"
+                )
+        for name, weight in (weights or {}).items():
+            if name not in sources:
+                raise ValueError(f"data.weights.{name}: expected one of the sources, {', '.join(sources)}")
+            if not weight > 0:
+                raise ValueError(f"data.weights.{name}: expected a positive number, found {weight}")
+        self.sources, self.weights = sources, weights
+        self.modalities = {t: kind for source in sources.values() for t, kind in source.modalities.items()}
+        self.trusted = all(source.trusted for source in sources.values())
+
+    def parts(self) -> dict[str, Part]:
+        """The sources and their weights."""
+        return {
+            name: Part(source, None if self.weights is None else self.weights.get(name, 1.0))
+            for name, source in self.sources.items()
+        }
+
+    def split(self, split: Split) -> Samples:
+        """All of a split, source after source."""
+        return Joined([source.split(split) for source in self.sources.values()])
+
+    def check(self, tasks: Collection[str]) -> None:
+        """Every task has labels in some source, and every source is sound for those it has."""
+        self.check_names(tasks)
+        for name, source in self.sources.items():
+            try:
+                source.check([t for t in tasks if t in source.modalities])
+            except ValueError as error:
+                raise ValueError(str(error).replace("data.", f"data.sources.{name}.", 1)) from error
+
+    def fingerprint(self) -> str:
+        """Of every source."""
+        found = {name: source.fingerprint() for name, source in self.sources.items()}
+        return blake2b(repr(found).encode(), digest_size=8).hexdigest()

@@ -1,0 +1,139 @@
+"""A residual network for classes and numbers of whole images: a shared trunk and a linear head a task."""
+
+from collections.abc import Collection, Sequence
+from itertools import pairwise
+from typing import Literal
+
+from torch import Tensor, nn
+from torch.nn.functional import avg_pool2d, pad, relu
+
+from tutelage.types import MultiTaskNet, Output
+
+Norm = Literal["batch", "group"]
+_GROUP = 16  # channels of a group
+
+
+class ResNet(MultiTaskNet):
+    """The ResNet-26 of the Visual Decathlon's literature (Rebuffi et al., NeurIPS 2017), with a head a task.
+
+    A 3x3 convolution without stride to half the filters of the first stage, normalised; stages of `blocks` residual
+    units, the first of each with stride 2; a last normalisation; the mean over all positions; a linear head a task.
+    With x of C channels, a unit is
+
+        y = relu(norm(conv(relu(norm(conv(x))))) + shortcut(x))
+
+    whose convolutions are 3x3 without bias, and whose shortcut is x itself or, in the first unit of a stage, the mean
+    over 2x2 positions, with channels of zeros added: no shortcut has weights. Convolutions begin normal with variance
+    2 / (9 x filters), as He et al. (2015) have it for the backward pass; heads as PyTorch's.
+
+    Taps: `stage1`, `stage2`, ...: the output of each stage [B, C_k, H/2^k, W/2^k], odd sizes rounded up; `bottleneck`,
+    that of the last; `last`, what the heads read [B, C], which is also the shared boundary of representation gradients.
+    Predictions are [B, width]. Images of any size from 8x8 on fit (2^k x 2^k with k stages).
+
+    With one task of 10 classes it has 5,817,258 parameters.
+
+    Source: Rebuffi et al., "Learning multiple visual domains with residual adapters", NeurIPS 2017, without adapters
+    and without norms of a domain's own, as the code of the authors' follow-up (arXiv:2204.02744) has it for teachers
+    and student, number for number: no ReLU after the last normalisation, where Rebuffi et al. have one. Differs from
+    both: images come in 0..1, where they subtract each domain's mean and divide by its deviation; odd sizes fit;
+    `norm="group"`.
+
+    Args:
+        widths: Outputs of each task's head.
+        filters: Channels of each stage, none fewer than the one before.
+        blocks: Residual units of a stage.
+        norm: `batch`, or `group`: over groups of 16 channels of each image alone (all channels, where 16 does not
+            divide them; Wu and He, ECCV 2018), so that domains of different statistics share no running mean.
+
+    Raises:
+        ValueError: Where there is no task, a width, filter or number of blocks does not fit, or an image is too small.
+    """
+
+    def __init__(
+        self,
+        widths: dict[str, int],
+        filters: Sequence[int] = (64, 128, 256),
+        blocks: int = 4,
+        norm: Norm = "batch",
+    ) -> None:
+        super().__init__()
+        if not widths or min(widths.values()) < 1:
+            raise ValueError(f"ResNet: expected one task or more with at least one output each, found {widths}")
+        channels = [max(1, filters[0] // 2), *filters] if filters else []
+        if not filters or min(filters) < 1 or any(a > b for a, b in pairwise(channels)):
+            raise ValueError(
+                f"ResNet: expected `filters` of one stage or more that do not decrease, found {list(filters)}"
+            )
+        if blocks < 1:
+            raise ValueError(f"ResNet: expected at least one block a stage, found {blocks}")
+        self.stem = nn.Sequential(nn.Conv2d(3, channels[0], 3, padding=1, bias=False), _normal(norm, channels[0]))
+        self.stages = nn.ModuleList(
+            nn.Sequential(_Unit(a, b, 2, norm), *(_Unit(b, b, 1, norm) for _ in range(blocks - 1)))
+            for a, b in pairwise(channels)
+        )
+        self.norm = _normal(norm, channels[-1])
+        self.heads = nn.ModuleDict({task: nn.Linear(channels[-1], outputs) for task, outputs in widths.items()})
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+    def forward(self, images: Tensor, tasks: Collection[str] | None = None) -> Output:
+        """Predictions [B, width] of `tasks` (None: all) and the taps, for images [B, 3, H, W]."""
+        least = 2 ** len(self.stages)
+        if min(images.shape[2:]) < least:
+            raise ValueError(
+                f"ResNet: expected images of at least {least}x{least}, found {tuple(images.shape[2:])}; enlarge them "
+                "or take fewer stages"
+            )
+        names = self._known(list(self.heads) if tasks is None else tasks)
+        x = self.stem(images)
+        taps: dict[str, Tensor | dict[str, Tensor]] = {}
+        for number, stage in enumerate(self.stages, 1):
+            x = stage(x)
+            taps[f"stage{number}"] = x
+        last = self.norm(x).mean((2, 3))  # [B, C]
+        predictions = {task: self.heads[task](last) for task in names}
+        return Output(predictions, {**taps, "bottleneck": x, "last": last}, (last,))
+
+    def _known(self, tasks: Collection[str]) -> Collection[str]:
+        for task in tasks:
+            if task not in self.heads:
+                raise ValueError(f"ResNet: expected tasks among {', '.join(self.heads)}; found `{task}`")
+        return tasks
+
+    def task_parameters(self, task: str) -> list[nn.Parameter]:
+        """The head's; all, where the network has one task."""
+        (task,) = self._known([task])
+        return list(self.parameters() if len(self.heads) == 1 else self.heads[task].parameters())
+
+    def shared_parameters(self) -> list[nn.Parameter]:
+        """All but the heads'; none, where the network has one task."""
+        shared = (self.stem, self.stages, self.norm)
+        return [] if len(self.heads) == 1 else [p for module in shared for p in module.parameters()]
+
+
+class _Unit(nn.Module):
+    """relu(norm(conv(relu(norm(conv(x))))) + shortcut(x))."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int, norm: Norm) -> None:
+        super().__init__()
+        self.residual = nn.Sequential(
+            nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False),
+            _normal(norm, outputs),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(outputs, outputs, 3, padding=1, bias=False),
+            _normal(norm, outputs),
+        )
+        self.stride, self.added = stride, outputs - inputs
+
+    def forward(self, x: Tensor) -> Tensor:
+        shortcut = x
+        if self.stride == 2:  # rounded up, as the convolution does it: a window at the edge has fewer positions
+            shortcut = pad(avg_pool2d(x, 2, ceil_mode=True), (0, 0, 0, 0, 0, self.added))
+        return relu(self.residual(x) + shortcut)
+
+
+def _normal(norm: Norm, channels: int) -> nn.Module:
+    if norm == "batch":
+        return nn.BatchNorm2d(channels)
+    return nn.GroupNorm(channels // _GROUP if channels % _GROUP == 0 else 1, channels)

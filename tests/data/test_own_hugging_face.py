@@ -1,0 +1,151 @@
+"""Data of one's own: Hugging Face's `datasets`."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import datasets
+import numpy as np
+import pytest
+import torch
+from datasets import Array3D, ClassLabel, Dataset, DatasetDict, Features, Value
+from datasets import Image as ImageColumn
+from PIL import Image
+from tests.data.source_tester import SourceTester
+
+from tutelage.data import Class, Classes, Column, DataSource, Depth, HuggingFace, Normals, Numbers
+
+FEATURES = Features(
+    {
+        "photo": ImageColumn(),
+        "classes": ImageColumn(),
+        "metres": Array3D((1, 12, 16), "float32"),
+        "facing": Array3D((3, 12, 16), "float32"),
+        "kind": ClassLabel(names=["cat", "dog"]),
+        "numbers": datasets.Sequence(Value("float32"), length=2),
+        "caption": Value("string"),
+    }
+)
+DENSE = {
+    "segmentation": Column("classes", Classes()),
+    "depth": Column("metres", Depth()),
+    "normals": Column("facing", Normals()),
+}
+WHOLE = {"animal": Column("kind", Class()), "pose": Column("numbers", Numbers())}
+
+
+def rows(count: int, seed: int = 0) -> Dataset:
+    """`count` rows; row 1 has no class."""
+    rng = np.random.default_rng(seed)
+    columns = {
+        "photo": [Image.fromarray(rng.integers(0, 256, (12, 16, 3), dtype=np.uint8)) for _ in range(count)],
+        "classes": [Image.fromarray(rng.integers(0, 13, (12, 16), dtype=np.uint8)) for _ in range(count)],
+        "metres": [rng.uniform(1, 9, (1, 12, 16)).astype(np.float32) for _ in range(count)],
+        "facing": [rng.normal(size=(3, 12, 16)).astype(np.float32) for _ in range(count)],
+        "kind": [None if i == 1 else i % 2 for i in range(count)],
+        "numbers": rng.normal(size=(count, 2)).astype(np.float32).tolist(),
+        "caption": [f"animal {i}" for i in range(count)],
+    }
+    return Dataset.from_dict(columns, features=FEATURES)
+
+
+@pytest.fixture
+def quiet() -> None:
+    datasets.disable_progress_bars()
+
+
+class TestObject(SourceTester):
+    size = (12, 16)
+
+    @pytest.fixture
+    def source(self) -> DataSource:
+        return HuggingFace(rows(10), DENSE, image="photo")
+
+
+class TestFolder(SourceTester):
+    size = (8, 8)
+
+    @pytest.fixture
+    def source(self, tmp_path: Path, quiet: None) -> DataSource:
+        DatasetDict({"train": rows(3), "test": rows(2, seed=1)}).save_to_disk(tmp_path / "saved")
+        return HuggingFace(tmp_path / "saved", DENSE, image="photo", val="test", size=self.size)
+
+
+def test_rows_are_what_they_hold() -> None:
+    data = rows(6)
+    source = HuggingFace(DatasetDict({"train": data, "dev": data}), {**DENSE, **WHOLE}, "photo", val="dev")
+    source.check([*DENSE, *WHOLE])
+    for index in range(6):
+        sample, row = source.split("val")[index], data[index]
+        labels = sample["labels"]
+        assert torch.equal(sample["image"], torch.from_numpy(np.array(row["photo"])).permute(2, 0, 1) / 255)
+        assert torch.equal(labels["segmentation"], torch.from_numpy(np.array(row["classes"])).long())
+        assert torch.equal(labels["depth"], torch.tensor(row["metres"]))
+        normals = torch.tensor(row["facing"])
+        torch.testing.assert_close(labels["normals"], normals / normals.norm(dim=0))
+        assert torch.equal(labels["pose"], torch.tensor(row["numbers"]))
+        assert ("animal" in labels) is (index != 1)
+        assert index == 1 or int(labels["animal"]) == index % 2
+
+
+@pytest.mark.parametrize("format", ["torch", "numpy"])
+def test_the_format_of_the_object_does_not_matter(format: str) -> None:
+    labels = {**DENSE, "pose": WHOLE["pose"]}
+    plain = HuggingFace(rows(10), labels, "photo").split("train")[2]
+    other = HuggingFace(rows(10).with_format(format), labels, "photo").split("train")[2]
+    assert torch.equal(plain["image"], other["image"])
+    assert all(torch.equal(plain["labels"][t], other["labels"][t]) for t in labels)
+
+
+def test_the_fingerprint_is_that_of_the_data_wherever_they_are(tmp_path: Path, quiet: None) -> None:
+    rows(10).save_to_disk(tmp_path / "a")
+    found = HuggingFace(tmp_path / "a", DENSE, "photo").fingerprint()
+    (tmp_path / "a").rename(tmp_path / "b")
+    assert HuggingFace(str(tmp_path / "b"), DENSE, "photo").fingerprint() == found
+    assert HuggingFace(rows(10), DENSE, "photo").fingerprint() == found
+    assert HuggingFace(rows(10, seed=1), DENSE, "photo").fingerprint() != found
+    assert HuggingFace(rows(10), {"depth": DENSE["depth"]}, "photo").fingerprint() != found
+
+
+SPLITS = DatasetDict({"train": rows(2), "test": rows(2)})
+WRONG: list[tuple[dict[str, Any], str]] = [
+    ({"image": "picture"}, r"data.image: expected a column of train \(photo, classes, .*\), found `picture`"),
+    ({"image": "caption"}, "data.image: expected a column of pictures.*, found text in `caption`; save what it names"),
+    (
+        {"labels": {"depth": Column("deep", Depth())}},
+        r"data.labels.depth: expected a column of train \(photo, .*\), found `deep`",
+    ),
+    (
+        {"labels": {"depth": Column("caption", Class())}},
+        r'data.labels.depth: .*, found text in `caption`; number it: class_encode_column\("caption"\)',
+    ),
+    ({"labels": {"depth": Column("numbers", Class())}}, r"data.train\[0\], label `depth`: expected the number of a"),
+    ({"data": SPLITS, "train": "training"}, "data.train: expected one of the splits train, test; found `training`"),
+    ({"data": SPLITS, "val": "val"}, "data.val: expected one of the splits train, test; found `val`"),
+    ({"val": "test"}, "data.val: expected a DatasetDict with a split `test`, found one Dataset; leave val out"),
+    ({"data": [1]}, "data.data: expected a datasets.Dataset or DatasetDict, or its folder, found list; give"),
+    ({"data": rows(2).to_iterable_dataset()}, "data.data: expected a datasets.Dataset .*, found IterableDataset; give"),
+    ({"data": "nowhere"}, "data.data: expected a folder that `save_to_disk` wrote, found FileNotFoundError in nowhere"),
+    ({"holdout": 0.0}, "data.holdout: expected a part between 0 and 1"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "message"), WRONG)
+def test_what_is_wrong_is_one_line(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message) as error:
+        HuggingFace(**{"data": rows(10), "labels": DENSE, "image": "photo", **arguments}).check(["depth"])
+    assert "\n" not in str(error.value)
+
+
+def test_a_damaged_folder_is_one_line(tmp_path: Path, quiet: None) -> None:
+    rows(4).save_to_disk(tmp_path / "saved")
+    (tmp_path / "saved/state.json").write_text("{")
+    with pytest.raises(ValueError, match=r"data.data: expected a folder .*, found \w+ in .*saved: .*; write") as error:
+        HuggingFace(tmp_path / "saved", DENSE, "photo").check(["depth"])
+    assert "\n" not in str(error.value)
+
+
+def test_without_the_package(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setitem(sys.modules, "datasets", None)
+    with pytest.raises(ValueError, match=r"data.data: expected the package `datasets` .*none; pip install datasets"):
+        HuggingFace(tmp_path, DENSE).check(["depth"])
