@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.data.prepare.official import write_cityscapes, write_nyuv2
 from tests.data.test_folders import write
 from tests.study.conftest import TINY
 
@@ -117,6 +118,24 @@ def test_nyuv2_reads_mtans_files_as_they_are(capsys: pytest.CaptureFixture[str],
     assert "url" in text
 
 
+def test_official_downloads_become_studies(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    mat, splits = write_nyuv2(tmp_path / "nyu")
+    write_cityscapes(tmp_path / "city")
+    for source, study, size in (
+        (["nyuv2", str(mat), str(splits)], "nyuv2-segnet", ["48", "64"]),
+        (["cityscapes", str(tmp_path / "city")], "cityscapes-segnet", ["48", "96"]),
+    ):
+        out = str(tmp_path / study)
+        prepare = ["prepare", *source, out, "--size", *size, "--jobs", "2"]
+        assert run(capsys, *prepare)[1].splitlines()[-1] == "frames    5 written, 0 were there"
+        status, text, _ = run(capsys, *prepare)
+        assert status == 0
+        assert "summary.json" in text
+        assert "0 written, 5 were there" in text
+        flags = ["--data.size", f"[{', '.join(size)}]", "--net.width", "0.1", "--batch-size", "2"]
+        assert run(capsys, "run", study, "--dry-run", "--methods", "uniform", "--data.root", out, *flags)[0] == 0
+
+
 def test_real_nyuv2(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     if "TUTELAGE_DATA" not in os.environ:
         pytest.skip("set TUTELAGE_DATA to a folder with nyuv2/train to test with real images")
@@ -133,9 +152,15 @@ def test_real_nyuv2(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
 
 
 def test_segnet_studies_run_without_torchvision_timm_and_segmentation_models(tmp_path: Path) -> None:
-    code = (
+    code = (  # neither to be imported nor listed among what is installed, which torchmetrics asks
         "import sys\n"
-        "for name in ('torchvision', 'timm', 'segmentation_models_pytorch'): sys.modules[name] = None\n"
+        "from importlib.metadata import Distribution, PackageNotFoundError\n"
+        "hidden, from_name = {'torchvision', 'timm', 'segmentation_models_pytorch'}, Distribution.from_name\n"
+        "def absent(name):\n"
+        "    if name in hidden: raise PackageNotFoundError(name)\n"
+        "    return from_name(name)\n"
+        "Distribution.from_name = absent\n"
+        "sys.modules.update(dict.fromkeys(hidden))\n"
         "from tutelage.cli import main\n"
         f"sys.exit(main(['run', 'rooms-tiny', *{TINY!r}, '--max-steps=1', '--methods=kd4mtl', '--out=runs']))\n"
     )

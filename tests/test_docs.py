@@ -1,14 +1,21 @@
 """What README and docs say exists, exists; what they show runs."""
 
 import re
+from inspect import isabstract
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+import yaml
+from tests.distill.tiny import Tiny
 from tests.train.fixture import Run
 
-from tutelage.study import methods, presets
+from tutelage import distill
+from tutelage.distill import Adaptor, Distance
+from tutelage.study import load_study, methods, presets, read_values
 from tutelage.train import TrainConfig
+from tutelage.types import Distiller, MultiTaskNet
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -62,3 +69,36 @@ def test_the_method_of_the_docs_is_short_and_works() -> None:
     mean = run.balancer.state_dict()["_extra_state"]["memory"]["task"]["mean"]
     assert (mean != 1).all()
     assert mean.isfinite().all()
+
+
+def test_the_methods_of_the_page_on_distilling_build(tmp_path: Path) -> None:
+    blocks = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs/distillation.md").read_text(), flags=re.DOTALL)
+    shown = [pair for block in blocks for pair in yaml.safe_load(block)["method"].items()]
+    file = tmp_path / "study.yaml"
+    file.write_text(
+        yaml.safe_dump(read_values("rooms-tiny") | {"methods": [n for n, _ in shown], "method": dict(shown)})
+    )
+    config = load_study(file).config  # a name that is shown twice is an error
+    teachers: dict[str, MultiTaskNet] = {t: Tiny({t: task.width}) for t, task in config.tasks.items()}
+    student = Tiny({t: task.width for t, task in config.tasks.items()})
+    for name, _ in shown:
+        make = config.method[name].distiller
+        assert make is not None, name
+        assert isinstance(make(student, teachers, torch.zeros(1, 3, 4, 6)), Distiller), name
+
+
+def test_the_page_on_distilling_names_every_distance_and_adaptor() -> None:
+    text = (ROOT / "docs/distillation.md").read_text()
+    for base in (Distance, Adaptor):
+        for kind in (getattr(distill, name) for name in distill.__all__):
+            if issubclass(kind, base) and not isabstract(kind):
+                assert f"class_path: tutelage.distill.{kind.__name__}" in text
+
+
+def test_the_distance_of_the_docs_works() -> None:
+    text = (ROOT / "docs/distillation.md").read_text()
+    (block,) = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(block, names)
+    a, b = torch.randn(2, 3, 4, 5), torch.randn(2, 3, 4, 5)
+    torch.testing.assert_close(names["L1"]()(a, b), torch.stack([(a[i] - b[i]).abs().mean() for i in range(2)]))

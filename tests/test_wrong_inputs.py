@@ -10,12 +10,13 @@ import yaml
 from tests.study.conftest import Notes
 from tests.wrong import LABELS, Make, base, evil, flags, holding, images, nothing, runs
 from tests.wrong_data import CHECKPOINT, DATA, RUNS, UNFINISHED
+from tests.wrong_prepare import PREPARE
 from tests.wrong_studies import STUDIES
 
 from tutelage.cli import main
 from tutelage.study import load_study, run_study
 
-CASES = {**STUDIES, **DATA, **RUNS}
+CASES = {**STUDIES, **DATA, **RUNS, **PREPARE}
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +64,7 @@ def test_a_wrong_input_is_one_line(
 
 
 def test_there_are_fifty_kinds() -> None:
-    assert len(CASES) == len(STUDIES) + len(DATA) + len(RUNS) >= 50
+    assert len(CASES) == len(STUDIES) + len(DATA) + len(RUNS) + len(PREPARE) >= 50
 
 
 @pytest.mark.parametrize("make", [flags(), images(nothing), images(nothing, npy=True), images(nothing, labels=LABELS)])

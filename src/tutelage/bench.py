@@ -31,11 +31,12 @@ from tutelage.balance import (
     Uncertainty,
     Uniform,
 )
+from tutelage.data import Rooms
 from tutelage.distill import FeatureDistiller
 from tutelage.files import write_text
 from tutelage.nets import SegNet
 from tutelage.tasks import Depth, Normals, Segmentation
-from tutelage.train import Optim, Optimisers, TrainConfig, Training, fit, make_batch, seeded
+from tutelage.train import Optim, Optimisers, Stream, Streams, TrainConfig, Training, fit, make_batch, seeded
 from tutelage.types import Balancer, Batch, MultiTaskNet, Output, Reduce, Sample, Task, Terms
 
 SIZE, BATCH, FILTERS = (96, 128), 8, (16, 32, 64, 128, 128)  # SegNet of a quarter of the width
@@ -142,13 +143,15 @@ class _Case:
         self.run = Training(net, distiller, balancer, Optimisers(parts, 1, 1))
         self.tasks, self.batch = tasks, batch
         # So long that no step is the last of an epoch or of the log: these are measured by themselves.
-        self.config = TrainConfig(epochs=1, batch_size=BATCH, log_steps=10**9, precision="32-true", accelerator="cpu")
+        config = TrainConfig(epochs=1, batch_size=BATCH, log_steps=10**9, precision="32-true", accelerator="cpu")
+        endless = Stream(Rooms().split("train"), indices=range(BATCH * 10**6))  # whose batches come from elsewhere
+        self.streams = Streams([endless], config)
         self.fabric = Fabric(accelerator="cpu", devices=1, precision="32-true")
 
     def seconds(self, steps: int) -> float:
         """A step, as training takes it."""
         started = perf_counter()
-        fit(self.fabric, self.run, self.tasks, [self.batch] * steps, self.config, BATCH * 10**6, 0)
+        fit(self.fabric, self.run, self.tasks, [self.batch] * steps, self.streams, 0)
         return (perf_counter() - started) / steps
 
     def peak(self) -> int:

@@ -35,6 +35,10 @@ STUDY and its flags are as with `tutelage run`. Trials train on the rest of `tra
 not used. `tutelage run STUDY --with FILE` trains the study with the values found, in a folder of its own. The same
 command again goes on where it stopped. Needs Optuna: pip install 'tutelage[tune]'
 """
+_PREPARE = """\
+Turn an official download into the folders that tutelage reads, once. It ends with a summary to check, which is also
+OUT/summary.json. The same command again goes on where it stopped. docs/prepare.md says where the files come from.
+"""
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -78,6 +82,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     bench.add_argument("--out", type=Path, metavar="FILE", help="write the figures as JSON")
     bench.add_argument("--tasks", type=_numbers, default=[3, 5], metavar="A,B", help="numbers of tasks; by default 3,5")
     bench.add_argument("--rounds", type=int, default=7, metavar="N", help="ratios to take the median of; by default 7")
+    prepare = verbs.add_parser("prepare", help="turn an official download into folders", description=_PREPARE)
+    downloads = prepare.add_subparsers(dest="download", required=True, metavar="DATA")
+    nyuv2 = downloads.add_parser("nyuv2", help="NYU-Depth-v2: classes, depth and normals", description=_PREPARE)
+    nyuv2.add_argument("labeled", type=Path, metavar="nyu_depth_v2_labeled.mat", help="the official 1449 frames")
+    nyuv2.add_argument("splits", type=Path, metavar="splits.mat", help="the official split of them")
+    cityscapes = downloads.add_parser("cityscapes", help="Cityscapes: classes, inverse depth", description=_PREPARE)
+    cityscapes.add_argument("folder", type=Path, metavar="DOWNLOAD", help="has leftImg8bit, gtFine and disparity")
+    for verb, size in ((nyuv2, [288, 384]), (cityscapes, [128, 256])):
+        verb.add_argument("out", type=Path, metavar="OUT", help="folder to write to")
+        verb.add_argument(
+            "--size", type=int, nargs=2, default=size, metavar=("H", "W"), help=f"by default {size[0]} {size[1]}"
+        )
+        verb.add_argument("--jobs", type=int, metavar="N", help="frames at the same time; by default one a core")
     known, flags = parser.parse_known_args(arguments)
     if flags and known.verb not in ("run", "tune"):
         parser.error(f"unrecognized arguments: {' '.join(flags)}")
@@ -92,6 +109,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _report(console, known.folder, known.markdown, known.seeds)
         if known.verb == "bench":
             return _bench(console, known.out, known.tasks, known.rounds)
+        if known.verb == "prepare":
+            return _prepare(console, known)
         if known.study is None:
             print((run if known.verb == "run" else tune).format_help())
             return 0 if known.help else 2
@@ -114,7 +133,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"tutelage: {type(error).__name__}: {_message(error)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("\ntutelage: stopped; the same command goes on from the last checkpoint", file=sys.stderr)
+        last = "frame" if known.verb == "prepare" else "checkpoint"
+        print(f"\ntutelage: stopped; the same command goes on from the last {last}", file=sys.stderr)
         return 130
 
 
@@ -210,6 +230,17 @@ def _bench(console: Console, out: Path | None, counts: list[int], rounds: int) -
     if out is not None:
         write(out, costs, rounds)
         console.print(f"figures   {out}", markup=False, highlight=False, soft_wrap=True)
+    return 0
+
+
+def _prepare(console: Console, known: argparse.Namespace) -> int:
+    from tutelage.data.prepare import prepare_cityscapes, prepare_nyuv2
+
+    size = (known.size[0], known.size[1])
+    if known.download == "nyuv2":
+        prepare_nyuv2(known.labeled, known.splits, known.out, size, known.jobs, console)
+    else:
+        prepare_cityscapes(known.folder, known.out, size, known.jobs, console)
     return 0
 
 

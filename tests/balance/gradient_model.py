@@ -115,7 +115,7 @@ def step(
     weights: dict[str, Tensor] = {}
     for draw, parts in enumerate(draws):
         split = [[parts]] if isinstance(parts, Batch) else [[part] for part in parts]
-        for part, reduce in zip(split, Part.split(split, draw), strict=True):
+        for part, reduce in zip(split, Part.split(split, distiller, draw), strict=True):
             weights |= training_step(part, net, TASKS, distiller, balancer, reduce)[1]
     return weights | balancer.finish()
 

@@ -51,7 +51,7 @@ def test_a_step_that_is_observed_is_the_same_step(balancer: type[Balancer]) -> N
                 seen.append(before)
 
             made.begin_step(0.0)
-            training_step([data], net, TASKS, distiller, made, Part.split([[data]])[0], observe=observe)
+            training_step([data], net, TASKS, distiller, made, Part.split([[data]], distiller)[0], observe=observe)
             made.finish()
             found += [*seen, grads(net), grads(distiller)]
         return found

@@ -506,7 +506,7 @@ def test_gradients_that_are_set_to_zero_in_place(method: str) -> None:
     first = shared_grad(net)
     net.zero_grad(set_to_none=False)
     made.begin_step(0.0)
-    training_step([batch(0, 1)], net, TASKS, None, made, Part.split([[batch(0, 1)]])[0])
+    training_step([batch(0, 1)], net, TASKS, None, made, Part.split([[batch(0, 1)]], None)[0])
     made.finish()
     torch.testing.assert_close(shared_grad(net), first)
 
@@ -520,7 +520,7 @@ def test_in_low_precision(where: Any, balance: Balance) -> None:
         net, distiller = build(made, "features")
         made.begin_step(0.0)
         data = [batch(0, 1)]
-        reduce = Part.split([data])[0]
+        reduce = Part.split([data], distiller)[0]
         training_step(data, net, TASKS, distiller, made, reduce, lambda low=low: torch.autocast("cpu", enabled=low))
         made.finish()
         assert all(p.grad is None or p.grad.dtype == torch.float32 for p in net.parameters())
@@ -573,7 +573,7 @@ def test_two_sources_in_a_step() -> None:
         made = Gradients("Sum", where=where)
         net, distiller = build(made, "features")
         made.begin_step(0.0)
-        training_step([one, two], net, TASKS, distiller, made, Part.split([[one, two]])[0])
+        training_step([one, two], net, TASKS, distiller, made, Part.split([[one, two]], distiller)[0])
         made.finish()
         found[where] = shared_grad(net)
     torch.testing.assert_close(found["representation"], found["parameters"], rtol=1e-4, atol=1e-6)
@@ -705,7 +705,7 @@ def test_no_graph_outlives_a_step(where: Any) -> None:
     net, distiller = build(made, "features")
     made.begin_step(0.0)
     data = batch(0, 1)
-    terms, _ = training_step([data], net, TASKS, distiller, made, Part.split([[data]])[0])
+    terms, _ = training_step([data], net, TASKS, distiller, made, Part.split([[data]], distiller)[0])
     made.finish()
     assert not any(term.sum.requires_grad for part in (terms.task, terms.distill) for term in part.values())
     assert made._pending is None

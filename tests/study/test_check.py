@@ -229,7 +229,7 @@ class OwnSamples(Samples):
         ),
         ("another type", r"^sample 11: expected torch.float32 \[1, 32, 32\] .*, found torch.int64 \[1, 32, 32\]; give"),
         ("no sample", r"^data: expected samples for train, found none; add"),
-        ("no label", r"^tasks.depth: expected a value for `depth` at some pixel of train, found none in 0 labels"),
+        ("no label", r"^tasks.depth: expected a value for `depth` somewhere in train, found none in 0 labels"),
     ],
 )
 def test_a_source_of_the_users_own(tmp_path: Path, trouble: str, message: str) -> None:

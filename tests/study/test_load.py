@@ -3,19 +3,18 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tutelage.nets import SegNet
 from tutelage.study import load_study, methods, presets, read_values
-from tutelage.types import Task
+from tutelage.types import MultiTaskNet, Task
 
 
 @pytest.mark.parametrize("name", sorted(presets()))
 def test_every_preset_is_valid_and_its_resolved_values_are_a_study(name: str, tmp_path: Path) -> None:
-    flags = ["--data.root", str(tmp_path)] if name.startswith("nyuv2") else []
+    flags = ["--data.root", str(tmp_path)] if name.startswith(("nyuv2", "cityscapes", "mnist", "svhn")) else []
     study = load_study(name, flags)
     assert study.config.study == name
-    assert {"uniform", "uncertainty", "kd4mtl", "url"} <= set(study.config.methods)
+    assert {"uniform", "uncertainty", "kd4mtl"} <= set(study.config.methods)
     net = study.config.net({t: task.width for t, task in study.config.tasks.items()})
-    assert isinstance(net, SegNet)
+    assert isinstance(net, MultiTaskNet)
     file = tmp_path / "resolved.yaml"
     file.write_text(yaml.safe_dump(study.values))
     assert load_study(file).values == study.values

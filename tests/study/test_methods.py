@@ -13,7 +13,7 @@ from tests.train.fixture import assert_same
 
 from tutelage.nets import SegNet
 from tutelage.study import Runner, Study, load_study, overlays, plan, run_study
-from tutelage.study.build import load_tensors
+from tutelage.study.build import build, load_tensors
 from tutelage.study.store import locked
 
 CONTROLS = [
@@ -120,7 +120,7 @@ def test_every_balancing_method_builds_and_says_who_it_is(overlay: str, tmp_path
     runner = Runner(study, Notes())
     for job in plan(study):
         if overlay == "balancing" or job.method not in distilled:
-            runner.build(job, torch.device("cpu"), trained=False)
+            build(runner.study, job, torch.device("cpu"), trained=False)
 
 
 def test_a_network_without_a_representation_is_known_before_anything_is_trained(
@@ -140,9 +140,9 @@ def test_more_draws_than_images_are_known_before_anything_is_trained(tmp_path: P
     }
     path = written(tmp_path, methods=["sdm"], method={"sdm": draws})
     study = load_study(path, ["--batch-size", "24", "--out", str(tmp_path / "out")])
-    assert 24 <= len(Runner(study, Notes()).images) < 72
+    assert 24 <= len(study.config.data.split("train")) < 72
     with pytest.raises(
-        ValueError, match=r"train.batch_size: expected at most the \d+ training images, found 24 x 3 a step"
+        ValueError, match=r"train.batch_size: expected at most the \d+ training images of .*, found 24 x 3 a step"
     ):
         run_study(study, Notes())
     assert not list(tmp_path.rglob("student.safetensors"))
@@ -170,7 +170,7 @@ def test_what_single_cannot_have(tmp_path: Path, change: dict) -> None:
 def test_a_rate_of_its_own(tmp_path: Path) -> None:
     path = written(tmp_path, method={"single": {"lr": 0.004}, "uniform": {"lr": 0.002}}, methods=["uniform", "kd4mtl"])
     runner = Runner(load_study(path, ["--out", str(tmp_path / "out")]), Notes())
-    runs = {job.name: runner.build(job, torch.device("cpu"), trained=False) for job in plan(runner.study)}
+    runs = {job.name: build(runner.study, job, torch.device("cpu"), trained=False)[0] for job in plan(runner.study)}
     rates = {name: run.optimisers.lr() for name, run in runs.items()}
     assert rates["single depth, seed 0"] == {"student": 0.004}
     assert rates["uniform, seed 0"] == {"student": 0.002}
@@ -188,7 +188,7 @@ def test_the_ablation_fits_any_study_of_ours(tmp_path: Path) -> None:
     assert all(study.config.method[name].values == "control" for name in CONTROLS)
     runner = Runner(study, Notes())
     for job in plan(study):
-        runner.build(job, torch.device("cpu"), trained=False)
+        build(runner.study, job, torch.device("cpu"), trained=False)
 
 
 def test_a_wrong_overlay(tmp_path: Path) -> None:
@@ -251,7 +251,7 @@ def test_untrained_teachers_are_the_same_for_a_seed_and_not_trained() -> None:
     def first(seed: int, method: str = "untrained-teachers") -> torch.Tensor:
         job = next(job for job in plan(study) if job.method == method and job.seed == seed)
         assert not job.teachers(study)
-        distiller = runner.build(job, torch.device("cpu")).distiller
+        distiller = build(runner.study, job, torch.device("cpu"))[0].distiller
         return distiller.teachers._nets["depth"].encoder[0][0].weight
 
     assert torch.equal(first(0), first(0))
@@ -262,8 +262,8 @@ def test_untrained_teachers_have_features() -> None:
     study = tiny(Path("nowhere"), "--with", "ablation")
     runner = Runner(study, Notes())
     job = next(job for job in plan(study) if job.method == "untrained-teachers")
-    teachers = runner.build(job, torch.device("cpu")).distiller.teachers
-    images = torch.stack([runner.images[i]["image"] for i in range(4)])
+    teachers = build(runner.study, job, torch.device("cpu"))[0].distiller.teachers
+    images = torch.stack([runner.config.data.split("train")[i]["image"] for i in range(4)])
     last = teachers(images, "depth")["last"]
     assert float(last.square().sum(1).sqrt().median()) > 0.1  # far above the guard of the distance
     assert not any(module.training for module in teachers._nets["depth"].modules())

@@ -12,7 +12,7 @@ from tests.study.conftest import TINY, Notes, tiny
 from tests.train.fixture import assert_same
 
 from tutelage.study import Runner, load_study, plan, read_values, run_study
-from tutelage.study.build import load_tensors
+from tutelage.study.build import build, load_tensors
 
 METHODS = ["single", "uniform", "uncertainty", "kd4mtl", "url"]
 METRICS = {
@@ -87,7 +87,7 @@ def test_the_student_is_saved_without_adaptors_and_gives_the_same_numbers(finish
     out, _, _ = finished
     runner = Runner(tiny(out), Notes())
     job = next(job for job in plan(runner.study) if job.method == "kd4mtl")
-    run = runner.build(job, torch.device("cpu"))
+    run, _ = build(runner.study, job, torch.device("cpu"))
     run.resume(job.folder / "checkpoint.pt")
     assert_same(load_tensors(job.folder / "student.safetensors"), dict(run.student.state_dict()))
 
@@ -188,7 +188,7 @@ def test_the_board_has_every_point_once_after_a_resume(tmp_path: Path) -> None:
 def test_a_schedule_is_that_of_the_epochs_whatever_max_steps(tmp_path: Path) -> None:
     flags = ["--epochs", "5", "--max-steps", "3", "--train.student.scheduler", "tutelage.train.Cosine"]
     study = tiny(tmp_path, *flags, "--train.student.interval", "step")
-    run = Runner(study, Notes()).build(plan(study)[0], torch.device("cpu"))
+    run, _ = build(study, plan(study)[0], torch.device("cpu"))
     scheduler, interval = run.optimisers.schedulers["student"]
     assert (scheduler.total, interval) == (10, "step")  # two steps an epoch
 

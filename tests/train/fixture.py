@@ -13,7 +13,7 @@ from tutelage.data import Classes, Depth
 from tutelage.distill import FeatureDistiller
 from tutelage.tasks import Depth as DepthTask
 from tutelage.tasks import Segmentation
-from tutelage.train import Optim, Optimisers, TrainConfig, Training, fit, seeded, training_loader
+from tutelage.train import Optim, Optimisers, Stream, Streams, TrainConfig, Training, fit, seeded, training_loader
 from tutelage.types import Balancer, MultiTaskNet, Output, Sample, Task
 
 TASKS: dict[str, Task] = {"segmentation": Segmentation(classes=4), "depth": DepthTask()}
@@ -88,14 +88,16 @@ class Run:
             "adaptors": ([p for p in distiller.parameters() if p.requires_grad] if distiller else [], Optim()),
             "balancer": (list(balancer.parameters()), Optim()),
         }
-        optimisers = Optimisers(parts, self.config.epochs, self.config.steps(len(self.dataset)))
+        optimisers = Optimisers(parts, self.config.epochs, self.streams(self.config).steps)
         return Training(student, distiller, balancer, optimisers, self.config.ema)
 
     def fit(self, run: Training, config: TrainConfig | None = None, **kwargs: object) -> Training:
-        config = config or self.config
-        loader = training_loader(self.dataset, MODALITIES, TASKS, config, 7, run.step)
-        fit(self.fabric, run, TASKS, loader, config, len(self.dataset), 7, **kwargs)
+        streams = self.streams(config or self.config)
+        fit(self.fabric, run, TASKS, training_loader(streams, TASKS, 7, run.step), streams, 7, **kwargs)
         return run
+
+    def streams(self, config: TrainConfig) -> Streams:
+        return Streams([Stream(self.dataset, MODALITIES)], config)
 
 
 class Killed(BaseException):

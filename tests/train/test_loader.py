@@ -2,12 +2,12 @@ import torch
 from tests.train.fixture import MODALITIES, TASKS, Images
 
 from tutelage.data import Augment
-from tutelage.train import TrainConfig, make_batch, training_loader, validation_loader
+from tutelage.train import Stream, Streams, TrainConfig, make_batch, training_loader
 
 
 def batches(seed: int = 0, start: int = 0, workers: int = 0, augment: bool = True, **kwargs: int) -> list:
     config = TrainConfig(epochs=3, batch_size=2, workers=workers, augment=Augment() if augment else None, **kwargs)
-    return list(training_loader(Images(), MODALITIES, TASKS, config, seed, start, "images"))
+    return list(training_loader(Streams([Stream(Images(), MODALITIES, "images")], config), TASKS, seed, start))
 
 
 def assert_equal(a: list, b: list) -> None:
@@ -50,7 +50,7 @@ def test_views_depend_on_seed_and_epoch() -> None:
 
 def test_images_that_fill_no_step_wait_for_the_next_epoch() -> None:
     config = TrainConfig(epochs=40, batch_size=5)
-    ids = [batch.ids for batch in training_loader(Images(), MODALITIES, TASKS, config, 0)]
+    ids = [batch.ids for batch in training_loader(Streams([Stream(Images(), MODALITIES)], config), TASKS, 0)]
     assert len(ids) == 80
     assert len(torch.cat(ids).unique()) == 12
 
@@ -65,8 +65,3 @@ def test_missing_labels_are_all_false() -> None:
     assert not batch.targets["depth"].valid[0].any()
     assert batch.targets["depth"].valid[1].any()
     assert batch.targets["depth"].value.shape == (2, 1, 8, 12)
-
-
-def test_validation_is_every_image_once_in_order() -> None:
-    ids = [len(batch.images) for batch in validation_loader(Images(), TASKS, TrainConfig(batch_size=5))]
-    assert ids == [5, 5, 2]

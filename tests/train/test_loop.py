@@ -10,7 +10,7 @@ from tests.train.fixture import Images, KillAt, Killed, Run, assert_same
 
 from tutelage.balance import Combined, Gradients, MoCo, TaskGradients, Uncertainty, Uniform
 from tutelage.data import Augment
-from tutelage.train import JsonLines, NonFiniteError, TrainConfig, training_loader
+from tutelage.train import JsonLines, NonFiniteError, Stream, Streams, TrainConfig, training_loader
 from tutelage.train.optim import Optim
 from tutelage.types import Terms
 
@@ -98,7 +98,7 @@ class Broken(Images):
 def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_checkpoint(tmp_path: Path) -> None:
     config = replace(CONFIG, augment=None, batch_size=1, log_steps=1000, epochs=1)
     setup = Run(config, dataset=Broken(), distill=False)
-    loader = training_loader(Broken(), {}, {}, config, 7)
+    loader = training_loader(Streams([Stream(Broken())], config), {}, 7)
     bad = next(step for step, batch in enumerate(loader, 1) if int(batch.ids) == 5)
     path = tmp_path / "checkpoint.pt"
     run = setup.build()
@@ -186,7 +186,7 @@ def test_a_wrong_value_is_one_line(change: dict, message: str) -> None:
 
 def test_a_batch_larger_than_the_data_is_one_line() -> None:
     with pytest.raises(ValueError, match="expected at most the 12 training images, found 13 x 1"):
-        replace(CONFIG, batch_size=13).steps(12)
+        Streams([Stream(Images())], replace(CONFIG, batch_size=13))
 
 
 def test_a_run_that_diverges_at_the_end_of_an_epoch_says_so() -> None:

@@ -13,13 +13,15 @@ from tutelage.train import (
     Cosine,
     Optim,
     Optimisers,
+    Stream,
+    Streams,
     TrainConfig,
     Training,
     evaluate,
     fit,
+    make_batch,
     seeded,
     training_loader,
-    validation_loader,
 )
 from tutelage.types import Task
 
@@ -35,11 +37,13 @@ def test_eight_images_by_heart() -> None:
     balancer = Uniform({"segmentation": 1.0, "depth": 1.0, "normals": 10.0})
     balancer.setup(tasks, net)
     optim = Optim(partial(torch.optim.Adam, lr=5e-3), Cosine)
-    optimisers = Optimisers({"student": (list(net.parameters()), optim)}, config.epochs, config.steps(8))
+    optimisers = Optimisers({"student": (list(net.parameters()), optim)}, config.epochs, config.epochs)
     fabric = Fabric(accelerator="cpu", devices=1, precision=config.resolved_precision())
     run = Training(net, None, balancer, optimisers)
-    fit(fabric, run, tasks, training_loader(images, rooms.modalities, tasks, config, 0), config, 8, 0)
-    found = evaluate(fabric, net, tasks, validation_loader(images, tasks, config), channels_last=True)["dataset"]
+    streams = Streams([Stream(images, rooms.modalities)], config)
+    fit(fabric, run, tasks, training_loader(streams, tasks, 0), streams, 0)
+    batches = [make_batch([images[i] for i in range(8)], tasks)]
+    found = evaluate(fabric, net, tasks, batches, channels_last=True)["dataset"]
     assert found["segmentation"]["miou"] > 95
     assert found["segmentation"]["pixel_accuracy"] > 99
     assert found["depth"]["rel_err"] < 0.04

@@ -15,7 +15,7 @@ def gradient(groups: list[list[int]], distill: bool = True) -> dict[str, Tensor]
     run = Run(TrainConfig(epochs=1), distill=distill).build()
     images = Images()
     parts = [[make_batch([images[i] for i in group], TASKS)] for group in groups]
-    for part, reduce in zip(parts, Part.split(parts), strict=True):
+    for part, reduce in zip(parts, Part.split(parts, run.distiller), strict=True):
         training_step(part, run.student, TASKS, run.distiller, run.balancer, reduce)
     return {name: p.grad for name, p in run.student.named_parameters()}
 
@@ -36,7 +36,7 @@ def test_accumulated_parts_give_the_balancers_own_gradient() -> None:
         run = Run(TrainConfig(epochs=1), balancer=Uncertainty, distill=False).build()
         images = Images()
         parts = [[make_batch([images[i] for i in group], TASKS)] for group in groups]
-        for part, reduce in zip(parts, Part.split(parts), strict=True):
+        for part, reduce in zip(parts, Part.split(parts, None), strict=True):
             training_step(part, run.student, TASKS, None, run.balancer, reduce)
         return [p.grad for p in (*run.balancer.parameters(), *run.student.parameters())]
 
@@ -48,7 +48,7 @@ def test_a_part_without_any_label_is_no_error() -> None:
     run = Run(TrainConfig(epochs=1), distill=False).build()
     bare = {**Images()[0], "labels": {}}
     parts = [[make_batch([bare], TASKS)], [make_batch([Images()[1]], TASKS)]]
-    for part, reduce in zip(parts, Part.split(parts), strict=True):
+    for part, reduce in zip(parts, Part.split(parts, None), strict=True):
         training_step(part, run.student, TASKS, None, run.balancer, reduce)
     assert all(p.grad.isfinite().all() for p in run.student.parameters())
 
@@ -63,7 +63,7 @@ def test_a_distilled_step_is_the_gradient_of_the_papers_formula() -> None:
     batch.images = batch.images.double()
     weights = {"segmentation": 1.0, "depth": 2.0}
     distiller = FeatureDistiller(student, teachers, batch.images, {"last": "last"}, weights).double()
-    training_step([batch], student, TASKS, distiller, Uniform(), Part.split([[batch]])[0])
+    training_step([batch], student, TASKS, distiller, Uniform(), Part.split([[batch]], distiller)[0])
     found = [p.grad.clone() for p in (*student.parameters(), *distiller.parameters())]
 
     parameters = [*student.parameters(), *distiller.parameters()]
@@ -101,5 +101,5 @@ def test_a_task_without_labels_moves_nothing_but_what_is_shared() -> None:
     run = Run(TrainConfig(epochs=1), distill=False).build()
     batch = make_batch([Images()[0], Images()[3]], TASKS)  # neither has depth
     assert set(batch.targets) == {"segmentation"}
-    training_step([batch], run.student, TASKS, None, run.balancer, Part.split([[batch]])[0])
+    training_step([batch], run.student, TASKS, None, run.balancer, Part.split([[batch]], None)[0])
     assert all(p.grad is None for p in run.student.task_parameters("depth"))

@@ -3,6 +3,7 @@
 import io
 from base64 import b64encode
 from collections.abc import Iterable, Mapping
+from copy import copy
 from html import escape
 from pathlib import Path
 
@@ -25,33 +26,43 @@ def pictures(found: Findings) -> str:
     runs = {
         (m, t): Predictions(found.run(m, t) / "predictions.safetensors") for m in found.methods for t in found.tasks
     }
-    images = next((run for run in runs.values() if len(run)), None)
-    if images is None:
+    sources = dict.fromkeys(source for run in runs.values() for source in run.sources)
+    if not sources:
         return ""
     legends = "".join(
         f"<dt>{escape(t)}</dt><dd>{swatches((name, _hex(colour), 0) for name, colour in task.legend())}</dd>"
         for t, task in found.tasks.items()
         if task.legend()
     )
-    scenes = "".join(_scene(found, index, images, runs) for index in range(len(images)))
+    scenes = "".join(_scenes(found, {key: run.of(source) for key, run in runs.items()}) for source in sources)
     return (
         '<h2>Predictions</h2>\n<p class="soft">Validation images at even distances through the split, seed '
         f"{found.seeds[0]}; black: no label.</p>\n<dl>{legends}</dl>\n{scenes}"
     )
 
 
-def _scene(found: Findings, index: int, images: "Predictions", runs: Mapping[tuple[str, str], "Predictions"]) -> str:
+Runs = Mapping[tuple[str, str], "Predictions"]  # of one source, by method and task
+
+
+def _scenes(found: Findings, runs: Runs) -> str:
+    images = next(run for run in runs.values() if len(run))
+    # A task without labels in this source has a prediction of it nowhere.
+    tasks = {t: task for t, task in found.tasks.items() if any(run.predicts(t) for run in runs.values())}
+    return "".join(_scene(found, tasks, index, images, runs) for index in range(len(images)))
+
+
+def _scene(found: Findings, tasks: Mapping[str, Task], index: int, images: "Predictions", runs: Runs) -> str:
     names = ("truth", *found.methods)
     heads = "".join(f'<th scope="col">{escape(name)}</th>' for name in ("image", *names))
     lines: list[str] = []
-    for t, task in found.tasks.items():
+    for t, task in tasks.items():
         # The file of a single-task network holds its own task's truth alone.
         truth = next((run.target(t, task, index) for (_, of), run in runs.items() if of == t and len(run)), None)
         cells = [truth, *(runs[m, t].prediction(t, task, index) for m in found.methods)]
         shown = "".join(f"<td>{_img(cell, f'{t}, {name}')}</td>" for cell, name in zip(cells, names, strict=True))
         if not lines:
             image = _img(images.image(index), f"image {index + 1}")
-            shown = f'<td rowspan="{len(found.tasks)}">{image}</td>{shown}'
+            shown = f'<td rowspan="{len(tasks)}">{image}</td>{shown}'
         lines.append(f'<tr><th scope="row">{escape(t)}</th>{shown}</tr>\n')
     return (
         f'<div class="wide"><table class="pictures"><thead><tr><td></td>{heads}</tr></thead>\n'
@@ -76,7 +87,7 @@ def _img(uri: str | None, name: str) -> str:
 
 
 class Predictions:
-    """The predictions.safetensors of one run.
+    """The predictions.safetensors of one run; of several sources, the names of each begin with its own.
 
     Args:
         path: the file; where there is none, or it is unreadable, there is nothing to draw.
@@ -89,6 +100,21 @@ class Predictions:
         except (OSError, safetensors.SafetensorError):
             return
         self.tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
+
+    @property
+    def sources(self) -> list[str]:
+        """The names of the sources; of one alone, the empty name."""
+        return [name.removesuffix("image") for name in self.tensors if name == "image" or name.endswith("/image")]
+
+    def of(self, source: str) -> "Predictions":
+        """The part of one source."""
+        part = copy(self)
+        part.tensors = {n.removeprefix(source): x for n, x in self.tensors.items() if n.startswith(source)}
+        return part
+
+    def predicts(self, name: str) -> bool:
+        """Whether there are predictions of a task."""
+        return f"prediction/{name}" in self.tensors
 
     def __len__(self) -> int:
         return len(self.tensors["image"]) if "image" in self.tensors else 0

@@ -1,5 +1,7 @@
 """From a run's config to the objects that are trained."""
 
+from collections.abc import Collection, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 
 import safetensors
@@ -8,26 +10,25 @@ import torch
 from torch import Tensor
 from torch.optim.swa_utils import update_bn
 
-from tutelage.data import Samples
+from tutelage.data import DataSource
 from tutelage.distill import Teachers
 from tutelage.nets import SegNet, load_authors
 from tutelage.study.config import SINGLE
 from tutelage.study.jobs import Job
 from tutelage.study.load import Study
 from tutelage.study.messages import one_line
-from tutelage.train import Optimisers, Selection, Training, seeded
+from tutelage.train import Optimisers, Selection, Streams, Training, seeded, select
 from tutelage.types import Distiller, MultiTaskNet
 
-_IMAGES, _BATCH = 64, 8  # that the statistics of untrained teachers are estimated on
+_IMAGES, _BATCH = 64, 8  # of a source, that the statistics of teachers are estimated on
 
 
-def build(study: Study, job: Job, images: Samples, device: torch.device, trained: bool = True) -> Training:
-    """The run at its first step.
+def build(study: Study, job: Job, device: torch.device, trained: bool = True) -> tuple[Training, Streams]:
+    """The run at its first step, and the images that it trains on.
 
     Args:
         study: of the run.
         job: the run.
-        images: to train on.
         device: where everything is put.
         trained: False takes untrained teachers, to time a step or to find mistakes.
     """
@@ -45,11 +46,13 @@ def build(study: Study, job: Job, images: Samples, device: torch.device, trained
         load = trained and method.teachers == "trained"
         teachers = {t: _place(teacher(study, t, job.seed, load), device, layout) for t in tasks}
         if trained and method.teachers == "random":
-            for net in teachers.values():
-                estimate_norms(net, images, device)
+            for t, net in teachers.items():
+                estimate_norms(net, some_images(study.config.data, t, device))
         with seeded(job.seed, "adaptors"):
-            distiller = method.distiller(student, teachers, images[0]["image"][None].to(device)).to(device)
+            distiller = method.distiller(student, teachers, example(study.config.data, tasks, device)).to(device)
         distiller.setup(tasks)
+        if trained:
+            distiller.calibrate(partial(some_images, study.config.data, device=device))
         if train.official_quirks:
             for module in distiller.modules():
                 if isinstance(module, Teachers):
@@ -58,9 +61,10 @@ def build(study: Study, job: Job, images: Samples, device: torch.device, trained
     with seeded(job.seed, "balancer"):
         balancer.setup(tasks, student, distiller)
     balancer.to(device)
-    if not trained:  # to find mistakes: a network that the balancer cannot work with, more draws than images
-        balancer.boundary(student.eval()(images[0]["image"][None].to(device)))
-        train.batches_per_pass(len(images), balancer.draws)
+    if not trained:  # to find mistakes: a network that the balancer cannot work with
+        balancer.boundary(student.eval()(example(study.config.data, tasks, device)))
+    unlabelled = distiller is not None and distiller.teach == "all"
+    streams = Streams(select(study.config.data, tasks, unlabelled), train, balancer.draws)
     if balancer.whole_step and train.accumulate > 1:
         raise ValueError(
             f"train.accumulate: expected 1 with {type(balancer).__name__}, which needs all losses of a step at once, "
@@ -73,10 +77,26 @@ def build(study: Study, job: Job, images: Samples, device: torch.device, trained
         "balancer": (list(balancer.parameters()), method.balancer_optim),
     }
     rates = {} if method.lr is None else {"student": method.lr}
-    steps = train.epochs * train.steps_per_epoch(len(images))  # a schedule ignores max_steps
-    optimisers = Optimisers(parts, train.epochs, steps, rates, job.stretch(study), early=train.official_quirks)
+    optimisers = Optimisers(
+        parts, train.epochs, streams.scheduled, rates, job.stretch(study), early=train.official_quirks
+    )
     selection = Selection(last_batch=job.method == SINGLE) if train.official_quirks else None
-    return Training(student, distiller, balancer, optimisers, train.ema, selection)
+    return Training(student, distiller, balancer, optimisers, train.ema, selection), streams
+
+
+def example(source: DataSource, tasks: Collection[str], device: torch.device) -> Tensor:
+    """One training image with a label of one of `tasks`, [1, 3, H, W]."""
+    stream = select(source, tasks)[0]
+    return stream.samples[stream.index(0)]["image"][None].to(device)
+
+
+def some_images(source: DataSource, task: str, device: torch.device) -> Iterator[Tensor]:
+    """Batches of a few training images with a label of `task`, of every source that has one."""
+    for stream in select(source, [task]):
+        images = [stream.samples[stream.index(i)]["image"].to(device) for i in range(min(len(stream), _IMAGES))]
+        alike = [image for image in images if image.shape == images[0].shape]
+        for begin in range(0, len(alike), _BATCH):
+            yield torch.stack(alike[begin : begin + _BATCH])
 
 
 def teacher(study: Study, task: str, seed: int, trained: bool = True) -> MultiTaskNet:
@@ -95,14 +115,11 @@ def teacher(study: Study, task: str, seed: int, trained: bool = True) -> MultiTa
     return net
 
 
-def estimate_norms(net: MultiTaskNet, images: Samples, device: torch.device) -> None:
+def estimate_norms(net: MultiTaskNet, batches: Iterable[Tensor]) -> None:
     """Give the batch norm of an untrained network the statistics of some images.
 
     With those that it is made with, mean 0 and variance 1, the features of a deep network all but vanish.
     """
-    count = min(len(images), _IMAGES)
-    batches = [images[i]["image"][None].to(device) for i in range(count)]
-    batches = [torch.cat(batches[i : i + _BATCH]) for i in range(0, count, _BATCH)]
     update_bn(batches, net)
 
 

@@ -3,7 +3,7 @@
 import json
 import os
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ from tutelage.study.load import Study
 from tutelage.study.messages import one_line
 from tutelage.types import Task
 
-_VERSION = 1  # raised whenever more is looked at
+_VERSION = 2  # raised whenever more is looked at
 _FEW = 8  # samples of each split that stand for all of a source that is trusted
 
 
@@ -46,43 +46,52 @@ def check_data(study: Study, console: Console) -> None:
     if sizes is None:
         sizes = _look_at_all(study, console)
         _remember(path, sizes)
-    for size in sizes:
-        if study.config.train.augment is not None:
-            study.config.train.augment.check(size)
-        _check_net(study, size)
+    for name, part in study.config.data.parts().items():
+        tasks = {t: task for t, task in study.config.tasks.items() if t in part.source.modalities}
+        for size in sizes[name]:
+            if study.config.train.augment is not None:
+                study.config.train.augment.check(size)
+            _check_net(study, size, tasks)
 
 
 @dataclass(frozen=True)
 class _Seen:
+    where: Callable[[str], str]  # task -> what its label comes from
     size: Size
     labelled: Mapping[str, bool]  # task with a label -> whether it is valid anywhere
 
 
-def _look_at_all(study: Study, console: Console) -> list[Size]:
-    """Raise for the first sample that is wrong; the sizes with the least height and the least width."""
+def _look_at_all(study: Study, console: Console) -> dict[str, list[Size]]:
+    """Raise for the first sample that is wrong; by source the sizes with the least height and the least width."""
     config = study.config
-    splits: dict[Split, Samples] = {name: config.data.split(name) for name in get_args(Split)}
-    most = _FEW if config.data.trusted else max(map(len, splits.values()))
-    total = sum(min(len(samples), most) for samples in splits.values())
+    parts, names = config.data.parts(), get_args(Split)
+    splits: dict[tuple[Split, str], Samples] = {(s, n): parts[n].source.split(s) for s in names for n in parts}
+    most = {key: min(len(x), _FEW) if parts[key[1]].source.trusted else len(x) for key, x in splits.items()}
+    total = sum(most.values())
     text = f"checking {total} images and their labels"
     if not (console.is_terminal or config.data.trusted):
         console.print(f"{text}, once for these data", markup=False, highlight=False, soft_wrap=True)
-    sizes: set[Size] = set()
+    seen: dict[tuple[Split, str], list[_Seen]] = {}
     bars = Progress(console=console, transient=True, disable=not console.is_terminal)
     with ThreadPoolExecutor(os.cpu_count()) as pool, bars:
         bar = bars.add_task(text, total=total)
-        for name, samples in splits.items():
+        for key, samples in splits.items():
             if not len(samples):
-                raise ValueError(f"data: expected samples for {name}, found none; add some")
-            seen = []
-            for found in pool.map(partial(_look, samples, config.tasks), range(min(len(samples), most))):
-                seen.append(found)
+                of = f" of `{key[1]}`" if len(parts) > 1 else ""
+                raise ValueError(f"data: expected samples for {key[0]}{of}, found none; add some")
+            seen[key] = []
+            for found in pool.map(partial(_look, samples, config.tasks), range(most[key])):
+                seen[key].append(found)
                 bars.advance(bar)
             if config.train.batch_size > 1:
-                _check_sizes(samples, seen)
-            if not config.data.trusted:
-                _check_labelled(name, samples, config.tasks, seen)
-            sizes |= {found.size for found in seen}
+                _check_sizes(samples, seen[key])
+    if not config.data.trusted:
+        for split in names:
+            _check_labelled(split, config.tasks, [found for n in parts for found in seen[split, n]])
+    return {n: _least({found.size for split in names for found in seen[split, n]}) for n in parts}
+
+
+def _least(sizes: set[Size]) -> list[Size]:
     return sorted({min(sizes), min(sizes, key=lambda size: (size[1], size[0]))})
 
 
@@ -110,7 +119,7 @@ def _look(samples: Samples, tasks: Mapping[str, Task], index: int) -> _Seen:
         if problem is not None:
             raise ValueError(f"{samples.where(index, t)}: {problem}")
         labelled[t] = bool(task.target(label[None]).valid.any())
-    return _Seen((image.shape[1], image.shape[2]), labelled)
+    return _Seen(partial(samples.where, index), (image.shape[1], image.shape[2]), labelled)
 
 
 def _check_sizes(samples: Samples, seen: list[_Seen]) -> None:
@@ -123,23 +132,23 @@ def _check_sizes(samples: Samples, seen: list[_Seen]) -> None:
             )
 
 
-def _check_labelled(name: Split, samples: Samples, tasks: Mapping[str, Task], seen: list[_Seen]) -> None:
+def _check_labelled(name: Split, tasks: Mapping[str, Task], seen: list[_Seen]) -> None:
     labels = Counter(t for found in seen for t in found.labelled)
     for t in tasks:
         if not any(found.labelled.get(t) for found in seen):
-            first = next((index for index, found in enumerate(seen) if t in found.labelled), None)
-            where = f"tasks.{t}" if first is None else samples.where(first, t)
+            where = next((found.where(t) for found in seen if t in found.labelled), f"tasks.{t}")
             raise ValueError(
-                f"{where}: expected a value for `{t}` at some pixel of {name}, found none in {labels[t]} labels; see "
+                f"{where}: expected a value for `{t}` somewhere in {name}, found none in {labels[t]} labels; see "
                 "docs/data.md for the values that mean: no label"
             )
 
 
-def _check_net(study: Study, size: Size) -> None:
+def _check_net(study: Study, size: Size, tasks: Mapping[str, Task]) -> None:
     net = study.config.net({t: task.width for t, task in study.config.tasks.items()}).eval()
+    images = torch.zeros(1, 3, *size)
     try:
         with torch.no_grad():
-            net(torch.zeros(1, 3, *size))
+            predictions = net(images, tasks).predictions
     except ValueError:
         raise  # the network's own line
     except Exception as error:  # what its layers say
@@ -147,6 +156,14 @@ def _check_net(study: Study, size: Size) -> None:
             f"net: expected a network for images of {size[0]}x{size[1]}, found {type(error).__name__}: "
             f"{one_line(error)}; set data.size, or take another network"
         ) from error
+    for t, task in tasks.items():
+        try:
+            task.loss(predictions[t], task.target(task.missing(images)))
+        except Exception as error:  # shapes that do not fit, in torch's words
+            raise ValueError(
+                f"tasks.{t}: expected a prediction that fits {type(task).__name__} from {type(net).__name__}, found "
+                f"{list(predictions[t].shape)} for images of {size[0]}x{size[1]}; take another network, or another task"
+            ) from error
 
 
 def _remembered(study: Study) -> Path:
@@ -163,14 +180,15 @@ def _remembered(study: Study) -> Path:
     return Path(cache, "tutelage", "checked", f"{name}.json")
 
 
-def _recall(path: Path) -> list[Size] | None:
+def _recall(path: Path) -> dict[str, list[Size]] | None:
     try:
-        return [(int(height), int(width)) for height, width in json.loads(path.read_text())["sizes"]]
-    except (OSError, ValueError, KeyError, TypeError):
+        found = json.loads(path.read_text())["sizes"]
+        return {name: [(int(height), int(width)) for height, width in sizes] for name, sizes in found.items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
 
-def _remember(path: Path, sizes: list[Size]) -> None:
+def _remember(path: Path, sizes: dict[str, list[Size]]) -> None:
     if path.is_absolute():  # it is not where there is no home
         with suppress(OSError):  # a check that is repeated is no error
             write_atomically(path, lambda file: file.write(json.dumps({"sizes": sizes}).encode()))

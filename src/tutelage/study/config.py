@@ -54,9 +54,9 @@ class Method:
         adaptor_optim: trains the distiller's adaptors.
         lr: learning rate of the network in place of the study's, where it was tuned for this method.
         teachers: `trained`, or `random`: untrained networks, a control.
-        budget: `student`: the study's epochs; `with_teachers`: as many more as the compute of T teachers would pay for,
-            a control. With a forward as the unit a step costs 3, training T teachers 3 T and running them T, so that
-            epochs become 1 + 4 T / 3 times as many.
+        budget: `student`: the study's epochs; a number: so many times these; `with_teachers`: as many more as the
+            compute of T teachers would pay for, a control. With a forward as the unit a step costs 3, training T
+            teachers 3 T and running them T, so that epochs become 1 + 4 T / 3 times as many.
     """
 
     about: str = ""
@@ -68,7 +68,13 @@ class Method:
     adaptor_optim: Optim = field(default_factory=Optim)
     lr: float | None = None
     teachers: Literal["trained", "random"] = "trained"
-    budget: Literal["student", "with_teachers"] = "student"
+    budget: float | Literal["student", "with_teachers"] = "student"
+
+    def __post_init__(self) -> None:
+        if isinstance(self.budget, float) and not self.budget > 0:
+            raise ValueError(
+                f"budget: expected a positive factor of the epochs, `student` or `with_teachers`, found {self.budget}"
+            )
 
 
 @dataclass

@@ -3,11 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from tutelage.study.build import build
 from tutelage.study.config import SINGLE
 from tutelage.study.jobs import plan
 from tutelage.study.load import Study
 from tutelage.study.run import Runner
-from tutelage.train import fit, training_loader
+from tutelage.train import Streams, fit, training_loader
 
 _WARM, _TIMED = 1, 3
 
@@ -42,22 +43,19 @@ def estimate(study: Study) -> list[Estimate]:
     Only the step is timed; evaluation and the loading of the data come on top.
     """
     runner = Runner(study, _Silent())
-    fabric, source = runner.fabric(), study.config.data
-    images = len(runner.images)
+    fabric = runner.fabric()
     found = []
     for job in (job for job in plan(study) if job.seed == study.config.seeds[0] and job.given(study) is None):
-        run, tasks, train = runner.build(job, fabric.device, trained=False), job.tasks(study), job.training(study)
-        steps = train.steps(images)
+        tasks = job.tasks(study)
+        run, streams = build(study, job, fabric.device, trained=False)
         warm = 0.0
         for stop in (_WARM, _WARM + _TIMED):
             warm = run.seconds
-            config = replace(train, max_steps=stop, workers=0)
-            batches = training_loader(
-                runner.images, source.modalities, tasks, config, job.seed, run.step, source.name, run.balancer.draws
-            )
-            fit(fabric, run, tasks, list(batches), config, images, job.seed)  # loaded before the clock starts
-        seconds = steps * (run.seconds - warm) / _TIMED
+            few = Streams(streams.streams, replace(streams.config, max_steps=stop, workers=0), streams.draws)
+            batches = list(training_loader(few, tasks, job.seed, run.step))  # loaded before the clock starts
+            fit(fabric, run, tasks, batches, few, job.seed)
+        seconds = streams.steps * (run.seconds - warm) / _TIMED
         parameters = sum(p.numel() for p in run.student.parameters())
         name = f"{SINGLE} {job.task}" if job.task else job.method
-        found.append(Estimate(name, len(study.config.seeds), steps, parameters, seconds))
+        found.append(Estimate(name, len(study.config.seeds), streams.steps, parameters, seconds))
     return found

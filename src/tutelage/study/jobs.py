@@ -46,12 +46,15 @@ class Job:
         if self.taught(study).budget == "student":
             return train
         factor = self.stretch(study)
-        steps = None if train.max_steps is None else round(train.max_steps * factor)
-        return replace(train, epochs=round(train.epochs * factor), max_steps=steps)
+        steps = None if train.max_steps is None else max(1, round(train.max_steps * factor))
+        return replace(train, epochs=max(1, round(train.epochs * factor)), max_steps=steps)
 
     def stretch(self, study: Study) -> float:
-        """How many times the study's epochs the run has: 1, or with the teachers' compute 1 + 4 T / 3."""
-        return 1.0 if self.taught(study).budget == "student" else 1 + 4 * len(study.config.tasks) / 3
+        """How many times the study's epochs the run has: 1, the method's factor, or with the teachers' compute."""
+        budget = self.taught(study).budget
+        if isinstance(budget, float):
+            return budget
+        return 1.0 if budget == "student" else 1 + 4 * len(study.config.tasks) / 3
 
     def given(self, study: Study) -> Path | None:
         """The file of the network, where it is trained already."""

@@ -11,7 +11,7 @@ _RULES = (
     (r'Parser key "([^"]+)":', r"\1:"),
     (r"Type \S*Callable\[.*?\] expects a function or a callable class: ", ""),
     (r"Does not validate against any of the Union subtypes Subtypes: .*? Errors: (- )?", ""),
-    (r"Problem with given class_path 'tutelage\.(study\.Method|data\.Label)': ", ""),
+    (r"Problem with given class_path 'tutelage\.(study\.Method|data\.(Label|Column))': ", ""),
     (r"Problem with given class_path '([^']+)':", r"\1:"),
     (r"Import path (\S+) does not correspond to a subclass of (\w+)", r"expected a subclass of \2, found \1"),
     (r"Expected '([^']+)' to be a subclass of <class '([^']+)'>\.?", r"expected a subclass of \2, found \1"),

@@ -15,7 +15,6 @@ from lightning_fabric import Fabric
 from lightning_fabric.loggers.tensorboard import TensorBoardLogger
 from torch import Tensor
 
-from tutelage.data import Samples
 from tutelage.files import write_text
 from tutelage.study.build import build, teacher
 from tutelage.study.config import SINGLE
@@ -36,7 +35,6 @@ from tutelage.train import (
     JsonLines,
     NonFiniteError,
     Observer,
-    Training,
     deterministic,
     evaluate,
     fit,
@@ -46,7 +44,7 @@ from tutelage.train import (
     training_loader,
     validation_loader,
 )
-from tutelage.types import MultiTaskNet, Sample, Task
+from tutelage.types import MultiTaskNet, Task
 
 _SHOWN = 6  # validation images whose predictions are kept for the report
 _PATIENCE = 2.0  # seconds until the runs of other processes are looked at again
@@ -75,11 +73,6 @@ class Runner:
         self.study, self.config, self.display = study, study.config, display
 
     @cached_property
-    def images(self) -> Samples:
-        """The training images."""
-        return self.config.data.split("train")
-
-    @cached_property
     def fingerprint(self) -> str:
         """Of the data."""
         return self.config.data.fingerprint()
@@ -93,7 +86,7 @@ class Runner:
             finished = f"{len(jobs) - len(unfinished)} of {len(jobs)} runs are finished"
             self.display.note(f"{finished} in {self.study.folder}; they are kept")
         for job in {(job.method, job.task): job for job in unfinished}.values():
-            self.build(job, torch.device("cpu"), trained=False)  # a wrong tap or weight is not found after the teachers
+            build(self.study, job, torch.device("cpu"), trained=False)  # a wrong tap is not found after the teachers
         needed = {(t, job.seed): folder for job in unfinished for t, folder in job.teachers(self.study).items()}
         for (t, seed), folder in needed.items():
             if (folder / "result.json").exists():
@@ -182,41 +175,31 @@ class Runner:
             loggers = [JsonLines(job.folder / "log.jsonl", after=done), board]
         return Fabric(accelerator=accelerator, devices=1, precision=train.resolved_precision(), loggers=loggers)
 
-    def build(self, job: Job, device: torch.device, trained: bool = True) -> Training:
-        """The run at its first step; `trained=False` takes untrained teachers, to time a step."""
-        return build(self.study, job, self.images, device, trained)
-
     def train(self, job: Job, index: int, of: int) -> None:
         """One run, from its last checkpoint to its result."""
         config, tasks, folder = job.training(self.study), job.tasks(self.study), job.folder
         checkpoint = folder / "checkpoint.pt"
         learns = job.teachers(self.study) or job.given(self.study)
         claim(folder, self.values(job), self.fingerprint, self.networks(job) if learns else {})
-        run = self.build(job, self.fabric().device)
+        run, streams = build(self.study, job, self.fabric().device)
         run.resume(checkpoint)
         fabric = self.fabric(job, run.step)
-        source, images = self.config.data, len(self.images)
         self.display.start(job.name, index, of, run.step)
-        draws = run.balancer.draws
-        loader = training_loader(self.images, source.modalities, tasks, config, job.seed, run.step, source.name, draws)
+        loader = training_loader(streams, tasks, job.seed, run.step)
         with deterministic(config.deterministic) as forced:
             try:
                 if job.given(self.study) is None:
-                    fit(fabric, run, tasks, loader, config, images, job.seed, checkpoint, self.display)
+                    fit(fabric, run, tasks, loader, streams, job.seed, checkpoint, self.display)
             except NonFiniteError as error:
                 raise NonFiniteError(f"{job.name}: {error}") from error
             finally:
                 for logger in fabric.loggers:
                     logger.finalize("")
-            validation = source.split("val")
-            loader = validation_loader(validation, tasks, config, source.name)
+            loader = validation_loader(self.config.data, tasks, config)
             metrics = evaluate(fabric, run.result, tasks, loader, config.channels_last)
         if config.deterministic:
             note_determinism(folder, forced, self.display.note)
-        count = len(validation)
-        shown = [validation[i * count // min(count, _SHOWN)] for i in range(min(count, _SHOWN))]
-        shown = [sample for sample in shown if sample["image"].shape == shown[0]["image"].shape]
-        self.save_predictions(fabric, run.result, tasks, shown, folder / "predictions.safetensors")
+        self.save_predictions(fabric, run.result, tasks, folder / "predictions.safetensors")
         student = {"config": json.dumps(self.values(job)), "format": "tutelage-student-1"}
         save_safetensors(folder / "student.safetensors", run.result.state_dict(), student)
         result = {
@@ -234,17 +217,22 @@ class Runner:
         write_text(folder / "result.json", json.dumps(result, indent=2) + "\n")  # last: it says that all is there
         self.display.finish(job.name, metrics["dataset"])
 
-    @staticmethod
-    def save_predictions(
-        fabric: Fabric, net: MultiTaskNet, tasks: Mapping[str, Task], samples: list[Sample], path: Path
-    ) -> None:
-        """Keep what the report draws: images, targets and activated predictions."""
-        batch = make_batch(samples, tasks)
-        tensors: dict[str, Tensor] = {"image": (batch.images * 255).round().to(torch.uint8)}
-        for t, prediction in predict(fabric, net, tasks, batch).items():
-            tensors[f"prediction/{t}"] = _compact(prediction)
-        for t, target in batch.targets.items():
-            tensors |= {f"target/{t}": _compact(target.value), f"valid/{t}": target.valid}
+    def save_predictions(self, fabric: Fabric, net: MultiTaskNet, tasks: Mapping[str, Task], path: Path) -> None:
+        """Keep what the report draws of every source: images, targets and activated predictions."""
+        tensors: dict[str, Tensor] = {}
+        parts = self.config.data.parts()
+        for name, part in parts.items():
+            samples = part.source.split("val")
+            count, shown = len(samples), min(len(samples), _SHOWN)
+            chosen = [samples[i * count // shown] for i in range(shown)]
+            batch = make_batch([x for x in chosen if x["image"].shape == chosen[0]["image"].shape], tasks)
+            prefix = f"{name}/" if len(parts) > 1 else ""
+            tensors[f"{prefix}image"] = (batch.images * 255).round().to(torch.uint8)
+            # Of several sources, each has predictions of the tasks that it has labels of.
+            said = predict(fabric, net, {t: task for t, task in tasks.items() if t in part.source.modalities}, batch)
+            tensors |= {f"{prefix}prediction/{t}": _compact(prediction) for t, prediction in said.items()}
+            for t, target in batch.targets.items():
+                tensors |= {f"{prefix}target/{t}": _compact(target.value), f"{prefix}valid/{t}": target.valid}
         save_safetensors(path, tensors)
 
 

@@ -160,7 +160,8 @@ def fingerprint(tensors: Mapping[str, Tensor]) -> str:
 
 
 def _free(key: str) -> bool:
-    key = key.replace(".init_args.source.", ".")  # of data.HoldOut: what is free of a source stays so within it
+    # What is free of a source stays so within data.HoldOut and data.Mix.
+    key = re.sub(r"\.init_args\.(source|sources\.[^.]+)(?=\.)", "", key)
     return key in _FREE or bool(_ALONE.fullmatch(key))
 
 

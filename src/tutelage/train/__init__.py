@@ -16,6 +16,7 @@ from tutelage.train.optim import Cosine, Optim, Optimisers
 from tutelage.train.quirks import Selection
 from tutelage.train.seed import derive, seeded
 from tutelage.train.step import Part, objective, training_step
+from tutelage.train.streams import Stream, Streams, labelled, select
 
 __all__ = [
     "Cosine",
@@ -26,12 +27,15 @@ __all__ = [
     "Optimisers",
     "Part",
     "Selection",
+    "Stream",
+    "Streams",
     "TrainConfig",
     "Training",
     "derive",
     "deterministic",
     "evaluate",
     "fit",
+    "labelled",
     "load_checkpoint",
     "make_batch",
     "objective",
@@ -39,6 +43,7 @@ __all__ = [
     "save_checkpoint",
     "save_safetensors",
     "seeded",
+    "select",
     "training_loader",
     "training_step",
     "validation_loader",

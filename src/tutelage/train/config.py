@@ -16,9 +16,9 @@ class TrainConfig:
     """How every network of a study is trained, so that methods can be compared.
 
     Args:
-        epochs: passes over the training images.
+        epochs: passes over the training images; over those of the source that takes longest.
         max_steps: end after this many steps at the latest; the schedule stays that of `epochs`.
-        batch_size: images of one forward.
+        batch_size: images of one forward; of several sources, of all their forwards together.
         accumulate: forwards whose gradients are added to one step; batch norm takes the statistics of each.
         student: optimiser and scheduler of the network (of the teachers, too).
         clip_norm: largest norm of the network's gradient; the adaptors' and balancer's are never clipped.
@@ -81,26 +81,6 @@ class TrainConfig:
             raise ValueError(f"train.devices: expected 1, found {self.devices}; several devices are not supported yet")
         if self.accelerator == "cuda" and not torch.cuda.is_available():
             raise ValueError("train.accelerator: expected a GPU for cuda, found none; use cpu or auto")
-
-    def batches_per_pass(self, images: int, draws: int = 1) -> int:
-        """Batches of one pass over the images, for whole steps of `draws * accumulate` batches each."""
-        parts = self.accumulate * draws
-        batches = images // (self.batch_size * parts) * parts
-        if batches == 0:
-            raise ValueError(
-                f"train.batch_size: expected at most the {images} training images, found "
-                f"{self.batch_size} x {parts} a step; lower it or add images"
-            )
-        return batches
-
-    def steps_per_epoch(self, images: int) -> int:
-        """Steps of one epoch; the images that do not fill a last step wait for the next epoch's order."""
-        return self.batches_per_pass(images) // self.accumulate
-
-    def steps(self, images: int) -> int:
-        """Steps of the whole run."""
-        steps = self.epochs * self.steps_per_epoch(images)
-        return steps if self.max_steps is None else min(steps, self.max_steps)
 
     def resolved_precision(self) -> Literal["32-true", "bf16-mixed"]:
         """`auto` made definite on this machine."""

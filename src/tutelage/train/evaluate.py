@@ -34,6 +34,8 @@ def evaluate(
     counters = {p: {t: task.metrics(p).to(fabric.device) for t, task in tasks.items()} for p in protocols}
     with evaluating(net):
         for batch in loader:
+            if not batch.targets:
+                continue
             batch = batch.to(fabric.device, layout)
             with fabric.autocast():
                 output = net(batch.images, tasks=batch.targets)

@@ -14,12 +14,12 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from tutelage.balance import conflict
 from tutelage.train.checkpoint import load_checkpoint, save_checkpoint
-from tutelage.train.config import TrainConfig
 from tutelage.train.meter import Meter, NonFiniteError
 from tutelage.train.optim import Optimisers
 from tutelage.train.quirks import Selection
 from tutelage.train.seed import derive
 from tutelage.train.step import Part, objective, training_step
+from tutelage.train.streams import Streams
 from tutelage.types import Balancer, Batch, Distiller, MultiTaskNet, Task, Terms
 
 
@@ -107,8 +107,7 @@ def fit(
     run: Training,
     tasks: Mapping[str, Task],
     loader: Iterable[Batch],
-    config: TrainConfig,
-    images: int,
+    streams: Streams,
     seed: int,
     checkpoint: Path | None = None,
     observer: Observer | None = None,
@@ -120,8 +119,7 @@ def fit(
         run: what is trained.
         tasks: name -> task, for the losses.
         loader: the batches from `run.step` on.
-        config: the study's training.
-        images: number of training images.
+        streams: where they come from.
         seed: of the randomness inside the network, for example dropout.
         checkpoint: where to save; none saves nothing.
         observer: is told of every step.
@@ -129,9 +127,9 @@ def fit(
     Raises:
         NonFiniteError: a loss is not finite. Named are the task, the step and the learning rate.
     """
-    total, per_epoch = config.steps(images), config.steps_per_epoch(images)
+    config, total, per_epoch = streams.config, streams.steps, streams.steps_per_epoch
     layout = torch.channels_last if config.channels_last else torch.contiguous_format
-    meter, scheduled = run.meter, config.epochs * per_epoch  # a schedule ignores max_steps
+    meter = run.meter
     started, saved = time.perf_counter() - run.seconds, time.perf_counter()
     run.student.train()
     for module in (run.distiller, run.balancer):
@@ -139,29 +137,30 @@ def fit(
             module.train()
     # The unwrapped student under `fabric.autocast`: a wrapped one copies its outputs, and with them the boundary
     # that representation gradients need.
-    draws = run.balancer.draws
-    for batches in _grouped(loader, config.accumulate * draws):
+    for batches in _grouped(loader, streams.parts * len(streams)):
+        parts = [batches[i : i + len(streams)] for i in range(0, len(batches), len(streams))]
         # Counted before they are copied: on the host, what labels there are is known without waiting for a GPU.
         reduces = [
             reduce
-            for draw in range(draws)
-            for reduce in Part.split(
-                [[batch] for batch in batches[draw * config.accumulate :][: config.accumulate]], draw
-            )
+            for draw in range(streams.draws)
+            for reduce in Part.split(parts[draw * config.accumulate :][: config.accumulate], run.distiller, draw)
         ]
-        parts = [[batch.to(fabric.device, layout)] for batch in batches]
+        labelled = [{t for batch in part for t, has in batch.labelled.items() if has.any()} for part in parts]
+        parts = [[batch.to(fabric.device, layout) for batch in part] for part in parts]
         torch.manual_seed(derive(seed, "step", run.step))
         observed = (run.step + 1) % (config.observe_steps or per_epoch) == 0 or run.step + 1 == total
         seen: dict[str, Tensor] = {}
         observe = partial(_observe, seen) if observed else None  # of a step of several parts, the last
-        run.begin_step(run.step / scheduled, observed)
+        run.begin_step(run.step / streams.scheduled, observed)
         run.optimisers.zero_grad()
-        for part, reduce in zip(parts, reduces, strict=True):
+        for part, reduce, known in zip(parts, reduces, labelled, strict=True):
             models = (run.student, tasks, run.distiller, run.balancer)
             terms, weights = training_step(part, *models, reduce, fabric.autocast, observe)
-            meter.add(terms, weights, run.distiller, run.step)
+            meter.add(terms, weights, known, run.step)
             if run.selection is not None:
                 run.selection.add(terms, weights)
+        if run.distiller is not None:
+            meter.measure(run.distiller.distances())
         try:
             meter.weigh(run.balancer.finish())
         except Exception:

@@ -1,12 +1,12 @@
 """Means between two lines of the log, and the watch for what is not a number."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from tutelage.types import Distiller, Terms
+from tutelage.types import Terms
 
 
 class NonFiniteError(RuntimeError):
@@ -21,17 +21,19 @@ class Meter:
         self.counts: dict[str, int] = {}
         self.first_bad: dict[str, Tensor] = {}  # first step whose loss is not finite, or -1
 
-    def add(self, terms: Terms, weights: Mapping[str, Tensor], distiller: Distiller | None, step: int) -> None:
-        """The values of one part of a step."""
-        values = {f"loss/{t}": term.mean().detach() for t, term in terms.task.items()}
+    def add(self, terms: Terms, weights: Mapping[str, Tensor], labelled: Collection[str], step: int) -> None:
+        """The values of one part of a step; the losses of the tasks that have labels in it."""
+        values = {f"loss/{t}": term.mean().detach() for t, term in terms.task.items() if t in labelled}
         values |= {f"distill/{t}": term.mean().detach() for t, term in terms.distill.items()}
         for name, value in values.items():
             bad = self.first_bad.setdefault(name, torch.full_like(value, -1.0))
             self.first_bad[name] = torch.where((bad < 0) & ~value.isfinite(), step, bad)
-        if distiller is not None:
-            values |= {f"distance/{name}": value for name, value in distiller.distances().items()}
         self._sum(values)
         self.weigh(weights)
+
+    def measure(self, distances: Mapping[str, Tensor]) -> None:
+        """The distances to the teachers of a step."""
+        self._sum({f"distance/{name}": value for name, value in distances.items()})
 
     def weigh(self, weights: Mapping[str, Tensor]) -> None:
         """The weights of a step, or of one part of it."""

@@ -21,7 +21,8 @@ def objective(
     terms, outputs = Terms(), []
     for batch in batches:
         # y_hat_t of the tasks that have labels here, or of all where the teachers' predictions are targets; phi^k(x)
-        output = student(batch.images, tasks=None if distiller is not None and distiller.imitates else batch.targets)
+        imitates = distiller is not None and distiller.imitates and distiller.teach == "all"
+        output = student(batch.images, tasks=None if imitates else batch.targets)
         output = balancer.boundary(output)
         for t, target in batch.targets.items():
             terms.task[t] += tasks[t].loss(output.predictions[t], target)  # l_t(y_hat_t, y_t)
@@ -63,23 +64,28 @@ class Part:
     """
 
     counts: dict[str, Tensor]  # valid positions of each task in the whole step
+    taught: dict[str, Tensor]  # images that each task's teacher sees in the whole step
     share: float  # images of this part / images of the step
     draw: int = 0
 
     @classmethod
-    def split(cls, parts: Sequence[Sequence[Batch]], draw: int = 0) -> list["Part"]:
+    def split(cls, parts: Sequence[Sequence[Batch]], distiller: Distiller | None, draw: int = 0) -> list["Part"]:
         """One reduction for every part of a step, or of one draw of it."""
-        counts = TermMap()
+        counts, taught = dict[str, Tensor](), dict[str, Tensor]()
         for batch in (batch for part in parts for batch in part):
-            counts += {t: Term(x.valid.sum(), x.valid.sum()) for t, x in batch.targets.items()}
+            for t, target in batch.targets.items():
+                counts[t] = counts.get(t, 0) + target.valid.sum()
+            for t, count in ({} if distiller is None else distiller.counts(batch)).items():
+                taught[t] = taught.get(t, 0) + torch.tensor(count, device=batch.images.device)
         images = [sum(len(batch.images) for batch in part) for part in parts]
-        return [cls({t: term.count for t, term in counts.items()}, n / sum(images), draw) for n in images]
+        return [cls(counts, taught, n / sum(images), draw) for n in images]
 
     def __call__(self, terms: Terms) -> Terms:
         """The terms of this part, over the counts of the whole step."""
-        # A task without a label in this part is in it with nothing: what a balancer adds once a step counts here, too.
-        nothing = TermMap({t: Term(n.new_zeros((), dtype=torch.float32), n) for t, n in self.counts.items()})
-        task = TermMap({t: Term(terms.task.get(t, nothing[t]).sum, n) for t, n in self.counts.items()})
-        # A distiller counts images, which every part holds in the same mix of sources.
-        distill = TermMap({t: Term(term.sum, term.count / self.share) for t, term in terms.distill.items()})
-        return Terms(task, distill)
+        return Terms(_over(terms.task, self.counts), _over(terms.distill, self.taught))
+
+
+def _over(terms: TermMap, counts: Mapping[str, Tensor]) -> TermMap:
+    # A task without a label in this part is in it with nothing: what a balancer adds once a step counts here, too.
+    nothing = {t: n.new_zeros((), dtype=torch.float32) for t, n in counts.items()}
+    return TermMap({t: Term(terms[t].sum if t in terms else nothing[t], n) for t, n in counts.items()})

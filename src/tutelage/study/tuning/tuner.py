@@ -12,6 +12,7 @@ import torch
 
 from tutelage.data import HoldOut
 from tutelage.metrics import deltas
+from tutelage.study.build import build
 from tutelage.study.config import SINGLE
 from tutelage.study.jobs import Job, plan
 from tutelage.study.load import Study, resolve
@@ -71,9 +72,10 @@ class Tuner:
 
     def run(self, display: Display) -> list[dict[str, Any]]:
         """Train what is not finished and write tuned.yaml, an overlay of the study; a row for each method."""
-        runner = Runner(self.study, display)
         for job in {job.method: job for job in plan(self.study)}.values():
-            runner.build(job, torch.device("cpu"), trained=False)  # a wrong tap is not found after a night of trials
+            build(
+                self.study, job, torch.device("cpu"), trained=False
+            )  # a wrong tap is not found after a night of trials
         watch = Watch(display, self.trials * sum(map(self._runs, self.methods)))
         if SINGLE not in self.methods:
             watch.of += self._runs(SINGLE)
