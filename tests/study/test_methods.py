@@ -244,6 +244,15 @@ def test_the_budget_of_the_teachers(ablation: tuple) -> None:
     assert job.training(short).max_steps == 5
 
 
+def test_a_budget_is_a_number_of_times_the_epochs(tmp_path: Path) -> None:
+    study = load_study(written(tmp_path, methods=["more"], method={"more": {"base": "uniform", "budget": 1.5}}))
+    (job,) = (job for job in plan(study) if job.method == "more")
+    assert job.training(study).epochs == round(1.5 * study.config.train.epochs) > study.config.train.epochs
+    for wrong in (0.0, -1.0):
+        with pytest.raises(ValueError, match="budget: expected a positive factor"):
+            load_study(written(tmp_path, methods=["more"], method={"more": {"base": "uniform", "budget": wrong}}))
+
+
 def test_untrained_teachers_are_the_same_for_a_seed_and_not_trained() -> None:
     study = tiny(Path("nowhere"), "--with", "ablation", "--seeds", "0,1")
     runner = Runner(study, Notes())

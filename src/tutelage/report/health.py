@@ -8,10 +8,10 @@ from tutelage.report.training import Log, read_log
 
 _TEXT = (
     "Distance: between the student's adapted feature and the teacher's at the first and the last line of the log, "
-    "without lambda; 0: they agree in direction, 2: they have nothing in common; of predictions, the task's loss "
-    "against the teacher's. Dead: the part of the teacher's positions that are zero in all channels, where a distance "
-    "means nothing. Norm and effective rank (of equal singular values their number, of one direction alone 1) are the "
-    "adaptor's, after the last epoch."
+    "without lambda; 0: they agree; of kd4mtl and url, 2: they have nothing in common; of predictions, the task's "
+    "loss against the teacher's. Dead: the part of the teacher's positions that are zero in all channels, where a "
+    "distance means nothing. Norm and effective rank (of equal singular values their number, of one direction alone 1) "
+    "are the adaptor's, after the last epoch."
 )
 
 

@@ -21,7 +21,7 @@ _SOURCES = (
     "here to explain another row; <em>own</em>: a method of this study.</p>\n"
 )
 _PROTOCOLS: Mapping[MetricProtocol, str] = {
-    "dataset": "counts accumulated over the whole split; the median is over all its pixels",
+    "dataset": "counts accumulated over the whole split; medians are over all its pixels",
     "image": "the value of each image, averaged over the images",
 }
 

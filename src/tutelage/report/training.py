@@ -9,8 +9,8 @@ from tutelage.report.pictures import swatches
 from tutelage.report.plots import LINEAR, Curve, Scale, colours, curves, dash
 
 _APART = (
-    "Between the student's adapted feature and the teacher's, by task and tap, without lambda: 0 where they agree in "
-    "direction, 2 where they have nothing in common."
+    "Between the student's adapted feature and the teacher's, by task and tap, without lambda: 0 where they agree; "
+    "of kd4mtl and url, 2 where they have nothing in common."
 )
 
 Log = list[dict[str, float]]
