@@ -153,6 +153,7 @@ class Task(ABC):
     main: str  # the metric that stands for the task in Delta
     metric_info: Mapping[str, MetricInfo]  # in the order of the tables
     regression: bool  # True where the uncertainty weighting takes a continuous likelihood (c = 2)
+    needs = "a value"  # what `suffices` asks of a split, for messages
 
     @abstractmethod
     def target(self, label: Tensor) -> Target:
@@ -165,6 +166,10 @@ class Task(ABC):
     def problem(self, label: Tensor) -> str | None:
         """What is wrong with one label (no batch dimension): "expected ..., found ...; what to do". None: nothing."""
         return None
+
+    def suffices(self, target: Target) -> bool:
+        """Whether a target has what no split may lack altogether: a valid position, by default."""
+        return bool(target.valid.any())
 
     @abstractmethod
     def activate(self, raw: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from tutelage.data import Classes, Depth, Modality, Normals, Rgb
+from tutelage.data import Classes, Depth, Mask, Modality, Normals, Rgb
 
 
 def png(path: Path, array: np.ndarray) -> Path:
@@ -96,6 +96,16 @@ def test_normals_are_averaged_and_renormalised() -> None:
     torch.testing.assert_close(Normals().resize(n, (1, 1))[:, 0, 0], torch.tensor([1.0, 0.0, 0.0]))
     n[:] = 0
     assert not Normals().resize(n, (1, 1)).any()
+
+
+def test_masks_are_0_and_1(tmp_path: Path) -> None:
+    mask = np.array([[0, 127, 128, 255], [7, 200, 1, 0]], np.uint8)
+    path = png(tmp_path / "a.png", mask)
+    assert Mask().decode(path).tolist() == [[[0, 0, 1, 1], [0, 1, 0, 0]]]
+    assert Mask(threshold=1).decode(path).tolist() == [[[0, 1, 1, 1], [1, 1, 1, 0]]]
+    assert Mask(ignore=(7, 127)).decode(path).tolist() == [[[0, -1, 1, 1], [-1, 1, 0, 0]]]
+    assert Mask().decode(npy(tmp_path / "a.npy", np.array([[True, False]]))).tolist() == [[[1, 0]]]
+    assert Mask().decode(npy(tmp_path / "b.npy", np.array([[1, 0, -1]]))).tolist() == [[[1, 0, -1]]]
 
 
 def test_an_image_stays_in_0_1_when_resized() -> None:

@@ -7,9 +7,11 @@ from collections.abc import Collection
 from io import StringIO
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import yaml
+from PIL import Image
 from rich.console import Console
 from tests.data.test_folders import numbers, write
 
@@ -252,3 +254,24 @@ def test_a_few_rooms_stand_for_all_but_classes_must_fit() -> None:
     found = load_study("rooms-tiny", ["--methods", "uniform", "--tasks.segmentation.classes", "5"])
     with pytest.raises(ValueError, match=r"data: train image 0 of Rooms: expected classes 0..4, .* found 5,"):
         check(found)
+
+
+def test_yes_and_no_without_a_single_yes(root: Path) -> None:
+    for path in root.rglob("label/*.png"):  # 255, which is no label, in place of 1
+        Image.fromarray(np.where(np.arange(36)[:, None] < 9, 255, np.zeros((36, 44))).astype(np.uint8)).save(path)
+    values = {**read_values("rooms-tiny"), "methods": ["uniform"]}
+    values["tasks"] = {"salient": {"class_path": "tutelage.tasks.Saliency"}}
+    labels = {"salient": {"folder": "label", "kind": {"class_path": "tutelage.data.Classes"}}}
+    values["data"] = {
+        "class_path": "tutelage.data.Folders",
+        "init_args": {"root": str(root), "size": [32, 40], "labels": labels},
+    }
+    file = root / "salient.yaml"
+    file.write_text(yaml.safe_dump(values))
+    with pytest.raises(ValueError, match=r"label/\d+.png: expected a pixel that is 1 for `salient` somewhere in train"):
+        check(load_study(file, ["--batch-size", "2"]))
+
+
+def test_a_network_for_whole_images_has_no_map_of_depth(root: Path) -> None:
+    with pytest.raises(ValueError, match=r"tasks.depth: expected .* fits Depth from ResNet, found \[2, 1\]"):
+        check(study(root, "--net", "tutelage.nets.ResNet", "--net.filters", "[8, 8]"))

@@ -25,8 +25,8 @@ class TestDepth(DenseTaskTester):
             total += abs(raw[image, 0, y, x].item() - target.value[image, 0, y, x].item())
         assert task.loss(raw, target).sum.item() == pytest.approx(total, rel=1e-5)
 
-    def test_valid_is_finite_and_not_zero(self, task) -> None:
-        label = torch.tensor([[[[0.0, 0.7, torch.nan, torch.inf, -torch.inf, 10.0]]]])
+    def test_valid_is_finite_and_positive(self, task) -> None:
+        label = torch.tensor([[[[0.0, 0.7, torch.nan, torch.inf, -1.0, 10.0]]]])
         assert task.target(label).valid.tolist() == [[[False, True, False, False, False, True]]]
 
     def test_millimetres_are_a_problem_and_far_things_are_none(self, task) -> None:

@@ -11,7 +11,7 @@ from tutelage.data.hide_labels import HideLabels
 from tutelage.data.holdout import HoldOut
 from tutelage.data.hugging_face import Column, HuggingFace
 from tutelage.data.mix import Mix
-from tutelage.data.modalities import Class, Classes, Depth, Modality, Normals, Numbers, Rgb
+from tutelage.data.modalities import Class, Classes, Depth, Mask, Modality, Normals, Numbers, Rgb
 from tutelage.data.nyuv2 import NYUv2
 from tutelage.data.rooms import Rooms
 
@@ -31,6 +31,7 @@ __all__ = [
     "HuggingFace",
     "InverseDepth",
     "Label",
+    "Mask",
     "Memory",
     "Mix",
     "Mnist",

@@ -30,10 +30,10 @@ class Label:
 class Folders(DataSource):
     """`root/train/<folder>/<stem>.<suffix>` and, where there is one, `root/val/...` alike.
 
-    Files of different folders belong together by stem; suffixes are .npy, .png (8 or 16 bits), .jpg and .jpeg. Every
-    image has a file in every label's folder, unless `partial` allows otherwise; a stem without an image is left out.
-    Where `val/` is missing, a fixed part of `train/` is held out: the same stems on every machine for the same
-    `holdout_seed`.
+    Files of different folders belong together by stem; suffixes are .npy, .png (8 or 16 bits), .jpg, .jpeg and, for
+    labels of the whole image, .txt. Every image has a file in every label's folder, unless `partial` allows otherwise;
+    a stem without an image is left out. Where `val/` is missing, a fixed part of `train/` is held out: the same stems
+    on every machine for the same `holdout_seed`.
 
     Args:
         root: folder with `train` and perhaps `val`.

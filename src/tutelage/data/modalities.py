@@ -159,6 +159,27 @@ class Classes(Modality):
         return x[0]
 
 
+@dataclass
+class Mask(Classes):
+    """Yes or no for every pixel, as saliency, edges and outlines are published: int64 [H, W] as a label; nearest pixel.
+
+    A picture's value, or its palette's index, is 1 from `threshold` on and 0 below: 255 is yes, in 1 bit, too. A .npy
+    holds 0 and 1, or truth values, and -1 where there is no label.
+
+    Args:
+        threshold: the least value of a picture that means yes; 1 where masks are drawn with 0 and 1.
+        ignore: the values of a picture that mean: no label.
+    """
+
+    ignore: tuple[int, ...] = ()
+    threshold: int = 128
+
+    def convert(self, array: Array, picture: bool, where: str) -> Tensor:
+        """[1, H, W], int64."""
+        label = super().convert(array, picture, where)
+        return torch.where(label < 0, label, (label >= self.threshold).long()) if picture else label
+
+
 def _flat(array: Array) -> Array:
     return array[..., 0] if array.ndim == 3 and array.shape[2] == 1 else array
 

@@ -24,7 +24,7 @@ from tutelage.study.load import Study
 from tutelage.study.messages import one_line
 from tutelage.types import Task
 
-_VERSION = 2  # raised whenever more is looked at
+_VERSION = 3  # raised whenever more is looked at
 _FEW = 8  # samples of each split that stand for all of a source that is trusted
 
 
@@ -58,7 +58,7 @@ def check_data(study: Study, console: Console) -> None:
 class _Seen:
     where: Callable[[str], str]  # task -> what its label comes from
     size: Size
-    labelled: Mapping[str, bool]  # task with a label -> whether it is valid anywhere
+    labelled: Mapping[str, bool]  # task with a label -> whether it suffices
 
 
 def _look_at_all(study: Study, console: Console) -> dict[str, list[Size]]:
@@ -85,9 +85,11 @@ def _look_at_all(study: Study, console: Console) -> dict[str, list[Size]]:
                 bars.advance(bar)
             if config.train.batch_size > 1:
                 _check_sizes(samples, seen[key])
-    if not config.data.trusted:
-        for split in names:
-            _check_labelled(split, config.tasks, [found for n in parts for found in seen[split, n]])
+    # Of a source that is trusted a few samples were seen: others may have the labels that they lack.
+    few = {t for part in parts.values() if part.source.trusted for t in part.source.modalities}
+    tasks = {t: task for t, task in config.tasks.items() if t not in few}
+    for split in names:
+        _check_labelled(split, tasks, [found for n in parts for found in seen[split, n]])
     return {n: _least({found.size for split in names for found in seen[split, n]}) for n in parts}
 
 
@@ -118,7 +120,7 @@ def _look(samples: Samples, tasks: Mapping[str, Task], index: int) -> _Seen:
             problem = task.problem(label)
         if problem is not None:
             raise ValueError(f"{samples.where(index, t)}: {problem}")
-        labelled[t] = bool(task.target(label[None]).valid.any())
+        labelled[t] = task.suffices(task.target(label[None]))
     return _Seen(partial(samples.where, index), (image.shape[1], image.shape[2]), labelled)
 
 
@@ -134,18 +136,18 @@ def _check_sizes(samples: Samples, seen: list[_Seen]) -> None:
 
 def _check_labelled(name: Split, tasks: Mapping[str, Task], seen: list[_Seen]) -> None:
     labels = Counter(t for found in seen for t in found.labelled)
-    for t in tasks:
+    for t, task in tasks.items():
         if not any(found.labelled.get(t) for found in seen):
             where = next((found.where(t) for found in seen if t in found.labelled), f"tasks.{t}")
             raise ValueError(
-                f"{where}: expected a value for `{t}` somewhere in {name}, found none in {labels[t]} labels; see "
+                f"{where}: expected {task.needs} for `{t}` somewhere in {name}, found none in {labels[t]} labels; see "
                 "docs/data.md for the values that mean: no label"
             )
 
 
 def _check_net(study: Study, size: Size, tasks: Mapping[str, Task]) -> None:
     net = study.config.net({t: task.width for t, task in study.config.tasks.items()}).eval()
-    images = torch.zeros(1, 3, *size)
+    images = torch.zeros(2, 3, *size)  # two: one would broadcast to any shape
     try:
         with torch.no_grad():
             predictions = net(images, tasks).predictions

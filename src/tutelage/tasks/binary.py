@@ -45,6 +45,7 @@ class Binary(Task, ABC):
 
     width = 1
     regression = False
+    needs = "a pixel that is 1"  # masks of 0 and 255 have none: 255 is no label, unless `ignore` says otherwise
 
     def __init__(self, positive_weight: float, negative_weight: float) -> None:
         for key, weight in (("positive_weight", positive_weight), ("negative_weight", negative_weight)):
@@ -57,6 +58,10 @@ class Binary(Task, ABC):
         if label.device.type == "cpu" and (problem := self.problem(label)) is not None:
             raise ValueError(f"{type(self).__name__}: {problem}.")
         return Target(label, (label == 0) | (label == 1))
+
+    def suffices(self, target: Target) -> bool:
+        """Whether there is a positive pixel."""
+        return bool((target.valid & (target.value == 1)).any())
 
     def problem(self, label: Tensor) -> str | None:
         """A value that is not 0, 1 or -1."""
@@ -91,7 +96,7 @@ class Binary(Task, ABC):
         return Term(total, target.valid.sum())
 
     def imitate(self, raw: Tensor, taught: Tensor, temperature: float = 1.0) -> Term:
-        """Binary cross-entropy with the teacher's probabilities at a temperature, over all pixels, without weights."""
+        """The divergence from the teacher's probabilities at a temperature, over all pixels, without weights."""
         with torch.autocast(raw.device.type, enabled=False):
             return imitate_logits(raw.float(), taught.float(), temperature)
 

@@ -17,8 +17,8 @@ _FAR = 100.0  # beyond it a label's median is taken for another unit than metres
 class Depth(Task):
     """The distance of every pixel's surface along the camera's axis, in metres.
 
-    Label: float32 [B, 1, H, W]; 0, or anything not finite, where there is none. Head: one channel, which is the depth
-    itself; it may come out negative.
+    Label: float32 [B, 1, H, W]; 0, or anything negative or not finite, where there is none. Head: one channel, which is
+    the depth itself; it may come out negative.
 
     loss = sum_p |raw_p - label_p|, over the valid pixels p
 
@@ -48,11 +48,11 @@ class Depth(Task):
 
     def target(self, label: Tensor) -> Target:
         """The target of labels [B, 1, H, W]."""
-        return Target(label, ((label != 0) & label.isfinite()).squeeze(1))
+        return Target(label, ((label > 0) & label.isfinite()).squeeze(1))
 
     def problem(self, label: Tensor) -> str | None:
         """A median beyond 100 and ten times the farthest depth of `range`: millimetres, most likely."""
-        known = label[(label != 0) & label.isfinite()]
+        known = label[(label > 0) & label.isfinite()]
         limit = max(_FAR, 10 * self.range[1])
         if not len(known) or float(known.median()) <= limit:
             return None
