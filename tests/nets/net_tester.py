@@ -3,9 +3,15 @@
 import pytest
 import torch
 
-from tutelage.types import MultiTaskNet
+from tutelage.types import MultiTaskNet, Output
 
 WIDTHS = {"segmentation": 5, "depth": 1, "normals": 3}
+
+
+def features(output: Output) -> dict[str, torch.Tensor]:
+    """Every tap by its name, or by tap and task where each task has its own."""
+    each = {k: tap if isinstance(tap, dict) else {"": tap} for k, tap in output.taps.items()}
+    return {f"{k}/{t}": feature for k, of_tasks in each.items() for t, feature in of_tasks.items()}
 
 
 class NetTester:
@@ -13,6 +19,7 @@ class NetTester:
     sizes = ((32, 32), (33, 47), (70, 50))
     dense = True  # a prediction for every pixel; otherwise one for the whole image
     taps = {"bottleneck", "last"}
+    boundary = True  # the heads share what they read
 
     def build(self, widths: dict[str, int]) -> MultiTaskNet:
         raise NotImplementedError
@@ -39,6 +46,9 @@ class NetTester:
         assert torch.equal(one.predictions["depth"], every.predictions["depth"])
         assert none.predictions == {}
         assert set(none.taps) == set(every.taps) == self.taps
+        a, b = features(none), features(every)
+        assert a.keys() == b.keys()
+        assert all(torch.equal(a[k], b[k]) for k in a)
         with pytest.raises(ValueError, match="found `albedo`"):
             net(images, tasks=["albedo"])
 
@@ -69,8 +79,10 @@ class NetTester:
 
     def test_shared_is_a_boundary(self, net: MultiTaskNet, images: torch.Tensor) -> None:
         output = net(images)
-        gradients = torch.autograd.grad(output.predictions["depth"].sum(), output.shared)
-        assert all(g.any() for g in gradients)
+        assert bool(output.shared) == self.boundary
+        if self.boundary:
+            gradients = torch.autograd.grad(output.predictions["depth"].sum(), output.shared)
+            assert all(g.any() for g in gradients)
 
     def test_the_order_of_tasks_does_not_matter(self, net: MultiTaskNet, images: torch.Tensor) -> None:
         turned = self.build(dict(reversed(WIDTHS.items())))
@@ -82,18 +94,23 @@ class NetTester:
         net(images)  # moves the running statistics
         again = self.build(WIDTHS)
         again.load_state_dict(net.state_dict())
-        a, b = net.eval()(images), again.eval()(images)
-        assert all(torch.equal(a.taps[k], b.taps[k]) for k in a.taps)
+        a, b = features(net.eval()(images)), features(again.eval()(images))
+        assert a.keys() == b.keys()
+        assert all(torch.equal(a[k], b[k]) for k in a)
 
     @torch.no_grad()
     def test_bf16_and_channels_last(self, net: MultiTaskNet, images: torch.Tensor) -> None:
         # A pooling may keep another position where rounding ties maxima: what is unpooled there is not compared.
-        expected = net.eval()(images).taps["bottleneck"]
+        expected = _bottlenecks(net.eval()(images))
         net.to(memory_format=torch.channels_last)
         images = images.to(memory_format=torch.channels_last)
-        torch.testing.assert_close(net(images).taps["bottleneck"], expected, rtol=1e-3, atol=1e-4)
+        torch.testing.assert_close(_bottlenecks(net(images)), expected, rtol=1e-3, atol=1e-4)
         with torch.autocast("cpu", torch.bfloat16):
             output = net(images)
-        found = output.taps["bottleneck"].float()
-        assert float((found - expected).norm() / expected.norm()) < 0.1
+        for k, found in _bottlenecks(output).items():
+            assert float((found.float() - expected[k]).norm() / expected[k].norm()) < 0.1
         assert all(x.isfinite().all() for x in output.predictions.values())
+
+
+def _bottlenecks(output: Output) -> dict[str, torch.Tensor]:
+    return {k: feature for k, feature in features(output).items() if k.startswith("bottleneck/")}

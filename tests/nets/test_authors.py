@@ -3,31 +3,45 @@ import io
 import os
 import pickle
 from collections import OrderedDict
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from tests.reference import authors_reference, golden
+from tests.reference import authors_reference, golden, mtan_reference
 from torch import Tensor
 
-from tutelage.nets import SegNet, load_authors
+from tutelage.nets import MTAN, SegNet, load_authors
 
 FILTERS = (2, 3, 4, 5, 6)
+MTAN_FILTERS = (2, 3, 4, 5, 5)  # theirs needs the last two to be equal
 WIDTHS = {"segmentation": 13, "depth": 1, "normals": 3}
 
 
 def tensors(deep: bool = False) -> dict[str, Tensor]:
     """A small checkpoint's, with running statistics that are not those of a new network."""
+    return drawn(authors_reference.shapes(FILTERS, deep=deep))
+
+
+def tensors_of_mtan(*widths: int) -> dict[str, Tensor]:
+    return drawn(mtan_reference.shapes(MTAN_FILTERS, widths or mtan_reference.WIDTHS))
+
+
+def drawn(shapes: Iterable[tuple[str, torch.Size]]) -> dict[str, Tensor]:
     generator = torch.Generator().manual_seed(0)
     return {
         name: torch.rand(shape, generator=generator) + 0.5 * name.endswith("running_var") - 0.4 * (len(shape) == 4)
-        for name, shape in authors_reference.shapes(FILTERS, deep=deep)
+        for name, shape in shapes
     }
 
 
 def small(*tasks: str, variant: str = "standard") -> SegNet:
     return SegNet({t: WIDTHS[t] for t in tasks or WIDTHS}, variant=variant, filters=FILTERS).eval()
+
+
+def small_mtan(*tasks: str) -> MTAN:
+    return MTAN({t: WIDTHS[t] for t in tasks or WIDTHS}, filters=MTAN_FILTERS).eval()
 
 
 def save(path: Path, state: object, **rest: object) -> Path:
@@ -71,6 +85,18 @@ def test_every_tensor_is_where_the_authors_code_reads_it(tmp_path: Path, variant
     torch.testing.assert_close(list(output.predictions.values()), heads, rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(output.taps["bottleneck"], bottleneck)
     torch.testing.assert_close(output.taps["last"], last)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("tasks", [tuple(WIDTHS), ("segmentation",), ("normals",)])
+def test_every_tensor_of_mtan_is_where_the_authors_code_reads_it(tmp_path: Path, tasks: tuple[str, ...]) -> None:
+    state, net = tensors_of_mtan(*(WIDTHS[t] for t in tasks)), small_mtan(*tasks)
+    load_authors(net, save(tmp_path / "x", state))
+    images = torch.rand(2, 3, 64, 96, generator=torch.Generator().manual_seed(1))
+    output = net(images)
+    found = (output.predictions, output.taps["bottleneck"], output.taps["last"])
+    for values, expected in zip(found, mtan_reference.forward(state, images), strict=True):
+        torch.testing.assert_close([values[t] for t in tasks], expected, rtol=1e-4, atol=1e-4)
 
 
 def test_wide() -> None:
@@ -198,6 +224,38 @@ def test_not_a_checkpoint(tmp_path: Path) -> None:
         expect(small(), tmp_path / "x", "expected a state_dict", found)
 
 
+@pytest.mark.parametrize("task", WIDTHS)
+def test_a_teacher_of_mtan(tmp_path: Path, task: str) -> None:
+    """Of three tasks it takes its own attention and head; a file of one task does not say which that is."""
+    path, alone = save(tmp_path / "x", tensors_of_mtan()), save(tmp_path / "alone", tensors_of_mtan(WIDTHS[task]))
+    every, teacher = small_mtan(), small_mtan(task)
+    load_authors(every, path)
+    load_authors(teacher, path)
+    state = every.state_dict()
+    assert all(torch.equal(x, state[name]) for name, x in teacher.state_dict().items())
+    load_authors(teacher, alone)
+    renamed = MTAN({"other": WIDTHS[task]}, filters=MTAN_FILTERS)
+    load_authors(renamed, alone)
+    state = renamed.state_dict()
+    assert all(torch.equal(x, state[name.replace(task, "other")]) for name, x in teacher.state_dict().items())
+    expect(every, alone, "a head for task `segmentation`", "no `pred_task1`")
+    wide = MTAN({task: 7}, filters=MTAN_FILTERS)
+    expect(wide, alone, f"`pred_task.1.weight` of shape (7, 2, 1, 1), found ({WIDTHS[task]}, 2, 1, 1)", "channels")
+
+
+def test_mtan_and_segnet_do_not_fit_each_other(tmp_path: Path) -> None:
+    state, path = tensors_of_mtan(), tmp_path / "x"
+    narrow = SegNet(WIDTHS, filters=MTAN_FILTERS)
+    expect(narrow, save(path, state), "the authors' SegNet, found also `encoder_att.0.0.0.weight`", "other kinds")
+    segnet = {name: x for name, x in state.items() if "att" not in name}
+    expect(small_mtan(), save(path, segnet), "the authors' MTAN, found no `encoder_block_att.0.0.weight`; other kinds")
+    expect(small_mtan(), save(path, without(state, "decoder_att.1.4")), "no `decoder_att.1.4.0.weight`", "again")
+    load_authors(small_mtan("normals"), path)
+    expect(small_mtan(), save(path, state | {"encoder_att.3.0.0.weight": torch.ones(1)}), "also `encoder_att.3.0.0")
+    wide = MTAN(WIDTHS, filters=(2, 3, 4, 5, 6))
+    expect(wide, save(path, state), "of shape (6, 5, 3, 3), found (5, 5, 3, 3); build the network with the file's num")
+
+
 def without(state: dict[str, Tensor], *names: str) -> dict[str, Tensor]:
     return {name: x for name, x in state.items() if not name.startswith(names)}
 
@@ -237,10 +295,12 @@ def test_the_names_are_those_of_their_files() -> None:
     lines = {}
     for section in path.read_text().split("\n## ")[1:]:
         title, *rest = section.strip().split("\n")
-        lines[title.split(" (")[0]] = rest
+        lines[title.split(" (")[0]] = [line for line in rest if line]
     expected = [(name, tuple(shape)) for name, shape in authors_reference.shapes()]
     assert lines["SegNet, three tasks, standard"] == [f"{name} {shape}" for name, shape in expected]
     assert lines["Universal Representations, SegNet, three tasks"] == [
         f"{authors_reference.follow_up(name)} {shape}" for name, shape in expected if name != "logsigma_dist"
     ]
     assert lines["Universal Representations, SegNet, single task"][0] == "decoder.pred_task.0.weight (64, 64, 3, 3)"
+    for title, widths in (("MTAN, three tasks", (13, 1, 3)), ("MTAN, single task", (13,))):
+        assert lines[title] == [f"{name} {tuple(shape)}" for name, shape in mtan_reference.shapes(widths=widths)]

@@ -2,32 +2,36 @@
 
 import re
 from collections.abc import Callable, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from tutelage.nets.mtan import MTAN
 from tutelage.nets.segnet import SegNet
 
-# What each of their heads is called: in the 2020 code, in the follow-up's.
+# What each of their heads is called: in the 2020 code, in the follow-up's. MTAN's attention is in this order, too.
 _HEADS = {
     "segmentation": ("pred_task1", "decoders.semantic.pred_task"),
     "depth": ("pred_task2", "decoders.depth.pred_task"),
     "normals": ("pred_task3", "decoders.normal.pred_task"),
 }
-_ONLY_HEAD = "decoder.pred_task"  # of the follow-up's single-task networks; which task it is, the file does not say
+# Of single-task networks, KD4MTL's MTAN and all of the follow-up's; which task it is, the file does not say.
+_ONLY_HEADS = ("pred_task", "decoder.pred_task")
 _IN_A_HEAD = ("0.weight", "0.bias", "1.weight", "1.bias")
-_IN_ANY_HEAD = {f"{name}.{x}" for names in (*_HEADS.values(), (_ONLY_HEAD,)) for name in names for x in _IN_A_HEAD}
+_IN_ANY_HEAD = {f"{name}.{x}" for names in (*_HEADS.values(), _ONLY_HEADS) for name in names for x in _IN_A_HEAD}
 _NUMPY = ("numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar", "numpy.dtype")  # of numpy 1 and 2
 
 
 def load_authors(net: SegNet, path: Path, heads: Mapping[str, str] | None = None) -> None:
-    """Load a checkpoint of the authors' SegNet: a multi-task network or a teacher, of either of their papers.
+    """Load a checkpoint of the authors' SegNet or MTAN: a multi-task network or a teacher.
 
-    *Knowledge Distillation for Multi-task Learning* (KD4MTL, variants `standard`, `wide` and `deep`) and its follow-up,
-    *Universal Representations*. The file is what their scripts save, or the state_dict alone. KD4MTL's single-task
-    checkpoints hold all three heads, of which one was trained: a single-task network takes the trunk and its own.
+    SegNet is that of *Knowledge Distillation for Multi-task Learning* (KD4MTL, variants `standard`, `wide` and `deep`)
+    or of its follow-up, *Universal Representations*; MTAN is KD4MTL's. The file is what their scripts save, or the
+    state_dict alone. KD4MTL's single-task checkpoints of SegNet hold all three heads, of which one was trained: a
+    single-task network takes what is shared and its own, here and of any file of several tasks.
 
     Nothing of the file is executed: it is read with torch's `weights_only`, and the numpy scalars of its best score
     are passed over. Their unused log-variances are, too. The network changes only where all of it fits.
@@ -46,26 +50,36 @@ def load_authors(net: SegNet, path: Path, heads: Mapping[str, str] | None = None
             are not those of such a network.
     """
     found = _read(path)
-    trunk = {ours: x for ours, x in _segnet(net).items() if x in found or not x.endswith("num_batches_tracked")}
-    _check_names(list(trunk.values()), found, path)
-    names = {**trunk, **_heads(net, found, heads or {}, path)}
+    shared = _present(_shared(net), found)
+    _check_names(net, list(shared.values()), found, path)
+    names = shared | _present(_own(net, found, heads or {}, path), found)
     state = net.state_dict()
-    _check_shapes({name: state[ours] for ours, name in names.items()}, found, path)
+    _check_shapes(net, {name: state[ours] for ours, name in names.items()}, found, path)
     net.load_state_dict({**state, **{ours: found[name] for ours, name in names.items()}})
 
 
-def _segnet(net: SegNet) -> dict[str, str]:
-    """Their name of each of our tensors but the heads'.
+def _present(names: Mapping[str, str], found: Mapping[str, Tensor]) -> dict[str, str]:
+    """Names without the counters of batch norm that older torch did not save."""
+    return {ours: x for ours, x in names.items() if x in found or not x.endswith("num_batches_tracked")}
+
+
+def _shared(net: SegNet) -> dict[str, str]:
+    """Their name of each of our tensors but the tasks' own.
 
     encoder_block and decoder_block hold the first layer of each level, conv_block_enc and conv_block_dec the one or two
-    others. A layer of the deep variant has two convolutions.
+    others. A layer of the deep variant has two convolutions. encoder_block_att and decoder_block_att are what MTAN's
+    branches share.
     """
     convolutions = len(list(net.encoder[0].children())) // 6  # a layer; the first level has two layers
     names: dict[str, str] = {}
     for ours in net.state_dict():
-        part, level, module, tensor = ours.split(".")
-        if part == "heads":
+        part, *place = ours.split(".")
+        if part in ("heads", "attention"):
             continue
+        if part.endswith("_shared"):
+            names[ours] = f"{part.removesuffix('_shared')}_block_att.{'.'.join(place)}"
+            continue
+        level, module, tensor = place
         layer, within = divmod(int(module), 3 * convolutions)
         if layer == 0:
             block = f"{part}_block.{level}"
@@ -75,8 +89,15 @@ def _segnet(net: SegNet) -> dict[str, str]:
     return names
 
 
-def _heads(net: SegNet, found: Mapping[str, Tensor], heads: Mapping[str, str], path: Path) -> dict[str, str]:
-    """Their name of each tensor of our heads."""
+def _attention(net: SegNet, task: str, number: int) -> dict[str, str]:
+    """Their name of each tensor of a task's attention, which is the file's of that number; only MTAN has any."""
+    start = f"attention.{task}."
+    places = {ours: ours.removeprefix(start).split(".", 1) for ours in net.state_dict() if ours.startswith(start)}
+    return {ours: f"{part}_att.{number}.{place}" for ours, (part, place) in places.items()}
+
+
+def _own(net: SegNet, found: Mapping[str, Tensor], heads: Mapping[str, str], path: Path) -> dict[str, str]:
+    """Their name of each tensor of our heads and attention."""
     for task in heads:
         if task not in net.heads:
             raise ValueError(f"heads: expected tasks among {', '.join(net.heads)}, found `{task}`")
@@ -84,8 +105,9 @@ def _heads(net: SegNet, found: Mapping[str, Tensor], heads: Mapping[str, str], p
     for task in net.heads:
         head = heads.get(task, task)
         candidates: tuple[str, ...] = _HEADS.get(head, ())
-        if len(net.heads) == 1 and f"{_ONLY_HEAD}.0.weight" in found:
-            candidates = (_ONLY_HEAD,)
+        only = [name for name in _ONLY_HEADS if f"{name}.0.weight" in found]
+        if len(net.heads) == 1 and only:
+            candidates = tuple(only)
         elif not candidates:
             raise ValueError(
                 f"heads: expected for task `{task}` one of the authors' heads {', '.join(_HEADS)}, found `{head}`; "
@@ -98,30 +120,37 @@ def _heads(net: SegNet, found: Mapping[str, Tensor], heads: Mapping[str, str], p
                 "take another checkpoint or a network without the task"
             )
         names |= {f"heads.{task}.{x}": f"{name}.{x}" for x in _IN_A_HEAD}
+        names |= _attention(net, task, 0 if name in _ONLY_HEADS else list(_HEADS).index(head))
     return names
 
 
-def _check_names(trunk: list[str], found: Mapping[str, Tensor], path: Path) -> None:
-    other = "build the network with the file's `variant`; other kinds of network do not fit"
-    for name in trunk:
+def _check_names(net: SegNet, shared: list[str], found: Mapping[str, Tensor], path: Path) -> None:
+    kind = type(net).__name__
+    other = "other kinds of network do not fit"
+    if not isinstance(net, MTAN):
+        other = f"build the network with the file's `variant`; {other}"
+    for name in shared:
         if name not in found:
-            raise ValueError(f"{path}: expected the tensors of the authors' SegNet, found no `{name}`; {other}")
+            raise ValueError(f"{path}: expected the tensors of the authors' {kind}, found no `{name}`; {other}")
+    attention = (_attention(net, next(iter(net.heads)), number).values() for number in range(len(_HEADS)))
+    known = {*shared, *_IN_ANY_HEAD, *chain.from_iterable(attention)}
     for name in found:
-        if name not in trunk and name not in _IN_ANY_HEAD and not name.startswith("logsigma"):
-            raise ValueError(f"{path}: expected the tensors of the authors' SegNet, found also `{name}`; {other}")
+        if name not in known and not name.startswith("logsigma"):
+            raise ValueError(f"{path}: expected the tensors of the authors' {kind}, found also `{name}`; {other}")
 
 
-def _check_shapes(expected: Mapping[str, Tensor], found: Mapping[str, Tensor], path: Path) -> None:
+def _check_shapes(net: SegNet, expected: Mapping[str, Tensor], found: Mapping[str, Tensor], path: Path) -> None:
     for name, tensor in expected.items():
         if name not in found:
-            raise ValueError(f"{path}: expected a whole head, found no `{name}`; download it again")
+            raise ValueError(f"{path}: expected all tensors of its tasks, found no `{name}`; download it again")
         shape = tuple(found[name].shape)
         if shape == tensor.shape:
             continue
         if "pred_task" in name and ".1." in name:
             advice = f"give the task {shape[0] if shape else 1} channels or another head"
         else:
-            advice = "build the network with the file's `variant` and numbers of filters"
+            size = "" if isinstance(net, MTAN) else "`variant` and "
+            advice = f"build the network with the file's {size}numbers of filters"
         raise ValueError(f"{path}: expected `{name}` of shape {tuple(tensor.shape)}, found {shape}; {advice}")
 
 

@@ -53,36 +53,30 @@ class SegNet(MultiTaskNet):
         filters: tuple[int, int, int, int, int] | None = None,
     ) -> None:
         super().__init__()
+        name = type(self).__name__
         chosen = [round(width * f) for f in filters or _FILTERS[variant]]
         if min(chosen) < 1:
-            raise ValueError(f"SegNet: expected at least one filter in each level, found {chosen}; raise `width`")
+            raise ValueError(f"{name}: expected at least one filter in each level, found {chosen}; raise `width`")
         if not widths or min(widths.values()) < 1:
-            raise ValueError(f"SegNet: expected one task or more with at least one channel each, found {widths}")
+            raise ValueError(f"{name}: expected one task or more with at least one channel each, found {widths}")
+        self.filters = chosen
         repeat = 2 if variant == "deep" else 1
         inputs = [3, *chosen[:4]]  # of the encoder's levels
         outputs = [chosen[0], *chosen[:4]]  # of the decoder's levels
         convolutions = [repeat * n for n in _CONVOLUTIONS]
-        self.encoder = nn.ModuleList(_level(i, f, n) for i, f, n in zip(inputs, chosen, convolutions, strict=True))
-        self.decoder = nn.ModuleList(_level(f, o, n) for f, o, n in zip(chosen, outputs, convolutions, strict=True))
+        self.encoder = nn.ModuleList(layers(i, f, n) for i, f, n in zip(inputs, chosen, convolutions, strict=True))
+        self.decoder = nn.ModuleList(layers(f, o, n) for f, o, n in zip(chosen, outputs, convolutions, strict=True))
         self.heads = nn.ModuleDict(
             {
                 task: nn.Sequential(nn.Conv2d(chosen[0], chosen[0], 3, padding=1), nn.Conv2d(chosen[0], channels, 1))
                 for task, channels in widths.items()
             }
         )
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d) and module.bias is not None:
-                nn.init.xavier_normal_(module.weight)
-                nn.init.zeros_(module.bias)
+        initialise(self)
 
     def forward(self, images: Tensor, tasks: Collection[str] | None = None) -> Output:
         """Predictions of `tasks` (None: all) and the taps, for images [B, 3, H, W]."""
-        if min(images.shape[2:]) < 32:
-            raise ValueError(
-                f"SegNet: expected images of at least 32x32, found {tuple(images.shape[2:])}; enlarge them or take a "
-                "network with fewer levels"
-            )
-        names = self._known(list(self.heads) if tasks is None else tasks)
+        names = self._checked(images, tasks)
         x = images
         indices, sizes = [], []  # of each pooling
         for level in self.encoder:
@@ -92,14 +86,22 @@ class SegNet(MultiTaskNet):
             indices.append(index)
         bottleneck = x
         for level, index, size in zip(reversed(self.decoder), reversed(indices), reversed(sizes), strict=True):
-            x = level(_unpool(x, index, size))
+            x = level(unpool(x, index, size))
         predictions = {task: self.heads[task](x) for task in names}
         return Output(predictions, {"bottleneck": bottleneck, "last": x}, (x,))
+
+    def _checked(self, images: Tensor, tasks: Collection[str] | None) -> Collection[str]:
+        if min(images.shape[2:]) < 32:
+            raise ValueError(
+                f"{type(self).__name__}: expected images of at least 32x32, found {tuple(images.shape[2:])}; enlarge "
+                "them or take a network with fewer levels"
+            )
+        return self._known(list(self.heads) if tasks is None else tasks)
 
     def _known(self, tasks: Collection[str]) -> Collection[str]:
         for task in tasks:
             if task not in self.heads:
-                raise ValueError(f"SegNet: expected tasks among {', '.join(self.heads)}; found `{task}`")
+                raise ValueError(f"{type(self).__name__}: expected tasks among {', '.join(self.heads)}; found `{task}`")
         return tasks
 
     def task_parameters(self, task: str) -> list[nn.Parameter]:
@@ -112,7 +114,7 @@ class SegNet(MultiTaskNet):
         return [] if len(self.heads) == 1 else [*self.encoder.parameters(), *self.decoder.parameters()]
 
 
-def _unpool(x: Tensor, index: Tensor, size: torch.Size) -> Tensor:
+def unpool(x: Tensor, index: Tensor, size: torch.Size) -> Tensor:
     """Every value back to where it was the largest of its 2x2 positions; zero elsewhere."""
     if not torch.are_deterministic_algorithms_enabled():
         return max_unpool2d(x, index, [2, 2], output_size=size)
@@ -122,8 +124,17 @@ def _unpool(x: Tensor, index: Tensor, size: torch.Size) -> Tensor:
     return flat.view(*x.shape[:2], *size)
 
 
-def _level(inputs: int, outputs: int, convolutions: int) -> nn.Sequential:
-    layers: list[nn.Module] = []
-    for i, o in pairwise([inputs, *[outputs] * convolutions]):
-        layers += [nn.Conv2d(i, o, 3, padding=1), nn.BatchNorm2d(o), nn.ReLU(inplace=True)]
-    return nn.Sequential(*layers)
+def layers(inputs: int, outputs: int, count: int) -> nn.Sequential:
+    """`count` 3x3 convolutions, each with batch norm and ReLU: three modules a convolution."""
+    modules: list[nn.Module] = []
+    for i, o in pairwise([inputs, *[outputs] * count]):
+        modules += [nn.Conv2d(i, o, 3, padding=1), nn.BatchNorm2d(o), nn.ReLU(inplace=True)]
+    return nn.Sequential(*modules)
+
+
+def initialise(net: nn.Module) -> None:
+    """Convolutions Xavier normal, their biases 0."""
+    for module in net.modules():
+        if isinstance(module, nn.Conv2d) and module.bias is not None:
+            nn.init.xavier_normal_(module.weight)
+            nn.init.zeros_(module.bias)

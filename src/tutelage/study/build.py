@@ -124,7 +124,7 @@ def estimate_norms(net: MultiTaskNet, batches: Iterable[Tensor]) -> None:
 
 
 def load_given(net: MultiTaskNet, path: Path) -> None:
-    """Load a single-task network that was trained elsewhere: our safetensors, or the authors' checkpoint of a SegNet.
+    """Load a single-task network that was trained elsewhere: our safetensors, or a checkpoint of the authors.
 
     Raises:
         ValueError: the file is missing, is neither, or is of another network.
@@ -133,7 +133,7 @@ def load_given(net: MultiTaskNet, path: Path) -> None:
         if not isinstance(net, SegNet):
             raise ValueError(
                 f"{path}: expected a .safetensors file for a {type(net).__name__}, found another; the authors' "
-                "checkpoints are of SegNet"
+                "checkpoints are of SegNet and MTAN"
             )
         return load_authors(net, path)
     try:

@@ -91,7 +91,7 @@ class StudyConfig:
         method: name -> method, for methods of your own; those of `tutelage presets` are known by name. `single` may
             have an `lr`.
         teachers: task -> file of a single-task network that is trained already, which is evaluated and taught from
-            instead of training one: a student.safetensors of a run, or a checkpoint of the authors for SegNet.
+            instead of training one: a student.safetensors of a run, or a checkpoint of the authors for SegNet or MTAN.
         seeds: every method is run once for each.
         out: the folder for all results; by default runs/<study>.
     """
