@@ -11,12 +11,13 @@ from tests.study.conftest import Notes
 from tests.wrong import LABELS, Make, base, evil, flags, holding, images, nothing, runs
 from tests.wrong_data import CHECKPOINT, DATA, RUNS, UNFINISHED
 from tests.wrong_prepare import PREPARE
+from tests.wrong_sources import SOURCES, hidden, mix
 from tests.wrong_studies import STUDIES
 
 from tutelage.cli import main
 from tutelage.study import load_study, run_study
 
-CASES = {**STUDIES, **DATA, **RUNS, **PREPARE}
+CASES = {**STUDIES, **DATA, **RUNS, **PREPARE, **SOURCES}
 
 
 @pytest.fixture(scope="module")
@@ -64,10 +65,20 @@ def test_a_wrong_input_is_one_line(
 
 
 def test_there_are_fifty_kinds() -> None:
-    assert len(CASES) == len(STUDIES) + len(DATA) + len(RUNS) + len(PREPARE) >= 50
+    assert len(CASES) == sum(map(len, (STUDIES, DATA, RUNS, PREPARE, SOURCES))) >= 50
 
 
-@pytest.mark.parametrize("make", [flags(), images(nothing), images(nothing, npy=True), images(nothing, labels=LABELS)])
+@pytest.mark.parametrize(
+    "make",
+    [
+        flags(),
+        images(nothing),
+        images(nothing, npy=True),
+        images(nothing, labels=LABELS),
+        mix(),
+        hidden("--batch-size", "2", keep={"depth": 0.5}),
+    ],
+)
 def test_without_what_is_wrong_they_would_be_trained(make: Make, tmp_path: Path, finished: Path) -> None:
     with pytest.raises(pytest.fail.Exception, match="something was trained"):
         main(make(tmp_path, finished))

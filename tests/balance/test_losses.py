@@ -13,7 +13,8 @@ from torchjd import scalarization
 from torchjd.scalarization import FAMO
 
 from tutelage.balance import Losses
-from tutelage.types import Balancer, Terms
+from tutelage.balance.objective import objectives
+from tutelage.types import Balancer, Term, TermMap, Terms
 
 ARGUMENTS: dict[str, dict[str, Any]] = {
     "Sum": {},
@@ -248,3 +249,16 @@ def test_what_is_refused(method: str, arguments: dict[str, Any], line: str) -> N
 
 def test_every_scalarizer_of_torchjd_is_known() -> None:
     assert set(METHODS) == set(scalarization.__all__) - {"Scalarizer"}
+
+
+@pytest.mark.parametrize("balance", ["task", "task+distill", "separately"])
+def test_a_teacher_that_saw_no_image_is_no_objective(balance: str) -> None:
+    loss, distance = torch.tensor(2.0, requires_grad=True), torch.tensor(3.0, requires_grad=True)
+    one, none = torch.tensor(1), torch.tensor(0)
+    terms = Terms(
+        TermMap({"a": Term(loss, one), "b": Term(torch.tensor(0.0), none)}),
+        TermMap({"a": Term(distance, one), "b": Term(torch.tensor(0.0), none)}),
+    )
+    groups, rest = objectives(terms, balance)
+    assert [list(of_tasks) for of_tasks in groups.values()] == ([["a"], ["a"]] if balance == "separately" else [["a"]])
+    assert sum([*(x for of_tasks in groups.values() for x in of_tasks.values()), *rest]).item() == 5.0

@@ -174,7 +174,7 @@ def wrong(root: Path, what: str) -> None:
     ("what", "message"),
     [
         ("no folder of a label", r"train.depth: expected a folder, found none"),
-        ("an empty folder", r"train.depth: expected \.npy, \.png, \.jpg, \.jpeg, \.txt files, found none"),
+        ("an empty folder", r"train.depth: expected \.npy, \.png, \.jpg, \.jpeg files, found none"),
         ("two files of one stem", r"3\.png: expected one file with this stem, found 3\.npy, too"),
         (
             "nothing in common",
@@ -232,3 +232,12 @@ def test_real_nyuv2() -> None:
         # The floor's normal is up and the ceiling's down, where they are seen.
         if int((label == 4).sum()) > 500:
             assert float(normals[1][(label == 4) & known].median()) > 0.6
+
+
+def test_a_text_beside_the_images_is_none_of_them(tmp_path: Path) -> None:
+    write(tmp_path / "train", ["1", "2", "3", "4", "5"])
+    (tmp_path / "train/image/1.txt").write_text("0 0.5 0.5 0.2 0.2\n")
+    (tmp_path / "train/image/readme.txt").write_text("from a camera\n")
+    source = NYUv2(tmp_path)
+    source.check(["segmentation", "depth", "normals"])
+    assert len(source.split("train")) + len(source.split("val")) == 5

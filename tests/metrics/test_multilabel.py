@@ -62,3 +62,10 @@ def test_a_nan_prediction_shows_where_it_is_known(protocol) -> None:
 def test_nothing_seen_is_nan() -> None:
     with pytest.warns(UserWarning, match="before the ``update`` method"):
         assert all(value.isnan() for value in MultiLabelMetric(CLASSES).compute().values())
+
+
+@pytest.mark.parametrize("protocol", ["dataset", "image"])
+def test_what_is_not_a_number_shows(protocol) -> None:
+    target = Target(torch.tensor([[1, 1], [0, 1]]), torch.ones(2, 2, dtype=torch.bool))
+    found = scores(protocol, (torch.tensor([[0.9, torch.nan], [0.2, 0.7]]), target))
+    assert np.isnan(list(found.values())).all()

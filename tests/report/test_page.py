@@ -7,10 +7,13 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+import safetensors.torch
+import torch
 from PIL import Image
 from tests.report.folder import TASKS, write
 
 from tutelage.report import write_report
+from tutelage.report.pictures import Predictions
 
 VOID = {"meta", "img", "br", "path", "use"}
 
@@ -161,3 +164,22 @@ def test_the_page_says_where_values_come_from_and_what_was_forced(tmp_path: Path
     text = page(tmp_path).text
     assert "probecontrol" in text
     assert "1 thread, 32-true, deterministic mode (max_unpool2d: scatter in its <place>)" in text
+
+
+def test_every_source_has_its_own_tables(tmp_path: Path) -> None:
+    folder = write(tmp_path / "runs")
+    for path in folder.rglob("predictions.safetensors"):
+        tensors = safetensors.torch.load_file(path)
+        parts = {f"<indoor>/{name}": x for name, x in tensors.items()}
+        parts |= {f"streets/{n}": x.clone() for n, x in tensors.items() if not n.endswith("/segmentation")}
+        parts["bare/image"] = tensors["image"].clone()  # without a label of any task
+        safetensors.torch.save_file(parts, path)
+    tables = write_report(folder, TASKS).read_text().split("<h2>Predictions</h2>")[1].split("<h2>")[0]
+    assert re.findall(r"<h3>(.*?)</h3>", tables) == ["&lt;indoor&gt;", "streets"]
+    assert tables.count("<table") == 2 * len(tensors["image"])
+
+
+def test_a_task_may_be_called_image(tmp_path: Path) -> None:
+    tensors = {"image": torch.zeros(2, 3, 4, 4, dtype=torch.uint8), "prediction/image": torch.zeros(2)}
+    safetensors.torch.save_file(tensors, tmp_path / "predictions.safetensors")
+    assert Predictions(tmp_path / "predictions.safetensors").sources == [""]

@@ -14,14 +14,15 @@ def objectives(terms: Terms, balance: Balance) -> tuple[dict[str, dict[str, Tens
     """The objectives o_t that a method balances, by group and task, and the terms that are added as they are.
 
     Args:
-        terms: of a part of a step, over the counts of the whole step; a task without a label in the step has none here.
+        terms: of a part of a step, over the counts of the whole step; what counts nothing in the step, a task without a
+            label or a teacher without an image, has none here.
         balance: what happens to the distillation terms d_t (lambda_t is in them).
             `task`: o_t = l_t, and d_t is added as it is: the paper's way.
             `task+distill`: o_t = l_t + d_t.
             `separately`: o_t = l_t, and d_t is a second group, balanced by itself.
     """
     tasks = {t: term.mean() for t, term in terms.task.items() if bool(term.count > 0)}
-    distill = {t: term.mean() for t, term in terms.distill.items()}
+    distill = {t: term.mean() for t, term in terms.distill.items() if bool(term.count > 0)}
     if balance == "task":
         return {"task": tasks}, list(distill.values())
     if balance == "separately":

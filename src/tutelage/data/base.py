@@ -1,5 +1,6 @@
 """What every source of images and labels is."""
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from tutelage.data.modalities import Modality
 from tutelage.types import Sample
 
 Split = Literal["train", "val"]
+_KEY = re.compile(r"(?<!\S)data\.(?=\w+(?![\w/\\]))")  # the beginning of a source's key, but not of a path
 
 
 class Samples(Dataset[Sample], ABC):
@@ -117,6 +119,16 @@ class Wrapper(DataSource):
     def check(self, tasks: Collection[str]) -> None:
         """As the source says."""
         self.source.check(tasks)
+
+
+def renamed(error: ValueError, key: str) -> ValueError:
+    """A source's error as its user knows it, whose keys are below `key`: `data.root` as `data.source.root`."""
+    return ValueError(_KEY.sub(f"{key}.", str(error), count=1))
+
+
+def identity(source: DataSource) -> str:
+    """A source's class and its fingerprint, for that of a source which holds it."""
+    return f"{type(source).__module__}.{type(source).__qualname__}: {source.fingerprint()}"
 
 
 def ranked(count: int, seed: str) -> list[int]:

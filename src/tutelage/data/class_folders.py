@@ -6,11 +6,9 @@ from hashlib import blake2b
 from pathlib import Path
 
 from tutelage.data.base import Split
-from tutelage.data.files import SUFFIXES, parts
+from tutelage.data.files import PICTURES, parts
 from tutelage.data.items import Items, ItemSource
 from tutelage.data.modalities import Class, Size
-
-_PICTURES = tuple(suffix for suffix in SUFFIXES if suffix != ".txt")
 
 
 class ClassFolders(ItemSource):
@@ -62,12 +60,16 @@ class ClassFolders(ItemSource):
         return found
 
     def _number(self, folder: Path) -> int:
-        if folder.name not in self.classes:
+        if folder.name not in self._numbers:
             raise ValueError(
                 f"{folder}: expected a class that {self.root / 'train'} has, too ({', '.join(self.classes[:5])}, ...), "
                 "found another; remove or rename it"
             )
-        return self.classes.index(folder.name)
+        return self._numbers[folder.name]
+
+    @cached_property
+    def _numbers(self) -> dict[str, int]:
+        return {name: number for number, name in enumerate(self.classes)}
 
     def check(self, tasks: Collection[str]) -> None:
         """Folders and images are there, of the same classes in both splits."""
@@ -79,7 +81,7 @@ class ClassFolders(ItemSource):
                 raise ValueError(f"{self.root / split}: expected a folder for every class, found none; see docs/own.md")
             for name, paths in files.items():
                 if not paths:
-                    raise ValueError(f"{self.root / split / name}: expected {', '.join(_PICTURES)} files, found none")
+                    raise ValueError(f"{self.root / split / name}: expected {', '.join(PICTURES)} files, found none")
         super().check(tasks)
 
     def fingerprint(self) -> str:
@@ -119,7 +121,7 @@ def _list(folder: Path) -> dict[str, list[Path]]:
         return {}
     return {
         path.name: sorted(
-            file for file in path.iterdir() if file.suffix.lower() in _PICTURES and not file.name.startswith(".")
+            file for file in path.iterdir() if file.suffix.lower() in PICTURES and not file.name.startswith(".")
         )
         for path in folder.iterdir()
         if path.is_dir() and not path.name.startswith(".")

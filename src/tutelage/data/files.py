@@ -1,6 +1,7 @@
 """Files of images and labels: how they are listed, told apart and read; and the same of what is in memory."""
 
 import re
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,8 @@ import numpy.typing as npt
 import torch
 from PIL import Image as PillowImage
 
-SUFFIXES = (".npy", ".png", ".jpg", ".jpeg", ".txt")
+PICTURES = (".npy", ".png", ".jpg", ".jpeg")
+TEXTS = (".npy", ".txt")  # of numbers for the whole image
 
 
 def read_array(path: Path, indices: bool = False) -> tuple[npt.NDArray[Any], bool]:
@@ -88,8 +90,8 @@ def _numbers(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return array.astype(array.dtype.newbyteorder("="), copy=False)
 
 
-def list_files(folder: Path) -> dict[str, Path]:
-    """Stem -> file, numbers in their own order: 2 before 10.
+def list_files(folder: Path, suffixes: Collection[str]) -> dict[str, Path]:
+    """Stem -> file with one of `suffixes`, numbers in their own order: 2 before 10.
 
     Raises:
         ValueError: Two files have the same stem.
@@ -98,7 +100,7 @@ def list_files(folder: Path) -> dict[str, Path]:
         return {}
     files: dict[str, Path] = {}
     for path in sorted(folder.iterdir(), key=lambda path: _natural(path.name)):
-        if path.suffix.lower() not in SUFFIXES or path.name.startswith("."):
+        if path.suffix.lower() not in suffixes or path.name.startswith("."):
             continue
         if path.stem in files:
             raise ValueError(

@@ -9,7 +9,7 @@ from pathlib import Path
 from torch import Tensor
 
 from tutelage.data.base import DataSource, Memory, Samples, Split
-from tutelage.data.files import SUFFIXES, list_files, parts
+from tutelage.data.files import PICTURES, TEXTS, list_files, parts
 from tutelage.data.modalities import Modality, Rgb, Size
 from tutelage.types import Sample
 
@@ -89,7 +89,7 @@ class Folders(DataSource):
                 if not path.is_dir():
                     raise ValueError(f"{path}: expected a folder, found none; see the layout in docs/data.md")
                 if not self.files[folder, name]:
-                    raise ValueError(f"{path}: expected {', '.join(SUFFIXES)} files, found none")
+                    raise ValueError(f"{path}: expected {', '.join(self._suffixes(name))} files, found none")
         for split in ("train", "val"):
             stems = self._stems(split)
             if not stems:
@@ -118,7 +118,7 @@ class Folders(DataSource):
             repr((self.image, self.labels, self.size, self.holdout, self.holdout_seed)).encode(), digest_size=8
         )
         for folder in ("train", "val"):
-            for name in [self.image, *(label.folder for label in self.labels.values())]:
+            for name in self._names:
                 for stem, path in self.files[folder, name].items():
                     digest.update(f"{folder}/{name}/{stem}{path.suffix}:{path.stat().st_size}\n".encode())
                     digest.update(parts(path))
@@ -127,8 +127,15 @@ class Folders(DataSource):
     @cached_property
     def files(self) -> dict[tuple[str, str], dict[str, Path]]:
         """(train or val, sub-folder) -> stem -> file."""
-        names = [self.image, *(label.folder for label in self.labels.values())]
-        return {(f, name): list_files(self.root / f / name) for f in ("train", "val") for name in names}
+        return {(f, n): list_files(self.root / f / n, self._suffixes(n)) for f in ("train", "val") for n in self._names}
+
+    @property
+    def _names(self) -> list[str]:
+        return [self.image, *(label.folder for label in self.labels.values())]
+
+    def _suffixes(self, name: str) -> tuple[str, ...]:
+        kinds = [label.kind for label in self.labels.values() if label.folder == name]
+        return TEXTS if name != self.image and not any(kind.dense for kind in kinds) else PICTURES
 
     @property
     def _has_val(self) -> bool:

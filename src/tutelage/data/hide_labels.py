@@ -4,7 +4,7 @@ from collections.abc import Collection
 from functools import cached_property
 from hashlib import blake2b
 
-from tutelage.data.base import DataSource, Samples, Split, Wrapper, ranked
+from tutelage.data.base import DataSource, Samples, Split, Wrapper, identity, ranked, renamed
 from tutelage.types import Sample
 
 
@@ -12,7 +12,7 @@ class HideLabels(Wrapper):
     """Another source whose training labels are kept for a part of the images only; `val` keeps all of its own.
 
     Which images keep the label of a task is fixed by the rank of a hash of (seed, index) or, unless `disjoint`, of
-    (seed, task, index): the same on every machine, and a larger part has the images of a smaller one.
+    (seed, task, index): the same on every machine. Unless `disjoint`, a larger part has the images of a smaller one.
 
     Args:
         source: where images and labels come from.
@@ -28,9 +28,8 @@ class HideLabels(Wrapper):
         super().__init__(source)
         for t, part in keep.items():
             if t not in source.modalities:
-                raise ValueError(
-                    f"data.keep.{t}: expected a task with labels in the source ({', '.join(source.modalities)})"
-                )
+                known = ", ".join(source.modalities)
+                raise ValueError(f"data.keep.{t}: expected a task with labels in the source ({known}), found `{t}`")
             if not 0 < part <= 1:
                 raise ValueError(f"data.keep.{t}: expected a part above 0 and up to 1, found {part}")
         if disjoint and sum(keep.values()) > 1 + 1e-9:
@@ -51,23 +50,27 @@ class HideLabels(Wrapper):
 
     def check(self, tasks: Collection[str]) -> None:
         """As the source says, and some image keeps each label."""
-        super().check(tasks)
+        try:
+            super().check(tasks)
+        except ValueError as error:
+            raise renamed(error, "data.source") from error
         for part in self.parts().values():
-            count = len(part.source.split("train"))
-            for t, share in self.keep.items():
-                if t in tasks and t in part.source.modalities and round(share * count) == 0:
+            assert isinstance(part.source, HideLabels)
+            train = part.source._train
+            for t, kept in train.kept.items():
+                if t in tasks and not kept:
                     raise ValueError(
-                        f"data.keep.{t}: expected some of the {count} training images to keep its label, found {share} "
-                        "of them, which is none; raise it"
+                        f"data.keep.{t}: expected some of the {len(train)} training images to keep its label, found "
+                        f"{self.keep[t]} of them, which is none; raise it"
                     )
 
     def fingerprint(self) -> str:
         """Of the source and of what is kept."""
-        arguments = (self.source.fingerprint(), self.keep, self.disjoint, self.seed)
+        arguments = (identity(self.source), self.keep, self.disjoint, self.seed)
         return blake2b(repr(arguments).encode(), digest_size=8).hexdigest()
 
     @cached_property
-    def _train(self) -> Samples:
+    def _train(self) -> "_Hidden":
         samples = self.source.split("train")
         kept: dict[str, set[int]] = {}
         count, begin = len(samples), 0.0
@@ -78,12 +81,12 @@ class HideLabels(Wrapper):
                 begin += part
             else:
                 kept[t] = set(ranked(count, f"{self.seed}/{t}")[: round(part * count)])
-        return _Hidden(samples, kept)
+        return _Hidden(samples, self.modalities, kept)
 
 
 class _Hidden(Samples):
-    def __init__(self, dataset: Samples, kept: dict[str, set[int]]) -> None:
-        self.dataset, self.kept = dataset, kept
+    def __init__(self, dataset: Samples, modalities: Collection[str], kept: dict[str, set[int]]) -> None:
+        self.dataset, self.modalities, self.kept = dataset, modalities, kept
 
     def __len__(self) -> int:
         return len(self.dataset)
@@ -93,10 +96,10 @@ class _Hidden(Samples):
         labels = {t: label for t, label in sample["labels"].items() if self._has(t, index)}
         return Sample(**{**sample, "labels": labels})
 
-    def tasks(self, index: int) -> Collection[str] | None:
-        """Those that are kept."""
+    def tasks(self, index: int) -> Collection[str]:
+        """Those that are kept, as far as the source says; of one that does not say, all that it may have are."""
         known = self.dataset.tasks(index)
-        return None if known is None else {t for t in known if self._has(t, index)}
+        return {t for t in (self.modalities if known is None else known) if self._has(t, index)}
 
     def where(self, index: int, task: str | None = None) -> str:
         """As the source says."""

@@ -4,14 +4,15 @@ from collections.abc import Collection
 from functools import cached_property
 from hashlib import blake2b
 
-from tutelage.data.base import DataSource, Samples, Split, Wrapper, ranked
+from tutelage.data.base import DataSource, Samples, Split, Wrapper, identity, ranked
 from tutelage.types import Sample
 
 
 class HoldOut(Wrapper):
     """Another source's `train` in two: `val` is a fixed part of it, `train` the rest. Its own `val` is never read.
 
-    Sample i of the source's `train` is held out by the rank of a hash of (seed, i): the same samples on every machine.
+    Sample i of the source's `train` is held out by the rank of a hash of (seed, i) among the samples that are known to
+    have the labels of the same tasks, so that both parts have them alike: the same samples on every machine.
     Neighbouring frames of a video may come into different parts.
 
     Args:
@@ -55,8 +56,7 @@ class HoldOut(Wrapper):
 
     @cached_property
     def _fingerprint(self) -> str:  # once: a tuning asks for it with every trial
-        kind = f"{type(self.source).__module__}.{type(self.source).__qualname__}"
-        arguments = (kind, self.source.fingerprint(), self.part, self.seed)
+        arguments = (identity(self.source), self.part, self.seed)
         return blake2b(repr(arguments).encode(), digest_size=8).hexdigest()
 
     @cached_property
@@ -65,9 +65,12 @@ class HoldOut(Wrapper):
 
     @cached_property
     def _indices(self) -> dict[Split, list[int]]:
-        count = len(self._train)
-        held = set(ranked(count, str(self.seed))[: round(self.part * count)])
-        return {"train": [i for i in range(count) if i not in held], "val": sorted(held)}
+        alike: dict[frozenset[str] | None, list[int]] = {}
+        for i in ranked(len(self._train), str(self.seed)):
+            tasks = self._train.tasks(i)
+            alike.setdefault(None if tasks is None else frozenset(tasks), []).append(i)
+        held = {i for indices in alike.values() for i in indices[: round(self.part * len(indices))]}
+        return {"train": [i for i in range(len(self._train)) if i not in held], "val": sorted(held)}
 
 
 class Chosen(Samples):

@@ -2,8 +2,10 @@
 
 from collections.abc import Collection
 from hashlib import blake2b
+from itertools import combinations
+from math import inf
 
-from tutelage.data.base import DataSource, Joined, Part, Samples, Split
+from tutelage.data.base import DataSource, Joined, Part, Samples, Split, identity, renamed
 
 
 class Mix(DataSource):
@@ -19,7 +21,8 @@ class Mix(DataSource):
             1. None: as many as the source has of all training images, so that an epoch sees each image about once.
 
     Raises:
-        ValueError: There are fewer than two sources, or `weights` names another one or is not positive.
+        ValueError: There are fewer than two sources, their labels of a task are of different kinds, or `weights` names
+            another source or is not positive.
     """
 
     name = "mix"
@@ -35,10 +38,20 @@ class Mix(DataSource):
                 )
         for name, weight in (weights or {}).items():
             if name not in sources:
-                raise ValueError(f"data.weights.{name}: expected one of the sources, {', '.join(sources)}")
-            if not weight > 0:
+                raise ValueError(
+                    f"data.weights.{name}: expected one of the sources, {', '.join(sources)}; found `{name}`"
+                )
+            if not 0 < weight < inf:
                 raise ValueError(f"data.weights.{name}: expected a positive number, found {weight}")
         self.sources, self.weights = sources, weights
+        for (name, source), (other, second) in combinations(sources.items(), 2):
+            for t in source.modalities.keys() & second.modalities.keys():
+                kind, another = type(source.modalities[t]).__name__, type(second.modalities[t]).__name__
+                if kind != another:
+                    raise ValueError(
+                        f"data.sources.{other}: expected labels of the kind {kind} for `{t}`, as `{name}` has, found "
+                        f"{another}; give one of the two tasks another name"
+                    )
         self.modalities = {t: kind for source in sources.values() for t, kind in source.modalities.items()}
         self.trusted = all(source.trusted for source in sources.values())
 
@@ -60,9 +73,9 @@ class Mix(DataSource):
             try:
                 source.check([t for t in tasks if t in source.modalities])
             except ValueError as error:
-                raise ValueError(str(error).replace("data.", f"data.sources.{name}.", 1)) from error
+                raise renamed(error, f"data.sources.{name}") from error
 
     def fingerprint(self) -> str:
         """Of every source."""
-        found = {name: source.fingerprint() for name, source in self.sources.items()}
+        found = {name: identity(source) for name, source in self.sources.items()}
         return blake2b(repr(found).encode(), digest_size=8).hexdigest()

@@ -87,6 +87,8 @@ def _precision_by_image(scores: Tensor, labels: Tensor) -> Tensor:
 
 
 def _f1(scores: Tensor, labels: Tensor, dim: int) -> Tensor:
-    """F1 over one dimension of [B, C]; nan where nothing is positive or said to be."""
-    said, positive = (scores > 0.5) & (labels != _UNKNOWN), labels == 1
-    return 2 * (said & positive).sum(dim) / (said.sum(dim) + positive.sum(dim)).double()
+    """F1 over one dimension of [B, C]; nan where nothing is positive or said to be, or a score is nan."""
+    known, positive = labels != _UNKNOWN, labels == 1
+    said = (scores > 0.5) & known
+    f1 = 2 * (said & positive).sum(dim) / (said.sum(dim) + positive.sum(dim)).double()
+    return torch.where((scores.isnan() & known).any(dim), torch.nan, f1)

@@ -34,7 +34,8 @@ def pictures(found: Findings) -> str:
         for t, task in found.tasks.items()
         if task.legend()
     )
-    scenes = "".join(_scenes(found, {key: run.of(source) for key, run in runs.items()}) for source in sources)
+    parts = ((source, {key: run.of(source) for key, run in runs.items()}) for source in sources)
+    scenes = "".join(_scenes(found, source, part) for source, part in parts)
     return (
         '<h2>Predictions</h2>\n<p class="soft">Validation images at even distances through the split, seed '
         f"{found.seeds[0]}; black: no label.</p>\n<dl>{legends}</dl>\n{scenes}"
@@ -44,11 +45,14 @@ def pictures(found: Findings) -> str:
 Runs = Mapping[tuple[str, str], "Predictions"]  # of one source, by method and task
 
 
-def _scenes(found: Findings, runs: Runs) -> str:
+def _scenes(found: Findings, source: str, runs: Runs) -> str:
     images = next(run for run in runs.values() if len(run))
     # A task without labels in this source has a prediction of it nowhere.
     tasks = {t: task for t, task in found.tasks.items() if any(run.predicts(t) for run in runs.values())}
-    return "".join(_scene(found, tasks, index, images, runs) for index in range(len(images)))
+    if not tasks:
+        return ""
+    head = f"<h3>{escape(source.removesuffix('/'))}</h3>\n" if source else ""
+    return head + "".join(_scene(found, tasks, index, images, runs) for index in range(len(images)))
 
 
 def _scene(found: Findings, tasks: Mapping[str, Task], index: int, images: "Predictions", runs: Runs) -> str:
@@ -104,7 +108,9 @@ class Predictions:
     @property
     def sources(self) -> list[str]:
         """The names of the sources; of one alone, the empty name."""
-        return [name.removesuffix("image") for name in self.tensors if name == "image" or name.endswith("/image")]
+        tasks = ("prediction/", "target/", "valid/")  # one may be called `image`
+        images = (name for name in self.tensors if name == "image" or name.endswith("/image"))
+        return [name.removesuffix("image") for name in images if name.count("/") < 2 and not name.startswith(tasks)]
 
     def of(self, source: str) -> "Predictions":
         """The part of one source."""

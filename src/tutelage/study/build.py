@@ -18,7 +18,7 @@ from tutelage.study.jobs import Job
 from tutelage.study.load import Study
 from tutelage.study.messages import one_line
 from tutelage.train import Optimisers, Selection, Streams, Training, seeded, select
-from tutelage.types import Distiller, MultiTaskNet
+from tutelage.types import Distiller, MultiTaskNet, Teach
 
 _IMAGES, _BATCH = 64, 8  # of a source, that the statistics of teachers are estimated on
 
@@ -45,14 +45,15 @@ def build(study: Study, job: Job, device: torch.device, trained: bool = True) ->
     if method.distiller is not None:
         load = trained and method.teachers == "trained"
         teachers = {t: _place(teacher(study, t, job.seed, load), device, layout) for t in tasks}
-        if trained and method.teachers == "random":
-            for t, net in teachers.items():
-                estimate_norms(net, some_images(study.config.data, t, device))
         with seeded(job.seed, "adaptors"):
             distiller = method.distiller(student, teachers, example(study.config.data, tasks, device)).to(device)
         distiller.setup(tasks)
+        images = partial(some_images, study.config.data, teach=distiller.teach, device=device)
+        if trained and method.teachers == "random":
+            for t, net in teachers.items():
+                estimate_norms(net, images(t))
         if trained:
-            distiller.calibrate(partial(some_images, study.config.data, device=device))
+            distiller.calibrate(images)
         if train.official_quirks:
             for module in distiller.modules():
                 if isinstance(module, Teachers):
@@ -65,6 +66,8 @@ def build(study: Study, job: Job, device: torch.device, trained: bool = True) ->
         balancer.boundary(student.eval()(example(study.config.data, tasks, device)))
     unlabelled = distiller is not None and distiller.teach == "all"
     streams = Streams(select(study.config.data, tasks, unlabelled), train, balancer.draws)
+    if not trained:
+        check_single_images(student, streams, device)
     if balancer.whole_step and train.accumulate > 1:
         raise ValueError(
             f"train.accumulate: expected 1 with {type(balancer).__name__}, which needs all losses of a step at once, "
@@ -90,13 +93,25 @@ def example(source: DataSource, tasks: Collection[str], device: torch.device) ->
     return stream.samples[stream.index(0)]["image"][None].to(device)
 
 
-def some_images(source: DataSource, task: str, device: torch.device) -> Iterator[Tensor]:
-    """Batches of a few training images with a label of `task`, of every source that has one."""
-    for stream in select(source, [task]):
-        images = [stream.samples[stream.index(i)]["image"].to(device) for i in range(min(len(stream), _IMAGES))]
+def some_images(source: DataSource, task: str, teach: Teach, device: torch.device) -> Iterator[Tensor]:
+    """Batches of a few training images that the teacher of `task` sees, at even distances through every source."""
+    for stream in select(source, [task], everything=teach == "all"):
+        count = min(len(stream), _IMAGES)
+        indices = [stream.index(i * len(stream) // count) for i in range(count)]
+        images = [stream.samples[index]["image"].to(device) for index in indices]
         alike = [image for image in images if image.shape == images[0].shape]
         for begin in range(0, len(alike), _BATCH):
             yield torch.stack(alike[begin : begin + _BATCH])
+
+
+def check_single_images(net: MultiTaskNet, streams: Streams, device: torch.device) -> None:
+    """Raise a ValueError where a step takes a single image of a source that the network cannot be trained on alone."""
+    for stream, size in zip(streams.streams, streams.batch_sizes, strict=True):
+        if size == 1:
+            try:
+                net.train()(stream.samples[stream.index(0)]["image"][None].to(device))
+            except ValueError as error:
+                raise ValueError(one_line(error)) from error
 
 
 def teacher(study: Study, task: str, seed: int, trained: bool = True) -> MultiTaskNet:

@@ -173,6 +173,7 @@ def _remembered(study: Study) -> Path:
     depends = (
         _VERSION,
         data.fingerprint(),
+        list(data.parts()),
         values["data"]["class_path"],
         values["tasks"],
         values["train"]["batch_size"],

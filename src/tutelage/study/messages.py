@@ -36,6 +36,11 @@ _RULES = (
         r"^(\w+): (\w+(?:\.\w+)+): the following arguments are required: (\w+).*",
         r"\1.\3: expected a value for \2, found none; give it in the file or as --\1.\3",
     ),
+    (
+        r"Expected more than 1 value per channel when training, got input size torch.Size\(\[1, (.*?)\]\)",
+        r"train.batch_size: expected two images or more of every source, since batch norm has one value a channel "
+        r"otherwise, found 1; raise it, or take a network with another norm",
+    ),
     (r"the following arguments are required: (\w+).*", r"\1: expected a value, found none; give it in the file"),
 )
 

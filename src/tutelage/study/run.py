@@ -237,6 +237,8 @@ class Runner:
 
 
 def _compact(value: Tensor) -> Tensor:
+    if value.ndim <= 2:  # of whole images: any number
+        return value
     return value.to(torch.float16 if value.is_floating_point() else torch.int16)
 
 

@@ -26,8 +26,11 @@ if sys.platform != "win32":
     import fcntl
 
 # What cannot change a result: where files are, how they are loaded, what is written when.
-_FREE = ("study", "out", "methods", "seeds", "train.workers", "train.checkpoint_seconds", "train.checkpoint_steps",
-         "train.log_steps", "data.init_args.root", "data.init_args.cache", "data.init_args.partial")  # fmt: skip
+_FREE = (
+    *("study", "out", "methods", "seeds"),
+    *("train.workers", "train.checkpoint_seconds", "train.checkpoint_steps", "train.log_steps"),
+    *(f"data.init_args.{name}" for name in ("root", "data", "cache", "partial")),
+)
 _ALONE = re.compile(rf"method\.[^.]+\.({'|'.join(METHODS_ALONE)})(\..*)?")
 
 

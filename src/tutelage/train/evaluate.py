@@ -2,11 +2,13 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from math import nan
 from typing import get_args
 
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
+from torchmetrics import Metric
 
 from tutelage.types import Batch, MetricProtocol, MultiTaskNet, Task
 
@@ -32,6 +34,7 @@ def evaluate(
     layout = torch.channels_last if channels_last else torch.contiguous_format
     protocols: tuple[MetricProtocol, ...] = get_args(MetricProtocol)
     counters = {p: {t: task.metrics(p).to(fabric.device) for t, task in tasks.items()} for p in protocols}
+    nothing = {t: dict.fromkeys(task.metric_info, nan) for t, task in tasks.items()}  # without a label anywhere
     with evaluating(net):
         for batch in loader:
             if not batch.targets:
@@ -44,9 +47,13 @@ def evaluate(
                 for counter in counters.values():
                     counter[t].update(prediction, target)
     return {
-        p: {t: {name: float(value) for name, value in metric.compute().items()} for t, metric in counter.items()}
+        p: {t: _values(metric) if metric.update_called else nothing[t] for t, metric in counter.items()}
         for p, counter in counters.items()
     }
+
+
+def _values(metric: Metric) -> dict[str, float]:
+    return {name: float(value) for name, value in metric.compute().items()}
 
 
 def predict(fabric: Fabric, net: MultiTaskNet, tasks: Mapping[str, Task], batch: Batch) -> dict[str, Tensor]:

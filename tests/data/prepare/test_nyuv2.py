@@ -171,6 +171,24 @@ def test_a_killed_run_leaves_nothing_half(
     assert files(tmp_path) == before
 
 
+def test_frames_of_another_split_are_not_taken_for_these(official: tuple[Path, Path], tmp_path: Path) -> None:
+    mat, splits = official
+    prepare_nyuv2(mat, splits, tmp_path / "out", SIZE, 1, QUIET)
+    other = tmp_path / "splits.mat"
+    scipy.io.savemat(other, {"trainNdxs": np.array([[5]]), "testNdxs": np.array([[2]])})
+    with pytest.raises(
+        ValueError, match=r"out: expected frames of NYU-Depth-v2, split \w+, found those of NYU.*; give"
+    ):
+        prepare_nyuv2(mat, other, tmp_path / "out", SIZE, 1, QUIET)
+    (tmp_path / "out/origin.txt").unlink()
+    with pytest.raises(ValueError, match=r"out: expected frames of .*, found those of another program"):
+        prepare_nyuv2(mat, splits, tmp_path / "out", SIZE, 1, QUIET)
+    prepare_nyuv2(mat, other, tmp_path / "other", SIZE, 1, QUIET)
+    (tmp_path / "other/train/image/7.png").write_bytes(b"")
+    with pytest.raises(ValueError, match=r"train/image/7.png: expected frames of .* alone, found another file; remove"):
+        prepare_nyuv2(mat, other, tmp_path / "other", SIZE, 1, QUIET)
+
+
 def damaged(mat: Path, splits: Path, what: str) -> None:
     """Make one of the two files wrong."""
     if what == "no file":

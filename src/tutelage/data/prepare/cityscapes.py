@@ -84,7 +84,7 @@ def prepare_cityscapes(
         for split in ("train", "val")
         for stem, paths in _find(download, split)
     ]
-    write_frames(frames, Summary("cityscapes", size, FOLDERS), out, jobs, console or Console())
+    write_frames(frames, "Cityscapes", Summary("cityscapes", size, FOLDERS), out, jobs, console or Console())
 
 
 def _find(download: Path, split: Split) -> list[tuple[str, dict[str, Path]]]:

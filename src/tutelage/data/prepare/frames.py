@@ -43,22 +43,26 @@ class Frame:
     make: Callable[[], Mapping[str, Array]]
 
 
-def write_frames(frames: Sequence[Frame], summary: Summary, out: Path, jobs: int | None, console: Console) -> None:
+def write_frames(
+    frames: Sequence[Frame], origin: str, summary: Summary, out: Path, jobs: int | None, console: Console
+) -> None:
     """Write `out/<split>/<folder>/<stem>.<suffix>` of every frame, and `out/summary.json`.
 
     A frame whose files are all there, can be read and have the right size is kept as it is. Files are written
     atomically, and every file is read before it is counted: what was killed goes on, and what the summary counts is
-    what a training will read.
+    what a training will read. `out/origin.txt` says what the frames are of, so that those of another download are not
+    taken for these.
 
     Args:
         frames: those of a split in their order.
+        origin: changes with what the frames are made from.
         summary: empty; it says which folders there are and how large the files are. The frames are counted in it.
         out: the folder.
         jobs: frames that are made at the same time; none: one a core.
         console: a terminal gets a bar, anything else lines.
 
     Raises:
-        ValueError: a frame is damaged, `out` is no folder, or `jobs` or the size is not positive.
+        ValueError: a frame is damaged, `out` is no folder or holds other frames, or `jobs` or the size is not positive.
     """
     if jobs is not None and jobs < 1:
         raise ValueError(f"--jobs: expected 1 or more, found {jobs}")
@@ -66,6 +70,7 @@ def write_frames(frames: Sequence[Frame], summary: Summary, out: Path, jobs: int
         raise ValueError(f"--size: expected height and width of at least 1, found {summary.size[0]} {summary.size[1]}")
     if out.exists() and not out.is_dir():
         raise ValueError(f"{out}: expected a folder to write to, found a file; give another")
+    _claim(frames, origin, summary.folders, out)
     for split in {frame.split for frame in frames}:
         for folder in summary.folders:
             remove_parts(out / split / folder.name)
@@ -88,6 +93,24 @@ def write_frames(frames: Sequence[Frame], summary: Summary, out: Path, jobs: int
     write_text(out / "summary.json", json.dumps(summary.values(), indent=2) + "\n")
     summary.show(console)
     _say(console, f"summary   {out / 'summary.json'}\nframes    {len(frames) - kept} written, {kept} were there")
+
+
+def _claim(frames: Sequence[Frame], origin: str, folders: Sequence[Folder], out: Path) -> None:
+    """Make `out` the folder of the frames of `origin`, and of no others."""
+    path = out / "origin.txt"
+    expected = {folder.path(out, frame.split, frame.stem) for frame in frames for folder in folders}
+    places = {file.parent for file in expected}
+    there = [file for place in sorted(places) if place.is_dir() for file in sorted(place.iterdir())]
+    if not there and not path.exists():
+        return write_text(path, origin + "\n")
+    found = path.read_text().strip() if path.is_file() else "another program"
+    if found != origin:
+        raise ValueError(
+            f"{out}: expected frames of {origin}, found those of {found}; give another folder, or empty it"
+        )
+    for file in there:
+        if file not in expected and not file.name.startswith("."):
+            raise ValueError(f"{file}: expected frames of {origin} alone, found another file; remove it")
 
 
 def _keep_or_write(folders: Sequence[Folder], size: Size, out: Path, frame: Frame) -> tuple[dict[str, Counts], bool]:

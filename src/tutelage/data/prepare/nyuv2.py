@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from functools import partial
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +81,9 @@ def prepare_nyuv2(
             for split, part in numbers.items()
             for stem, number in enumerate(part)
         ]
-        write_frames(frames, Summary("nyuv2", size, FOLDERS), out, jobs, console or Console())
+        # Stems are positions in a split: in another split frames of the same names are others.
+        origin = f"NYU-Depth-v2, split {blake2b(repr(numbers).encode(), digest_size=4).hexdigest()}"
+        write_frames(frames, origin, Summary("nyuv2", size, FOLDERS), out, jobs, console or Console())
 
 
 def _splits(path: Path) -> dict[Split, list[int]]:
