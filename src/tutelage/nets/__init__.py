@@ -1,8 +1,9 @@
 """Networks: images become predictions, and the features that teachers and balancers look at."""
 
 from tutelage.nets.authors import load_authors
+from tutelage.nets.encoder_decoder import EncoderDecoder
 from tutelage.nets.mtan import MTAN
 from tutelage.nets.resnet import ResNet
 from tutelage.nets.segnet import SegNet
 
-__all__ = ["MTAN", "ResNet", "SegNet", "load_authors"]
+__all__ = ["MTAN", "EncoderDecoder", "ResNet", "SegNet", "load_authors"]
