@@ -12,7 +12,7 @@ from tests.study.conftest import Notes, tiny
 from tests.train.fixture import assert_same
 
 from tutelage.nets import SegNet
-from tutelage.study import Runner, Study, load_study, overlays, plan, run_study
+from tutelage.study import Runner, Study, load_study, overlays, plan, read_values, run_study
 from tutelage.study.build import build, load_tensors
 from tutelage.study.store import locked
 
@@ -321,3 +321,24 @@ def test_a_run_of_another_process_is_left_alone_and_waited_for(tmp_path: Path, m
     rows = runner.run()
     assert [name for name, _ in notes.started][2:] == ["single depth, seed 0", "kd4mtl, seed 0"]
     assert len(rows) == 4
+
+
+def test_url_classification_falls_to_nothing_on_the_images_of_each_domain(tmp_path: Path) -> None:
+    flags = ["--data.train", "96", "--data.val", "16", "--batch-size", "16", "--epochs", "2", "--out", str(tmp_path)]
+    study = load_study("digits", [*flags, "--methods", "url-classification", "--train.log_steps", "1"])
+    run_study(study, Notes())
+    lines = [json.loads(line) for line in (tmp_path / "url-classification/seed0/log.jsonl").read_text().splitlines()]
+    steps = [line for line in lines if "distill/left" in line]
+    assert len(steps) == 12
+    for step, line in enumerate(steps):  # d of features and of predictions at T = 8, times what is left of the run
+        left = line["distance/left/last"] + line["distance/left/prediction"]
+        assert line["distill/left"] == pytest.approx((1 - step / 12) * left, rel=1e-3)
+
+
+def test_url_classification_weighs_domains_by_their_names(tmp_path: Path) -> None:
+    values = read_values("digits")
+    values["tasks"] = {"imagenet12": values["tasks"]["left"], "svhn": values["tasks"]["right"]}
+    file = tmp_path / "study.yaml"
+    file.write_text(yaml.safe_dump({**values, "methods": ["url-classification"]}))
+    parts = load_study(file).values["method"]["url-classification"]["distiller"]["init_args"]["parts"]
+    assert [part["init_args"]["weights"] for part in parts] == [{"imagenet12": 10.0}] * 2
