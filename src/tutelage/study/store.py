@@ -29,7 +29,7 @@ if sys.platform != "win32":
 _FREE = (
     *("study", "out", "methods", "seeds"),
     *("train.workers", "train.checkpoint_seconds", "train.checkpoint_steps", "train.log_steps"),
-    *(f"data.init_args.{name}" for name in ("root", "data", "cache", "partial")),
+    *(f"data.init_args.{name}" for name in ("root", "data", "cache", "partial", "download")),
 )
 _ALONE = re.compile(rf"method\.[^.]+\.({'|'.join(METHODS_ALONE)})(\..*)?")
 

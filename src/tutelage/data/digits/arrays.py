@@ -45,6 +45,25 @@ def need(library: str | None) -> None:
         raise ValueError(f"data: expected the library {library}, found none; pip install 'tutelage[data]'")
 
 
+def fetch(name: str, root: Path, **arguments: object) -> None:
+    """Have torchvision download a part of its data set `name` into `root` and check its digest.
+
+    Raises:
+        ValueError: torchvision is not installed, or could not.
+    """
+    need("torchvision")
+    from torchvision import datasets  # seconds to import
+
+    try:
+        getattr(datasets, name)(str(root), download=True, **arguments)
+    except Exception as error:  # of the network, of a mirror's archive, of the disk
+        problem = str(error).strip().split("\n")[0] or type(error).__name__
+        raise ValueError(
+            f"data.download: expected torchvision to fetch {name} into {root}, found {problem}; try again, or bring "
+            "the files there by hand"
+        ) from error
+
+
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
     """Turn whatever a library says of a file into one line."""

@@ -66,7 +66,7 @@ class ImageFiles(DataSource):
     """
 
     library: ClassVar[str | None] = None  # the module that reads the files
-    download: ClassVar[str]  # what to do about a missing file
+    remedy: ClassVar[str]  # what to do about a missing file
 
     def __init__(self, root: Path, task: str, size: Size | None, train: int | None, seed: int) -> None:
         at_least(1, {"size": 1 if size is None else min(size), "train": 1 if train is None else train})
@@ -112,7 +112,7 @@ class ImageFiles(DataSource):
             if not path.is_file():
                 raise ValueError(
                     f"data.root: expected {path.relative_to(self.root)} in {self.root}, found no such file; "
-                    f"{self.download}"
+                    f"{self.remedy}"
                 )
 
     def fingerprint(self) -> str:

@@ -29,7 +29,7 @@ class Mnist(ImageFiles):
     """
 
     name = "mnist"
-    download = "download https://storage.googleapis.com/tensorflow/tf-keras-datasets/mnist.npz there"
+    remedy = "download https://storage.googleapis.com/tensorflow/tf-keras-datasets/mnist.npz there"
 
     def __init__(
         self, root: Path, task: str = "mnist", size: Size | None = None, train: int | None = None, seed: int = 0

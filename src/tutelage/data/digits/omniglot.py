@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from tutelage.data.base import DataSource, Memory, Samples, Split
-from tutelage.data.digits.arrays import at_least
+from tutelage.data.digits.arrays import at_least, fetch
 from tutelage.data.files import parts
 from tutelage.data.modalities import Class, Rgb, Size
 from tutelage.types import Sample
@@ -34,13 +34,14 @@ class Omniglot(DataSource):
         root: folder with `omniglot-py`.
         task: the name of the task.
         size: height and width of the images, by antialiased resizing, in steps of 1/255.
+        download: have torchvision fetch what is missing, when the data are checked.
     """
 
     name = "omniglot"
 
-    def __init__(self, root: Path, task: str = "omniglot", size: Size = (32, 32)) -> None:
+    def __init__(self, root: Path, task: str = "omniglot", size: Size = (32, 32), download: bool = False) -> None:
         at_least(1, {"size": min(size)})
-        self.root, self.task, self.size = Path(root), task, size
+        self.root, self.task, self.size, self.download = Path(root), task, size, download
         self.modalities = {task: Class()}
         self._splits: dict[Split, Samples] = {}  # kept, so that every run of a study shares their memory
 
@@ -56,6 +57,8 @@ class Omniglot(DataSource):
         self.check_names(tasks)
         for name in _FOLDERS:
             folder = Path("omniglot-py", name)
+            if self.download and not (self.root / folder).is_dir():
+                fetch("Omniglot", self.root, background=name == "images_background")
             if not (self.root / folder).is_dir():
                 raise ValueError(
                     f"data.root: expected a folder {folder} in {self.root}, found none; {_DOWNLOAD}, into omniglot-py"

@@ -53,6 +53,7 @@ class SvhnOmniglot(_Pair):
         train: number of SVHN's training images, as many of each class as can be; None takes all.
         seed: which of them.
         weights: how much of a step's images are `svhn` and `omniglot`; None: as many as there are of each.
+        download: have torchvision fetch what is missing, when the data are checked.
     """
 
     def __init__(
@@ -62,5 +63,7 @@ class SvhnOmniglot(_Pair):
         train: int | None = None,
         seed: int = 0,
         weights: dict[str, float] | None = None,
+        download: bool = False,
     ) -> None:
-        super().__init__([Svhn(root, size=size, train=train, seed=seed), Omniglot(root, size=size)], weights)
+        svhn = Svhn(root, size=size, train=train, seed=seed, download=download)
+        super().__init__([svhn, Omniglot(root, size=size, download=download)], weights)

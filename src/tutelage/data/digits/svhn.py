@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from tutelage.data.base import Split
-from tutelage.data.digits.arrays import Read, as_read, pick, reading
+from tutelage.data.digits.arrays import Read, as_read, fetch, pick, reading
 from tutelage.data.digits.base import ImageFiles
 from tutelage.data.modalities import Size
 
@@ -23,16 +23,31 @@ class Svhn(ImageFiles):
         size: height and width; None leaves 32x32.
         train: number of training images, as many of each class as can be; None takes all.
         seed: which of them.
+        download: have torchvision fetch what is missing, when the data are checked.
     """
 
     name = "svhn"
     library = "scipy"
-    download = "download train_32x32.mat and test_32x32.mat of http://ufldl.stanford.edu/housenumbers there"
+    remedy = "download train_32x32.mat and test_32x32.mat of http://ufldl.stanford.edu/housenumbers there"
 
     def __init__(
-        self, root: Path, task: str = "svhn", size: Size | None = None, train: int | None = None, seed: int = 0
+        self,
+        root: Path,
+        task: str = "svhn",
+        size: Size | None = None,
+        train: int | None = None,
+        seed: int = 0,
+        download: bool = False,
     ) -> None:
         super().__init__(root, task, size, train, seed)
+        self.download = download
+
+    def check_files(self) -> None:
+        """Both files are there; what is not is fetched first, where that is wanted."""
+        for split in ("train", "val"):
+            if self.download and not all(path.is_file() for path in self.files(split)):
+                fetch("SVHN", self.root, split=_NAMES[split])
+        super().check_files()
 
     def files(self, split: Split) -> list[Path]:
         """The .mat file of the split."""

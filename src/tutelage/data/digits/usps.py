@@ -26,7 +26,7 @@ class Usps(ImageFiles):
 
     name = "usps"
     library = "h5py"
-    download = "download usps.h5 of https://www.kaggle.com/datasets/bistaumanga/usps-dataset there"
+    remedy = "download usps.h5 of https://www.kaggle.com/datasets/bistaumanga/usps-dataset there"
 
     def __init__(
         self, root: Path, task: str = "usps", size: Size | None = None, train: int | None = None, seed: int = 0
