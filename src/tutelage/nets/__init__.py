@@ -5,5 +5,6 @@ from tutelage.nets.encoder_decoder import EncoderDecoder
 from tutelage.nets.mtan import MTAN
 from tutelage.nets.resnet import ResNet
 from tutelage.nets.segnet import SegNet
+from tutelage.nets.tapped import Tap, Tapped
 
-__all__ = ["MTAN", "EncoderDecoder", "ResNet", "SegNet", "load_authors"]
+__all__ = ["MTAN", "EncoderDecoder", "ResNet", "SegNet", "Tap", "Tapped", "load_authors"]
