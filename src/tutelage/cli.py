@@ -39,6 +39,11 @@ _PREPARE = """\
 Turn an official download into the folders that tutelage reads, once. It ends with a summary to check, which is also
 OUT/summary.json. The same command again goes on where it stopped. docs/prepare.md says where the files come from.
 """
+_PREDICT = """\
+Predict every task of images with one trained network: for each IMAGE and task OUT/IMAGE.TASK.png, a picture, and .npy,
+the numbers. MODEL is a run's folder, its student.safetensors, or what `tutelage.deploy.save` wrote. A file from anybody
+runs no code; networks and tasks that are not tutelage's own are built only where --trust names their module.
+"""
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -95,6 +100,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "--size", type=int, nargs=2, default=size, metavar=("H", "W"), help=f"by default {size[0]} {size[1]}"
         )
         verb.add_argument("--jobs", type=int, metavar="N", help="frames at the same time; by default one a core")
+    predict = verbs.add_parser("predict", help="predict images", description=_PREDICT, formatter_class=plain)
+    predict.add_argument("model", type=Path, metavar="MODEL", help="folder of a run, or a .safetensors file")
+    predict.add_argument("images", type=Path, nargs="+", metavar="IMAGE", help="picture, or .npy [H, W, 3]")
+    predict.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write to")
+    predict.add_argument("--overwrite", action="store_true", help="replace files that are there")
+    predict.add_argument("--trust", action="append", default=[], metavar="MODULE", help="of your own; may be repeated")
+    sizes = predict.add_mutually_exclusive_group()
+    sizes.add_argument("--size", type=int, nargs=2, metavar=("H", "W"), help="of images; by default as in training")
+    sizes.add_argument("--keep-size", action="store_true", help="take images in their own size")
     known, flags = parser.parse_known_args(arguments)
     if flags and known.verb not in ("run", "tune"):
         parser.error(f"unrecognized arguments: {' '.join(flags)}")
@@ -111,6 +125,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _bench(console, known.out, known.tasks, known.rounds)
         if known.verb == "prepare":
             return _prepare(console, known)
+        if known.verb == "predict":
+            return _predict(console, known)
         if known.study is None:
             print((run if known.verb == "run" else tune).format_help())
             return 0 if known.help else 2
@@ -133,8 +149,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"tutelage: {type(error).__name__}: {_message(error)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        last = "frame" if known.verb == "prepare" else "checkpoint"
-        print(f"\ntutelage: stopped; the same command goes on from the last {last}", file=sys.stderr)
+        last = {"prepare": "from the last frame", "predict": "with --overwrite"}.get(
+            known.verb, "from the last checkpoint"
+        )
+        print(f"\ntutelage: stopped; the same command goes on {last}", file=sys.stderr)
         return 130
 
 
@@ -241,6 +259,22 @@ def _prepare(console: Console, known: argparse.Namespace) -> int:
         prepare_nyuv2(known.labeled, known.splits, known.out, size, known.jobs, console)
     else:
         prepare_cityscapes(known.folder, known.out, size, known.jobs, console)
+    return 0
+
+
+def _predict(console: Console, known: argparse.Namespace) -> int:
+    from torch.cuda import is_available
+
+    from tutelage.deploy import load, predict_files
+
+    size = None if known.size is None else (known.size[0], known.size[1])
+    predictor = load(known.model, known.trust, "keep" if known.keep_size else size or "trained")
+    predictor.to("cuda" if is_available() else "cpu")
+
+    def note(line: str) -> None:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+    predict_files(predictor, known.images, known.out, known.overwrite, note)
     return 0
 
 

@@ -1,0 +1,125 @@
+"""From a config that anybody may have written to a predictor.
+
+jsonargparse, which builds studies, imports whatever a string names where an annotation asks for a function or a class:
+right for a study of one's own, wrong for a file from anybody. Here a class path is all that is imported, and only where
+`trust.resolve` allows it.
+"""
+
+import inspect
+from collections import abc
+from collections.abc import Collection, Mapping
+from dataclasses import is_dataclass
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+import torch
+
+from tutelage.deploy.predictor import Predictor, Size, check_names
+from tutelage.deploy.trust import HOUSE, harmless, line, resolve, unloaded, within
+from tutelage.types import MultiTaskNet, Task
+
+_MAPS = (dict, abc.Mapping)
+_LISTS = (list, tuple, abc.Sequence, abc.Collection, abc.Iterable)
+_PLAIN = (str, int, float, bool, NoneType, Path, Any, Literal, *_MAPS, *_LISTS)
+
+
+def build(config: Mapping[str, Any], trust: Collection[str] = ()) -> Predictor:
+    """The untrained predictor of a config.
+
+    Widths of the heads are the tasks'. What would load other weights (`pretrained`, files) is left out.
+
+    Args:
+        config: {net: {class_path, init_args}, tasks: {name: the same}, size: [H, W] or None}: plain values, as JSON
+            holds them.
+        trust: Beginnings of class paths, at a dot, that may be imported and called besides `tutelage.nets` and
+            `tutelage.tasks`; and full names of networks elsewhere, such as `hf-hub:timm/resnet50.a1_in1k`.
+
+    Raises:
+        ValueError: The config is wrong, or names what is not trusted; one line.
+    """
+    trust = [trust] if isinstance(trust, str) else list(trust)
+    given = config.get("tasks")
+    if not isinstance(given, Mapping):
+        raise ValueError(f"tasks: expected names and classes, found {type(given).__name__}")
+    check_names(given)
+    tasks = {str(name): _object(value, Task, (), trust, f"tasks.{name}") for name, value in given.items()}
+    size = _size(config.get("size"))
+    plain = harmless(config.get("net"), trust)
+    with torch.random.fork_rng(devices=[]):  # weights are drawn, and replaced in a moment
+        net = _object(plain, MultiTaskNet, ({name: task.width for name, task in tasks.items()},), trust, "net")
+    size_config = None if size is None else list(size)
+    return Predictor(net, tasks, size, {"net": plain, "tasks": dict(given), "size": size_config})
+
+
+def _object(value: Any, base: Any, first: tuple[Any, ...], trust: list[str], where: str) -> Any:
+    path, arguments = _parts(value, where)
+    return _call(resolve(path, base, trust, where), first, arguments, trust, where)
+
+
+def _parts(value: Any, where: str) -> tuple[str, dict[str, Any]]:
+    if isinstance(value, Mapping) and isinstance(value.get("class_path"), str):
+        arguments = value.get("init_args") or {}
+        if isinstance(arguments, Mapping):
+            return value["class_path"], dict(arguments)
+    raise ValueError(f"{where}: expected class_path and init_args, found {str(value)[:80]}")
+
+
+def _call(kind: Any, first: tuple[Any, ...], values: dict[str, Any], trust: list[str], where: str) -> Any:
+    hints = _hints(kind)
+    arguments = {str(key): _value(x, hints.get(key, Any), trust, f"{where}.{key}") for key, x in values.items()}
+    try:
+        return kind(*first, **unloaded(kind, arguments))
+    except Exception as error:  # whatever a class raises when it is built
+        name = getattr(kind, "__name__", str(kind))
+        raise ValueError(f"{where}: expected arguments of {name} that fit ({line(error)})") from error
+
+
+def _hints(kind: Any) -> dict[str, Any]:
+    try:
+        return get_type_hints(inspect.getattr_static(kind, "__init__") if isinstance(kind, type) else kind)
+    except Exception:  # names that exist for a type checker alone
+        if within(kind.__module__, list(HOUSE.values())):
+            raise
+        return {}
+
+
+def _value(value: Any, hint: Any, trust: list[str], where: str) -> Any:
+    """What JSON says as what an annotation asks for: tuples, data classes, objects, and functions that make objects.
+
+    A string where an object may stand, as in `Tapped.module`, is taken for the path of one.
+    """
+    members = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
+    origins = [get_origin(member) or member for member in members]
+    made = [m for m in members if is_dataclass(m) and within(m.__module__, [*HOUSE.values(), *trust])]
+    if isinstance(value, str) and any(origin not in (*_PLAIN, *made) for origin in origins):
+        found = resolve(value, None, trust, where)
+        if any(origin in _MAPS for origin in origins):  # it is resolved once more where it goes
+            return {"class_path": value, "init_args": unloaded(found, {})}
+        return value if str in origins else found
+    if isinstance(value, Mapping) and "class_path" in value:
+        path, arguments = _parts(value, where)
+        kind = resolve(path, None, trust, where)
+        if any(origin in _MAPS for origin in origins):
+            return {**value, "init_args": unloaded(kind, arguments)}
+        if abc.Callable in origins:
+            return lambda *first: _call(kind, first, arguments, trust, where)
+        return _call(kind, (), arguments, trust, where)
+    if isinstance(value, Mapping):
+        if made and not any(origin in _MAPS for origin in origins):
+            return _call(made[0], (), dict(value), trust, where)
+        inner = next((get_args(m)[-1] for m in members if get_origin(m) in _MAPS), Any)
+        return {key: _value(item, inner, trust, f"{where}.{key}") for key, item in value.items()}
+    if isinstance(value, list):
+        inner = next((get_args(m)[0] for m in members if get_origin(m) in _LISTS), Any)
+        items = [_value(item, inner, trust, where) for item in value]
+        return tuple(items) if tuple in origins and list not in origins else items
+    return value
+
+
+def _size(value: Any) -> Size | None:
+    if value is None:
+        return None
+    if isinstance(value, list | tuple) and len(value) == 2 and all(type(x) is int and x > 0 for x in value):
+        return value[0], value[1]
+    raise ValueError(f"size: expected height and width of at least 1, or null, found {str(value)[:80]}")

@@ -1,0 +1,116 @@
+"""The student alone, as one module: images in, what the tasks mean by its outputs out."""
+
+import re
+from collections.abc import Collection, Mapping
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import interpolate
+
+from tutelage.deploy.images import Image, as_image, check
+from tutelage.types import MultiTaskNet, Task
+
+Size = tuple[int, int]  # height, width
+
+
+class Predictor(nn.Module):
+    """A network with the activations of its tasks and the size of the images that it was trained on.
+
+        x' = resize(x, size)            y'_t = net(x')_t            y_t = activate_t(resize(y'_t, size of x))
+
+    where `resize` is bilinear with antialiasing, as the data's of images is, and does nothing to what has the size
+    already; raw outputs of the whole image are not resized. What is resized is the raw output, so that classes are
+    voted on by neighbouring logits and normals have unit length again. With `size` None images are taken as they are.
+
+    Normalisation is the network's own. A predictor stays in eval mode: `train()` does not change it (that of `net`
+    does, for who wants to train on).
+
+    Args:
+        net: With heads of these tasks, or more.
+        tasks: name -> task.
+        size: Height and width that images are resized to; None: none is.
+        config: What `build` makes the same of: needed to save.
+
+    Raises:
+        ValueError: There is no task, a name is more than letters, digits, `_` and `-`, or `size` is not positive.
+    """
+
+    def __init__(
+        self,
+        net: MultiTaskNet,
+        tasks: Mapping[str, Task],
+        size: Size | None = None,
+        config: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__()
+        check_names(tasks)
+        if size is not None and (len(size) != 2 or min(size) < 1):
+            raise ValueError(f"size: expected height and width of at least 1, found {size}")
+        self.net, self.tasks, self.size, self.config = net, dict(tasks), size, config
+        probe = torch.zeros(1, 3, 2, 2)
+        self.dense = {t for t, task in self.tasks.items() if task.missing(probe).ndim > 2}
+        self.eval()
+
+    def train(self, mode: bool = True) -> Self:
+        """Nothing: what is deployed predicts."""
+        return super().train(False)
+
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        """{task: activated prediction} of images [B, 3, H, W], uint8 or float in 0..1, on the network's device.
+
+        Dense predictions have the size of the images: int64 or float32 [B, H, W] or [B, C, H, W].
+
+        Raises:
+            ValueError: The images have another shape or type.
+        """
+        if images.ndim != 4 or images.shape[1] != 3 or not (images.dtype == torch.uint8 or images.is_floating_point()):
+            raise ValueError(
+                f"images: expected [B, 3, H, W] of uint8, or of floats in 0..1, found {list(images.shape)} of "
+                f"{images.dtype}"
+            )
+        x = images.float() / 255 if images.dtype == torch.uint8 else images.float()
+        size = (x.shape[2], x.shape[3])
+        if self.size is not None and self.size != size:
+            x = _resize(x, self.size).clamp(0, 1)
+        output = self.net(x.to(self._weight.dtype), tasks=list(self.tasks))
+        activated = {}
+        for t, task in self.tasks.items():
+            raw = output.predictions[t]
+            if t in self.dense and raw.shape[2:] != size:
+                raw = _resize(raw.float(), size)
+            activated[t] = task.activate(raw)
+        return activated
+
+    @torch.no_grad()
+    def predict(self, image: Image) -> dict[str, Tensor]:
+        """{task: activated prediction} on the CPU of one image, without a batch dimension.
+
+        Args:
+            image: A file, a picture of Pillow, an array [H, W, 3] or a tensor [3, H, W], of bytes or floats in 0..1. A
+                tensor [B, 3, H, W] is a batch, and its predictions have a batch dimension.
+
+        Raises:
+            ValueError: It is no image.
+        """
+        batch = isinstance(image, Tensor) and image.ndim == 4
+        images = check(image) if isinstance(image, Tensor) and batch else as_image(image)[None]
+        found = self(images.to(self._weight.device))
+        return {t: (value if batch else value[0]).cpu() for t, value in found.items()}
+
+    @property
+    def _weight(self) -> Tensor:
+        return next((p for p in self.net.parameters() if p.is_floating_point()), torch.zeros(()))
+
+
+def check_names(tasks: Collection[str]) -> None:
+    """Raise a ValueError where there is no task, or a name that is no part of a file's name."""
+    if not tasks:
+        raise ValueError("tasks: expected one task or more, found none")
+    for name in tasks:
+        if not re.fullmatch(r"\w[\w-]*", name):
+            raise ValueError(f"tasks: expected names of letters, digits, '_' and '-', found `{name[:80]}`")
+
+
+def _resize(x: Tensor, size: Size) -> Tensor:
+    return interpolate(x, size, mode="bilinear", antialias=True)
