@@ -178,3 +178,13 @@ def test_half_a_file(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:2000])
     with pytest.raises(ValueError, match=r"a\.png: expected a readable"):
         Rgb().decode(path)
+
+
+@pytest.mark.parametrize("mode", ["HSV", "YCbCr", "CMYK", "RGBX", "PA", "RGBA"])
+def test_an_image_in_memory_is_rgb_whatever_its_mode(mode: str) -> None:
+    red = Image.new("RGB", (5, 4), (255, 0, 0))
+    picture = red.convert("P").convert("PA") if mode == "PA" else red.convert(mode)
+    image = Rgb().take(picture, "image 0")
+    assert image.shape == (3, 4, 5)
+    assert image[0].min() > 0.9
+    assert image[1:].max() < 0.2

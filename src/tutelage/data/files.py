@@ -12,6 +12,7 @@ from PIL import Image as PillowImage
 
 PICTURES = (".npy", ".png", ".jpg", ".jpeg")
 TEXTS = (".npy", ".txt")  # of numbers for the whole image
+_CONVERTED = ("1", "LA", "La", "PA", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "HSV", "LAB")  # modes of Pillow
 
 
 def read_array(path: Path, indices: bool = False) -> tuple[npt.NDArray[Any], bool]:
@@ -63,8 +64,8 @@ def as_array(value: object, indices: bool = False) -> tuple[npt.NDArray[Any], bo
 
 
 def _pixels(picture: PillowImage.Image, indices: bool) -> npt.NDArray[Any]:
-    if picture.mode in ("1", "RGBA", "CMYK", "YCbCr", "LA") or (picture.mode == "P" and not indices):
-        picture = picture.convert("L" if picture.mode in ("1", "LA") else "RGB")
+    if picture.mode in _CONVERTED or (picture.mode == "P" and not indices):
+        picture = picture.convert("L" if picture.mode in ("1", "LA", "La") else "RGB")
     return np.asarray(picture)
 
 
