@@ -8,6 +8,7 @@ import re
 import shlex
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -169,14 +170,9 @@ def _run(console: Console, source: str, flags: list[str], dry: bool) -> int:
         run_study(study, display)
     page = write_report(study.folder, study.config.tasks)
     _tables(console, study.folder, study.config.tasks)
-    console.print(
-        f"page      {page}\nresults   {study.folder / 'results.json'}", markup=False, highlight=False, soft_wrap=True
-    )
+    _say(console, f"page      {page}\nresults   {study.folder / 'results.json'}")
     again = shlex.join(["tutelage", "run", source, *flags, *([] if "--seeds" in flags else ["--seeds", "0,1,2"])])
-    console.print(
-        f"next      open the page in a browser; more seeds: {again}; other studies: tutelage presets",
-        markup=False, highlight=False, soft_wrap=True,
-    )  # fmt: skip
+    _say(console, f"next      open the page in a browser; more seeds: {again}; other studies: tutelage presets")
     return 0
 
 
@@ -195,7 +191,7 @@ def _tune(console: Console, source: str, flags: list[str], methods: str | None, 
     # A method's own flags would win over what was found.
     rest = _without(flags, "--out", "--study", "--method", "--method.")
     again = shlex.join(["tutelage", "run", source, *rest, "--with", str(tuner.file)])
-    console.print(f"values    {tuner.file}\nnext      {again}", markup=False, highlight=False, soft_wrap=True)
+    _say(console, f"values    {tuner.file}\nnext      {again}")
     return 0
 
 
@@ -247,7 +243,7 @@ def _bench(console: Console, out: Path | None, counts: list[int], rounds: int) -
     console.print(table(costs))
     if out is not None:
         write(out, costs, rounds)
-        console.print(f"figures   {out}", markup=False, highlight=False, soft_wrap=True)
+        _say(console, f"figures   {out}")
     return 0
 
 
@@ -270,11 +266,7 @@ def _predict(console: Console, known: argparse.Namespace) -> int:
     size = None if known.size is None else (known.size[0], known.size[1])
     predictor = load(known.model, known.trust, "keep" if known.keep_size else size or "trained")
     predictor.to("cuda" if is_available() else "cpu")
-
-    def note(line: str) -> None:
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
-
-    predict_files(predictor, known.images, known.out, known.overwrite, note)
+    predict_files(predictor, known.images, known.out, known.overwrite, partial(_say, console))
     return 0
 
 
@@ -294,7 +286,7 @@ def _report(console: Console, folder: Path, as_markdown: bool, seeds: list[int] 
         return 0
     page = write_report(folder, study.config.tasks)
     _tables(console, folder, study.config.tasks, seeds)
-    console.print(f"page      {page}", markup=False, highlight=False, soft_wrap=True)
+    _say(console, f"page      {page}")
     return 0
 
 
@@ -305,6 +297,11 @@ def _tables(console: Console, folder: Path, tasks: "Mapping[str, Task]", seeds: 
     compared = differences(folder, tasks, console.width, seeds)
     if compared is not None:
         console.print(compared)
+
+
+def _say(console: Console, text: str) -> None:
+    """Lines as they are, however long: a path can be copied."""
+    console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def _help(source: str) -> int:

@@ -233,7 +233,7 @@ WRONG: dict[str, tuple[Callable[[dict], object], str]] = {
     "three depths": (label("depth", np.ones((48, 64, 3))), r"label `depth`: expected distances \[H, W\], found .*3\];"),
     "half classes": (label("segmentation", np.full((48, 64), 0.5)), r"`segmentation`: expected whole .* found 0.5;"),
     "an error": (lambda item: item["depth"], r"\[0\]: expected a sample, found KeyError: 'depth'; mend the dataset"),
-    "no message": (lambda item: next(iter(())), r"\[0\]: expected a sample, found StopIteration: no message; mend"),
+    "no message": (lambda item: next(iter(())), r"\[0\]: expected a sample, found StopIteration: StopIteration; mend"),
 }
 
 

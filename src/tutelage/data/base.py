@@ -136,6 +136,32 @@ def ranked(count: int, seed: str) -> list[int]:
     return sorted(range(count), key=lambda i: blake2b(f"{seed}/{i}".encode(), digest_size=8).digest())
 
 
+class Chosen(Samples):
+    """Some samples of another dataset.
+
+    Args:
+        dataset: has them.
+        indices: theirs in it, in the order of this one.
+    """
+
+    def __init__(self, dataset: Samples, indices: list[int]) -> None:
+        self.dataset, self.indices = dataset, indices
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getitem__(self, index: int) -> Sample:
+        return self.dataset[self.indices[index]]
+
+    def tasks(self, index: int) -> Collection[str] | None:
+        """As the other dataset says."""
+        return self.dataset.tasks(self.indices[index])
+
+    def where(self, index: int, task: str | None = None) -> str:
+        """As the other dataset says."""
+        return self.dataset.where(self.indices[index], task)
+
+
 class Joined(Samples):
     """Several datasets one after the other.
 

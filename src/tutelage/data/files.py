@@ -15,6 +15,11 @@ TEXTS = (".npy", ".txt")  # of numbers for the whole image
 _CONVERTED = ("1", "LA", "La", "PA", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "HSV", "LAB")  # modes of Pillow
 
 
+def first_line(error: Exception) -> str:
+    """What a library says of a mistake, without the lines below, or else what it calls it."""
+    return str(error).strip().split("\n")[0] or type(error).__name__
+
+
 def read_array(path: Path, indices: bool = False) -> tuple[npt.NDArray[Any], bool]:
     """The array of a .npy or picture file, [H, W] or [H, W, C], and whether it came from a picture.
 
@@ -32,9 +37,8 @@ def read_array(path: Path, indices: bool = False) -> tuple[npt.NDArray[Any], boo
         with PillowImage.open(path) as file:
             return _numbers(_pixels(file, indices)), True
     except Exception as error:  # numpy and Pillow name their errors by what the bytes look like; all mean the same here
-        problem = str(error).strip().split("\n")[0] or type(error).__name__
         raise ValueError(
-            f"{path}: expected a readable {path.suffix} file, found {problem}; replace or remove it"
+            f"{path}: expected a readable {path.suffix} file, found {first_line(error)}; replace or remove it"
         ) from error
 
 

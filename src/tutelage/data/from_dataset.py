@@ -33,7 +33,7 @@ class FromDataset(ItemSource):
         self,
         train: Dataset,  # type: ignore[type-arg]  # jsonargparse builds no class of a parametrised type
         modalities: dict[str, Modality],
-        val: Dataset | None = None,  # type: ignore[type-arg]
+        val: Dataset | None = None,  # type: ignore[type-arg]  # as above
         name: str | None = None,
         size: Size | None = None,
         holdout: float = 0.2,

@@ -4,8 +4,7 @@ from collections.abc import Collection
 from functools import cached_property
 from hashlib import blake2b
 
-from tutelage.data.base import DataSource, Samples, Split, Wrapper, identity, ranked
-from tutelage.types import Sample
+from tutelage.data.base import Chosen, DataSource, Samples, Split, Wrapper, identity, ranked
 
 
 class HoldOut(Wrapper):
@@ -71,29 +70,3 @@ class HoldOut(Wrapper):
             alike.setdefault(None if tasks is None else frozenset(tasks), []).append(i)
         held = {i for indices in alike.values() for i in indices[: round(self.part * len(indices))]}
         return {"train": [i for i in range(len(self._train)) if i not in held], "val": sorted(held)}
-
-
-class Chosen(Samples):
-    """Some samples of another dataset.
-
-    Args:
-        dataset: has them.
-        indices: theirs in it, in the order of this one.
-    """
-
-    def __init__(self, dataset: Samples, indices: list[int]) -> None:
-        self.dataset, self.indices = dataset, indices
-
-    def __len__(self) -> int:
-        return len(self.indices)
-
-    def __getitem__(self, index: int) -> Sample:
-        return self.dataset[self.indices[index]]
-
-    def tasks(self, index: int) -> Collection[str] | None:
-        """As the other dataset says."""
-        return self.dataset.tasks(self.indices[index])
-
-    def where(self, index: int, task: str | None = None) -> str:
-        """As the other dataset says."""
-        return self.dataset.where(self.indices[index], task)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tutelage.data.base import Split
+from tutelage.data.files import first_line
 from tutelage.data.items import Items, ItemSource
 from tutelage.data.modalities import Modality, Size
 
@@ -134,5 +135,5 @@ def _load(folder: Path) -> Any:
     except Exception as error:  # of datasets, pyarrow and json
         raise ValueError(
             f"data.data: expected a folder that `save_to_disk` wrote, found {type(error).__name__} in {folder}: "
-            f"{str(error).split(chr(10))[0]:.120}; write it again"
+            f"{first_line(error):.120}; write it again"
         ) from error

@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tutelage.data.base import DataSource, Memory, Samples, Split, ranked
-from tutelage.data.holdout import Chosen
+from tutelage.data.base import Chosen, DataSource, Memory, Samples, Split, ranked
+from tutelage.data.files import first_line
 from tutelage.data.modalities import Modality, Rgb, Size
 from tutelage.types import Sample
 
@@ -151,9 +151,9 @@ class Items(Samples):
             with _ONE:
                 item = self.dataset[index]
         except Exception as error:  # whatever a dataset of the user's raises
-            problem = (str(error).strip() or "no message").split("\n")[0]
             raise ValueError(
-                f"{self.where(index)}: expected a sample, found {type(error).__name__}: {problem}; mend the dataset"
+                f"{self.where(index)}: expected a sample, found {type(error).__name__}: {first_line(error)}; mend the "
+                "dataset"
             ) from error
         if isinstance(item, Mapping) and set(item) >= {"image", "labels"} and isinstance(item["labels"], Mapping):
             return item["image"], item["labels"]

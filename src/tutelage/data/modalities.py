@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from tutelage.data.files import as_array, read_array, read_numbers
+from tutelage.data.files import as_array, first_line, read_array, read_numbers
 
 Size = tuple[int, int]  # height, width
 Array = npt.NDArray[Any]
@@ -48,8 +48,9 @@ class Modality(ABC):
         try:
             array, picture = as_array(value, self.indices)
         except Exception as error:  # of numpy and Pillow, too
-            problem = str(error).strip().split("\n")[0] or type(error).__name__
-            raise ValueError(f"{where}: expected a picture or an array of numbers, found {problem}; mend it") from error
+            raise ValueError(
+                f"{where}: expected a picture or an array of numbers, found {first_line(error)}; mend it"
+            ) from error
         return self.convert(array, picture, where)
 
     def read(self, path: Path) -> tuple[Array, bool]:

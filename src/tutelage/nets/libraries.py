@@ -68,7 +68,7 @@ def parts(
         ) from error
     try:
         model = _build(smp, kind, encoder, arguments, pretrained)
-    except Exception as error:
+    except Exception as error:  # of the hub, the network, the file
         raise ValueError(
             f"EncoderDecoder.pretrained: expected weights of `{encoder}` from the Hugging Face hub or a file, found "
             f"none ({_line(error)}); give a file with encoder_args: {{pretrained_cfg_overlay: {{file: PATH}}}}, or "

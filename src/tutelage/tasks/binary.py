@@ -7,9 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
+from tutelage.tasks.categorical import UNLABELLED
 from tutelage.types import Colour, Picture, Target, Task, Term
-
-UNLABELLED = -1
 
 
 def imitate_logits(raw: Tensor, taught: Tensor, temperature: float) -> Term:

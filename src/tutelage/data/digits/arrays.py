@@ -11,6 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from tutelage.data.files import first_line
 from tutelage.data.modalities import Rgb, Size
 
 Read = tuple[Tensor, Tensor]  # images [N, 1 or 3, H, W] of bytes or of float32 in 0..1, and classes [N], int64
@@ -57,10 +58,9 @@ def fetch(name: str, root: Path, **arguments: object) -> None:
     try:
         getattr(datasets, name)(str(root), download=True, **arguments)
     except Exception as error:  # of the network, of a mirror's archive, of the disk
-        problem = str(error).strip().split("\n")[0] or type(error).__name__
         raise ValueError(
-            f"data.download: expected torchvision to fetch {name} into {root}, found {problem}; try again, or bring "
-            "the files there by hand"
+            f"data.download: expected torchvision to fetch {name} into {root}, found {first_line(error)}; try again, "
+            "or bring the files there by hand"
         ) from error
 
 
@@ -70,9 +70,8 @@ def reading(path: Path) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # libraries name their errors by what the bytes look like; all mean the same here
-        problem = str(error).strip().split("\n")[0] or type(error).__name__
         raise ValueError(
-            f"{path}: expected a readable {path.suffix or 'idx'} file, found {problem}; download it again"
+            f"{path}: expected a readable {path.suffix or 'idx'} file, found {first_line(error)}; download it again"
         ) from error
 
 

@@ -11,6 +11,7 @@ import torch
 from rich.console import Console
 
 from tutelage.data.base import Split
+from tutelage.data.files import first_line
 from tutelage.data.modalities import Classes, Depth, Normals, Rgb, Size
 from tutelage.data.prepare.frames import Array, Frame, library, picture, write_frames
 from tutelage.data.prepare.normals import Camera, normals_from_depth
@@ -94,7 +95,7 @@ def _splits(path: Path) -> dict[Split, list[int]]:
     try:
         values = scipy.loadmat(path)
     except Exception as error:  # scipy names its errors by what the bytes look like
-        raise ValueError(f"{path}: expected the official splits.mat, found {_line(error)}; {_AGAIN}") from error
+        raise ValueError(f"{path}: expected the official splits.mat, found {first_line(error)}; {_AGAIN}") from error
     if any(name not in values for name in _SPLITS):
         found = ", ".join(name for name in values if not name.startswith("__")) or "nothing"
         raise ValueError(f"{path}: expected trainNdxs and testNdxs, found {found}; take the official splits.mat")
@@ -112,7 +113,7 @@ def _open(h5py: Any, path: Path) -> Any:
         return h5py.File(path, "r")
     except OSError as error:
         raise ValueError(
-            f"{path}: expected the official nyu_depth_v2_labeled.mat (HDF5), found {_line(error)}; {_AGAIN}"
+            f"{path}: expected the official nyu_depth_v2_labeled.mat (HDF5), found {first_line(error)}; {_AGAIN}"
         ) from error
 
 
@@ -156,7 +157,7 @@ class _Labeled:
             return np.ascontiguousarray(self.file[name][index].T)
         except OSError as error:
             raise ValueError(
-                f"{self.path}: expected a readable frame {index + 1} in `{name}`, found {_line(error)}; {_AGAIN}"
+                f"{self.path}: expected a readable frame {index + 1} in `{name}`, found {first_line(error)}; {_AGAIN}"
             ) from error
 
     def arrays(self, index: int) -> Mapping[str, Array]:
@@ -178,7 +179,3 @@ class _Labeled:
             "depth": Depth().resize(torch.from_numpy(depth)[None], self.size)[0].numpy(),
             "normal": picture(torch.where((n == 0).all(0), 0.0, (n + 1) / 2)),
         }
-
-
-def _line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
