@@ -84,6 +84,10 @@ class Output:
     # What the heads read, and nothing else does: the cheap boundary of representation gradients; () = none. Where one
     # is computed from another, the heads read an alias of it (`x.view_as(x)`), and that is what stands here.
     shared: tuple[Tensor, ...] = ()
+    # In training: more predictions of a task, made on the way, whose losses are added to its loss (PAD-Net, MTI-Net);
+    # and scalars that a network adds to a task's loss (DSelect-k).
+    auxiliary: dict[str, list[Tensor]] = field(default_factory=dict)
+    penalties: dict[str, Tensor] = field(default_factory=dict)
 
 
 @dataclass

@@ -193,7 +193,7 @@ def test_nothing_is_downloaded_or_read(monkeypatch: pytest.MonkeyPatch) -> None:
     arguments = {"encoder": "test_resnet", "decoder": "FPN", "pretrained": True}
     net = build(with_net("tutelage.nets.EncoderDecoder", **arguments, encoder_args=evil)).net
     assert isinstance(net, EncoderDecoder)
-    ((encoder, _, pretrained, _, encoder_args, _),) = seen
+    ((_, encoder, _, pretrained, _, encoder_args, _),) = seen
     assert (encoder, pretrained) == ("test_resnet", False)
     assert encoder_args == {"pretrained_cfg_overlay": {"crop_pct": 0.5}}
     for name in ("hf-hub:timm/resnet18", "hf_hub:timm/resnet18", "local-dir:/tmp/x", "https://x.org/y"):

@@ -8,6 +8,12 @@ from tutelage.types import MultiTaskNet, Output
 WIDTHS = {"segmentation": 5, "depth": 1, "normals": 3}
 
 
+def objective(output: Output) -> torch.Tensor:
+    """Something of all that a training step asks of an output."""
+    made = [*output.predictions.values(), *(y for ys in output.auxiliary.values() for y in ys)]
+    return sum((y.square().mean() for y in made), torch.zeros(())) + sum(output.penalties.values())
+
+
 def features(output: Output) -> dict[str, torch.Tensor]:
     """Every tap by its name, or by tap and task where each task has its own."""
     each = {k: tap if isinstance(tap, dict) else {"": tap} for k, tap in output.taps.items()}
@@ -44,7 +50,7 @@ class NetTester:
         every, one, none = net(images), net(images, tasks=["depth"]), net(images, tasks=[])
         assert set(one.predictions) == {"depth"}
         assert torch.equal(one.predictions["depth"], every.predictions["depth"])
-        assert none.predictions == {}
+        assert none.predictions == one.auxiliary == one.penalties == {}  # in eval mode
         assert set(none.taps) == set(every.taps) == self.taps
         a, b = features(none), features(every)
         assert a.keys() == b.keys()
@@ -62,13 +68,13 @@ class NetTester:
         listed = [p for group in groups for p in group]
         assert len({id(p) for p in listed}) == len(listed)
         assert {id(p) for p in listed} == {id(p) for p in net.parameters()}
-        sum(x.square().mean() for x in net(images).predictions.values()).backward()
+        objective(net(images)).backward()
         for p in net.parameters():
             assert p.grad is not None
             assert p.grad.isfinite().all()
 
     def test_a_task_touches_its_own_and_the_shared_parameters(self, net: MultiTaskNet, images: torch.Tensor) -> None:
-        net(images, tasks=["depth"]).predictions["depth"].sum().backward()
+        objective(net(images, tasks=["depth"])).backward()
         touched = {id(p) for p in net.parameters() if p.grad is not None}
         assert touched == {id(p) for p in [*net.shared_parameters(), *net.task_parameters("depth")]}
 

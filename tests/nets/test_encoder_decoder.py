@@ -127,8 +127,8 @@ def test_the_usual_network_is_torchvisions() -> None:
     torch.manual_seed(0)
     net = EncoderDecoder({"a": 2}, "resnet50", "DeepLabV3").eval()
     theirs = deeplabv3_resnet50(weights=None, weights_backbone=None, num_classes=2).eval()
-    ours = [(k, v) for k, v in net.state_dict().items() if k not in ("mean", "std")]
-    loaded = dict(zip(theirs.state_dict(), (v for _, v in ours), strict=True))  # the same tensors in the same order
+    ours = [x for part in (net.encoder, net.decoders, net.heads) for x in part.state_dict().values()]
+    loaded = dict(zip(theirs.state_dict(), ours, strict=True))  # the same tensors in the same order
     theirs.load_state_dict(loaded)
     images = torch.rand(1, 3, 48, 64)
     mean, std = (torch.tensor(x)[:, None, None] for x in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))

@@ -1,14 +1,17 @@
 from collections import defaultdict
+from collections.abc import Collection
+from dataclasses import replace
 
 import pytest
 import torch
 from tests.train.fixture import TASKS, Images, Net, Run
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - the field's name for it
 
 from tutelage.balance import Uncertainty, Uniform
 from tutelage.distill import FeatureDistiller
 from tutelage.train import Part, TrainConfig, make_batch, training_step
+from tutelage.types import Output
 
 
 def gradient(groups: list[list[int]], distill: bool = True) -> dict[str, Tensor]:
@@ -42,6 +45,47 @@ def test_accumulated_parts_give_the_balancers_own_gradient() -> None:
 
     for value, whole in zip(gradients([[0, 3], [1, 2]]), gradients([[0, 1, 2, 3]]), strict=True):
         torch.testing.assert_close(value, whole, rtol=1e-5, atol=1e-7)
+
+
+class Deep(Net):
+    """A net that predicts the depth on its way, too, and asks for small weights there."""
+
+    def __init__(self, widths: dict[str, int]) -> None:
+        super().__init__(widths)
+        self.early = nn.Conv2d(3, 1, 1)
+
+    def forward(self, images: Tensor, tasks: Collection[str] | None = None) -> Output:
+        output = super().forward(images, tasks)
+        return replace(
+            output,
+            auxiliary={"depth": [self.early(images), 2 * self.early(images)]},
+            penalties={"depth": self.early.weight.square().sum() + output.taps["last"].mean()},
+        )
+
+
+@pytest.mark.parametrize("groups", [[[1, 0, 2, 4]], [[1, 0], [2, 4]], [[0], [1, 2, 4]]])
+def test_a_networks_auxiliary_predictions_and_penalties_are_of_their_tasks_loss(groups: list[list[int]]) -> None:
+    torch.manual_seed(0)
+    net = Deep({t: task.width for t, task in TASKS.items()})
+    images = Images()
+    parts = [[make_batch([images[i] for i in group], TASKS)] for group in groups]
+    for part, reduce in zip(parts, Part.split(parts, None), strict=True):
+        training_step(part, net, TASKS, None, Uniform(), reduce)
+    found = {name: p.grad for name, p in net.named_parameters()}
+    net.zero_grad()
+    targets = [batch.targets for (batch,) in parts]
+    counts = {t: sum(of[t].valid.sum() for of in targets if t in of) for t in TASKS}
+    loss = torch.zeros(())
+    for (batch,) in parts:
+        output = net(batch.images)
+        for t, target in batch.targets.items():
+            made = [output.predictions[t], *output.auxiliary.get(t, [])]
+            loss = loss + sum(TASKS[t].loss(y, target).sum for y in made) / counts[t]
+            if t == "depth":  # as a mean over valid pixels: a part without depth has no say
+                loss = loss + output.penalties[t] * target.valid.sum() / counts[t]
+    loss.backward()
+    for name, p in net.named_parameters():
+        torch.testing.assert_close(found[name], p.grad, rtol=1e-5, atol=1e-7, msg=name)
 
 
 def test_a_part_without_any_label_is_no_error() -> None:

@@ -5,20 +5,13 @@ from itertools import chain
 from typing import Any, Literal
 
 from torch import Tensor, nn
-from torch.nn.functional import interpolate, pad
 
-from tutelage.nets.libraries import Features, another, decode, encode, head, parts
-from tutelage.types import MultiTaskNet, Output
-
-_PROBLEMS = {  # of torch with a batch, and what is to be done
-    "more than 1 value per channel": "two images or more in a batch to train a decoder whose batch norm reads one "
-    "number an image and channel, found one; raise train.batch_size or take another decoder",
-    "Output size is too small": "larger images for a decoder that pools the encoder's last feature, found some of "
-    "which nothing is left; enlarge them, lower output_stride or take another decoder",
-}
+from tutelage.nets.decoders import Decoders
+from tutelage.nets.libraries import Features, another, encode, named_stages, parts
+from tutelage.types import Output
 
 
-class EncoderDecoder(MultiTaskNet):
+class EncoderDecoder(Decoders):
     """An encoder of timm, a decoder of segmentation-models-pytorch (smp) a task or one for all, and a head a task.
 
     `resnet50` with `DeepLabV3` a task is the network of LibMTL and of the many papers that compare there. Images in
@@ -63,9 +56,6 @@ class EncoderDecoder(MultiTaskNet):
             norm of the decoder reads one number a channel, since it is one image; where images are too small for it.
     """
 
-    mean: Tensor  # [3, 1, 1]
-    std: Tensor
-
     def __init__(
         self,
         widths: dict[str, int],
@@ -77,30 +67,18 @@ class EncoderDecoder(MultiTaskNet):
         encoder_args: dict[str, Any] | None = None,
         decoder_args: dict[str, Any] | None = None,
     ) -> None:
-        super().__init__()
-        if not widths or min(widths.values()) < 1:
-            raise ValueError(
-                f"EncoderDecoder: expected one task or more with at least one channel each, found {widths}"
-            )
-        made = parts(encoder, decoder, pretrained, output_stride, encoder_args or {}, decoder_args or {})
+        made = parts(self, encoder, decoder, pretrained, output_stride, encoder_args, decoder_args)
+        super().__init__(widths, made, () if shared_decoder else widths)
         self.encoder = made.encoder
         self.decoder = another(made.decoder) if shared_decoder else None
-        self.decoders = nn.ModuleDict({} if shared_decoder else {task: another(made.decoder) for task in widths})
-        self.heads = nn.ModuleDict({task: head(made.head, width) for task, width in widths.items()})
-        self.multiple, self._reads = made.multiple, made.reads
-        self.register_buffer("mean", made.mean)
-        self.register_buffer("std", made.std)
+        self._reads = made.reads
 
     def forward(self, images: Tensor, tasks: Collection[str] | None = None) -> Output:
         """Predictions of `tasks` (None: all) and the taps of all tasks, for images [B, 3, H, W]."""
         names = self._known(list(self.heads) if tasks is None else tasks)
-        height, width = images.shape[2:]
-        missing = (0, -width % self.multiple, 0, -height % self.multiple)
-        x = pad((images - self.mean) / self.std, missing, mode="replicate")
+        x = self._enter(images)
         features = encode(self.encoder, x)
-        # smp's encoders give the image as a feature of stride 1, and a missing one of stride 2 without channels.
-        stages = [f for f in features[0] if f is not None and f is not x and f.shape[1]]
-        taps: dict[str, Tensor | dict[str, Tensor]] = {f"stage{k}": f for k, f in enumerate(stages, 1)}
+        stages = named_stages(features, x)
         read: Features = tuple([None if f is None else f.view_as(f) for f in part] for part in features)
         last: dict[str, Tensor]
         shared: tuple[Tensor, ...]
@@ -111,33 +89,9 @@ class EncoderDecoder(MultiTaskNet):
             last = {task: self._decode(decoder, read) for task, decoder in self.decoders.items()}
             used = zip(chain(*read), self._reads, strict=True)
             shared = tuple(f for f, is_read in used if is_read and f is not None)
-        resized = {task: interpolate(self.heads[task](last[task]), x.shape[2:], mode="bilinear") for task in names}
-        predictions = {task: y[..., :height, :width] for task, y in resized.items()}
         tap = last if self.decoder is None else shared[0]
-        return Output(predictions, {**taps, "bottleneck": stages[-1], "decoder": tap, "last": tap}, shared)
-
-    def _decode(self, decoder: nn.Module, features: Features) -> Tensor:
-        try:
-            return decode(decoder, features)
-        except (RuntimeError, ValueError) as error:
-            found = next((problem for text, problem in _PROBLEMS.items() if text in str(error)), None)
-            if found is None:
-                raise
-            raise ValueError(f"EncoderDecoder: expected {found}") from error
-
-    def _known(self, tasks: Collection[str]) -> Collection[str]:
-        for task in tasks:
-            if task not in self.heads:
-                raise ValueError(f"EncoderDecoder: expected tasks among {', '.join(self.heads)}; found `{task}`")
-        return tasks
-
-    def task_parameters(self, task: str) -> list[nn.Parameter]:
-        """Those of the task's head and its own decoder; all, where the network has one task."""
-        (task,) = self._known([task])
-        if len(self.heads) == 1:
-            return list(self.parameters())
-        own = [self.heads[task]] if self.decoder is not None else [self.decoders[task], self.heads[task]]
-        return [p for module in own for p in module.parameters()]
+        taps = {**stages, "bottleneck": list(stages.values())[-1], "decoder": tap, "last": tap}
+        return Output({t: self._predict(t, last[t], x, images) for t in names}, taps, shared)
 
     def shared_parameters(self) -> list[nn.Parameter]:
         """The encoder's and those of a shared decoder; none, where the network has one task."""

@@ -2,7 +2,7 @@
 
 import copy
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from inspect import signature
@@ -32,25 +32,31 @@ class Parts:
     reads: list[bool]  # which of the encoder's features, one after the other, the decoder reads
     mean: Tensor  # [3, 1, 1], of the images that the encoder was pretrained on
     std: Tensor
+    another_encoder: Callable[[], nn.Module]  # of the same kind, with weights of its own or the pretrained ones
 
 
 def parts(
+    of: object,
     encoder: str,
     decoder: str,
     pretrained: bool,
     output_stride: int | None,
-    encoder_args: Mapping[str, Any],
-    decoder_args: Mapping[str, Any],
+    encoder_args: Mapping[str, Any] | None,
+    decoder_args: Mapping[str, Any] | None,
 ) -> Parts:
     """The parts of a network, tried without weights first: on the meta device that costs next to nothing.
+
+    Args:
+        of: The network, for messages; the others are those of `EncoderDecoder`.
 
     Raises:
         ValueError: as `EncoderDecoder` has it.
     """
-    timm, smp = _libraries()
-    kind = _decoder_class(smp, decoder, decoder_args)
-    _check_encoder(timm, encoder)
-    arguments = dict(decoder_args)
+    name, encoder_args = type(of).__name__, encoder_args or {}
+    timm, smp = _libraries(name)
+    kind = _decoder_class(name, smp, decoder, decoder_args or {})
+    _check_encoder(name, timm, encoder)
+    arguments = dict(decoder_args or {})
     if output_stride is not None:
         named = "encoder_output_stride" in signature(kind).parameters
         arguments["encoder_output_stride" if named else "output_stride"] = output_stride
@@ -62,7 +68,7 @@ def parts(
             reads = _reads(plan, _size(multiple, arguments.get("img_size")))
     except Exception as error:  # of three libraries, each with its own
         raise ValueError(
-            f"EncoderDecoder: expected an encoder and a decoder that fit, found `{encoder}` and `{decoder}` ("
+            f"{name}: expected an encoder and a decoder that fit, found `{encoder}` and `{decoder}` ("
             f"{_line(error)}); change output_stride, decoder_args or encoder_args (for a network of one size, "
             "{img_size: [H, W]}), or take another decoder (DPT for a plain ViT)"
         ) from error
@@ -70,19 +76,31 @@ def parts(
         model = _build(smp, kind, encoder, arguments, pretrained)
     except Exception as error:  # of the hub, the network, the file
         raise ValueError(
-            f"EncoderDecoder.pretrained: expected weights of `{encoder}` from the Hugging Face hub or a file, found "
+            f"{name}.pretrained: expected weights of `{encoder}` from the Hugging Face hub or a file, found "
             f"none ({_line(error)}); give a file with encoder_args: {{pretrained_cfg_overlay: {{file: PATH}}}}, or "
             "take `false`"
         ) from error
     config = timm.data.resolve_model_data_config(model.encoder.model)
     mean, std = (torch.tensor(config[name])[:, None, None] for name in ("mean", "std"))
-    return Parts(model.encoder, model.decoder, model.segmentation_head, multiple, reads, mean, std)
+
+    def another_encoder() -> nn.Module:
+        made: nn.Module = _build(smp, kind, encoder, arguments, pretrained).encoder
+        return made
+
+    return Parts(model.encoder, model.decoder, model.segmentation_head, multiple, reads, mean, std, another_encoder)
 
 
 def encode(encoder: nn.Module, images: Tensor) -> Features:
     """An encoder's features."""
     found = encoder(images)
     return found if isinstance(found, tuple) else (found,)
+
+
+def named_stages(features: Features, images: Tensor) -> dict[str, Tensor]:
+    """An encoder's maps of `images` from fine to coarse: `stage1`, `stage2`, ..."""
+    # smp's encoders give the image as a feature of stride 1, and a missing one of stride 2 without channels.
+    stages = [f for f in features[0] if f is not None and f is not images and f.shape[1]]
+    return {f"stage{k}": f for k, f in enumerate(stages, 1)}
 
 
 def decode(decoder: nn.Module, features: Features) -> Tensor:
@@ -113,36 +131,36 @@ def head(smps: nn.Module, width: int) -> nn.Module:
     return made
 
 
-def _libraries() -> tuple[Any, Any]:
+def _libraries(of: str) -> tuple[Any, Any]:
     try:
         import segmentation_models_pytorch
         import timm
     except ImportError as error:
         raise ValueError(
-            "EncoderDecoder: expected the libraries timm and segmentation-models-pytorch, found none "
+            f"{of}: expected the libraries timm and segmentation-models-pytorch, found none "
             f"({_line(error)}); pip install 'tutelage[nets]'"
         ) from error
     return timm, segmentation_models_pytorch
 
 
-def _decoder_class(smp: Any, name: str, arguments: Mapping[str, Any]) -> type[nn.Module]:
+def _decoder_class(of: str, smp: Any, name: str, arguments: Mapping[str, Any]) -> type[nn.Module]:
     known = {kind.__name__: kind for kind in smp.MODEL_ARCHITECTURES_MAPPING.values()}
     if name not in known:
-        raise ValueError(f"EncoderDecoder.decoder: expected one of {', '.join(known)}; found `{name}`")
+        raise ValueError(f"{of}.decoder: expected one of {', '.join(known)}; found `{name}`")
     kind: type[nn.Module] = known[name]
     given = [x for x in signature(kind).parameters if x not in _OURS]
     for argument in arguments:
         if argument not in given:
             raise ValueError(
-                f"EncoderDecoder.decoder_args: expected arguments of {name} ({', '.join(given)}), found `{argument}`"
+                f"{of}.decoder_args: expected arguments of {name} ({', '.join(given)}), found `{argument}`"
             )
     return kind
 
 
-def _check_encoder(timm: Any, name: str) -> None:
+def _check_encoder(of: str, timm: Any, name: str) -> None:
     if ":" not in name and not timm.is_model(name):  # hf-hub:..., local-dir:...
         near = ", ".join(get_close_matches(name, timm.list_models(), 3, cutoff=0))
-        raise ValueError(f"EncoderDecoder.encoder: expected a network of timm, found `{name}`; near it: {near}")
+        raise ValueError(f"{of}.encoder: expected a network of timm, found `{name}`; near it: {near}")
 
 
 def _defaults(timm: Any, kind: type[nn.Module], encoder: str, arguments: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from tutelage.types import Balancer, Batch, Distiller, MultiTaskNet, Output, Reduce, Task, Term, TermMap, Terms
+from tutelage.types import Balancer, Batch, Distiller, MultiTaskNet, Output, Reduce, Target, Task, Term, TermMap, Terms
 
 
 def objective(
@@ -25,11 +25,21 @@ def objective(
         output = student(batch.images, tasks=None if imitates else batch.targets)
         output = balancer.boundary(output)
         for t, target in batch.targets.items():
-            terms.task[t] += tasks[t].loss(output.predictions[t], target)  # l_t(y_hat_t, y_t)
+            terms.task[t] += task_loss(tasks[t], t, output, target)  # l_t(y_hat_t, y_t)
         if distiller is not None:
             terms.distill += distiller(batch, output)  # lambda_t sum_k d(A_t^k(phi^k(x)), phi_t^k(x))
         outputs.append(output)
     return terms, outputs
+
+
+def task_loss(task: Task, name: str, output: Output, target: Target) -> Term:
+    """The loss of a task's prediction, of those made on the way to it, and what the network adds."""
+    loss = task.loss(output.predictions[name], target)
+    for prediction in output.auxiliary.get(name, ()):
+        loss = Term(loss.sum + task.loss(prediction, target).sum, loss.count)
+    if name in output.penalties:
+        loss = Term(loss.sum + output.penalties[name] * loss.count, loss.count)
+    return loss
 
 
 def training_step(
