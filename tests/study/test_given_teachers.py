@@ -53,7 +53,10 @@ def test_a_checkpoint_of_the_authors_is_a_teacher(tmp_path: Path) -> None:
     ("teachers_of", "line"),
     [
         ({"depht": "x"}, r"teachers.depht: expected one of the study's tasks, segmentation, depth, normals"),
-        ({"depth": "none.safetensors"}, r"teachers.depth: expected the file of a trained network, found no file none"),
+        (
+            {"depth": "none.safetensors"},
+            r"teachers.depth: expected the file of a trained network, or `features`, found no file none",
+        ),
     ],
 )
 def test_what_is_refused_before_anything_is_built(tmp_path: Path, teachers_of: dict, line: str) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from html import escape
 from itertools import combinations
 
-from tutelage.report.findings import SINGLE, Findings
+from tutelage.report.findings import Findings
 from tutelage.report.plots import COLOURS, Curve, Scale
 from tutelage.report.training import Log, Panels, add, curve, figure, read_log
 
@@ -25,7 +25,7 @@ def conflict(found: Findings) -> str:
     """Cosines and norms of the first seed's task gradients, as curves and as means; nothing where none were logged."""
     if not found.seeds:
         return ""
-    logs = {m: read_log(found.run(m, "") / "log.jsonl") for m in found.methods if m != SINGLE}
+    logs = {m: read_log(found.run(m, "") / "log.jsonl") for m in found.multi}
     points = _FEW if len(logs) > len(COLOURS) else _POINTS
     cosines: Panels = {}
     norms: Panels = {}

@@ -13,6 +13,7 @@ from tutelage.types import MetricInfo, MetricProtocol, Task
 
 CONVENTIONS = {"main": "% ↑", "task_mean": "% ↑", "all_metrics": "% ↓"}  # of Delta: unit, and where it is better
 SINGLE = "single"  # the single-task networks: a folder a task
+TEACHER = "teacher"  # the teachers of another kind, where there are any: likewise
 
 Row = Mapping[str, Any]
 _KEYS = ("seed", "split", "protocol", "metrics", "delta", "parameters", "seconds")  # of a row
@@ -64,6 +65,11 @@ class Findings:
         return "image" if isinstance(train, dict) and train.get("official_quirks") else "dataset"
 
     @property
+    def multi(self) -> list[str]:
+        """The methods of multi-task networks."""
+        return [m for m in self.methods if m not in (SINGLE, TEACHER)]
+
+    @property
     def references(self) -> list[str]:
         """The methods that the others are compared with, pair by pair: all but the controls."""
         return [m for m in self.methods if self.of(m, "dataset")[0].get("values") != "control"]
@@ -79,7 +85,11 @@ class Findings:
 
     def run(self, method: str, task: str) -> Path:
         """The folder of the first seed's network that does `task` by `method`."""
-        return self.folder / method / (task if method == SINGLE else "") / f"seed{self.seeds[0]}"
+        seed = f"seed{self.seeds[0]}"
+        if method not in (SINGLE, TEACHER):
+            return self.folder / method / seed
+        other = self.folder / TEACHER / task / seed
+        return other if method == TEACHER and other.is_dir() else self.folder / SINGLE / task / seed
 
 
 def _yaml(path: Path) -> dict[str, Any]:

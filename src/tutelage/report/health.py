@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from html import escape
 
-from tutelage.report.findings import SINGLE, Findings, metric
+from tutelage.report.findings import SINGLE, TEACHER, Findings, metric
 from tutelage.report.training import Log, read_log
 
 _TEXT = (
@@ -17,7 +17,7 @@ _TEXT = (
 
 def health(found: Findings) -> str:
     """A table of the first seed's distilled networks by task and tap; nothing where nothing was distilled."""
-    lines = [line for m in found.methods if m != SINGLE for line in _method(found, m)]
+    lines = [line for m in found.multi for line in _method(found, m)]
     if not lines:
         return ""
     heads = "".join(
@@ -32,7 +32,7 @@ def health(found: Findings) -> str:
 
 
 def _teachers(found: Findings) -> str:
-    rows = found.of(SINGLE, found.protocol)
+    rows = found.of(TEACHER if TEACHER in found.methods else SINGLE, found.protocol)
     texts = [f"{t} {task.main} {metric(rows, t, task.main).text(task.metric_info[task.main].unit)} "
              f"{task.metric_info[task.main].unit}".strip() for t, task in found.tasks.items()]  # fmt: skip
     return f"<p>The teachers by themselves: {escape('; '.join(texts))}.</p>\n"

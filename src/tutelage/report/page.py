@@ -11,7 +11,7 @@ import yaml
 
 from tutelage.files import write_text
 from tutelage.report.conflict import conflict
-from tutelage.report.findings import SINGLE, Findings
+from tutelage.report.findings import SINGLE, TEACHER, Findings
 from tutelage.report.health import health
 from tutelage.report.numbers import results
 from tutelage.report.pictures import pictures
@@ -66,6 +66,9 @@ def _making(found: Findings) -> str:
     """Methods, commands, versions, config."""
     about = {m: found.about(m) for m in found.methods}
     about[SINGLE] = "one network a task: the teachers, and what Delta compares with"
+    if TEACHER in about:
+        about[SINGLE] = "one network a task, of the same kind as the students: what Delta compares with"
+        about[TEACHER] = "one network a task, of a kind of its own: the teachers"
     lines = "".join(f"<dt>{escape(m)}</dt><dd>{escape(about[m])}</dd>" for m in found.methods)
     parts = [f"<h2>How it was made</h2>\n<dl>{lines}</dl>\n"]
     folders = sorted(path.parent for p in ("*/seed*", "*/*/seed*") for path in found.folder.glob(f"{p}/result.json"))

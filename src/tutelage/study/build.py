@@ -13,8 +13,7 @@ from torch.optim.swa_utils import update_bn
 from tutelage.data import DataSource
 from tutelage.distill import Teachers
 from tutelage.nets import SegNet, load_authors
-from tutelage.study.config import SINGLE
-from tutelage.study.jobs import Job
+from tutelage.study.jobs import Job, features, teacher_folder, teacher_net
 from tutelage.study.load import Study
 from tutelage.study.messages import one_line
 from tutelage.train import Optimisers, Selection, Streams, Training, seeded, select
@@ -37,16 +36,18 @@ def build(study: Study, job: Job, device: torch.device, trained: bool = True) ->
     # A single-task network begins elsewhere than the student: were they to begin alike, their features would be
     # near each other without any distillation.
     with seeded(job.seed, "net", job.task or "student"):
-        student = study.config.net({t: task.width for t, task in tasks.items()})
+        student = job.net(study)({t: task.width for t, task in tasks.items()})
     if (given := job.given(study)) is not None:
         load_given(student, given)
     _place(student, device, layout)
     distiller: Distiller | None = None
     if method.distiller is not None:
         load = trained and method.teachers == "trained"
+        check_features(study, job, None)
         teachers = {t: _place(teacher(study, t, job.seed, load), device, layout) for t in tasks}
         with seeded(job.seed, "adaptors"):
             distiller = method.distiller(student, teachers, example(study.config.data, tasks, device)).to(device)
+        check_features(study, job, distiller)
         distiller.setup(tasks)
         images = partial(some_images, study.config.data, teach=distiller.teach, device=device)
         if trained and method.teachers == "random":
@@ -83,7 +84,7 @@ def build(study: Study, job: Job, device: torch.device, trained: bool = True) ->
     optimisers = Optimisers(
         parts, train.epochs, streams.scheduled, rates, job.stretch(study), early=train.official_quirks
     )
-    selection = Selection(last_batch=job.method == SINGLE) if train.official_quirks else None
+    selection = Selection(last_batch=job.task is not None) if train.official_quirks else None
     return Training(student, distiller, balancer, optimisers, train.ema, selection), streams
 
 
@@ -115,11 +116,20 @@ def check_single_images(net: MultiTaskNet, streams: Streams, device: torch.devic
 
 
 def teacher(study: Study, task: str, seed: int, trained: bool = True) -> MultiTaskNet:
-    """The single-task network of a task."""
+    """The network that teaches a task: the single-task one, or of a kind of its own."""
+    alone = features(study, task)
     with seeded(seed, "random teacher", task):
-        net = study.config.net({task: study.config.tasks[task].width})
-    if trained:
-        path = study.folder / SINGLE / task / f"seed{seed}" / "student.safetensors"
+        try:
+            net = teacher_net(study, task)({} if alone else {task: study.config.tasks[task].width})
+        except ValueError as error:
+            if not alone:
+                raise
+            raise ValueError(
+                f"teachers.{task}: expected a teacher_net that can be built without a task, such as "
+                f"tutelage.nets.Tapped with `taps`, found another ({one_line(error)})"
+            ) from error
+    if trained and not alone:
+        path = teacher_folder(study, task, seed) / "student.safetensors"
         try:
             net.load_state_dict(load_tensors(path))
         except RuntimeError as error:
@@ -128,6 +138,27 @@ def teacher(study: Study, task: str, seed: int, trained: bool = True) -> MultiTa
                 "folder"
             ) from error
     return net
+
+
+def check_features(study: Study, job: Job, distiller: Distiller | None) -> None:
+    """Raise a ValueError where a run asks more of a teacher of features alone than these.
+
+    Args:
+        study: of the run.
+        job: the run.
+        distiller: as it was built; None: it is not yet.
+    """
+    for t in (t for t in study.config.tasks if features(study, t)):
+        if job.taught(study).teachers == "random":
+            problem = "can be untrained"
+        elif distiller is not None and distiller.imitates:
+            problem = "predicts"
+        else:
+            continue
+        raise ValueError(
+            f"teachers.{t}: expected a network that {problem}, as `{job.method}` needs, found `features`; give a file, "
+            "or leave that method out"
+        )
 
 
 def estimate_norms(net: MultiTaskNet, batches: Iterable[Tensor]) -> None:
@@ -156,8 +187,8 @@ def load_given(net: MultiTaskNet, path: Path) -> None:
     except RuntimeError as error:
         problem = one_line(error).removeprefix(f"Error(s) in loading state_dict for {type(net).__name__}: ")
         raise ValueError(
-            f"{path}: expected the weights of the study's network, found another's ({problem[:120]}); give `net` the "
-            "arguments that it was trained with"
+            f"{path}: expected the weights of the study's network, found another's ({problem[:120]}); give `net` or "
+            "`teacher_net` the arguments that it was trained with"
         ) from error
 
 

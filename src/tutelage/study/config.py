@@ -12,7 +12,9 @@ from tutelage.data import DataSource
 from tutelage.train import Optim, TrainConfig
 from tutelage.types import Balancer, Distiller, MultiTaskNet, Task
 
-SINGLE = "single"  # the single-task networks: the teachers, and what Delta compares with
+SINGLE = "single"  # the single-task networks of the student's kind: what Delta compares with, and the teachers,
+TEACHER = "teacher"  # unless these are of a kind of their own
+FEATURES = "features"  # a teacher without a task: a network that is used as it is built
 METHODS_ALONE = ("about", "values", "search")  # keys that cannot change a result
 DEFAULT_METHODS = (SINGLE, "uniform", "uncertainty", "kd4mtl", "url")
 
@@ -56,7 +58,8 @@ class Method:
         teachers: `trained`, or `random`: untrained networks, a control.
         budget: `student`: the study's epochs; a number: so many times these; `with_teachers`: as many more as the
             compute of T teachers would pay for, a control. With a forward as the unit a step costs 3, training T
-            teachers 3 T and running them T, so that epochs become 1 + 4 T / 3 times as many.
+            teachers 3 T and running them T, so that epochs become 1 + 4 T / 3 times as many. With a `teacher_net`, T is
+            the operations of all teachers' forwards, over the student's.
     """
 
     about: str = ""
@@ -85,13 +88,17 @@ class StudyConfig:
         study: its name.
         data: where images and labels come from.
         tasks: name -> task; the names are those of the labels.
-        net: takes {task: channels of its head}; the teachers are the same network with one task.
+        net: takes {task: channels of its head}; the single-task networks are the same network with one task.
+        teacher_net: task -> network of its teacher, made as `net` is; a file may give one for all tasks without their
+            names. The teacher of a task that is not named is its single-task network. `method` may have an `lr` for
+            `teacher`.
         train: how every network is trained.
         methods: what is compared, in the order of the table; `single` is always trained first.
         method: name -> method, for methods of your own; those of `tutelage presets` are known by name. `single` may
             have an `lr`.
-        teachers: task -> file of a single-task network that is trained already, which is evaluated and taught from
-            instead of training one: a student.safetensors of a run, or a checkpoint of the authors for SegNet or MTAN.
+        teachers: task -> file of a teacher that is trained already, which is evaluated and taught from instead of
+            training one: a student.safetensors of a run, or a checkpoint of the authors for SegNet or MTAN; or
+            `features`: its `teacher_net` as it is built, without any task, by its features alone.
         seeds: every method is run once for each.
         out: the folder for all results; by default runs/<study>.
     """
@@ -100,9 +107,10 @@ class StudyConfig:
     data: DataSource
     tasks: dict[str, Task]
     net: Callable[[dict[str, int]], MultiTaskNet]
+    teacher_net: dict[str, Callable[[dict[str, int]], MultiTaskNet]] = field(default_factory=dict)
     train: TrainConfig = field(default_factory=TrainConfig)
     methods: list[str] = field(default_factory=lambda: list(DEFAULT_METHODS))
     method: dict[str, Method] = field(default_factory=dict)
-    teachers: dict[str, Path] = field(default_factory=dict)
+    teachers: dict[str, Literal["features"] | Path] = field(default_factory=dict)
     seeds: list[int] = field(default_factory=lambda: [0])
     out: str | None = None

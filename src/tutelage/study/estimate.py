@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from tutelage.study.build import build
-from tutelage.study.config import SINGLE
 from tutelage.study.jobs import plan
 from tutelage.study.load import Study
 from tutelage.study.run import Runner
@@ -56,6 +55,6 @@ def estimate(study: Study) -> list[Estimate]:
             fit(fabric, run, tasks, batches, few, job.seed)
         seconds = streams.steps * (run.seconds - warm) / _TIMED
         parameters = sum(p.numel() for p in run.student.parameters())
-        name = f"{SINGLE} {job.task}" if job.task else job.method
+        name = f"{job.method} {job.task}" if job.task else job.method
         found.append(Estimate(name, len(study.config.seeds), streams.steps, parameters, seconds))
     return found

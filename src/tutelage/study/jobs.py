@@ -1,14 +1,15 @@
 """The runs that a study consists of."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tutelage.balance import Uniform
-from tutelage.study.config import SINGLE, Method
+from tutelage.study.config import FEATURES, SINGLE, TEACHER, Method
 from tutelage.study.load import Study
+from tutelage.study.operations import operations
 from tutelage.train import TrainConfig
-from tutelage.types import Task
+from tutelage.types import MultiTaskNet, Task
 
 
 @dataclass(frozen=True)
@@ -36,8 +37,9 @@ class Job:
 
     def taught(self, study: Study) -> Method:
         """How the run is taught; a single-task network learns its loss and nothing else."""
-        if self.method == SINGLE:
-            return replace(study.config.method.get(SINGLE, Method(values="study")), balancer=Uniform, distiller=None)
+        if self.task is not None:
+            alone = study.config.method.get(self.method, Method(values="study"))
+            return replace(alone, balancer=Uniform, distiller=None)
         return study.config.method[self.method]
 
     def training(self, study: Study) -> TrainConfig:
@@ -54,25 +56,62 @@ class Job:
         budget = self.taught(study).budget
         if isinstance(budget, float):
             return budget
-        return 1.0 if budget == "student" else 1 + 4 * len(study.config.tasks) / 3
+        if budget == "student":
+            return 1.0
+        teachers = float(len(study.config.tasks))
+        if study.config.teacher_net:
+            nets = {t: teacher_net(study, t) for t in study.config.tasks}
+            widths = {t: {} if features(study, t) else {t: task.width} for t, task in study.config.tasks.items()}
+            teachers = sum(operations(study, nets[t], widths[t]) for t in nets) / operations(study, study.config.net)
+        return 1 + 4 * teachers / 3
+
+    def net(self, study: Study) -> Callable[[dict[str, int]], MultiTaskNet]:
+        """What makes the network."""
+        return teacher_net(study, self.task) if self.method == TEACHER and self.task else study.config.net
 
     def given(self, study: Study) -> Path | None:
         """The file of the network, where it is trained already."""
-        return study.config.teachers.get(self.task) if self.task is not None else None
+        if self.task is None or self.method != kind(study, self.task):
+            return None
+        file = study.config.teachers.get(self.task)
+        return file if isinstance(file, Path) else None
 
     def teachers(self, study: Study) -> Mapping[str, Path]:
-        """The single-task networks' folders that the run needs to be finished."""
+        """The folders of the networks that the run needs to be finished."""
         method = self.taught(study)
         if method.distiller is None or method.teachers == "random":
             return {}
-        return {t: study.folder / SINGLE / t / f"seed{self.seed}" for t in study.config.tasks}
+        return {t: teacher_folder(study, t, self.seed) for t in study.config.tasks if not features(study, t)}
+
+
+def kind(study: Study, task: str) -> str:
+    """What the teacher of a task is: one of the single-task networks, or of a kind of its own."""
+    return TEACHER if task in study.config.teacher_net else SINGLE
+
+
+def features(study: Study, task: str) -> bool:
+    """Whether the teacher of a task is a network of features alone, which no run trains."""
+    return study.config.teachers.get(task) == FEATURES
+
+
+def teacher_net(study: Study, task: str) -> Callable[[dict[str, int]], MultiTaskNet]:
+    """What makes the teacher of a task."""
+    return study.config.teacher_net.get(task, study.config.net)
+
+
+def teacher_folder(study: Study, task: str, seed: int) -> Path:
+    """Of the run of a task's teacher."""
+    return study.folder / kind(study, task) / task / f"seed{seed}"
 
 
 def plan(study: Study) -> list[Job]:
-    """All runs in order: for every seed the single-task networks, then every method."""
+    """All runs in order: for every seed the single-task networks, the teachers of another kind, then every method."""
     jobs = []
     for seed in study.config.seeds:
         jobs += [Job(SINGLE, seed, study.folder / SINGLE / t / f"seed{seed}", t) for t in study.config.tasks]
-        methods = [name for name in study.config.methods if name != SINGLE]
-        jobs += [Job(name, seed, study.folder / name / f"seed{seed}") for name in methods]
+        names = [name for name in study.config.methods if name != SINGLE]
+        methods = [Job(name, seed, study.folder / name / f"seed{seed}") for name in names]
+        needed = {t: where for job in methods for t, where in job.teachers(study).items()}
+        jobs += [Job(TEACHER, seed, needed[t], t) for t in study.config.teacher_net if t in needed]
+        jobs += methods
     return jobs

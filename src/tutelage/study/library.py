@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from tutelage.study.config import METHODS_ALONE, SINGLE
+from tutelage.study.config import METHODS_ALONE, SINGLE, TEACHER
 from tutelage.study.messages import one_line
 
 _PRESETS = resources.files("tutelage.study") / "presets"
@@ -79,14 +79,15 @@ def definitions(values: dict[str, Any], selected: list[str]) -> dict[str, Any]:
     if not isinstance(own, dict):
         raise ValueError(f"method: expected names and values of methods, found {own!r}")
     for name in selected:
-        if name != SINGLE and name not in own and name not in known:
+        if name == TEACHER or (name != SINGLE and name not in own and name not in known):
             raise ValueError(f"methods: expected names among {', '.join({**known, **own})}; found `{name}`")
     tasks = values.get("tasks")
     tasks = tasks if isinstance(tasks, dict) else {}
     found = {n: _definition(n, own, tasks) for n in selected if n != SINGLE}
-    if isinstance(own.get(SINGLE), dict):
-        found[SINGLE] = {"values": "changed" if own[SINGLE].get("lr") else "study", **own[SINGLE]}
-    return found | ({SINGLE: own[SINGLE]} if SINGLE in own and SINGLE not in found else {})  # refused later
+    for name in (name for name in (SINGLE, TEACHER) if name in own):
+        one = own[name]
+        found[name] = {"values": "changed" if one.get("lr") else "study", **one} if isinstance(one, dict) else one
+    return found  # anything else is refused later
 
 
 def _definition(name: str, own: dict[str, Any], tasks: Container[str], below: tuple[str, ...] = ()) -> Any:
@@ -105,8 +106,8 @@ def _definition(name: str, own: dict[str, Any], tasks: Container[str], below: tu
     for one in base if isinstance(base, list) else [base]:
         if one == name:
             under = _method(name, tasks) if name in methods() else {}
-        elif one == SINGLE or one in below or (one not in methods() and one not in own):
-            known = ", ".join(n for n in {**methods(), **own} if n not in (SINGLE, name))
+        elif one in (SINGLE, TEACHER) or one in below or (one not in methods() and one not in own):
+            known = ", ".join(n for n in {**methods(), **own} if n not in (SINGLE, TEACHER, name))
             raise ValueError(f"method.{name}.base: expected one of {known}; found `{one}`")
         else:
             under = _definition(one, own, tasks, (*below, name))

@@ -1,6 +1,7 @@
 """From a preset or a YAML file, with overrides, to a study: every mistake in it is one line."""
 
 import copy
+import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -10,7 +11,7 @@ from typing import Any
 import yaml
 from jsonargparse import ArgumentParser, Namespace
 
-from tutelage.study.config import DEFAULT_METHODS, METHODS_ALONE, SINGLE, StudyConfig
+from tutelage.study.config import DEFAULT_METHODS, FEATURES, METHODS_ALONE, SINGLE, TEACHER, StudyConfig
 from tutelage.study.library import definitions, merge, read_overlay, read_values
 from tutelage.study.messages import one_line
 from tutelage.train import TrainConfig
@@ -68,12 +69,22 @@ def load_study(source: str | Path, overrides: Sequence[str] = ()) -> Study:
         for overlay in overlays:
             values = merge(values, read_overlay(overlay, values.get("tasks")))
         values["method"] = definitions(values, _selected(values, flags))
+        values["teacher_net"] = _each(values.get("teacher_net") or {}, values)
+        for flag in (i for i, flag in enumerate(flags[:-1]) if flag == "--teacher_net"):
+            flags[flag + 1] = json.dumps(_each(yaml.safe_load(flags[flag + 1]), values))
         _check_file(values, flags)
     except Exception as error:  # jsonargparse raises many kinds; its message is what matters
         raise ValueError(f"{source}: {one_line(error)}") from error
     study = resolve(values, flags)
     _mark_changes(study, values, flags)
     return study
+
+
+def _each(nets: Any, values: dict[str, Any]) -> Any:
+    """The teachers' networks by task, where one is given for all."""
+    if isinstance(nets, str) or (isinstance(nets, dict) and "class_path" in nets):
+        return {t: copy.deepcopy(nets) for t in values.get("tasks") or {}}
+    return nets
 
 
 def _mark_changes(study: Study, values: dict[str, Any], flags: list[str]) -> None:
@@ -185,13 +196,13 @@ def _check_file(values: dict[str, Any], flags: list[str]) -> None:
     parser.parse_object(copy.deepcopy({k: v for k, v in values.items() if k not in flagged}), defaults=True)
 
 
-def _check_single(values: dict[str, Any]) -> None:
+def _check_alone(name: str, values: dict[str, Any]) -> None:
     plain = {"distiller": None, "budget": "student", "teachers": "trained"}
     extra = [key for key, value in plain.items() if values.get(key) != value]
     if values["balancer"]["class_path"] != "tutelage.balance.Uniform":
         extra.append("balancer")
     if extra:
-        raise ValueError(f"method.single: expected no more than an `lr`, found `{extra[0]}`; remove it")
+        raise ValueError(f"method.{name}: expected no more than an `lr`, found `{extra[0]}`; remove it")
 
 
 def _check(study: Study) -> None:
@@ -211,23 +222,36 @@ def _check(study: Study) -> None:
         for name in names:
             if not re.fullmatch(r"\w[\w-]*", str(name)):
                 raise ValueError(f"{key}: expected names of letters, digits, '_' and '-', found `{name}`")
-    for name, path in config.teachers.items():
+    for name, file in config.teachers.items():
         if name not in config.tasks:
             raise ValueError(f"teachers.{name}: expected one of the study's tasks, {', '.join(config.tasks)}")
-        if not path.is_file():
-            raise ValueError(f"teachers.{name}: expected the file of a trained network, found no file {path}")
+        if file == FEATURES and name not in config.teacher_net:
+            raise ValueError(
+                f"teachers.{name}: expected a teacher_net for `{name}`, whose features are to teach, found none; give "
+                f"teacher_net.{name}"
+            )
+        if isinstance(file, Path) and not file.is_file():
+            raise ValueError(
+                f"teachers.{name}: expected the file of a trained network, or `features`, found no file {file}"
+            )
+    for name in config.teacher_net:
+        if name not in config.tasks:
+            raise ValueError(
+                f"teacher_net.{name}: expected one of the study's tasks, {', '.join(config.tasks)}; or one network "
+                "for all, with class_path and init_args"
+            )
     for name in config.methods:
         if name != SINGLE and name not in config.method:
             raise ValueError(
                 f"method.{name}: expected a definition, found none; give single values as --method.{name}.KEY VALUE"
             )
     for name, method in config.method.items():
-        if name not in (SINGLE, *config.methods):
+        if name not in (SINGLE, *config.methods, *([TEACHER] if config.teacher_net else [])):
             raise ValueError(
                 f"method.{name}: expected one of the study's methods, {', '.join(config.methods)}, found `{name}`"
             )
-        if name == SINGLE:
-            _check_single(study.values["method"][SINGLE])
+        if name in (SINGLE, TEACHER):
+            _check_alone(name, study.values["method"][name])
         if method.lr is not None and method.lr <= 0:
             raise ValueError(f"method.{name}.lr: expected a positive number or null, found {method.lr}")
     for name, task in config.tasks.items():

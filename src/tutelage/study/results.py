@@ -1,13 +1,14 @@
 """The finished runs of a study as the rows of results.json."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from math import isfinite
 from typing import Any
 
 from tutelage.files import write_text
 from tutelage.metrics import deltas
-from tutelage.study.config import SINGLE
+from tutelage.study.config import SINGLE, TEACHER
+from tutelage.study.jobs import features
 from tutelage.study.load import Study
 from tutelage.study.store import locked, read_record, run_folders
 
@@ -28,21 +29,19 @@ def write_results(study: Study) -> list[dict[str, Any]]:
 def _write_results(study: Study) -> list[dict[str, Any]]:
     runs = _finished(study)
     tasks = study.config.tasks
-    order = [SINGLE, *(m for m in study.config.methods if m != SINGLE)]
+    order = [SINGLE, TEACHER, *(m for m in study.config.methods if m != SINGLE)]
     order += sorted({run["method"] for run in runs} - set(order))
     rows = []
     for seed in sorted({run["seed"] for run in runs}):
-        parts = {run["task"]: run for run in runs if run["method"] == SINGLE and run["seed"] == seed}
+        of_seed = [run for run in runs if run["seed"] == seed]
+        parts = {run["task"]: run for run in of_seed if run["method"] == SINGLE}
         if set(parts) != set(tasks):
             continue
-        single = {
-            "metrics": {p: {t: parts[t]["metrics"][p][t] for t in tasks} for p in _PROTOCOLS},
-            "parameters": sum(run["parameters"] for run in parts.values()),
-            "seconds": sum(run["seconds"] for run in parts.values()),
-            "split": next(iter(parts.values()))["split"],
-            "values": next(iter(parts.values())).get("values", "study"),
-        }
-        methods = {run["method"]: run for run in runs if run["method"] != SINGLE and run["seed"] == seed}
+        single = _together(parts, tasks)
+        methods = {run["method"]: run for run in of_seed if run["task"] is None}
+        teachers = {run["task"]: run for run in of_seed if run["method"] == TEACHER}
+        if teachers and all(t in teachers and not features(study, t) for t in study.config.teacher_net):
+            methods[TEACHER] = _together({**parts, **teachers}, tasks)
         for name, run in ((name, {SINGLE: single, **methods}.get(name)) for name in order):
             if run is not None:
                 rows += [_row(name, seed, protocol, run, single, study) for protocol in _PROTOCOLS]
@@ -50,6 +49,18 @@ def _write_results(study: Study) -> list[dict[str, Any]]:
     text = json.dumps({"study": study.config.study, "rows": rows}, indent=2, allow_nan=False)
     write_text(study.folder / "results.json", text + "\n")
     return rows
+
+
+def _together(parts: Mapping[str, Mapping[str, Any]], tasks: Collection[str]) -> dict[str, Any]:
+    """Networks of one task each, as if they were one run."""
+    first = next(iter(parts.values()))
+    return {
+        "metrics": {p: {t: parts[t]["metrics"][p][t] for t in tasks} for p in _PROTOCOLS},
+        "parameters": sum(run["parameters"] for run in parts.values()),
+        "seconds": sum(run["seconds"] for run in parts.values()),
+        "split": first["split"],
+        "values": first.get("values", "study"),
+    }
 
 
 def _row(

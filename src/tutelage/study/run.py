@@ -17,8 +17,8 @@ from torch import Tensor
 
 from tutelage.files import write_text
 from tutelage.study.build import build, teacher
-from tutelage.study.config import SINGLE
-from tutelage.study.jobs import Job, plan
+from tutelage.study.config import FEATURES, SINGLE, TEACHER
+from tutelage.study.jobs import Job, features, plan
 from tutelage.study.load import Study
 from tutelage.study.results import write_results
 from tutelage.study.store import (
@@ -71,6 +71,7 @@ class Runner:
 
     def __init__(self, study: Study, display: Display) -> None:
         self.study, self.config, self.display = study, study.config, display
+        self._seen: dict[tuple[str, int], str] = {}
 
     @cached_property
     def fingerprint(self) -> str:
@@ -117,13 +118,23 @@ class Runner:
         given = job.given(self.study)
         if job.task is not None and given is not None:
             return {job.task: blake2b(given.read_bytes(), digest_size=8).hexdigest()}
-        found = {}
-        for task in self.config.tasks if job.method != SINGLE else ():
-            path = self.study.folder / SINGLE / task / f"seed{job.seed}" / "result.json"
-            weights = read_record(path).get("weights") if path.exists() else None
+        found, values = {}, self.values(job)
+        for task in self.config.tasks if job.task is None else ():
+            if values["teachers"].get(task) == FEATURES:
+                weights = self.seen(task, job.seed) if features(self.study, task) else None
+            else:
+                kind = TEACHER if task in values["teacher_net"] else SINGLE
+                path = self.study.folder / kind / task / f"seed{job.seed}" / "result.json"
+                weights = read_record(path).get("weights") if path.exists() else None
             if weights is not None:
                 found[task] = str(weights)
         return found
+
+    def seen(self, task: str, seed: int) -> str:
+        """The fingerprint of a teacher of features alone."""
+        if (task, seed) not in self._seen:
+            self._seen[task, seed] = fingerprint(teacher(self.study, task, seed).state_dict())
+        return self._seen[task, seed]
 
     def train_next(self, unfinished: list[Job], jobs: list[Job]) -> bool:
         """Train the first run whose teachers are there and that no other process is at; False where there is none."""
@@ -140,10 +151,10 @@ class Runner:
     def others(self, jobs: list[Job]) -> list[Job]:
         """The runs of earlier calls in the study's folder, which share its table."""
         found = []
-        for folder in run_folders(self.study.folder, "config.yaml"):
-            config = read_record(folder / "config.yaml", "methods", "seeds", "method")
+        for path in run_folders(self.study.folder, "config.yaml"):
+            config = read_record(path / "config.yaml", "methods", "seeds", "method")
             (method,), (seed,) = config["methods"], config["seeds"]
-            found.append(Job(method, seed, folder, folder.parent.name if method == SINGLE else None))
+            found.append(Job(method, seed, path, path.parent.name if method in (SINGLE, TEACHER) else None))
         planned = {job.folder for job in jobs}
         return [job for job in found if job.folder not in planned]
 
@@ -152,15 +163,25 @@ class Runner:
         name = "-".join(filter(None, (self.config.study, job.method, job.task, f"seed{job.seed}")))
         changes = {"study": name, "methods": [job.method], "seeds": [job.seed], "out": None}
         values = copy.deepcopy({**self.study.values, **changes})
-        if job.method == SINGLE:
-            rate = values["method"].get(SINGLE, {}).get("lr")
-            values["method"] = {SINGLE: {"lr": rate}} if rate else {}
+        if job.task is not None:
+            rate = values["method"].get(job.method, {}).get("lr")
+            values["method"] = {job.method: {"lr": rate}} if rate else {}
+            values["tasks"] = {t: task for t, task in values["tasks"].items() if t == job.task}
         elif job.method in values["method"]:
             values["method"] = {name: method for name, method in values["method"].items() if name == job.method}
-        else:  # of an earlier call: what it was made with is not for this study to say
-            values["method"] = read_record(job.folder / "config.yaml", "method")["method"]
-        if job.task:
-            values["tasks"] = {t: task for t, task in values["tasks"].items() if t == job.task}
+        earlier: tuple[str, ...] = ()  # what this study does not say of a run of an earlier call
+        if job.task is None and job.method not in self.config.method:
+            earlier = ("method", "teacher_net", "teachers")
+        elif job.method == TEACHER and job.task not in values["teacher_net"]:
+            earlier = ("method", "net", "teachers")
+        elif job.method == TEACHER:
+            values["net"] = values["teacher_net"][job.task]
+        if earlier:
+            made = read_record(job.folder / "config.yaml", "method")
+            return values | {key: made.get(key, {}) for key in earlier} | ({"teacher_net": {}} if job.task else {})
+        if not values["method"].get(job.method, {}).get("distiller"):  # it does not learn from teachers
+            given = job.given(self.study)
+            values |= {"teacher_net": {}, "teachers": {job.task: str(given)} if given else {}}
         return values
 
     def fabric(self, job: Job | None = None, done: int = 0) -> Fabric:
@@ -179,7 +200,8 @@ class Runner:
         """One run, from its last checkpoint to its result."""
         config, tasks, folder = job.training(self.study), job.tasks(self.study), job.folder
         checkpoint = folder / "checkpoint.pt"
-        learns = job.teachers(self.study) or job.given(self.study)
+        method = job.taught(self.study)
+        learns = (method.distiller is not None and method.teachers == "trained") or job.given(self.study)
         claim(folder, self.values(job), self.fingerprint, self.networks(job) if learns else {})
         run, streams = build(self.study, job, self.fabric().device)
         run.resume(checkpoint)

@@ -196,7 +196,7 @@ class Tuner:
 
 def _own(name: str, study: Study) -> list[Job]:
     """The runs of a trial, without those of its teachers."""
-    return [job for job in plan(study) if (job.method == SINGLE) == (name == SINGLE)]
+    return [job for job in plan(study) if (job.method == SINGLE if name == SINGLE else job.task is None)]
 
 
 def _metrics(jobs: list[Job]) -> _Metrics:
