@@ -11,10 +11,12 @@ import torch
 from tutelage.cli import main
 from tutelage.nets import Tap, Tapped
 from tutelage.study import load_study
+from tutelage.study.build import build
+from tutelage.study.jobs import plan
 
 PAGE = (Path(__file__).parents[1] / "docs/networks.md").read_text()
 (PYTHON,) = re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL)
-(YAML,) = re.findall(r"```yaml\n(.*?)```", PAGE, flags=re.DOTALL)
+YAML, TEACHERS = re.findall(r"```yaml\n(.*?)```", PAGE, flags=re.DOTALL)
 
 
 def test_the_teachers_teach() -> None:
@@ -46,6 +48,21 @@ def test_the_study_trains(study: Path, capsys: pytest.CaptureFixture[str]) -> No
     assert len(rows) >= 3
     # a run's own config is a study again
     assert load_study("runs/mine/kd4mtl/seed0/config.yaml").config.net({"depth": 1})
+
+
+def test_the_teachers_of_another_kind_teach(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    short = ["--max-steps", "1", "--batch-size", "2", "--precision", "32-true"]
+    Path("teachers.yaml").write_text(TEACHERS)
+    assert main(["run", str(study), *short, "--with", "teachers.yaml"]) == 0, capsys.readouterr().err
+    runs = {str(path.parent) for path in Path("runs/mine").glob("**/result.json")}
+    assert "runs/mine/teacher/segmentation/seed0" in runs
+    assert "runs/mine/teacher/depth/seed0" not in runs
+    made = load_study(study, ["--with", "teachers.yaml"])
+    (job,) = (job for job in plan(made) if job.method == "kd4mtl")
+    run, _ = build(made, job, torch.device("cpu"), trained=False)
+    teachers = run.distiller.teachers
+    shapes = {k: tuple(x.shape) for k, x in teachers(torch.rand(1, 3, 48, 64), "depth").items()}
+    assert shapes == {"bottleneck": (1, 64, 10, 10), "last": (1, 64, 10, 10)}
 
 
 def test_every_network_of_a_study_is_made_anew(study: Path) -> None:
