@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: demo test check docs nyuv2-small clean
+.PHONY: demo test check docs nyuv2-small nyuv2-balancing data clean
 .DELETE_ON_ERROR:
 
 $(STAMP): pyproject.toml constraints.txt
@@ -26,14 +26,20 @@ check: $(STAMP)
 	$(BIN)/lint-imports
 	$(BIN)/mkdocs build --strict --quiet
 
-# Everything in docs/results.md: make nyuv2-small DATA=DIR, again wherever it stopped; started twice, two processes share it.
+# What docs/results.md has of NYU-v2: make nyuv2-small DATA=DIR, again wherever it stopped; started twice, two processes share it.
 SMALL := nyuv2-segnet-small --data.root $(DATA)
-nyuv2-small: $(STAMP)
-	@test -n "$(DATA)" || { echo "make nyuv2-small: expected the folder of NYU-v2, found none; give it with DATA=DIR"; exit 1; }
+data:
+	@test -n "$(DATA)" || { echo "make: expected the folder of NYU-v2, found none; give it with DATA=DIR"; exit 1; }
+
+nyuv2-small: data $(STAMP)
 	$(BIN)/tutelage run $(SMALL) --seeds 0,1,2,3,4
 	$(BIN)/tutelage run $(SMALL) --seeds 0,1,2 --with ablation
 	$(BIN)/tutelage tune $(SMALL) --trials 6
 	$(BIN)/tutelage run $(SMALL) --seeds 0,1,2 --with runs/nyuv2-segnet-small/tune/tuned.yaml
+
+nyuv2-balancing: data $(STAMP)
+	$(BIN)/tutelage run $(SMALL) --study nyuv2-balancing --epochs 8 --seeds 0,1,2 --with balancing
+	$(BIN)/tutelage run $(SMALL) --study nyuv2-balancers --epochs 2 --with balancers
 
 docs: $(STAMP)
 	$(BIN)/mkdocs serve

@@ -22,6 +22,12 @@ WHOLE = {
 NETS = {
     "SegNet": ({"filters": [4, 4, 4, 4, 4]}, DENSE),
     "MTAN": ({"filters": [4, 4, 4, 4, 4]}, DENSE),
+    "CrossStitch": ({"encoder": "test_resnet", "decoder": "FPN", "pretrained": True}, DENSE),
+    "DSelectK": ({"encoder": "test_resnet", "decoder": "FPN", "experts": 3, "pretrained": True}, DENSE),
+    "MMoE": ({"encoder": "test_vit", "decoder": "DPT", "experts": 2, "pretrained": True}, DENSE),
+    "MTINet": ({"encoder": "test_resnet", "channels": [4, 6, 8, 8], "pretrained": True}, DENSE),
+    "PADNet": ({"encoder": "test_resnet", "decoder": "FPN", "pretrained": True}, DENSE),
+    "PLE": ({"encoder": "test_resnet", "decoder": "FPN", "pretrained": True}, DENSE),
     "EncoderDecoder": ({"encoder": "test_resnet", "decoder": "FPN", "pretrained": True}, DENSE),
     "ResNet": ({"filters": [4, 8], "blocks": 1}, WHOLE),
 }

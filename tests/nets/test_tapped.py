@@ -392,6 +392,34 @@ def test_modules_by_name() -> None:
     )
 
 
+def test_weights_of_transformers(tmp_path: Path) -> None:
+    """A folder of `save_pretrained`, as the hub has them: a student's predictions, a teacher's tokens."""
+    import transformers
+
+    transformers.utils.logging.disable_progress_bar()
+    shape = {"hidden_sizes": [8, 16, 24, 32], "depths": [1] * 4, "num_attention_heads": [1] * 4}
+    config = transformers.SegformerConfig(num_labels=4, decoder_hidden_size=16, **shape)
+    saved = transformers.SegformerForSemanticSegmentation(config)
+    saved.save_pretrained(tmp_path / "segformer")
+    module = {
+        "class_path": "transformers.SegformerForSemanticSegmentation.from_pretrained",
+        "init_args": {"pretrained_model_name_or_path": str(tmp_path / "segformer")},
+    }
+    net = Tapped({"segmentation": 3, "depth": 1}, module, {"last": "decode_head.linear_fuse"}, "logits", size=(64, 96))
+    weights = saved.state_dict()
+    assert all(torch.equal(x, weights[name]) for name, x in net.net.state_dict().items())
+    images = torch.rand(2, 3, 64, 96)
+    whole = interpolate(saved.eval()(images).logits, (64, 96), mode="bilinear")
+    torch.testing.assert_close(net.eval()(images).predictions["depth"], whole[:, 3:])
+
+    size = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "image_size": 56, "patch_size": 14}
+    transformers.Dinov2Model(transformers.Dinov2Config(**size)).save_pretrained(tmp_path / "dinov2")
+    path = {"pretrained_model_name_or_path": str(tmp_path / "dinov2")}
+    module = {"class_path": "transformers.AutoModel.from_pretrained", "init_args": path}
+    teacher = Tapped({}, module, {"last": Tap("layernorm", layout="grid", skip=1)}, size=(56, 84))
+    assert teacher(images).taps["last"].shape == (2, 16, 4, 6)
+
+
 def test_tokens_of_a_vit() -> None:
     vit = timm.create_model("test_vit", num_classes=0, img_size=96)
     size = (96, 96)

@@ -75,5 +75,9 @@ class Decoders(MultiTaskNet):
 
     def _predict(self, task: str, z: Tensor, entered: Tensor, images: Tensor) -> Tensor:
         """The prediction [B, width, H, W] of a task from its decoder's output."""
-        y = interpolate(self.heads[task](z), entered.shape[2:], mode="bilinear")
+        return self._resize(self.heads[task](z), entered, images)
+
+    def _resize(self, y: Tensor, entered: Tensor, images: Tensor) -> Tensor:
+        """What a head says, at every position of the images."""
+        y = interpolate(y, entered.shape[2:], mode="bilinear")
         return y[..., : images.shape[2], : images.shape[3]]

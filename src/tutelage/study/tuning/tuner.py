@@ -13,7 +13,7 @@ import torch
 from tutelage.data import HoldOut
 from tutelage.metrics import deltas
 from tutelage.study.build import build
-from tutelage.study.config import SINGLE
+from tutelage.study.config import FEATURES, SINGLE
 from tutelage.study.jobs import Job, plan
 from tutelage.study.load import Study, resolve
 from tutelage.study.run import Display, Runner
@@ -52,10 +52,10 @@ class Tuner:
         need_optuna()
         if trials < 1:
             raise ValueError(f"--trials: expected at least 1, found {trials}")
-        if study.config.teachers:
+        if files := [t for t, file in study.config.teachers.items() if file != FEATURES]:
             raise ValueError(
                 "teachers: expected none, since they may have seen the images that trials are judged on; found "
-                f"{', '.join(study.config.teachers)}; tune with --teachers '{{}}'"
+                f"{', '.join(files)}; tune with --teachers '{{}}'"
             )
         self.given, self.trials, self.part, self.seed = study, trials, part, study.config.seeds[0]
         names = [SINGLE, *study.config.methods] if methods is None else methods

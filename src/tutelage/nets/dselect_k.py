@@ -1,0 +1,155 @@
+"""DSelect-k: a mixture of experts whose gates come to choose at most k of them, by gradient descent."""
+
+import math
+from collections.abc import Collection, Iterable
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from tutelage.nets.libraries import encode, parts
+from tutelage.nets.soft_sharing import SoftSharing, at_least_one, mix_all, pooled
+from tutelage.types import Output
+
+_EPSILON = 1e-6
+
+
+class DSelectK(SoftSharing):
+    """DSelect-k (Hazimeh et al., NeurIPS 2021): `MMoE` whose gates choose at most k of the n experts.
+
+    A task's gate has k selectors. Selector i chooses an expert by the m = ceil(log2 n) bits of its number, each the
+    smooth step of a number z_ij, and has a weight:
+
+        S(z) = 0 for z <= -gamma / 2,  1 for z >= gamma / 2,  else -2 (z / gamma)^3 + 3/2 (z / gamma) + 1/2
+        r_ie = prod_j (S(z_ij) if bit j of e is 1 else 1 - S(z_ij))
+        g_e  = sum_i softmax(w)_i r_ie
+
+    z and w are linear in p(x), `MMoE`'s image averaged over the cells of a grid, or, if `static`, parameters. As the
+    bits become 0 or 1, and S makes them exactly that, r_i has a single 1, and at most k experts have a weight. In
+    training a task's loss has a penalty (`Output.penalties`), averaged over the images,
+
+        sum_i [ entropy_weight * sum_e -r_ie log r_ie  +  1 / sum_e r_ie - 1 ]
+
+    whose first part drives the bits there; the second keeps selectors off the numbers that no expert has, and is 0
+    where n is a power of two. All experts are computed, also those that nobody chose. With `pretrained` they begin
+    alike, and only the gates make them different.
+
+    Taps and ownership are those of `MMoE`.
+
+    Source: arXiv:2106.03760 and the authors' code (google-research/dselect_k_moe), whose `gamma`, weight of the entropy
+    and start are the defaults: z, or its weights and bias, uniform in +-gamma / 100, those of w in +-0.05. Differs:
+    experts are encoders; the gates read a grid of the image; the penalty is averaged over the images, where theirs is
+    summed, and is 0 where all is reached, where theirs is 1 a selector, so that a loss stays a loss. LibMTL adds the
+    penalty of the last task alone.
+
+    Args:
+        widths: Channels of each task's head.
+        encoder, decoder, pretrained, output_stride, encoder_args, decoder_args: As `EncoderDecoder` has them, of
+            every encoder and decoder.
+        experts: n, how many encoders.
+        k: How many of them a task selects at most.
+        gamma: The width of the smooth step.
+        entropy_weight: Of the entropy in the penalty.
+        static: A task selects the same experts for every image.
+        grid: The gates see the image at grid x grid.
+
+    Raises:
+        ValueError: As `EncoderDecoder` has it, and where there are fewer than two experts, k is not among 1..n, gamma
+            is not positive, the entropy's weight is negative, or there is no grid.
+    """
+
+    def __init__(
+        self,
+        widths: dict[str, int],
+        encoder: str = "resnet50",
+        decoder: str = "DeepLabV3Plus",
+        pretrained: bool = False,
+        output_stride: Literal[8, 16, 32] | None = None,
+        encoder_args: dict[str, Any] | None = None,
+        decoder_args: dict[str, Any] | None = None,
+        experts: int = 4,
+        k: int = 2,
+        gamma: float = 1.0,
+        entropy_weight: float = 1e-6,
+        static: bool = False,
+        grid: int = 8,
+    ) -> None:
+        at_least_one(self, experts=experts, k=k, grid=grid)
+        if experts < 2:
+            raise ValueError(f"DSelectK.experts: expected 2 or more to select of, found {experts}; take EncoderDecoder")
+        if k > experts:
+            raise ValueError(f"DSelectK.k: expected at most `experts` ({experts}), found {k}")
+        if gamma <= 0:
+            raise ValueError(f"DSelectK.gamma: expected a positive width of the smooth step, found {gamma}")
+        if entropy_weight < 0:
+            raise ValueError(f"DSelectK.entropy_weight: expected 0 or more, found {entropy_weight}")
+        made = parts(self, encoder, decoder, pretrained, output_stride, encoder_args, decoder_args)
+        super().__init__(widths, made, widths)
+        self.experts = nn.ModuleList([made.encoder, *(made.another_encoder() for _ in range(experts - 1))])
+        self.gates = nn.ModuleDict({t: SelectGate(experts, k, gamma, None if static else grid) for t in widths})
+        self.entropy_weight = entropy_weight
+
+    def forward(self, images: Tensor, tasks: Collection[str] | None = None) -> Output:
+        """Predictions of `tasks` (None: all), in training their penalties, and the taps of all tasks."""
+        names = self._known(list(self.heads) if tasks is None else tasks)
+        x = self._enter(images)
+        found = [encode(expert, x) for expert in self.experts]
+        chosen = {t: gate(x) for t, gate in self.gates.items()}  # g, r
+        output = self._output(names, {t: mix_all(found, g, x) for t, (g, _) in chosen.items()}, x, images)
+        if self.training:
+            output.penalties = {t: penalty(chosen[t][1], self.entropy_weight) for t in names}
+        return output
+
+    def _own(self, task: str) -> Iterable[nn.Parameter]:
+        return self.gates[task].parameters()
+
+
+class SelectGate(nn.Module):
+    """The k selectors of one task.
+
+    Args:
+        experts: n.
+        k: How many selectors.
+        gamma: The width of the smooth step.
+        grid: Of p; None: a static gate.
+    """
+
+    codes: Tensor  # bool [n, m]: the bits of the experts' numbers
+
+    def __init__(self, experts: int, k: int, gamma: float, grid: int | None) -> None:
+        super().__init__()
+        bits = math.ceil(math.log2(experts))
+        codes = [[bool(e >> j & 1) for j in range(bits)] for e in range(experts)]
+        self.register_buffer("codes", torch.tensor(codes), persistent=False)
+        self.gamma, self.grid = gamma, grid
+        self.z = nn.Parameter(torch.empty(k, bits).uniform_(-gamma / 100, gamma / 100))
+        self.w = nn.Parameter(torch.empty(k).uniform_(-0.05, 0.05))
+        self.z_of: nn.Linear | None = None
+        self.w_of: nn.Linear | None = None
+        if grid is not None:
+            self.z_of, self.w_of = (nn.Linear(3 * grid * grid, n, bias=False) for n in (k * bits, k))
+            nn.init.uniform_(self.z_of.weight, -gamma / 100, gamma / 100)
+            nn.init.uniform_(self.w_of.weight, -0.05, 0.05)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Weights g [B, n] and selections r [B, k, n] for entered images x; B is 1 in a static gate."""
+        z, w = self.z[None], self.w[None]
+        if self.grid is not None and self.z_of is not None and self.w_of is not None:
+            p = pooled(x, self.grid)
+            z, w = z + self.z_of(p).view(-1, *self.z.shape), w + self.w_of(p)
+        s = smooth_step(z.float(), self.gamma)[:, :, None]  # [B, k, 1, m]
+        r = torch.where(self.codes, s, 1 - s).prod(3)
+        return (torch.softmax(w.float(), 1)[..., None] * r).sum(1), r
+
+
+def smooth_step(z: Tensor, gamma: float) -> Tensor:
+    """S(z), in [0, 1]."""
+    u = (z / gamma + 0.5).clamp(0, 1)
+    return u * u * (3 - 2 * u)
+
+
+def penalty(r: Tensor, entropy_weight: float) -> Tensor:
+    """What selections r [B, k, n] add to a task's loss: the mean over the images of a sum over the selectors."""
+    entropy = -(r * (r + _EPSILON).log()).sum(2)
+    reach = 1 / r.sum(2).clamp(min=_EPSILON) - 1
+    return (entropy_weight * entropy + reach).sum(1).mean()
