@@ -200,7 +200,8 @@ def _without(flags: list[str], *names: str) -> list[str]:
     kept, words = [], iter(flags)
     for word in words:
         name, equals, _ = word.partition("=")
-        if name not in names and not any(n.endswith(".") and name.startswith(n) for n in names):
+        teachers = name.startswith("--method.teacher.")  # which are not tuned
+        if teachers or (name not in names and not any(n.endswith(".") and name.startswith(n) for n in names)):
             kept.append(word)
         elif not equals:
             next(words, None)

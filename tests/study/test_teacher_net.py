@@ -1,17 +1,20 @@
 """Teachers of another kind than their student."""
 
+import io
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
+from rich.console import Console
 from tests.study.conftest import Notes, tiny
 from tests.train.fixture import assert_same
 
 import tutelage
 from tutelage.nets import EncoderDecoder, SegNet, Tapped
 from tutelage.report import write_report
-from tutelage.study import Study, estimate, run_study
+from tutelage.study import Study, check_data, estimate, load_study, run_study
 from tutelage.study.build import build, load_tensors, teacher
 from tutelage.study.jobs import Job, plan
 from tutelage.study.operations import operations
@@ -91,8 +94,8 @@ def test_a_teacher_is_loaded_as_what_it_is(trained: tuple) -> None:
 def test_the_page_tells_of_them(trained: tuple) -> None:
     made, _, _ = trained
     page = write_report(made.folder, made.config.tasks).read_text()
-    assert "of a kind of its own: the teachers" in page
-    assert "of the same kind as the students" in page
+    assert "the teachers, one network a task, of a kind of their own" in page
+    assert "what Delta compares with, and some of the teachers" in page  # that of the normals
     assert page.count('alt="depth, teacher"') == page.count('alt="depth, single"') > 0
     assert page.count('alt="normals, teacher"') == page.count('alt="normals, single"')  # the same networks
 
@@ -104,7 +107,9 @@ def test_what_does_not_learn_from_them_does_not_depend_on_them(trained: tuple) -
     again = run_study(tiny(out, "--methods", "uniform"), notes)
     assert notes.started == []  # all is kept
     assert again == rows  # the others' rows, too
-    with pytest.raises(ValueError, match=r"kd4mtl/seed0: expected the config that its run was made with, teacher_net"):
+    with pytest.raises(
+        ValueError, match=r"kd4mtl/seed0: expected the config .*method\.teacher\.lr = 0\.002; .* teacher_net"
+    ):
         run_study(tiny(out, "--methods", "kd4mtl"), Notes())
     with pytest.raises(ValueError, match=r"teacher/depth/seed0: expected the config .* net\."):
         run_study(study(out, f"methods: [kd4mtl]\nteacher_net: {{depth: {SMALL}}}"), Notes())
@@ -164,8 +169,15 @@ def test_the_teachers_compute_is_counted(tmp_path: Path) -> None:
     # Three networks with a head each, over one with three: less than three.
     assert 4 < job.stretch(same) < 5
     width = {"depth": 1}
+
+    def cost(made: Study) -> float:
+        return operations(made, made.config.teacher_net["depth"], width) / operations(made, made.config.net)
+
     wide = study(tmp_path / "wide", text + "teacher_net: {depth: {class_path: tutelage.nets.SegNet, init_args: "
                  "{filters: [16, 32, 32, 48, 48]}}}")  # fmt: skip
+    alone = study(tmp_path / "alone", f"{text}teacher_net: {{depth: {FEATURES}}}\nteachers: {{depth: features}}")
+    one = operations(alone, alone.config.teacher_net["depth"], {}) / operations(alone, alone.config.net)
+    assert job.stretch(alone) == pytest.approx(job.stretch(same) - 4 / 3 * cost(same) + one / 3)  # it is not trained
     more = operations(wide, wide.config.teacher_net["depth"], width) - operations(wide, wide.config.net, width)
     assert job.stretch(wide) - job.stretch(same) == pytest.approx(4 / 3 * more / operations(wide, wide.config.net))
     assert more > 2 * operations(wide, wide.config.net, width)
@@ -176,6 +188,115 @@ def test_the_plan_tells_of_them(tmp_path: Path) -> None:
     assert [kind.name for kind in estimate(made)] == [
         *("single segmentation", "single depth", "single normals", "teacher depth", "kd4mtl")
     ]
+
+
+def test_a_table_has_the_same_teachers_for_all(trained: tuple, tmp_path: Path) -> None:
+    made, _, _ = trained
+    for teachers, line in (
+        ("", r"kd4mtl/seed0: expected the config .*, teacher_net\."),
+        (f"teacher_net: {{depth: {OTHER}}}", r"teacher/depth/seed0: .* method\.single\.lr = 0\.002; found None;"),
+    ):
+        with pytest.raises(ValueError, match=line):
+            run_study(study(Path(made.config.out), f"methods: [url]\n{teachers}"), Notes())
+    text = f"methods: [url]\nmethod: {{teacher: {{lr: 0.002}}}}\nteacher_net: {{depth: {OTHER}}}"
+    with pytest.raises(ValueError, match=r"kd4mtl/seed0: expected the config .*, teacher_net\.segmentation"):
+        run_study(study(Path(made.config.out), text), Notes())
+    out = tmp_path / "runs"
+    run_study(study(out, "methods: [kd4mtl]"), Notes())
+    with pytest.raises(ValueError, match=r"kd4mtl/seed0: expected the config .*, teacher_net\."):
+        run_study(study(out, f"methods: [url]\nteacher_net: {{depth: {SMALL}}}"), Notes())
+
+
+def test_a_budget_of_the_teachers_compute_depends_on_them(tmp_path: Path) -> None:
+    text = "methods: [long]\nmethod: {long: {base: uniform, budget: with_teachers}}\nteacher_net: "
+    made = study(tmp_path / "runs", f"{text}{{depth: {SMALL}}}")
+    run_study(made, Notes())
+    steps = json.loads((made.folder / "long/seed0/result.json").read_text())["steps"]
+    alone = load_study(made.folder / "long/seed0/config.yaml")
+    (job,) = (job for job in plan(alone) if job.method == "long")
+    assert steps == job.training(alone).epochs * 2
+    with pytest.raises(ValueError, match=r"long/seed0: expected the config .*, teacher_net\.depth"):
+        run_study(study(tmp_path / "runs", f"{text}{{depth: {OTHER}}}"), Notes())
+
+
+def test_there_is_no_row_of_some_of_the_teachers(trained: tuple, tmp_path: Path) -> None:
+    out = tmp_path / "runs"
+    shutil.copytree(trained[0].folder, out)
+    shutil.rmtree(out / "teacher/depth")
+    rows = run_study(tiny(out, "--methods", "uniform"), Notes())
+    assert "teacher" not in {row["method"] for row in rows}
+    shutil.rmtree(out / "kd4mtl")  # nobody says whose the other one is
+    rows = run_study(tiny(out, "--methods", "uniform"), Notes())
+    assert "teacher" not in {row["method"] for row in rows}
+
+
+def test_the_teachers_row_says_where_their_values_come_from(trained: tuple) -> None:
+    values = {row["method"]: row["values"] for row in trained[1]}
+    assert (values["single"], values["teacher"]) == ("study", "changed")
+
+
+def test_a_teachers_config_is_a_study_of_its_own(trained: tuple, tmp_path: Path) -> None:
+    folder = trained[0].folder / "teacher/depth/seed0"
+    again = load_study(folder / "config.yaml", ["--out", str(tmp_path / "again")])
+    run_study(again, Notes())
+    assert_same(
+        load_tensors(tmp_path / "again/single/depth/seed0/student.safetensors"),
+        load_tensors(folder / "student.safetensors"),
+    )
+
+
+def test_a_distilled_runs_config_has_the_rates_of_its_teachers(trained: tuple) -> None:
+    config = load_study(trained[0].folder / "kd4mtl/seed0/config.yaml").config
+    assert config.method["teacher"].lr == 0.002
+    assert "single" not in config.method
+
+
+def test_features_alone_are_called_so(tmp_path: Path) -> None:
+    text = (
+        f"methods: [kd4mtl]\nteacher_net: {{segmentation: {SMALL}, depth: {FEATURES}}}\nteachers: {{depth: features}}"
+    )
+    made = study(tmp_path / "runs", text)
+    rows = run_study(made, Notes())
+    assert "teacher" not in {row["method"] for row in rows}  # one of them has no numbers
+    run_study(tiny(tmp_path / "runs", "--methods", "uniform"), Notes())
+    page = write_report(made.folder, made.config.tasks).read_text()
+    assert "segmentation of another kind; depth features alone; normals mean" in page
+    assert "what Delta compares with, and some of the teachers" in page
+
+
+def test_they_are_tried_on_the_images(tmp_path: Path) -> None:
+    console = Console(file=io.StringIO())
+    for net, line in (
+        ("{class_path: tutelage.nets.ResNet, init_args: {filters: [8, 8]}}", "expected a prediction that fits Depth"),
+        (
+            "{class_path: tutelage.nets.Tapped, init_args: {module: torch.nn.Identity, taps: {last: layer9}}}",
+            "Tapped.taps",
+        ),
+    ):
+        made = study(tmp_path / "runs", f"methods: [kd4mtl]\nteacher_net: {{depth: {net}}}")
+        with pytest.raises(ValueError, match=rf"teacher_net\.depth: {line}"):
+            check_data(made, console)
+    check_data(study(tmp_path / "runs", f"teacher_net: {{depth: {FEATURES}}}\nteachers: {{depth: features}}"), console)
+
+
+def test_an_overlay_for_one_over_a_network_for_all(tmp_path: Path) -> None:
+    file = tmp_path / "one.yaml"
+    file.write_text(f"teacher_net: {{depth: {OTHER}}}")
+    made = study(tmp_path / "runs", f"methods: [kd4mtl]\nteacher_net: {SMALL}", "--with", str(file))
+    kinds = {t: net["class_path"].rpartition(".")[2] for t, net in made.values["teacher_net"].items()}
+    assert kinds == {"segmentation": "SegNet", "depth": "EncoderDecoder", "normals": "SegNet"}
+    made = tiny(tmp_path / "runs", "--with", str(file), "--teacher_net.depth.decoder", "Unet")
+    assert made.values["teacher_net"]["depth"]["init_args"]["decoder"] == "Unet"
+    with pytest.raises(ValueError, match=r"--teacher_net\.decoder: expected --teacher_net\.TASK\.KEY with one of segm"):
+        tiny(tmp_path / "runs", "--with", str(file), "--teacher_net.decoder", "Unet")
+
+
+def test_a_distiller_that_does_not_fit_them_is_named(tmp_path: Path) -> None:
+    made = study(
+        tmp_path / "runs", f"teacher_net: {{depth: {SMALL}}}", "--with", "ablation", "--methods", "no-adaptors"
+    )
+    with pytest.raises(ValueError, match=r"method\.no-adaptors\.distiller: Identity: expected as many channels"):
+        run_study(made, Notes())
 
 
 @pytest.mark.parametrize(
@@ -216,7 +337,7 @@ def test_what_is_refused_before_anything_is_built(tmp_path: Path, text: str, lin
         ),
         (
             f"methods: [kd4mtl]\nteacher_net: {{depth: {SMALL}}}",
-            r"teachers\.depth: expected a teacher_net that can be built without a task, .* \(SegNet: expected one task",
+            r"teacher_net\.depth: SegNet: expected one task .*, found {}; for `features` it is built without a task",
         ),
     ],
 )
@@ -230,8 +351,11 @@ def test_features_alone_do_not_do_everything(tmp_path: Path, text: str, line: st
 def test_a_tuning_has_them_too(tmp_path: Path) -> None:
     from tutelage.study import Tuner
 
-    made = study(tmp_path / "runs", f"methods: [kd4mtl]\nteacher_net: {{depth: {SMALL}}}")
+    text = f"methods: [kd4mtl]\nteacher_net: {{depth: {SMALL}}}\nmethod: {{teacher: {{lr: 0.002}}}}"
+    made = study(tmp_path / "runs", text)
     notes = Notes()
-    rows = Tuner(made, ["kd4mtl"], trials=2).run(notes)
-    assert [row["method"] for row in rows] == ["kd4mtl"]
+    rows = Tuner(made, ["single", "kd4mtl"], trials=2).run(notes)
+    assert [row["method"] for row in rows] == ["single", "kd4mtl"]
     assert [name for name, _ in notes.started].count("teacher depth, seed 0") == 1
+    (config,) = made.folder.glob("tune/*/teacher/depth/seed0/config.yaml")
+    assert load_study(config).config.method["single"].lr == 0.002

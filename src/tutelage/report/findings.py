@@ -14,6 +14,7 @@ from tutelage.types import MetricInfo, MetricProtocol, Task
 CONVENTIONS = {"main": "% ↑", "task_mean": "% ↑", "all_metrics": "% ↓"}  # of Delta: unit, and where it is better
 SINGLE = "single"  # the single-task networks: a folder a task
 TEACHER = "teacher"  # the teachers of another kind, where there are any: likewise
+FEATURES = "features"  # teachers of another kind that do not predict: no run
 
 Row = Mapping[str, Any]
 _KEYS = ("seed", "split", "protocol", "metrics", "delta", "parameters", "seconds")  # of a row
@@ -64,6 +65,17 @@ class Findings:
         train = self.values.get("train")
         return "image" if isinstance(train, dict) and train.get("official_quirks") else "dataset"
 
+    @cached_property
+    def teachers(self) -> dict[str, str]:
+        """What the teacher of each task is to the methods that learn from one: `single`, `teacher` or `features`."""
+        found = dict.fromkeys(self.tasks, SINGLE)
+        for config in (self._config(m) for m in self.multi):
+            if nets := config.get("teacher_net"):  # the same in all of them
+                files = config.get("teachers") or {}
+                found |= {t: FEATURES if files.get(t) == FEATURES else TEACHER for t in nets if t in found}
+                break
+        return found
+
     @property
     def multi(self) -> list[str]:
         """The methods of multi-task networks."""
@@ -76,8 +88,10 @@ class Findings:
 
     def about(self, method: str) -> str:
         """The line that its runs' config has on a method: a later call may have had other methods."""
-        config = _yaml(self.folder / method / f"seed{self.of(method, 'dataset')[0]['seed']}" / "config.yaml")
-        return str(config.get("method", {}).get(method, {}).get("about", ""))
+        return str(self._config(method).get("method", {}).get(method, {}).get("about", ""))
+
+    def _config(self, method: str) -> dict[str, Any]:
+        return _yaml(self.folder / method / f"seed{self.of(method, 'dataset')[0]['seed']}" / "config.yaml")
 
     def of(self, method: str, protocol: MetricProtocol) -> list[Row]:
         """The rows of a method, one a seed."""
@@ -88,8 +102,7 @@ class Findings:
         seed = f"seed{self.seeds[0]}"
         if method not in (SINGLE, TEACHER):
             return self.folder / method / seed
-        other = self.folder / TEACHER / task / seed
-        return other if method == TEACHER and other.is_dir() else self.folder / SINGLE / task / seed
+        return self.folder / (SINGLE if method == SINGLE else self.teachers[task]) / task / seed
 
 
 def _yaml(path: Path) -> dict[str, Any]:

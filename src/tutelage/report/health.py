@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from html import escape
 
-from tutelage.report.findings import SINGLE, TEACHER, Findings, metric
+from tutelage.report.findings import FEATURES, SINGLE, TEACHER, Findings, metric
 from tutelage.report.training import Log, read_log
 
 _TEXT = (
@@ -32,9 +32,14 @@ def health(found: Findings) -> str:
 
 
 def _teachers(found: Findings) -> str:
-    rows = found.of(TEACHER if TEACHER in found.methods else SINGLE, found.protocol)
-    texts = [f"{t} {task.main} {metric(rows, t, task.main).text(task.metric_info[task.main].unit)} "
-             f"{task.metric_info[task.main].unit}".strip() for t, task in found.tasks.items()]  # fmt: skip
+    texts: list[str] = []
+    for t, task in found.tasks.items():
+        kind = found.teachers[t]
+        # Beside a teacher without predictions there is no row of teachers: the others' numbers are not known here.
+        rows = found.of(SINGLE if kind == SINGLE else TEACHER, found.protocol)
+        name, what = task.main, task.metric_info[task.main].unit
+        said = f"{name} {metric(rows, t, name).text(what)} {what}".strip() if rows else "of another kind"
+        texts.append(f"{t} {'features alone' if kind == FEATURES else said}")
     return f"<p>The teachers by themselves: {escape('; '.join(texts))}.</p>\n"
 
 

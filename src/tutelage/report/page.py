@@ -66,9 +66,11 @@ def _making(found: Findings) -> str:
     """Methods, commands, versions, config."""
     about = {m: found.about(m) for m in found.methods}
     about[SINGLE] = "one network a task: the teachers, and what Delta compares with"
-    if TEACHER in about:
-        about[SINGLE] = "one network a task, of the same kind as the students: what Delta compares with"
-        about[TEACHER] = "one network a task, of a kind of its own: the teachers"
+    kinds = set(found.teachers.values())
+    if kinds != {SINGLE}:
+        some = ", and some of the teachers" if SINGLE in kinds else ""
+        about[SINGLE] = f"one network a task, of the same kind as the students: what Delta compares with{some}"
+        about[TEACHER] = "the teachers, one network a task, of a kind of their own where the study gives one"
     lines = "".join(f"<dt>{escape(m)}</dt><dd>{escape(about[m])}</dd>" for m in found.methods)
     parts = [f"<h2>How it was made</h2>\n<dl>{lines}</dl>\n"]
     folders = sorted(path.parent for p in ("*/seed*", "*/*/seed*") for path in found.folder.glob(f"{p}/result.json"))

@@ -46,7 +46,11 @@ def build(study: Study, job: Job, device: torch.device, trained: bool = True) ->
         check_features(study, job, None)
         teachers = {t: _place(teacher(study, t, job.seed, load), device, layout) for t in tasks}
         with seeded(job.seed, "adaptors"):
-            distiller = method.distiller(student, teachers, example(study.config.data, tasks, device)).to(device)
+            shown = example(study.config.data, tasks, device)
+            try:
+                distiller = method.distiller(student, teachers, shown).to(device)
+            except ValueError as error:
+                raise ValueError(f"method.{job.method}.distiller: {error}") from error
         check_features(study, job, distiller)
         distiller.setup(tasks)
         images = partial(some_images, study.config.data, teach=distiller.teach, device=device)
@@ -125,8 +129,8 @@ def teacher(study: Study, task: str, seed: int, trained: bool = True) -> MultiTa
             if not alone:
                 raise
             raise ValueError(
-                f"teachers.{task}: expected a teacher_net that can be built without a task, such as "
-                f"tutelage.nets.Tapped with `taps`, found another ({one_line(error)})"
+                f"teacher_net.{task}: {one_line(error)}; for `features` it is built without a task, as "
+                "tutelage.nets.Tapped can be"
             ) from error
     if trained and not alone:
         path = teacher_folder(study, task, seed) / "student.safetensors"

@@ -20,9 +20,10 @@ from tutelage.data import Samples
 from tutelage.data.base import Split
 from tutelage.data.modalities import Size
 from tutelage.files import write_atomically
+from tutelage.study.jobs import features
 from tutelage.study.load import Study
 from tutelage.study.messages import one_line
-from tutelage.types import Task
+from tutelage.types import MultiTaskNet, Task
 
 _VERSION = 3  # raised whenever more is looked at
 _FEW = 8  # samples of each split that stand for all of a source that is trusted
@@ -51,7 +52,12 @@ def check_data(study: Study, console: Console) -> None:
         for size in sizes[name]:
             if study.config.train.augment is not None:
                 study.config.train.augment.check(size)
-            _check_net(study, size, tasks)
+            widths = {t: task.width for t, task in study.config.tasks.items()}
+            _check_net("net", study.config.net, widths, size, tasks)
+            for t, net in study.config.teacher_net.items():
+                alone = features(study, t)
+                own = {t: study.config.tasks[t]} if t in tasks and not alone else {}
+                _check_net(f"teacher_net.{t}", net, {} if alone else {t: widths[t]}, size, own)
 
 
 @dataclass(frozen=True)
@@ -145,25 +151,34 @@ def _check_labelled(name: Split, tasks: Mapping[str, Task], seen: list[_Seen]) -
             )
 
 
-def _check_net(study: Study, size: Size, tasks: Mapping[str, Task]) -> None:
-    net = study.config.net({t: task.width for t, task in study.config.tasks.items()}).eval()
+def _check_net(
+    key: str,
+    make: Callable[[dict[str, int]], MultiTaskNet],
+    widths: dict[str, int],
+    size: Size,
+    tasks: Mapping[str, Task],
+) -> None:
     images = torch.zeros(2, 3, *size)  # two: one would broadcast to any shape
     try:
+        net = make(widths).eval()
         with torch.no_grad():
             predictions = net(images, tasks).predictions
-    except ValueError:
-        raise  # the network's own line
+    except ValueError as error:  # the network's own line
+        if key == "net":
+            raise
+        raise ValueError(f"{key}: {error}") from error
     except Exception as error:  # what its layers say
         raise ValueError(
-            f"net: expected a network for images of {size[0]}x{size[1]}, found {type(error).__name__}: "
+            f"{key}: expected a network for images of {size[0]}x{size[1]}, found {type(error).__name__}: "
             f"{one_line(error)}; set data.size, or take another network"
         ) from error
     for t, task in tasks.items():
         try:
             task.loss(predictions[t], task.target(task.missing(images)))
         except Exception as error:  # shapes that do not fit, in torch's words
+            where = f"tasks.{t}" if key == "net" else key
             raise ValueError(
-                f"tasks.{t}: expected a prediction that fits {type(task).__name__} from {type(net).__name__}, found "
+                f"{where}: expected a prediction that fits {type(task).__name__} from {type(net).__name__}, found "
                 f"{list(predictions[t].shape)} for images of {size[0]}x{size[1]}; take another network, or another task"
             ) from error
 

@@ -58,12 +58,15 @@ class Job:
             return budget
         if budget == "student":
             return 1.0
-        teachers = float(len(study.config.tasks))
-        if study.config.teacher_net:
-            nets = {t: teacher_net(study, t) for t in study.config.tasks}
-            widths = {t: {} if features(study, t) else {t: task.width} for t, task in study.config.tasks.items()}
-            teachers = sum(operations(study, nets[t], widths[t]) for t in nets) / operations(study, study.config.net)
-        return 1 + 4 * teachers / 3
+        tasks = study.config.tasks
+        if not study.config.teacher_net:
+            return 1 + 4 * len(tasks) / 3
+        cost = 0.0  # of training a teacher three forwards, and one of running it
+        for t, task in tasks.items():
+            alone = features(study, t)
+            one = operations(study, teacher_net(study, t), {} if alone else {t: task.width})
+            cost += one if alone else 4 * one
+        return 1 + cost / (3 * operations(study, study.config.net))
 
     def net(self, study: Study) -> Callable[[dict[str, int]], MultiTaskNet]:
         """What makes the network."""

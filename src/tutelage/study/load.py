@@ -66,12 +66,18 @@ def load_study(source: str | Path, overrides: Sequence[str] = ()) -> Study:
     flags, overlays = _overlays(overrides)
     flags = normalise(flags)
     try:
-        for overlay in overlays:
-            values = merge(values, read_overlay(overlay, values.get("tasks")))
-        values["method"] = definitions(values, _selected(values, flags))
         values["teacher_net"] = _each(values.get("teacher_net") or {}, values)
+        for overlay in overlays:
+            change = read_overlay(overlay, values.get("tasks"))
+            if "teacher_net" in change:
+                change["teacher_net"] = _each(change["teacher_net"] or {}, merge(values, change))
+            values = merge(values, change)
+        values["method"] = definitions(values, _selected(values, flags))
         for flag in (i for i, flag in enumerate(flags[:-1]) if flag == "--teacher_net"):
             flags[flag + 1] = json.dumps(_each(yaml.safe_load(flags[flag + 1]), values))
+        for key in (flag.split(".")[1] for flag in flags if flag.startswith("--teacher_net.")):
+            if key not in (tasks := values.get("tasks") or {}):
+                raise ValueError(f"--teacher_net.{key}: expected --teacher_net.TASK.KEY with one of {', '.join(tasks)}")
         _check_file(values, flags)
     except Exception as error:  # jsonargparse raises many kinds; its message is what matters
         raise ValueError(f"{source}: {one_line(error)}") from error

@@ -1,14 +1,13 @@
 """The finished runs of a study as the rows of results.json."""
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from math import isfinite
 from typing import Any
 
 from tutelage.files import write_text
 from tutelage.metrics import deltas
-from tutelage.study.config import SINGLE, TEACHER
-from tutelage.study.jobs import features
+from tutelage.study.config import FEATURES, SINGLE, TEACHER
 from tutelage.study.load import Study
 from tutelage.study.store import locked, read_record, run_folders
 
@@ -28,7 +27,7 @@ def write_results(study: Study) -> list[dict[str, Any]]:
 
 def _write_results(study: Study) -> list[dict[str, Any]]:
     runs = _finished(study)
-    tasks = study.config.tasks
+    tasks, taught = study.config.tasks, _teachers(study)
     order = [SINGLE, TEACHER, *(m for m in study.config.methods if m != SINGLE)]
     order += sorted({run["method"] for run in runs} - set(order))
     rows = []
@@ -40,8 +39,8 @@ def _write_results(study: Study) -> list[dict[str, Any]]:
         single = _together(parts, tasks)
         methods = {run["method"]: run for run in of_seed if run["task"] is None}
         teachers = {run["task"]: run for run in of_seed if run["method"] == TEACHER}
-        if teachers and all(t in teachers and not features(study, t) for t in study.config.teacher_net):
-            methods[TEACHER] = _together({**parts, **teachers}, tasks)
+        if taught and taught <= set(teachers):
+            methods[TEACHER] = {**_together({**parts, **teachers}, tasks), "values": _values(teachers.values())}
         for name, run in ((name, {SINGLE: single, **methods}.get(name)) for name in order):
             if run is not None:
                 rows += [_row(name, seed, protocol, run, single, study) for protocol in _PROTOCOLS]
@@ -59,8 +58,22 @@ def _together(parts: Mapping[str, Mapping[str, Any]], tasks: Collection[str]) ->
         "parameters": sum(run["parameters"] for run in parts.values()),
         "seconds": sum(run["seconds"] for run in parts.values()),
         "split": first["split"],
-        "values": first.get("values", "study"),
+        "values": _values(parts.values()),
     }
+
+
+def _values(runs: Iterable[Mapping[str, Any]]) -> str:
+    """Where the hyper-parameters of several networks come from, if one word has to say it."""
+    return next((x for x in (str(run.get("values", "study")) for run in runs) if x != "study"), "study")
+
+
+def _teachers(study: Study) -> set[str]:
+    """The tasks with a teacher of another kind in the runs that learn from teachers; none where one has no numbers."""
+    for path in run_folders(study.folder, "config.yaml"):
+        made = read_record(path / "config.yaml")
+        if nets := made.get("teacher_net"):  # the same in all of them
+            return set() if FEATURES in (made.get("teachers") or {}).values() else set(nets)
+    return set()
 
 
 def _row(

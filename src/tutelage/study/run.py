@@ -17,7 +17,7 @@ from torch import Tensor
 
 from tutelage.files import write_text
 from tutelage.study.build import build, teacher
-from tutelage.study.config import FEATURES, SINGLE, TEACHER
+from tutelage.study.config import FEATURES, SINGLE, TEACHER, Method
 from tutelage.study.jobs import Job, features, plan
 from tutelage.study.load import Study
 from tutelage.study.results import write_results
@@ -152,36 +152,46 @@ class Runner:
         """The runs of earlier calls in the study's folder, which share its table."""
         found = []
         for path in run_folders(self.study.folder, "config.yaml"):
-            config = read_record(path / "config.yaml", "methods", "seeds", "method")
-            (method,), (seed,) = config["methods"], config["seeds"]
-            found.append(Job(method, seed, path, path.parent.name if method in (SINGLE, TEACHER) else None))
+            (seed,) = read_record(path / "config.yaml", "seeds")["seeds"]
+            method, *task = path.relative_to(self.study.folder).parts[:-1]
+            found.append(Job(method, seed, path, task[0] if task else None))
         planned = {job.folder for job in jobs}
         return [job for job in found if job.folder not in planned]
 
     def values(self, job: Job) -> dict[str, Any]:
         """The config of one run: a study of its own, with this method and this seed, in a folder of its own."""
         name = "-".join(filter(None, (self.config.study, job.method, job.task, f"seed{job.seed}")))
-        changes = {"study": name, "methods": [job.method], "seeds": [job.seed], "out": None}
+        changes = {"study": name, "methods": [SINGLE if job.task else job.method], "seeds": [job.seed], "out": None}
         values = copy.deepcopy({**self.study.values, **changes})
-        if job.task is not None:
-            rate = values["method"].get(job.method, {}).get("lr")
-            values["method"] = {job.method: {"lr": rate}} if rate else {}
-            values["tasks"] = {t: task for t, task in values["tasks"].items() if t == job.task}
-        elif job.method in values["method"]:
-            values["method"] = {name: method for name, method in values["method"].items() if name == job.method}
-        earlier: tuple[str, ...] = ()  # what this study does not say of a run of an earlier call
-        if job.task is None and job.method not in self.config.method:
-            earlier = ("method", "teacher_net", "teachers")
-        elif job.method == TEACHER and job.task not in values["teacher_net"]:
-            earlier = ("method", "net", "teachers")
-        elif job.method == TEACHER:
-            values["net"] = values["teacher_net"][job.task]
-        if earlier:
-            made = read_record(job.folder / "config.yaml", "method")
-            return values | {key: made.get(key, {}) for key in earlier} | ({"teacher_net": {}} if job.task else {})
-        if not values["method"].get(job.method, {}).get("distiller"):  # it does not learn from teachers
-            given = job.given(self.study)
-            values |= {"teacher_net": {}, "teachers": {job.task: str(given)} if given else {}}
+        return self._alone(job, values) if job.task else self._taught(job, values)
+
+    def _alone(self, job: Job, values: dict[str, Any]) -> dict[str, Any]:
+        rate = values["method"].get(job.method, {}).get("lr")
+        method = {SINGLE: {"lr": rate}} if rate else {}
+        given = job.given(self.study)
+        values |= {
+            "method": method,
+            "tasks": {t: task for t, task in values["tasks"].items() if t == job.task},
+            "teachers": {job.task: str(given)} if given else {},
+        }
+        if job.method == TEACHER:  # in a study of its own it is the single-task network
+            net = values["teacher_net"].get(job.task)
+            made = read_record(job.folder / "config.yaml", "net") if net is None else {}
+            values |= {"net": net} if net else {key: made.get(key, {}) for key in ("net", "method", "teachers")}
+        return values | {"teacher_net": {}}
+
+    def _taught(self, job: Job, values: dict[str, Any]) -> dict[str, Any]:
+        earlier: dict[str, Any] = {}
+        if job.method not in self.config.method:  # what it was made with is not for this study to say
+            earlier = read_record(job.folder / "config.yaml", "method")
+        methods = values["method"] | earlier.get("method", {})
+        mine = methods[job.method]
+        rate = methods.get(TEACHER, {}).get("lr") if mine.get("distiller") else None
+        values["method"] = {job.method: mine, **({TEACHER: {"lr": rate}} if rate else {})}
+        if not mine.get("distiller") and mine.get("budget") != "with_teachers":
+            return values | {"teacher_net": {}, "teachers": {}}
+        if earlier and not any(depends(method) for method in self.config.method.values()):
+            values |= {key: earlier.get(key, {}) for key in ("teacher_net", "teachers")}
         return values
 
     def fabric(self, job: Job | None = None, done: int = 0) -> Fabric:
@@ -256,6 +266,11 @@ class Runner:
             for t, target in batch.targets.items():
                 tensors |= {f"{prefix}target/{t}": _compact(target.value), f"{prefix}valid/{t}": target.valid}
         save_safetensors(path, tensors)
+
+
+def depends(method: Method) -> bool:
+    """Whether anything of a method follows from the teachers: all that do have the same ones in a table."""
+    return method.distiller is not None or method.budget == "with_teachers"
 
 
 def _compact(value: Tensor) -> Tensor:

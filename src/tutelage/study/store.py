@@ -52,7 +52,8 @@ def refuse_mixing(
     differing, before, now = _differences(then, made.get("data"), config, data)
     if differing:  # an earlier version may have written fewer keys
         with suppress(ValueError):
-            differing, before, now = _differences(resolve(then).values, made.get("data"), config, data)
+            filled = _differences(resolve(then).values, made.get("data"), config, data)
+            differing, before, now = min((differing, before, now), filled, key=lambda found: len(found[0]))
     if differing:
         first, *more = differing
         also = f" (and {', '.join(more[:3])}{', ...' if more[3:] else ''})" if more else ""

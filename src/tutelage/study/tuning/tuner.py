@@ -13,8 +13,8 @@ import torch
 from tutelage.data import HoldOut
 from tutelage.metrics import deltas
 from tutelage.study.build import build
-from tutelage.study.config import FEATURES, SINGLE
-from tutelage.study.jobs import Job, plan
+from tutelage.study.config import FEATURES, SINGLE, TEACHER
+from tutelage.study.jobs import Job, kind, plan
 from tutelage.study.load import Study, resolve
 from tutelage.study.run import Display, Runner
 from tutelage.study.store import claim, locked, read_record, write_shared
@@ -24,6 +24,7 @@ from tutelage.study.tuning.watch import Watch
 from tutelage.train import NonFiniteError, derive
 
 _PATIENCE = 2.0  # seconds until the methods that other processes tune are looked at again
+_ALONE = (SINGLE, TEACHER)
 _OWN = Trial(0, {})  # the single-task networks with the study's own values
 _Metrics = Mapping[str, Mapping[str, float]]
 
@@ -62,7 +63,7 @@ class Tuner:
         self.methods = sorted(dict.fromkeys(names), key=lambda name: name != SINGLE)  # teachers first
         held = {"source": study.values["data"], "part": part, "seed": self.seed}
         data = {"class_path": "tutelage.data.HoldOut", "init_args": held}
-        method = {name: values for name, values in study.values["method"].items() if name in (SINGLE, *self.methods)}
+        method = {name: values for name, values in study.values["method"].items() if name in (*_ALONE, *self.methods)}
         changes = {"data": data, "methods": self.methods, "method": method, "seeds": [self.seed]}
         self.study = resolve({**study.values, **changes})
         self.study.config.data = HoldOut(study.config.data, part, self.seed)  # one for all trials, and so its memory
@@ -114,8 +115,8 @@ class Tuner:
 
     def _teachers(self, name: str, tuned: Mapping[str, list[Trial]]) -> Trial | None:
         """The trial of the single-task networks that a method stands beside; none as long as it is not known."""
-        distils = name != SINGLE and bool(Job(name, self.seed, self.folder).teachers(self.study))
-        if not (distils and SINGLE in self.methods):
+        learns = {} if name == SINGLE else Job(name, self.seed, self.folder).teachers(self.study)
+        if SINGLE not in self.methods or all(kind(self.study, t) == TEACHER for t in learns):
             return _OWN
         return best(tuned[SINGLE]) if SINGLE in tuned else None
 
@@ -165,12 +166,12 @@ class Tuner:
     def _study(self, name: str, trial: Trial, teachers: Trial) -> Study:
         """A trial as a study: in one folder with its teachers, and so in one table with other methods' trials."""
         single = trial if name == SINGLE else teachers
-        methods = {SINGLE: self._method(SINGLE, single)}
+        methods = {SINGLE: self._method(SINGLE, single), TEACHER: self._method(TEACHER, _OWN)}
         if name != SINGLE:
             methods[label(name, trial.number)] = self._method(name, trial)
         changes = {
             "study": f"{self.given.config.study}-tune",
-            "methods": list(methods)[-1:],
+            "methods": [SINGLE if name == SINGLE else label(name, trial.number)],
             "method": {called: method for called, method in methods.items() if method},
             "out": str(self.folder / label(SINGLE, single.number)),
         }
