@@ -189,19 +189,21 @@ def _tune(console: Console, source: str, flags: list[str], methods: str | None, 
         rows = tuner.run(display)
     console.print(tuning_table(f"{study.config.study}: {trials} trials each, judged on {part:g} of train", rows))
     # A method's own flags would win over what was found.
-    rest = _without(flags, "--out", "--study", "--method", "--method.")
+    rest = _without(flags, "--out", "--study", "--method", "--method.", but="--method.teacher.")  # which is not tuned
     again = shlex.join(["tutelage", "run", source, *rest, "--with", str(tuner.file)])
     _say(console, f"values    {tuner.file}\nnext      {again}")
     return 0
 
 
-def _without(flags: list[str], *names: str) -> list[str]:
-    """The flags but for some, or those that begin so where a name ends in a dot, and their values."""
+def _without(flags: list[str], *names: str, but: str) -> list[str]:
+    """The flags but for some, or those that begin so where a name ends in a dot, and their values; `but` begins what
+    stays."""
     kept, words = [], iter(flags)
     for word in words:
         name, equals, _ = word.partition("=")
-        teachers = name.startswith("--method.teacher.")  # which are not tuned
-        if teachers or (name not in names and not any(n.endswith(".") and name.startswith(n) for n in names)):
+        if name.startswith(but) or (
+            name not in names and not any(n.endswith(".") and name.startswith(n) for n in names)
+        ):
             kept.append(word)
         elif not equals:
             next(words, None)

@@ -48,7 +48,7 @@ class TestWithVal(SourceTester):
 
 
 def test_classes_and_images_are_those_of_image_folder(tmp_path: Path) -> None:
-    torchvision = pytest.importorskip("torchvision")
+    torchvision = pytest.importorskip("torchvision")  # an extra: its ImageFolder is the oracle
     write(tmp_path / "train", 2)
     write(tmp_path / "val", 2)
     (tmp_path / "train/cat/.hidden.png").unlink()  # `ImageFolder` takes it for an image

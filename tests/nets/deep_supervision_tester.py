@@ -1,12 +1,11 @@
 """What a network holds whose tasks are predicted on the way, too, and read each other's features (PAD-Net, MTI-Net)."""
 
-import copy
 from typing import Any
 
 import pytest
 import torch
 from tests.distill.tiny import NoReduce
-from tests.nets.net_tester import WIDTHS, NetTester, objective
+from tests.nets.net_tester import WIDTHS, MadeOnceTester, objective
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
@@ -16,24 +15,14 @@ from tutelage.train.step import task_loss, training_step
 from tutelage.types import Batch, MultiTaskNet, Output, Target
 
 TASKS = {"segmentation": Segmentation(5), "depth": Depth(), "normals": Normals()}
-_MADE: dict[Any, MultiTaskNet] = {}  # to make one takes longer than to test it
 
 
-class DeepSupervisionTester(NetTester):
+class DeepSupervisionTester(MadeOnceTester):
     boundary = False
     firsts: tuple[str, ...]  # the taps that the first predictions read
 
-    def make(self, widths: dict[str, int]) -> MultiTaskNet:
-        raise NotImplementedError
-
     def first_head(self, net: MultiTaskNet, scale: int, task: str) -> nn.Module:
         raise NotImplementedError
-
-    def build(self, widths: dict[str, int]) -> MultiTaskNet:
-        key = (type(self), *widths.items())
-        if key not in _MADE:
-            _MADE[key] = self.make(widths)
-        return copy.deepcopy(_MADE[key])
 
     @pytest.mark.parametrize("tasks", [None, [], ["normals", "depth"]])
     def test_first_predictions_in_training_of_what_is_asked(

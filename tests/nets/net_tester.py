@@ -1,5 +1,7 @@
 """What every network of the room holds."""
 
+import copy
+
 import pytest
 import torch
 
@@ -116,6 +118,21 @@ class NetTester:
         for k, found in _bottlenecks(output).items():
             assert float((found.float() - expected[k]).norm() / expected[k].norm()) < 0.1
         assert all(x.isfinite().all() for x in output.predictions.values())
+
+
+class MadeOnceTester(NetTester):
+    """Of networks that take longer to make than to test."""
+
+    made: dict[tuple[object, ...], MultiTaskNet] = {}
+
+    def make(self, widths: dict[str, int]) -> MultiTaskNet:
+        raise NotImplementedError
+
+    def build(self, widths: dict[str, int]) -> MultiTaskNet:
+        key = (type(self), *widths.items())
+        if key not in self.made:
+            self.made[key] = self.make(widths)
+        return copy.deepcopy(self.made[key])
 
 
 def _bottlenecks(output: Output) -> dict[str, torch.Tensor]:

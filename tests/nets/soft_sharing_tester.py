@@ -1,15 +1,11 @@
 """What every network holds whose tasks have features of their own, mixed of several encoders."""
 
-import copy
-from typing import Any
-
 import pytest
 import torch
-from tests.nets.net_tester import WIDTHS, NetTester, features
+from tests.nets.net_tester import WIDTHS, MadeOnceTester, features
 from torch import Tensor
 
 from tutelage.balance import Gradients
-from tutelage.nets.soft_sharing import SoftSharing
 from tutelage.tasks import Depth, Normals, Segmentation
 from tutelage.types import MultiTaskNet
 
@@ -21,21 +17,11 @@ DPT = {"decoder_intermediate_channels": [4, 6, 8, 8], "decoder_fusion_channels":
 VIT = {"encoder": "test_vit", "decoder": "DPT", "decoder_args": DPT}
 SWIN_ARGS = {"embed_dim": 16, "depths": [1, 1, 1, 1], "num_heads": [1, 1, 2, 2]}
 SWIN = {**CONVNEXT, "encoder": "swin_tiny_patch4_window7_224", "encoder_args": SWIN_ARGS}
-_MADE: dict[Any, SoftSharing] = {}  # to make one takes longer than to test it
 
 
-class SoftSharingTester(NetTester):
+class SoftSharingTester(MadeOnceTester):
     taps = {*STAGES, "stage5", "bottleneck", "decoder", "last"}
     boundary = False
-
-    def make(self, widths: dict[str, int]) -> SoftSharing:
-        raise NotImplementedError
-
-    def build(self, widths: dict[str, int]) -> MultiTaskNet:
-        key = (type(self), *widths.items())
-        if key not in _MADE:
-            _MADE[key] = self.make(widths)
-        return copy.deepcopy(_MADE[key])
 
     def test_taps_by_name(self, net: MultiTaskNet, images: Tensor) -> None:
         taps = net(images, tasks=["depth"]).taps

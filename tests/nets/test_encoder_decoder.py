@@ -1,4 +1,3 @@
-import copy
 import sys
 from pathlib import Path
 from typing import Any
@@ -6,7 +5,7 @@ from typing import Any
 import pytest
 import timm
 import torch
-from tests.nets.net_tester import WIDTHS, NetTester
+from tests.nets.net_tester import WIDTHS, MadeOnceTester
 from torch import Tensor, nn
 from torchvision.models.segmentation import deeplabv3_resnet50
 
@@ -16,21 +15,11 @@ from tutelage.types import MultiTaskNet
 
 NARROW = {"DeepLabV3Plus": {"decoder_channels": 8}, "Unet": {"decoder_channels": [16, 12, 8, 8, 6]}}
 DPT = {"decoder_intermediate_channels": [4, 6, 8, 8], "decoder_fusion_channels": 8}
-_MADE: dict[Any, EncoderDecoder] = {}  # to make one takes longer than to test it
 STAGES = {"stage1", "stage2", "stage3", "stage4"}
 
 
-class EncoderDecoderTester(NetTester):
+class EncoderDecoderTester(MadeOnceTester):
     taps = {*STAGES, "stage5", "bottleneck", "decoder", "last"}
-
-    def make(self, widths: dict[str, int]) -> EncoderDecoder:
-        raise NotImplementedError
-
-    def build(self, widths: dict[str, int]) -> MultiTaskNet:
-        key = (type(self), *widths.items())
-        if key not in _MADE:
-            _MADE[key] = self.make(widths)
-        return copy.deepcopy(_MADE[key])
 
     def test_the_boundarys_gradients_are_the_encoders(self, net: MultiTaskNet, images: Tensor) -> None:
         output, shared = net(images), net.shared_parameters()

@@ -3,9 +3,9 @@
 import json
 import os
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from hashlib import blake2b
@@ -47,17 +47,18 @@ def check_data(study: Study, console: Console) -> None:
     if sizes is None:
         sizes = _look_at_all(study, console)
         _remember(path, sizes)
+    widths = {t: task.width for t, task in study.config.tasks.items()}
+    nets = {"net": (_made("net", study.config.net, widths), list(widths))}
+    for t, make in study.config.teacher_net.items():
+        key, alone = f"teacher_net.{t}", features(study, t)
+        nets[key] = (_made(key, make, {} if alone else {t: widths[t]}), [] if alone else [t])
     for name, part in study.config.data.parts().items():
         tasks = {t: task for t, task in study.config.tasks.items() if t in part.source.modalities}
         for size in sizes[name]:
             if study.config.train.augment is not None:
                 study.config.train.augment.check(size)
-            widths = {t: task.width for t, task in study.config.tasks.items()}
-            _check_net("net", study.config.net, widths, size, tasks)
-            for t, net in study.config.teacher_net.items():
-                alone = features(study, t)
-                own = {t: study.config.tasks[t]} if t in tasks and not alone else {}
-                _check_net(f"teacher_net.{t}", net, {} if alone else {t: widths[t]}, size, own)
+            for key, (net, said) in nets.items():
+                _check_net(key, net, size, {t: task for t, task in tasks.items() if t in said})
 
 
 @dataclass(frozen=True)
@@ -151,22 +152,29 @@ def _check_labelled(name: Split, tasks: Mapping[str, Task], seen: list[_Seen]) -
             )
 
 
-def _check_net(
-    key: str,
-    make: Callable[[dict[str, int]], MultiTaskNet],
-    widths: dict[str, int],
-    size: Size,
-    tasks: Mapping[str, Task],
-) -> None:
-    images = torch.zeros(2, 3, *size)  # two: one would broadcast to any shape
+def _made(key: str, make: Callable[[dict[str, int]], MultiTaskNet], widths: dict[str, int]) -> MultiTaskNet:
+    with _named(key):
+        return make(widths).eval()
+
+
+@contextmanager
+def _named(key: str) -> Iterator[None]:
+    """A network's own line says that it is a teacher's, where it is."""
     try:
-        net = make(widths).eval()
-        with torch.no_grad():
-            predictions = net(images, tasks).predictions
-    except ValueError as error:  # the network's own line
+        yield
+    except ValueError as error:
         if key == "net":
             raise
         raise ValueError(f"{key}: {error}") from error
+
+
+def _check_net(key: str, net: MultiTaskNet, size: Size, tasks: Mapping[str, Task]) -> None:
+    images = torch.zeros(2, 3, *size)  # two: one would broadcast to any shape
+    try:
+        with _named(key), torch.no_grad():
+            predictions = net(images, tasks).predictions
+    except ValueError:
+        raise  # the network's own line
     except Exception as error:  # what its layers say
         raise ValueError(
             f"{key}: expected a network for images of {size[0]}x{size[1]}, found {type(error).__name__}: "

@@ -59,7 +59,7 @@ class Method:
         budget: `student`: the study's epochs; a number: so many times these; `with_teachers`: as many more as the
             compute of T teachers would pay for, a control. With a forward as the unit a step costs 3, training T
             teachers 3 T and running them T, so that epochs become 1 + 4 T / 3 times as many. With a `teacher_net`, T is
-            the operations of all teachers' forwards, over the student's.
+            the operations of all teachers' forwards, over the student's, and teachers of features alone are only run.
     """
 
     about: str = ""

@@ -66,18 +66,12 @@ def load_study(source: str | Path, overrides: Sequence[str] = ()) -> Study:
     flags, overlays = _overlays(overrides)
     flags = normalise(flags)
     try:
-        values["teacher_net"] = _each(values.get("teacher_net") or {}, values)
+        values = _by_task(values, values)
         for overlay in overlays:
             change = read_overlay(overlay, values.get("tasks"))
-            if "teacher_net" in change:
-                change["teacher_net"] = _each(change["teacher_net"] or {}, merge(values, change))
-            values = merge(values, change)
+            values = merge(values, _by_task(change, merge(values, change)))
         values["method"] = definitions(values, _selected(values, flags))
-        for flag in (i for i, flag in enumerate(flags[:-1]) if flag == "--teacher_net"):
-            flags[flag + 1] = json.dumps(_each(yaml.safe_load(flags[flag + 1]), values))
-        for key in (flag.split(".")[1] for flag in flags if flag.startswith("--teacher_net.")):
-            if key not in (tasks := values.get("tasks") or {}):
-                raise ValueError(f"--teacher_net.{key}: expected --teacher_net.TASK.KEY with one of {', '.join(tasks)}")
+        flags = _flags_by_task(flags, values)
         _check_file(values, flags)
     except Exception as error:  # jsonargparse raises many kinds; its message is what matters
         raise ValueError(f"{source}: {one_line(error)}") from error
@@ -86,11 +80,24 @@ def load_study(source: str | Path, overrides: Sequence[str] = ()) -> Study:
     return study
 
 
-def _each(nets: Any, values: dict[str, Any]) -> Any:
-    """The teachers' networks by task, where one is given for all."""
+def _by_task(change: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
+    """Keys of a study with one network for each task, where `teacher_net` is one for all."""
+    nets = change.get("teacher_net")
     if isinstance(nets, str) or (isinstance(nets, dict) and "class_path" in nets):
-        return {t: copy.deepcopy(nets) for t in values.get("tasks") or {}}
-    return nets
+        return {**change, "teacher_net": {t: copy.deepcopy(nets) for t in values.get("tasks") or {}}}
+    return change
+
+
+def _flags_by_task(flags: list[str], values: dict[str, Any]) -> list[str]:
+    """The same of flags; one for a key of all teachers is refused."""
+    flags, tasks = list(flags), values.get("tasks") or {}
+    for i, flag in enumerate(flags):
+        if flag == "--teacher_net" and flags[i + 1 :]:
+            given = {"teacher_net": yaml.safe_load(flags[i + 1])}
+            flags[i + 1] = json.dumps(_by_task(given, values)["teacher_net"])
+        elif flag.startswith("--teacher_net.") and (key := flag.split(".")[1]) not in tasks:
+            raise ValueError(f"--teacher_net.{key}: expected --teacher_net.TASK.KEY with one of {', '.join(tasks)}")
+    return flags
 
 
 def _mark_changes(study: Study, values: dict[str, Any], flags: list[str]) -> None:

@@ -27,7 +27,8 @@ def write_results(study: Study) -> list[dict[str, Any]]:
 
 def _write_results(study: Study) -> list[dict[str, Any]]:
     runs = _finished(study)
-    tasks, taught = study.config.tasks, _teachers(study)
+    tasks = study.config.tasks
+    taught = _teachers(study) if any(run["method"] == TEACHER for run in runs) else set()  # it reads many files
     order = [SINGLE, TEACHER, *(m for m in study.config.methods if m != SINGLE)]
     order += sorted({run["method"] for run in runs} - set(order))
     rows = []

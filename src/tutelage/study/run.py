@@ -1,6 +1,5 @@
 """Teachers first, then every method, for every seed; what is finished is never repeated."""
 
-import copy
 import json
 import time
 from collections.abc import Mapping
@@ -17,10 +16,11 @@ from torch import Tensor
 
 from tutelage.files import write_text
 from tutelage.study.build import build, teacher
-from tutelage.study.config import FEATURES, SINGLE, TEACHER, Method
+from tutelage.study.config import FEATURES, SINGLE, TEACHER
 from tutelage.study.jobs import Job, features, plan
 from tutelage.study.load import Study
 from tutelage.study.results import write_results
+from tutelage.study.run_values import run_values
 from tutelage.study.store import (
     claim,
     fingerprint,
@@ -111,14 +111,20 @@ class Runner:
     def refuse(self, jobs: list[Job]) -> None:
         """Raise a ValueError if the folder of a job holds a run of another config, of other data or networks."""
         for job in jobs:
-            refuse_mixing(job.folder, self.values(job), self.fingerprint, self.networks(job))
+            values = run_values(self.study, job)
+            refuse_mixing(job.folder, values, self.fingerprint, self.networks(job, values))
 
-    def networks(self, job: Job) -> dict[str, str]:
-        """The fingerprints of the networks that a run could learn from or was given, as far as they are there."""
+    def networks(self, job: Job, values: Mapping[str, Any]) -> dict[str, str]:
+        """The fingerprints of the networks that a run could learn from or was given, as far as they are there.
+
+        Args:
+            job: the run.
+            values: its config.
+        """
         given = job.given(self.study)
         if job.task is not None and given is not None:
             return {job.task: blake2b(given.read_bytes(), digest_size=8).hexdigest()}
-        found, values = {}, self.values(job)
+        found = {}
         for task in self.config.tasks if job.task is None else ():
             if values["teachers"].get(task) == FEATURES:
                 weights = self.seen(task, job.seed) if features(self.study, task) else None
@@ -158,42 +164,6 @@ class Runner:
         planned = {job.folder for job in jobs}
         return [job for job in found if job.folder not in planned]
 
-    def values(self, job: Job) -> dict[str, Any]:
-        """The config of one run: a study of its own, with this method and this seed, in a folder of its own."""
-        name = "-".join(filter(None, (self.config.study, job.method, job.task, f"seed{job.seed}")))
-        changes = {"study": name, "methods": [SINGLE if job.task else job.method], "seeds": [job.seed], "out": None}
-        values = copy.deepcopy({**self.study.values, **changes})
-        return self._alone(job, values) if job.task else self._taught(job, values)
-
-    def _alone(self, job: Job, values: dict[str, Any]) -> dict[str, Any]:
-        rate = values["method"].get(job.method, {}).get("lr")
-        method = {SINGLE: {"lr": rate}} if rate else {}
-        given = job.given(self.study)
-        values |= {
-            "method": method,
-            "tasks": {t: task for t, task in values["tasks"].items() if t == job.task},
-            "teachers": {job.task: str(given)} if given else {},
-        }
-        if job.method == TEACHER:  # in a study of its own it is the single-task network
-            net = values["teacher_net"].get(job.task)
-            made = read_record(job.folder / "config.yaml", "net") if net is None else {}
-            values |= {"net": net} if net else {key: made.get(key, {}) for key in ("net", "method", "teachers")}
-        return values | {"teacher_net": {}}
-
-    def _taught(self, job: Job, values: dict[str, Any]) -> dict[str, Any]:
-        earlier: dict[str, Any] = {}
-        if job.method not in self.config.method:  # what it was made with is not for this study to say
-            earlier = read_record(job.folder / "config.yaml", "method")
-        methods = values["method"] | earlier.get("method", {})
-        mine = methods[job.method]
-        rate = methods.get(TEACHER, {}).get("lr") if mine.get("distiller") else None
-        values["method"] = {job.method: mine, **({TEACHER: {"lr": rate}} if rate else {})}
-        if not mine.get("distiller") and mine.get("budget") != "with_teachers":
-            return values | {"teacher_net": {}, "teachers": {}}
-        if earlier and not any(depends(method) for method in self.config.method.values()):
-            values |= {key: earlier.get(key, {}) for key in ("teacher_net", "teachers")}
-        return values
-
     def fabric(self, job: Job | None = None, done: int = 0) -> Fabric:
         """Device and precision, with the run's loggers."""
         train = self.config.train
@@ -212,7 +182,8 @@ class Runner:
         checkpoint = folder / "checkpoint.pt"
         method = job.taught(self.study)
         learns = (method.distiller is not None and method.teachers == "trained") or job.given(self.study)
-        claim(folder, self.values(job), self.fingerprint, self.networks(job) if learns else {})
+        values = run_values(self.study, job)
+        claim(folder, values, self.fingerprint, self.networks(job, values) if learns else {})
         run, streams = build(self.study, job, self.fabric().device)
         run.resume(checkpoint)
         fabric = self.fabric(job, run.step)
@@ -232,7 +203,7 @@ class Runner:
         if config.deterministic:
             note_determinism(folder, forced, self.display.note)
         self.save_predictions(fabric, run.result, tasks, folder / "predictions.safetensors")
-        student = {"config": json.dumps(self.values(job)), "format": "tutelage-student-1"}
+        student = {"config": json.dumps(values), "format": "tutelage-student-1"}
         save_safetensors(folder / "student.safetensors", run.result.state_dict(), student)
         result = {
             "method": job.method,
@@ -266,11 +237,6 @@ class Runner:
             for t, target in batch.targets.items():
                 tensors |= {f"{prefix}target/{t}": _compact(target.value), f"{prefix}valid/{t}": target.valid}
         save_safetensors(path, tensors)
-
-
-def depends(method: Method) -> bool:
-    """Whether anything of a method follows from the teachers: all that do have the same ones in a table."""
-    return method.distiller is not None or method.budget == "with_teachers"
 
 
 def _compact(value: Tensor) -> Tensor:

@@ -163,8 +163,8 @@ def fit(
             meter.measure(run.distiller.distances())
         try:
             meter.weigh(run.balancer.finish())
-        except Exception:
-            meter.check(per_epoch, run.optimisers.lr())  # what fails on a loss that is not a number does not name it
+        except Exception:  # of any balancer: what fails on a loss that is not a number does not name it
+            meter.check(per_epoch, run.optimisers.lr())
             raise
         if config.clip_norm is not None:
             nn.utils.clip_grad_norm_(run.student.parameters(), config.clip_norm)
