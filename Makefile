@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: demo test check docs nyuv2-small nyuv2-balancing data clean
+.PHONY: demo test check docs nyuv2-small nyuv2-balancing nyuv2-nets data clean
 .DELETE_ON_ERROR:
 
 $(STAMP): pyproject.toml constraints.txt
@@ -40,6 +40,15 @@ nyuv2-small: data $(STAMP)
 nyuv2-balancing: data $(STAMP)
 	$(BIN)/tutelage run $(SMALL) --study nyuv2-balancing --epochs 8 --seeds 0,1,2 --with balancing
 	$(BIN)/tutelage run $(SMALL) --study nyuv2-balancers --epochs 2 --with balancers
+
+NETS := --epochs 8 --seeds 0,1,2 --methods uniform,kd4mtl,url
+MTAN := --net tutelage.nets.MTAN --net.filters "[16,32,48,64,64]"
+FPN := decoder_args: {decoder_pyramid_channels: 64, decoder_segmentation_channels: 32}
+RESNET := {class_path: tutelage.nets.EncoderDecoder, init_args: {encoder: resnet18, decoder: FPN, $(FPN)}}
+nyuv2-nets: data $(STAMP)
+	$(BIN)/tutelage run $(SMALL) --study nyuv2-mtan-small $(NETS) $(MTAN)
+	$(BIN)/tutelage run $(SMALL) --study nyuv2-resnet-small $(NETS) --net '$(RESNET)'
+	$(BIN)/tutelage run $(SMALL) --study nyuv2-small-student $(NETS) --net.filters "[8,16,24,32,32]" --teacher_net '$(RESNET)'
 
 docs: $(STAMP)
 	$(BIN)/mkdocs serve

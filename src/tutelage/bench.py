@@ -23,6 +23,7 @@ from torch.profiler import ProfilerActivity, profile
 from tutelage.balance import (
     DBMTL,
     IMTLH,
+    GradDrop,
     Gradients,
     GradNorm,
     Losses,
@@ -97,7 +98,7 @@ METHODS: dict[str, tuple[Kind, Callable[[], Balancer]]] = {
     "MoCo": ("parameters", MoCo),
     "DBMTL": ("parameters", DBMTL),
     "MGDA-UB": ("representation", partial(Gradients, "MGDA", where="representation")),
-    "GradDrop": ("representation", partial(Gradients, "GradDrop", where="representation")),
+    "GradDrop": ("representation", GradDrop),
     "GradNorm": ("representation", GradNorm),
     "IMTLH": ("representation", IMTLH),
     "mtl_backward, 1 by 1": ("torchjd", partial(MtlBackward, "PCGrad", 1)),

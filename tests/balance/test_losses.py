@@ -247,6 +247,22 @@ def test_what_is_refused(method: str, arguments: dict[str, Any], line: str) -> N
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("method", "arguments", "every"),
+    [
+        ("PBI", {"theta": 0.5, "weights": 2}, {"theta": 0.5, "weights": [2, 2]}),
+        ("STCH", {"mu": 0.5, "reference": -0.1}, {"mu": 0.5, "reference": [-0.1, -0.1]}),
+    ],
+)
+def test_one_number_for_all_tasks(method: str, arguments: dict[str, Any], every: dict[str, Any]) -> None:
+    found = []
+    for given in (arguments, every):
+        balancer, model = Losses(method, given), Model()
+        balancer.setup(TASKS, model)
+        found.append(backward(balancer, model))
+    assert found[0] == found[1]
+
+
 def test_every_scalarizer_of_torchjd_is_known() -> None:
     assert set(METHODS) == set(scalarization.__all__) - {"Scalarizer"}
 

@@ -2,6 +2,7 @@
 
 from tutelage.balance.conflict import conflict
 from tutelage.balance.db_mtl import DBMTL
+from tutelage.balance.graddrop import GradDrop
 from tutelage.balance.gradients import Gradients
 from tutelage.balance.gradnorm import GradNorm
 from tutelage.balance.imtl import IMTLH
@@ -18,6 +19,7 @@ __all__ = [
     "DBMTL",
     "IMTLH",
     "Combined",
+    "GradDrop",
     "GradNorm",
     "GradientBalancer",
     "Gradients",

@@ -30,8 +30,8 @@ class Gradients(GradientBalancer):
         method: a class of `torchjd.aggregation`: AlignedMTL, CAGrad, ConFIG, DualProj, ExcessMTL, FairGrad, GradDrop,
             GradVac, IMTLG, Krum, Mean, MGDA, NashMTL, PCD, PCGrad, Random, Sum, TrimmedMean, UPGrad, ..., or a
             weighting (CRMOGMWeighting); or the import path of an `Aggregator` or `Weighting`.
-        arguments: of its constructor; a value for every task as {task: value}; the number of tasks is filled in; a
-            weighting within another by its name, or as {method: name, arguments: ...}.
+        arguments: of its constructor; a value for every task as {task: value}, or one number for all of them; the
+            number of tasks is filled in; a weighting within another by its name, or as {method: name, arguments: ...}.
         where: whose gradients are combined, as for `GradientBalancer`.
         balance: what an objective is, as for `GradientBalancer`.
 

@@ -26,8 +26,8 @@ def make(
 ) -> Any:
     """A method of `torchjd.scalarization` or `torchjd.aggregation`, or any class of that kind by its import path.
 
-    The number of tasks is filled in where a method asks for it. A value for every task is given as {task: value}, or
-    as a list in the order of the tasks; both become a tensor.
+    The number of tasks is filled in where a method asks for it. A value for every task is given as {task: value}, as
+    a list in the order of the tasks, or as one number for all of them; each becomes a tensor.
 
     Args:
         module: of torchjd.
@@ -48,7 +48,10 @@ def make(
             known = ", ".join(n for n in taken if n not in _COUNTS) or "none"
             raise ValueError(f"balancer.arguments: expected arguments of {name} ({known}), found `{key}`")
     values: dict[str, Any] = {key: len(tasks) for key in _COUNTS if key in taken}
-    values |= {key: _tensor(f"{name}.{key}", value, tasks) for key, value in arguments.items()}
+    for key, value in arguments.items():
+        kinds = str(taken[key].annotation)
+        every = isinstance(value, int | float) and "Tensor" in kinds and "float" not in kinds
+        values[key] = _tensor(f"{name}.{key}", [value] * len(tasks) if every else value, tasks)
     missing = [n for n, p in taken.items() if p.default is p.empty and n not in values]
     if missing:
         raise ValueError(

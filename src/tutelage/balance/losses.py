@@ -39,7 +39,8 @@ class Losses(LossBalancer):
     Args:
         method: a class of `torchjd.scalarization`: Sum, Mean, Constant, DWA, FAMO, GeometricMean, IMTLL, Random, STCH,
             UW, COSMOS, PBI; or the import path of a `Scalarizer`.
-        arguments: of its constructor; a value for every task as {task: value}; the number of tasks is filled in.
+        arguments: of its constructor; a value for every task as {task: value}, or one number for all of them; the
+            number of tasks is filled in.
         balance: what happens to the distillation terms.
 
     Raises:

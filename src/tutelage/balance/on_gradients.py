@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import torch
@@ -28,6 +28,7 @@ class TaskGradients:
     matrices: list[Tensor]  # [m, n] for every draw: d o_t / d (shared parameters or representation)
     group: str  # "task", or "distill" where these are balanced separately
     memory: dict[str, Tensor]  # what the method keeps of this group from step to step; saved with the run
+    features: list[Tensor] = field(default_factory=list)  # at the representation, what the columns are gradients of
 
     @property
     def matrix(self) -> Tensor:
@@ -239,7 +240,10 @@ class GradientBalancer(Balancer, ABC):
         stacked = torch.stack([losses[t].to(self._device) for t in tasks])
         with torch.no_grad():
             try:
-                combined = self.combine(TaskGradients(tasks, index, stacked, matrices, group, self.memory[group]))
+                features = [] if self._pending is None else [z.detach() for z in self._pending.boundary]
+                combined = self.combine(
+                    TaskGradients(tasks, index, stacked, matrices, group, self.memory[group], features)
+                )
             except Exception as error:  # of any solver, which names neither task nor cause
                 bad = [t for t, *rows in zip(tasks, *matrices, strict=True) if not torch.stack(rows).isfinite().all()]
                 if not bad:
