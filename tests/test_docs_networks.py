@@ -1,5 +1,6 @@
 """What docs/networks.md shows runs, as it stands there."""
 
+import copy
 import json
 import re
 from pathlib import Path
@@ -11,11 +12,11 @@ import torch
 from tutelage.cli import main
 from tutelage.nets import Tap, Tapped
 from tutelage.study import load_study
-from tutelage.study.build import build
+from tutelage.study.build import build, load_given
 from tutelage.study.jobs import plan
 
 PAGE = (Path(__file__).parents[1] / "docs/networks.md").read_text()
-(PYTHON,) = re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL)
+PYTHON, OWN = re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL)
 YAML, TEACHERS = re.findall(r"```yaml\n(.*?)```", PAGE, flags=re.DOTALL)
 
 
@@ -39,6 +40,18 @@ def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     Path("study.yaml").write_text(YAML)
     return Path("study.yaml")
+
+
+def test_a_network_of_ones_own_becomes_a_teachers_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+    exec(OWN, names)
+    again = copy.deepcopy(names["net"])
+    for p in again.parameters():
+        p.data.zero_()
+    load_given(again, Path("depth.safetensors"))
+    images = torch.rand(1, 3, 8, 8)
+    assert torch.equal(again(images).predictions["depth"], names["net"](images).predictions["depth"])
 
 
 def test_the_study_trains(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
