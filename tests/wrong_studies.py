@@ -127,13 +127,17 @@ STUDIES: dict[str, tuple[Make, str]] = {
     ),
     "study's name": (key("study", "../up"), r"study: expected a name of letters, .*, found `../up`"),
     "task's name": (key("tasks", {"a/b": DEPTH}), r"tasks: expected names of letters, .*, found `a/b`"),
+    "task's name that torch has taken": (
+        key("tasks", {"type": DEPTH}),
+        r"tasks: expected names that torch's modules have no other use for, found `type`; take another",
+    ),
     "task without label": (
         key("tasks.albedo", DEPTH),
         r"tasks.albedo: expected .*\(segmentation, depth, .*, found `albedo`",
     ),
     "unknown task of weights": (
         key("method.uniform.balancer", WEIGHTS),
-        r"Uniform.weights: expected tasks among .*depth.*; found `hue`",
+        r"method.uniform.balancer: Uniform.weights: expected tasks among .*depth.*; found `hue`",
     ),
     "unknown task of lambda": (
         flags("--methods", "kd4mtl", "--method.kd4mtl.distiller.weights", "{hue: 1}"),

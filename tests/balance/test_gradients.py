@@ -26,10 +26,11 @@ from tests.train.fixture import assert_same
 from torch import Tensor
 from torchjd import aggregation
 
-from tutelage.balance import Gradients, library_state
+from tutelage.balance import Combined, Gradients, library_state
 from tutelage.balance.objective import Balance
 from tutelage.balance.on_gradients import TaskGradients
 from tutelage.balance.rows import gramian
+from tutelage.distill import FeatureDistiller
 from tutelage.train import Part, training_step
 from tutelage.types import Batch, Distiller, Output, Term, TermMap, Terms
 
@@ -695,8 +696,51 @@ def test_gradients_that_are_no_numbers_are_named(where: Any) -> None:
     made = balancer("CAGrad", where=where)
     net, _ = build(made)
     net.heads["depth"].weight.data[:] = torch.nan
-    with pytest.raises(RuntimeError, match=r"^the gradients of depth are not finite; lower"):
+    with pytest.raises(FloatingPointError, match=r"^the gradients of depth are not finite; lower"):
         step(made, net, None, batch(0, 1))
+
+
+def test_a_solver_that_fails_is_named() -> None:
+    class Solver(Gradients):
+        def combine(self, found: TaskGradients) -> Combined:
+            raise TypeError("no\nsolution")
+
+    made = Solver("UPGrad")
+    net, _ = build(made)
+    with pytest.raises(
+        RuntimeError, match=r"^Solver expected gradients of segmentation, depth, normals .* TypeError: no solution; t"
+    ):
+        step(made, net, None, batch(0, 1))
+
+
+@pytest.mark.parametrize("match", [{"last": "last"}, {"bottleneck": "bottleneck"}])
+def test_of_the_taps_those_that_are_distilled_are_the_representation(match: dict[str, str]) -> None:
+    sizes = []
+
+    class Watched(Gradients):
+        def combine(self, found: TaskGradients) -> Combined:
+            sizes.append([z.shape[1] for z in found.features])
+            return super().combine(found)
+
+    made = Watched("MGDA", where="representation", balance="task+distill")
+    net, _ = build(made)
+    with torch.random.fork_rng([]):
+        teachers = {t: Net([t]) for t in TASKS}
+        distiller = FeatureDistiller(net, teachers, torch.rand(1, 3, 4, 6), match)
+    distiller.setup(TASKS)
+    step(made, net, distiller, batch(0, 1))
+    assert sizes == [[5, 4] if "bottleneck" in match else [5]]
+
+
+@pytest.mark.parametrize("name", ["PCD", "torchjd.aggregation.PCD", "PCDWeighting", "within"])
+def test_the_primary_task_has_no_tau(name: str) -> None:
+    arguments: dict[str, Any] = {"tau": {"depth": 0.1, "normals": 0.2}}
+    if name == "within":
+        name, arguments = "CRMOGMWeighting", {"weighting": {"method": "PCDWeighting", "arguments": arguments}}
+    made = Gradients(name, arguments)
+    net, _ = build(made)
+    step(made, net, None, batch(0, 1))
+    assert shared_grad(net).isfinite().all()
 
 
 @pytest.mark.parametrize("where", ["parameters", "representation"])

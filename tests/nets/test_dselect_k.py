@@ -218,6 +218,7 @@ def test_a_static_gate_has_no_weights() -> None:
     ("build", "message"),
     [
         (lambda: DSelectK({}, **RESNET), "DSelectK: expected one task or more"),
+        (lambda: net(experts=0, k=1), "DSelectK.experts: expected 2 or more .*, found 0; take EncoderDecoder"),
         (lambda: net(experts=1, k=1), "DSelectK.experts: expected 2 or more .*, found 1; take EncoderDecoder"),
         (lambda: net(k=0), "DSelectK.k: expected 1 or more, found 0"),
         (lambda: net(k=5), r"DSelectK.k: expected at most `experts` \(4\), found 5"),

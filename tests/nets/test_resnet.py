@@ -95,7 +95,7 @@ def test_groups_look_at_one_image_alone() -> None:
     ("build", "message"),
     [
         (lambda: ResNet({}), "expected one task or more"),
-        (lambda: ResNet({"a": 0}), "at least one output"),
+        (lambda: ResNet({"a": 0}), "at least one channel"),
         (lambda: ResNet({"a": 1}, filters=()), r"one stage or more that do not decrease, found \[\]"),
         (lambda: ResNet({"a": 1}, filters=(64, 32)), r"do not decrease, found \[64, 32\]"),
         (lambda: ResNet({"a": 1}, filters=(0, 32)), r"do not decrease, found \[0, 32\]"),

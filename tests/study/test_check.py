@@ -151,6 +151,24 @@ def test_runs_may_go_on_with_and_without_missing_labels(tmp_path: Path) -> None:
         refuse_mixing(tmp_path, {"data": {"init_args": {"size": 4, "partial": True}}}, "x")
 
 
+@pytest.mark.parametrize("value", [0, 0.0, False])
+def test_zero_and_false_are_no_missing_values(tmp_path: Path, value: object) -> None:
+    (tmp_path / "environment.json").write_text('{"data": "x"}')
+    (tmp_path / "config.yaml").write_text(
+        yaml.safe_dump({"method": {"a": {"distiller": {"weights": {"depth": value}}}}})
+    )
+    refuse_mixing(tmp_path, {"method": {"a": {"distiller": {"weights": {"depth": value}}, "balancer": {}}}}, "x")
+    for now in ({}, {"weights": {"depth": None}}):
+        with pytest.raises(ValueError, match=r"method.a.distiller.weights.depth = "):
+            refuse_mixing(tmp_path, {"method": {"a": {"distiller": now}}}, "x")
+
+
+def test_how_often_something_is_looked_at_is_free(tmp_path: Path) -> None:
+    (tmp_path / "environment.json").write_text('{"data": "x"}')
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump({"train": {"log_steps": 20}}))
+    refuse_mixing(tmp_path, {"train": {"log_steps": 5, "observe_steps": 50}}, "x")
+
+
 def test_crop_and_network_are_tried_even_if_the_data_are_remembered(root: Path) -> None:
     check(study(root))
     with pytest.raises(ValueError, match=r"train.augment.scales: expected windows .* of images of 32x40, found 0x0"):

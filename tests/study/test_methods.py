@@ -15,6 +15,7 @@ from tutelage.nets import SegNet
 from tutelage.study import Runner, Study, load_study, overlays, plan, read_values, run_study
 from tutelage.study.build import build, load_tensors
 from tutelage.study.store import locked
+from tutelage.study.tuning.search import space
 
 CONTROLS = [
     "uniform-longer", "untrained-teachers", "no-adaptors", "bottleneck-alone", "last-alone", "lambda-tenth",
@@ -123,13 +124,27 @@ def test_every_balancing_method_builds_and_says_who_it_is(overlay: str, tmp_path
             build(runner.study, job, torch.device("cpu"), trained=False)
 
 
+def test_what_torchjd_leaves_open_is_ours_also_with_distillation(tmp_path: Path) -> None:
+    for overlay, values in (("balancers", "own"), ("balancing", "paper")):
+        study = load_study("rooms-tiny", ["--with", overlay, "--out", str(tmp_path)])
+        assert {method.values for name, method in study.config.method.items() if name.endswith("-kd")} == {values}
+
+
+def test_every_baseline_can_be_tuned(tmp_path: Path) -> None:
+    study = load_study("rooms-tiny", ["--with", "balancing", "--out", str(tmp_path)])
+    found = {name: space(study, name).ranges for name in study.config.methods}
+    assert set(found["bam-kd"]) == {"lr", "adaptor_optim.optimizer.init_args.lr"}
+
+
 def test_a_network_without_a_representation_is_known_before_anything_is_trained(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     forward = SegNet.forward
     monkeypatch.setattr(SegNet, "forward", lambda net, *args: replace(forward(net, *args), shared=()))
     study = load_study("rooms-tiny", ["--methods", "mgda", "--out", str(tmp_path / "out")])
-    with pytest.raises(ValueError, match=r"balancer.where: expected `parameters` for SegNet, which has no tensors"):
+    with pytest.raises(
+        ValueError, match=r"^method.mgda.balancer.where: expected `parameters` for SegNet, which has no tensors"
+    ):
         run_study(study, Notes())
     assert not list(tmp_path.rglob("student.safetensors"))
 

@@ -316,6 +316,11 @@ def test_a_distiller_that_does_not_fit_them_is_named(tmp_path: Path) -> None:
             f"teacher_net: {SMALL}\nmethod: {{teacher: {{budget: 2}}}}",
             r"method\.teacher: expected no more than an `lr`, found `budget`",
         ),
+        (
+            "method: {single: {balancer: {class_path: tutelage.balance.Uniform, init_args: {default: 0.5}}}}",
+            r"method\.single: expected no more than an `lr`, found `balancer`",
+        ),
+        ("method: {single: {adaptor_optim: {interval: step}}}", r"method\.single: .*, found `adaptor_optim`"),
     ],
 )
 def test_what_is_refused_before_anything_is_built(tmp_path: Path, text: str, line: str) -> None:
@@ -346,6 +351,9 @@ def test_features_alone_do_not_do_everything(tmp_path: Path, text: str, line: st
     with pytest.raises(ValueError, match=line):
         run_study(made, Notes())
     assert not list(tmp_path.glob("**/result.json"))  # found before anything was trained
+    if "teacher_net" in line:
+        with pytest.raises(ValueError, match=line):
+            check_data(made, Console(quiet=True))
 
 
 def test_a_tuning_has_them_too(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from tests.train.fixture import Images, KillAt, Killed, Run, assert_same
 
 from tutelage.balance import Combined, Gradients, MoCo, TaskGradients, Uncertainty, Uniform
 from tutelage.data import Augment
-from tutelage.train import JsonLines, NonFiniteError, Stream, Streams, TrainConfig, training_loader
+from tutelage.train import JsonLines, NonFiniteError, Stream, Streams, TrainConfig, loop, training_loader
 from tutelage.train.optim import Optim
 from tutelage.types import Terms
 
@@ -239,3 +239,22 @@ def test_a_solver_that_fails_on_what_is_no_number_is_told_as_that() -> None:
     setup = Run(config, lambda: Solver("UPGrad"))
     with pytest.raises(NonFiniteError, match=r"not finite at step \d"):
         setup.fit(setup.build())
+
+
+def test_gradients_that_are_no_numbers_end_a_run_as_losses_do() -> None:
+    class Overflow(Gradients):
+        def combine(self, found: TaskGradients) -> Combined:
+            found.matrix[1] = torch.inf
+            raise ArithmeticError("no solution")
+
+    setup = Run(CONFIG, lambda: Overflow("UPGrad"))
+    with pytest.raises(NonFiniteError, match=r"^the gradients of depth are not finite; lower .*; found at step 1$"):
+        setup.fit(setup.build())
+
+
+def test_conflict_is_looked_at_once_a_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+    monkeypatch.setattr(loop, "conflict", lambda terms, net: seen.append(terms) or {})
+    setup = Run(replace(CONFIG, accumulate=2, batch_size=2, epochs=1))
+    setup.fit(setup.build())
+    assert len(seen) == 1

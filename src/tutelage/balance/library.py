@@ -51,7 +51,8 @@ def make(
     for key, value in arguments.items():
         kinds = str(taken[key].annotation)
         every = isinstance(value, int | float) and "Tensor" in kinds and "float" not in kinds
-        values[key] = _tensor(f"{name}.{key}", [value] * len(tasks) if every else value, tasks)
+        own = tasks[1:] if cls.__name__.startswith("PCD") and key == "tau" else tasks  # the first is the primary one
+        values[key] = _tensor(f"{name}.{key}", [value] * len(own) if every else value, own)
     missing = [n for n, p in taken.items() if p.default is p.empty and n not in values]
     if missing:
         raise ValueError(
@@ -103,8 +104,6 @@ def _find(module: ModuleType, base: type | tuple[type, ...], name: str) -> Any:
 
 def _tensor(name: str, value: Any, tasks: Sequence[str]) -> Any:
     """{task: number} and [number, ...] as a tensor; anything else as it is."""
-    if name == "PCD.tau":
-        tasks = tasks[1:]  # the first is the primary one
     if isinstance(value, Mapping):
         if set(value) != set(tasks):
             found = ", ".join(value) or "none"

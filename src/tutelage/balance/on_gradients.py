@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from tutelage.balance.library_state import capture, restore
 from tutelage.balance.objective import Balance, groups, objectives
-from tutelage.balance.representation import Representation, check_apart, disjoint, parts, read_by_heads
+from tutelage.balance.representation import Representation, check_apart, disjoint, distilled, parts, read_by_heads
 from tutelage.balance.rows import Rows
 from tutelage.types import Balancer, Distiller, MultiTaskNet, Output, Reduce, Task, Terms
 
@@ -204,8 +204,10 @@ class GradientBalancer(Balancer, ABC):
         self, found: dict[str, dict[str, Tensor]], rest: list[Tensor], outputs: list[Output], net: MultiTaskNet
     ) -> None:
         """A backward pass through the heads for every objective."""
-        boundary = read_by_heads(outputs, taps=self.balance != "task")
         values = {(group, t): value for group, named in found.items() for t, value in named.items()}
+        boundary = read_by_heads(outputs)
+        if self.balance != "task":
+            boundary += distilled(outputs, boundary, list(values.values()))
         if frozenset(values) not in self._disjoint:
             self._disjoint[frozenset(values)] = disjoint(list(values.values()), boundary)
         # Where nothing needs it any more, each head's graph is freed on the way, and its memory used again.
@@ -247,8 +249,12 @@ class GradientBalancer(Balancer, ABC):
             except Exception as error:  # of any solver, which names neither task nor cause
                 bad = [t for t, *rows in zip(tasks, *matrices, strict=True) if not torch.stack(rows).isfinite().all()]
                 if not bad:
-                    raise
-                raise RuntimeError(
+                    problem = " ".join(str(error).split())[:200]
+                    raise RuntimeError(
+                        f"{type(self).__name__} expected gradients of {', '.join(tasks)} that it can combine, found "
+                        f"{type(error).__name__}: {problem}; take another method, or other arguments"
+                    ) from error
+                raise FloatingPointError(
                     f"the gradients of {', '.join(bad)} are not finite; lower train.student.optimizer.lr, set "
                     "train.clip_norm, or train with --precision 32-true"
                 ) from error

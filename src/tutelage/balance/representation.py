@@ -30,13 +30,17 @@ class Representation:
             torch.autograd.backward(roots, factors)
 
 
-def read_by_heads(outputs: Sequence[Output], taps: bool) -> list[Tensor]:
-    """The heads' inputs and, with `taps`, the features that lie before them and are distilled."""
-    boundary = [z for output in outputs for z in output.shared]
-    if taps:
-        features = [tap for output in outputs for tap in output.taps.values() if isinstance(tap, Tensor)]
-        boundary += [tap for tap in features if all(tap is not z for z in boundary)]
-    return [z for z in boundary if z.requires_grad]
+def read_by_heads(outputs: Sequence[Output]) -> list[Tensor]:
+    """The heads' inputs."""
+    return [z for output in outputs for z in output.shared if z.requires_grad]
+
+
+def distilled(outputs: Sequence[Output], boundary: list[Tensor], values: list[Tensor]) -> list[Tensor]:
+    """The taps before the heads' inputs that some values are computed from."""
+    taps = [tap for output in outputs for tap in output.taps.values() if isinstance(tap, Tensor) and tap.requires_grad]
+    taps = [tap for tap in taps if all(tap is not z for z in boundary)]
+    nodes = set[Any]().union(*(reached(value, {z.grad_fn for z in (*boundary, *taps)}) for value in values))
+    return [tap for tap in taps if tap.grad_fn in nodes]
 
 
 def parts(row: Tensor, tensors: list[Tensor]) -> list[Tensor]:
@@ -49,17 +53,23 @@ def disjoint(values: list[Tensor], boundary: list[Tensor]) -> bool:
     ends = {z.grad_fn for z in boundary}
     known: set[Any] = set()
     for value in values:
-        seen: set[Any] = set()
-        todo = [value.grad_fn]
-        while todo:
-            node = todo.pop()
-            if node is not None and node not in seen and node not in ends:
-                seen.add(node)
-                todo += [before for before, _ in node.next_functions]
+        seen = reached(value, ends) - ends
         if seen & known:
             return False
         known |= seen
     return True
+
+
+def reached(value: Tensor, ends: set[Any]) -> set[Any]:
+    """The nodes of a value's graph, back to some ends and no further."""
+    seen: set[Any] = set()
+    todo = [value.grad_fn]
+    while todo:
+        node = todo.pop()
+        if node is not None and node not in seen:
+            seen.add(node)
+            todo += () if node in ends else [before for before, _ in node.next_functions]
+    return seen
 
 
 def check_apart(tensors: Sequence[Tensor], net: str) -> None:

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate, pad
 
 from tutelage.nets.libraries import Features, Parts, another, decode, head
+from tutelage.nets.widths import check_widths, known
 from tutelage.types import MultiTaskNet
 
 _PROBLEMS = {  # of torch with a batch, and what is to be done
@@ -33,10 +34,7 @@ class Decoders(MultiTaskNet):
 
     def __init__(self, widths: Mapping[str, int], made: Parts, decoded: Collection[str]) -> None:
         super().__init__()
-        if not widths or min(widths.values()) < 1:
-            raise ValueError(
-                f"{type(self).__name__}: expected one task or more with at least one channel each, found {widths}"
-            )
+        check_widths(self, widths)
         self.decoders = nn.ModuleDict({task: another(made.decoder) for task in decoded})
         self.heads = nn.ModuleDict({task: head(made.head, width) for task, width in widths.items()})
         self.multiple = made.multiple
@@ -45,18 +43,11 @@ class Decoders(MultiTaskNet):
 
     def task_parameters(self, task: str) -> list[nn.Parameter]:
         """Those of the task's head and its own decoder; all, where the network has one task."""
-        (task,) = self._known([task])
+        (task,) = known(self, [task], self.heads)
         if len(self.heads) == 1:
             return list(self.parameters())
         own = [self.heads[task], *([self.decoders[task]] if task in self.decoders else [])]
         return [p for module in own for p in module.parameters()]
-
-    def _known(self, tasks: Collection[str]) -> Collection[str]:
-        for task in tasks:
-            if task not in self.heads:
-                found = f"tasks among {', '.join(self.heads)}; found `{task}`"
-                raise ValueError(f"{type(self).__name__}: expected {found}")
-        return tasks
 
     def _enter(self, images: Tensor) -> Tensor:
         """What the encoder reads of images [B, 3, H, W]."""

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from tutelage.nets.libraries import encode, parts
 from tutelage.nets.soft_sharing import SoftSharing, at_least_one, mix_all, pooled
+from tutelage.nets.widths import known
 from tutelage.types import Output
 
 _EPSILON = 1e-6
@@ -74,7 +75,7 @@ class DSelectK(SoftSharing):
         static: bool = False,
         grid: int = 8,
     ) -> None:
-        at_least_one(self, experts=experts, k=k, grid=grid)
+        at_least_one(self, k=k, grid=grid)
         if experts < 2:
             raise ValueError(f"DSelectK.experts: expected 2 or more to select of, found {experts}; take EncoderDecoder")
         if k > experts:
@@ -91,7 +92,7 @@ class DSelectK(SoftSharing):
 
     def forward(self, images: Tensor, tasks: Collection[str] | None = None) -> Output:
         """Predictions of `tasks` (None: all), in training their penalties, and the taps of all tasks."""
-        names = self._known(list(self.heads) if tasks is None else tasks)
+        names = known(self, tasks, self.heads)
         x = self._enter(images)
         found = [encode(expert, x) for expert in self.experts]
         chosen = {t: gate(x) for t, gate in self.gates.items()}  # g, r

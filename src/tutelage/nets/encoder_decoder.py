@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from tutelage.nets.decoders import Decoders
 from tutelage.nets.libraries import Features, another, encode, named_stages, parts
+from tutelage.nets.widths import known
 from tutelage.types import Output
 
 
@@ -75,7 +76,7 @@ class EncoderDecoder(Decoders):
 
     def forward(self, images: Tensor, tasks: Collection[str] | None = None) -> Output:
         """Predictions of `tasks` (None: all) and the taps of all tasks, for images [B, 3, H, W]."""
-        names = self._known(list(self.heads) if tasks is None else tasks)
+        names = known(self, tasks, self.heads)
         x = self._enter(images)
         features = encode(self.encoder, x)
         stages = named_stages(features, x)

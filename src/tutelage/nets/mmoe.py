@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from tutelage.nets.libraries import encode, parts
 from tutelage.nets.soft_sharing import Gate, SoftSharing, at_least_one, mix_all
+from tutelage.nets.widths import known
 from tutelage.types import Output
 
 
@@ -63,7 +64,7 @@ class MMoE(SoftSharing):
 
     def forward(self, images: Tensor, tasks: Collection[str] | None = None) -> Output:
         """Predictions of `tasks` (None: all) and the taps of all tasks, for images [B, 3, H, W]."""
-        names = self._known(list(self.heads) if tasks is None else tasks)
+        names = known(self, tasks, self.heads)
         x = self._enter(images)
         found = [encode(expert, x) for expert in self.experts]  # f_e(x)
         features = {t: mix_all(found, gate(x), x) for t, gate in self.gates.items()}

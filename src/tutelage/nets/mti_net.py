@@ -10,6 +10,7 @@ from torch.nn.functional import interpolate
 from tutelage.nets.decoders import Decoders
 from tutelage.nets.libraries import Parts, encode, named_stages, parts
 from tutelage.nets.pad_net import MessagesGatedBySender, Residual
+from tutelage.nets.widths import known
 from tutelage.types import Output
 
 _FIRST = 2  # of smp's features, feature k being at 1/2^k of the image
@@ -103,7 +104,7 @@ class MTINet(Decoders):
 
     def forward(self, images: Tensor, tasks: Collection[str] | None = None) -> Output:
         """Predictions of `tasks` (None: all) and the taps of all tasks, for images [B, 3, H, W]."""
-        names = self._known(list(self.heads) if tasks is None else tasks)
+        names = known(self, tasks, self.heads)
         x = self._enter(images)
         if self.training and x[:, 0].numel() == self.multiple**2:
             raise ValueError(
@@ -143,7 +144,7 @@ class MTINet(Decoders):
 
     def task_parameters(self, task: str) -> list[nn.Parameter]:
         """Those of the task's heads, of what it is told and of its aggregation; all, where it is the only task."""
-        (task,) = self._known([task])
+        (task,) = known(self, [task], self.heads)
         if len(self.heads) == 1:
             return list(self.parameters())
         own = [*self.initial_heads, *self.distillations, self.aggregations, self.heads]

@@ -9,6 +9,7 @@ from torch.nn.functional import relu
 
 from tutelage.nets.decoders import Decoders
 from tutelage.nets.libraries import encode, head, named_stages, parts
+from tutelage.nets.widths import known
 from tutelage.types import Output
 
 
@@ -86,7 +87,7 @@ class PADNet(Decoders):
 
     def forward(self, images: Tensor, tasks: Collection[str] | None = None) -> Output:
         """Predictions of `tasks` (None: all) and the taps of all tasks, for images [B, 3, H, W]."""
-        names = self._known(list(self.heads) if tasks is None else tasks)
+        names = known(self, tasks, self.heads)
         x = self._enter(images)
         features = encode(self.encoder, x)
         stages = named_stages(features, x)
@@ -101,7 +102,7 @@ class PADNet(Decoders):
 
     def task_parameters(self, task: str) -> list[nn.Parameter]:
         """Those of the task's heads, of what it is told and of its bottlenecks; all, where it is the only task."""
-        (task,) = self._known([task])
+        (task,) = known(self, [task], self.heads)
         if len(self.heads) == 1:
             return list(self.parameters())
         own = (self.initial_heads, self.distillations, self.refinements, self.heads)

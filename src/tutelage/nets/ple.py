@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from tutelage.nets.libraries import Features, encode, parts
 from tutelage.nets.soft_sharing import Gate, SoftSharing, at_least_one, mix, mix_all
 from tutelage.nets.stages import check_stages, gathered, stage_channels, stages
+from tutelage.nets.widths import known
 from tutelage.types import Output
 
 _SHARED = ""  # no task is called that
@@ -101,7 +102,7 @@ class PLE(SoftSharing):
 
     def forward(self, images: Tensor, tasks: Collection[str] | None = None) -> Output:
         """Predictions of `tasks` (None: all) and the taps of all tasks, for images [B, 3, H, W]."""
-        names = self._known(list(self.heads) if tasks is None else tasks)
+        names = known(self, tasks, self.heads)
         x = self._enter(images)
         features = self._whole(x) if len(self.levels) == 1 else self._progressive(x)
         return self._output(names, features, x, images)

@@ -7,6 +7,7 @@ from typing import Literal
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, pad, relu
 
+from tutelage.nets.widths import check_widths, known
 from tutelage.types import MultiTaskNet, Output
 
 Norm = Literal["batch", "group"]
@@ -57,8 +58,7 @@ class ResNet(MultiTaskNet):
         norm: Norm = "batch",
     ) -> None:
         super().__init__()
-        if not widths or min(widths.values()) < 1:
-            raise ValueError(f"ResNet: expected one task or more with at least one output each, found {widths}")
+        check_widths(self, widths)
         channels = [max(1, filters[0] // 2), *filters] if filters else []
         if not filters or min(filters) < 1 or any(a > b for a, b in pairwise(channels)):
             raise ValueError(
@@ -85,7 +85,7 @@ class ResNet(MultiTaskNet):
                 f"ResNet: expected images of at least {least}x{least}, found {tuple(images.shape[2:])}; enlarge them "
                 "or take fewer stages"
             )
-        names = self._known(list(self.heads) if tasks is None else tasks)
+        names = known(self, tasks, self.heads)
         x = self.stem(images)
         taps: dict[str, Tensor | dict[str, Tensor]] = {}
         for number, stage in enumerate(self.stages, 1):
@@ -95,15 +95,9 @@ class ResNet(MultiTaskNet):
         predictions = {task: self.heads[task](last) for task in names}
         return Output(predictions, {**taps, "bottleneck": x, "last": last}, (last,))
 
-    def _known(self, tasks: Collection[str]) -> Collection[str]:
-        for task in tasks:
-            if task not in self.heads:
-                raise ValueError(f"ResNet: expected tasks among {', '.join(self.heads)}; found `{task}`")
-        return tasks
-
     def task_parameters(self, task: str) -> list[nn.Parameter]:
         """The head's; all, where the network has one task."""
-        (task,) = self._known([task])
+        (task,) = known(self, [task], self.heads)
         return list(self.parameters() if len(self.heads) == 1 else self.heads[task].parameters())
 
     def shared_parameters(self) -> list[nn.Parameter]:

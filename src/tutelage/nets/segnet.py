@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import max_pool2d, max_unpool2d
 
+from tutelage.nets.widths import check_widths, known
 from tutelage.types import DeterministicWarning, MultiTaskNet, Output
 
 _FILTERS = {
@@ -53,12 +54,12 @@ class SegNet(MultiTaskNet):
         filters: tuple[int, int, int, int, int] | None = None,
     ) -> None:
         super().__init__()
-        name = type(self).__name__
         chosen = [round(width * f) for f in filters or _FILTERS[variant]]
         if min(chosen) < 1:
-            raise ValueError(f"{name}: expected at least one filter in each level, found {chosen}; raise `width`")
-        if not widths or min(widths.values()) < 1:
-            raise ValueError(f"{name}: expected one task or more with at least one channel each, found {widths}")
+            raise ValueError(
+                f"{type(self).__name__}: expected at least one filter in each level, found {chosen}; raise `width`"
+            )
+        check_widths(self, widths)
         self.filters = chosen
         repeat = 2 if variant == "deep" else 1
         inputs = [3, *chosen[:4]]  # of the encoder's levels
@@ -96,17 +97,11 @@ class SegNet(MultiTaskNet):
                 f"{type(self).__name__}: expected images of at least 32x32, found {tuple(images.shape[2:])}; enlarge "
                 "them or take a network with fewer levels"
             )
-        return self._known(list(self.heads) if tasks is None else tasks)
-
-    def _known(self, tasks: Collection[str]) -> Collection[str]:
-        for task in tasks:
-            if task not in self.heads:
-                raise ValueError(f"{type(self).__name__}: expected tasks among {', '.join(self.heads)}; found `{task}`")
-        return tasks
+        return known(self, tasks, self.heads)
 
     def task_parameters(self, task: str) -> list[nn.Parameter]:
         """The head's; all, where the network has one task."""
-        (task,) = self._known([task])
+        (task,) = known(self, [task], self.heads)
         return list(self.parameters() if len(self.heads) == 1 else self.heads[task].parameters())
 
     def shared_parameters(self) -> list[nn.Parameter]:

@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
+from tutelage.nets.widths import known
 from tutelage.types import MultiTaskNet, Output
 
 
@@ -133,7 +134,7 @@ class Tapped(MultiTaskNet):
 
     def forward(self, images: Tensor, tasks: Collection[str] | None = None) -> Output:
         """Predictions of `tasks` (None: all) and every tap, for images [B, 3, H, W]."""
-        names = self._known(self.widths if tasks is None else tasks)
+        names = known(self, tasks, self.widths)
         result, found = self._run(images)
         shared = [] if self._reads is None else list({self._reads[t] for t in self.widths})
         for name in shared:
@@ -143,17 +144,12 @@ class Tapped(MultiTaskNet):
 
     def task_parameters(self, task: str) -> list[nn.Parameter]:
         """Those that its prediction alone depends on; all that learn, where the network has one task."""
-        (task,) = self._known([task])
+        (task,) = known(self, [task], self.widths)
         return [p for name, p in self.named_parameters() if self._users.get(name) == (task,)]
 
     def shared_parameters(self) -> list[nn.Parameter]:
         """Those that the predictions of two tasks or more depend on; none, where the network has one task."""
         return [p for name, p in self.named_parameters() if len(self._users.get(name, ())) > 1]
-
-    def _known(self, tasks: Collection[str]) -> Collection[str]:
-        if unknown := [task for task in tasks if task not in self.widths]:
-            raise ValueError(f"Tapped: expected tasks among {', '.join(self.widths) or 'none'}; found `{unknown[0]}`")
-        return tasks
 
     def _run(self, images: Tensor, unchanged: bool = False) -> tuple[Any, dict[str, Tensor]]:
         """The module's output and the taps; `unchanged`: refuse taps that what follows overwrites."""

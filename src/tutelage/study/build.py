@@ -1,6 +1,6 @@
 """From a run's config to the objects that are trained."""
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from torch.optim.swa_utils import update_bn
 from tutelage.data import DataSource
 from tutelage.distill import Teachers
 from tutelage.nets import SegNet, load_authors
+from tutelage.study.config import TEACHER
 from tutelage.study.jobs import Job, features, teacher_folder, teacher_net
 from tutelage.study.load import Study
 from tutelage.study.messages import one_line
@@ -36,7 +37,8 @@ def build(study: Study, job: Job, device: torch.device, trained: bool = True) ->
     # A single-task network begins elsewhere than the student: were they to begin alike, their features would be
     # near each other without any distillation.
     with seeded(job.seed, "net", job.task or "student"):
-        student = job.net(study)({t: task.width for t, task in tasks.items()})
+        key = f"teacher_net.{job.task}" if job.method == TEACHER else "net"
+        student = made(key, job.net(study), {t: task.width for t, task in tasks.items()})
     if (given := job.given(study)) is not None:
         load_given(student, given)
     _place(student, device, layout)
@@ -64,11 +66,15 @@ def build(study: Study, job: Job, device: torch.device, trained: bool = True) ->
                 if isinstance(module, Teachers):
                     module.train_as_the_authors()
     balancer = method.balancer()
-    with seeded(job.seed, "balancer"):
-        balancer.setup(tasks, student, distiller)
-    balancer.to(device)
-    if not trained:  # to find mistakes: a network that the balancer cannot work with
-        balancer.boundary(student.eval()(example(study.config.data, tasks, device)))
+    try:
+        with seeded(job.seed, "balancer"):
+            balancer.setup(tasks, student, distiller)
+        balancer.to(device)
+        if not trained:  # to find mistakes: a network that the balancer cannot work with
+            balancer.boundary(student.eval()(example(study.config.data, tasks, device)))
+    except ValueError as error:
+        where = "" if str(error).startswith("balancer") else "balancer: "
+        raise ValueError(f"method.{job.method}.{where}{error}") from error
     unlabelled = distiller is not None and distiller.teach == "all"
     streams = Streams(select(study.config.data, tasks, unlabelled), train, balancer.draws)
     if not trained:
@@ -123,15 +129,8 @@ def teacher(study: Study, task: str, seed: int, trained: bool = True) -> MultiTa
     """The network that teaches a task: the single-task one, or of a kind of its own."""
     alone = features(study, task)
     with seeded(seed, "random teacher", task):
-        try:
-            net = teacher_net(study, task)({} if alone else {task: study.config.tasks[task].width})
-        except ValueError as error:
-            if not alone:
-                raise
-            raise ValueError(
-                f"teacher_net.{task}: {one_line(error)}; for `features` it is built without a task, as "
-                "tutelage.nets.Tapped can be"
-            ) from error
+        key = f"teacher_net.{task}" if task in study.config.teacher_net else "net"
+        net = made(key, teacher_net(study, task), {} if alone else {task: study.config.tasks[task].width})
     if trained and not alone:
         path = teacher_folder(study, task, seed) / "student.safetensors"
         try:
@@ -142,6 +141,29 @@ def teacher(study: Study, task: str, seed: int, trained: bool = True) -> MultiTa
                 "folder"
             ) from error
     return net
+
+
+def made(key: str, make: Callable[[dict[str, int]], MultiTaskNet], widths: dict[str, int]) -> MultiTaskNet:
+    """A network of the study.
+
+    Args:
+        key: where the study names it.
+        make: of the study.
+        widths: channels by task; none for features alone.
+
+    Raises:
+        ValueError: whatever a network raises when it is built.
+    """
+    try:
+        return make(widths)
+    except Exception as error:
+        hint = "" if widths else "; for `features` it is built without a task, as tutelage.nets.Tapped can be"
+        if isinstance(error, ValueError):
+            raise ValueError(f"{'' if key == 'net' else f'{key}: '}{one_line(error)}{hint}") from error
+        raise ValueError(
+            f"{key}: expected a network that can be built of {widths}, found {type(error).__name__}: "
+            f"{one_line(error)}{hint}"
+        ) from error
 
 
 def check_features(study: Study, job: Job, distiller: Distiller | None) -> None:

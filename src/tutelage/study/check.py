@@ -3,9 +3,9 @@
 import json
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from hashlib import blake2b
@@ -20,6 +20,7 @@ from tutelage.data import Samples
 from tutelage.data.base import Split
 from tutelage.data.modalities import Size
 from tutelage.files import write_atomically
+from tutelage.study.build import made
 from tutelage.study.jobs import features
 from tutelage.study.load import Study
 from tutelage.study.messages import one_line
@@ -48,10 +49,10 @@ def check_data(study: Study, console: Console) -> None:
         sizes = _look_at_all(study, console)
         _remember(path, sizes)
     widths = {t: task.width for t, task in study.config.tasks.items()}
-    nets = {"net": (_made("net", study.config.net, widths), list(widths))}
+    nets = {"net": (made("net", study.config.net, widths).eval(), list(widths))}
     for t, make in study.config.teacher_net.items():
         key, alone = f"teacher_net.{t}", features(study, t)
-        nets[key] = (_made(key, make, {} if alone else {t: widths[t]}), [] if alone else [t])
+        nets[key] = (made(key, make, {} if alone else {t: widths[t]}).eval(), [] if alone else [t])
     for name, part in study.config.data.parts().items():
         tasks = {t: task for t, task in study.config.tasks.items() if t in part.source.modalities}
         for size in sizes[name]:
@@ -152,29 +153,13 @@ def _check_labelled(name: Split, tasks: Mapping[str, Task], seen: list[_Seen]) -
             )
 
 
-def _made(key: str, make: Callable[[dict[str, int]], MultiTaskNet], widths: dict[str, int]) -> MultiTaskNet:
-    with _named(key):
-        return make(widths).eval()
-
-
-@contextmanager
-def _named(key: str) -> Iterator[None]:
-    """A network's own line says that it is a teacher's, where it is."""
-    try:
-        yield
-    except ValueError as error:
-        if key == "net":
-            raise
-        raise ValueError(f"{key}: {error}") from error
-
-
 def _check_net(key: str, net: MultiTaskNet, size: Size, tasks: Mapping[str, Task]) -> None:
     images = torch.zeros(2, 3, *size)  # two: one would broadcast to any shape
     try:
-        with _named(key), torch.no_grad():
+        with torch.no_grad():
             predictions = net(images, tasks).predictions
-    except ValueError:
-        raise  # the network's own line
+    except ValueError as error:  # the network's own line, which does not say that it is a teacher's
+        raise ValueError(f"{'' if key == 'net' else f'{key}: '}{error}") from error
     except Exception as error:  # what its layers say
         raise ValueError(
             f"{key}: expected a network for images of {size[0]}x{size[1]}, found {type(error).__name__}: "

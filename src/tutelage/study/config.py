@@ -49,7 +49,7 @@ class Method:
         values: where its hyper-parameters come from, for the table. `study`: it has none of its own; `paper`: its
             paper's; `tuned`: found by `tutelage tune`; `changed`: a preset method with other values; `control`: a
             variant that is here to explain another row; `own`: none of these.
-        search: what `tutelage tune` varies: path of a value of this method -> range.
+        search: what `tutelage tune` varies: path of a value of this method -> range; null: not, though a base does.
         balancer: weighs the tasks' losses.
         balancer_optim: trains the balancer's own parameters, where it has any.
         distiller: takes student, {task: teacher} and an example image; none trains on labels alone.
@@ -64,7 +64,7 @@ class Method:
 
     about: str = ""
     values: Literal["study", "paper", "tuned", "changed", "control", "own"] = "own"
-    search: dict[str, Range] = field(default_factory=dict)
+    search: dict[str, Range | None] = field(default_factory=dict)
     balancer: Callable[[], Balancer] = Uniform
     balancer_optim: Optim = field(default_factory=Optim)
     distiller: Callable[[MultiTaskNet, Mapping[str, MultiTaskNet], Tensor], Distiller] | None = None

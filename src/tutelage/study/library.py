@@ -111,6 +111,7 @@ def _definition(name: str, own: dict[str, Any], tasks: Container[str], below: tu
             raise ValueError(f"method.{name}.base: expected one of {known}; found `{one}`")
         else:
             under = _definition(one, own, tasks, (*below, name))
+            under = {"values": "own", **under} if isinstance(under, dict) else under
         method = merge(method, under)
     method = merge(method, mine)
     for path, factor in times.items():

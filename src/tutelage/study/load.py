@@ -10,8 +10,9 @@ from typing import Any
 
 import yaml
 from jsonargparse import ArgumentParser, Namespace
+from torch import nn
 
-from tutelage.study.config import DEFAULT_METHODS, FEATURES, METHODS_ALONE, SINGLE, TEACHER, StudyConfig
+from tutelage.study.config import DEFAULT_METHODS, FEATURES, METHODS_ALONE, SINGLE, TEACHER, Method, StudyConfig
 from tutelage.study.library import definitions, merge, read_overlay, read_values
 from tutelage.study.messages import one_line
 from tutelage.train import TrainConfig
@@ -210,12 +211,13 @@ def _check_file(values: dict[str, Any], flags: list[str]) -> None:
 
 
 def _check_alone(name: str, values: dict[str, Any]) -> None:
-    plain = {"distiller": None, "budget": "student", "teachers": "trained"}
-    extra = [key for key, value in plain.items() if values.get(key) != value]
-    if values["balancer"]["class_path"] != "tutelage.balance.Uniform":
-        extra.append("balancer")
-    if extra:
-        raise ValueError(f"method.{name}: expected no more than an `lr`, found `{extra[0]}`; remove it")
+    """Refuse what a network of one task has no use for."""
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_class_arguments(Method)
+    plain = yaml.safe_load(parser.dump(parser.parse_object({}, defaults=True), skip_validation=True))
+    for key, value in values.items():
+        if key not in (*METHODS_ALONE, "lr") and value != plain.get(key):
+            raise ValueError(f"method.{name}: expected no more than an `lr`, found `{key}`; remove it")
 
 
 def _check(study: Study) -> None:
@@ -235,6 +237,14 @@ def _check(study: Study) -> None:
         for name in names:
             if not re.fullmatch(r"\w[\w-]*", str(name)):
                 raise ValueError(f"{key}: expected names of letters, digits, '_' and '-', found `{name}`")
+    for name in config.tasks:
+        if any(
+            hasattr(kept(), name) for kept in (nn.ModuleDict, nn.ParameterDict)
+        ):  # where networks keep what is a task's
+            raise ValueError(
+                f"tasks: expected names that torch's modules have no other use for, found `{name}`; take another, such "
+                f"as `{name}_`, in tasks and data"
+            )
     for name, file in config.teachers.items():
         if name not in config.tasks:
             raise ValueError(f"teachers.{name}: expected one of the study's tasks, {', '.join(config.tasks)}")

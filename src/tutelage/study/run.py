@@ -184,12 +184,12 @@ class Runner:
         learns = (method.distiller is not None and method.teachers == "trained") or job.given(self.study)
         values = run_values(self.study, job)
         claim(folder, values, self.fingerprint, self.networks(job, values) if learns else {})
-        run, streams = build(self.study, job, self.fabric().device)
-        run.resume(checkpoint)
-        fabric = self.fabric(job, run.step)
-        self.display.start(job.name, index, of, run.step)
-        loader = training_loader(streams, tasks, job.seed, run.step)
-        with deterministic(config.deterministic) as forced:
+        with deterministic(config.deterministic) as forced:  # before anything runs on a GPU
+            run, streams = build(self.study, job, self.fabric().device)
+            run.resume(checkpoint)
+            fabric = self.fabric(job, run.step)
+            self.display.start(job.name, index, of, run.step)
+            loader = training_loader(streams, tasks, job.seed, run.step)
             try:
                 if job.given(self.study) is None:
                     fit(fabric, run, tasks, loader, streams, job.seed, checkpoint, self.display)

@@ -28,7 +28,7 @@ if sys.platform != "win32":
 # What cannot change a result: where files are, how they are loaded, what is written when.
 _FREE = (
     *("study", "out", "methods", "seeds"),
-    *("train.workers", "train.checkpoint_seconds", "train.checkpoint_steps", "train.log_steps"),
+    *(f"train.{name}" for name in ("workers", "checkpoint_seconds", "checkpoint_steps", "log_steps", "observe_steps")),
     *(f"data.init_args.{name}" for name in ("root", "data", "cache", "partial", "download")),
 )
 _ALONE = re.compile(rf"method\.[^.]+\.({'|'.join(METHODS_ALONE)})(\..*)?")
@@ -149,8 +149,13 @@ def _differences(
 ) -> tuple[list[str], Mapping[str, Any], Mapping[str, Any]]:
     """The keys that differ, those with the fewest parts first, and all values of both."""
     before, now = {**_flat(then), "data": data}, {**_flat(config), "data": fingerprint}
-    keys = [key for key in {**before, **now} if (before.get(key) or None) != (now.get(key) or None) and not _free(key)]
+    keys = [key for key in {**before, **now} if _said(before.get(key)) != _said(now.get(key)) and not _free(key)]
     return sorted(keys, key=lambda key: (key.count("."), key)), before, now
+
+
+def _said(value: Any) -> Any:
+    """An empty text, list or mapping says as little as a missing key; 0 and false are values."""
+    return value if value or isinstance(value, bool | int | float) else None
 
 
 def fingerprint(tensors: Mapping[str, Tensor]) -> str:

@@ -125,7 +125,7 @@ def fit(
         observer: is told of every step.
 
     Raises:
-        NonFiniteError: a loss is not finite. Named are the task, the step and the learning rate.
+        NonFiniteError: a loss, or a gradient that is balanced, is not finite. Named are the task and the step.
     """
     config, total, per_epoch = streams.config, streams.steps, streams.steps_per_epoch
     layout = torch.channels_last if config.channels_last else torch.contiguous_format
@@ -153,9 +153,10 @@ def fit(
         observe = partial(_observe, seen) if observed else None  # of a step of several parts, the last
         run.begin_step(run.step / streams.scheduled, observed)
         run.optimisers.zero_grad()
-        for part, reduce, known in zip(parts, reduces, labelled, strict=True):
+        for i, (part, reduce, known) in enumerate(zip(parts, reduces, labelled, strict=True), 1):
             models = (run.student, tasks, run.distiller, run.balancer)
-            terms, weights = training_step(part, *models, reduce, fabric.autocast, observe)
+            look = observe if i == len(parts) else None
+            terms, weights = training_step(part, *models, reduce, fabric.autocast, look)
             meter.add(terms, weights, known, run.step)
             if run.selection is not None:
                 run.selection.add(terms, weights)
@@ -163,8 +164,10 @@ def fit(
             meter.measure(run.distiller.distances())
         try:
             meter.weigh(run.balancer.finish())
-        except Exception:  # of any balancer: what fails on a loss that is not a number does not name it
+        except Exception as error:  # of any balancer: what fails on a loss that is not a number does not name it
             meter.check(per_epoch, run.optimisers.lr())
+            if isinstance(error, FloatingPointError):
+                raise NonFiniteError(f"{error}; found at step {run.step + 1}") from error
             raise
         if config.clip_norm is not None:
             nn.utils.clip_grad_norm_(run.student.parameters(), config.clip_norm)

@@ -29,7 +29,7 @@ def space(study: Study, name: str) -> Space:
         ValueError: there is no `search`, or it names what cannot be varied.
     """
     method = study.config.method.get(name)
-    search = dict(method.search) if method is not None else {}
+    search = {path: given for path, given in method.search.items() if given is not None} if method is not None else {}
     if not search and name == SINGLE:
         search = dict(_SINGLE)
     if not search:
