@@ -238,9 +238,8 @@ def _check(study: Study) -> None:
             if not re.fullmatch(r"\w[\w-]*", str(name)):
                 raise ValueError(f"{key}: expected names of letters, digits, '_' and '-', found `{name}`")
     for name in config.tasks:
-        if any(
-            hasattr(kept(), name) for kept in (nn.ModuleDict, nn.ParameterDict)
-        ):  # where networks keep what is a task's
+        # Networks keep what is a task's own under its name.
+        if any(hasattr(kept(), name) for kept in (nn.ModuleDict, nn.ParameterDict)):
             raise ValueError(
                 f"tasks: expected names that torch's modules have no other use for, found `{name}`; take another, such "
                 f"as `{name}_`, in tasks and data"
