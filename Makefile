@@ -49,6 +49,7 @@ nyuv2-nets: data $(STAMP)
 	$(BIN)/tutelage run $(SMALL) --study nyuv2-mtan-small $(NETS) $(MTAN)
 	$(BIN)/tutelage run $(SMALL) --study nyuv2-resnet-small $(NETS) --net '$(RESNET)'
 	$(BIN)/tutelage run $(SMALL) --study nyuv2-small-student $(NETS) --net.filters "[8,16,24,32,32]" --teacher_net '$(RESNET)'
+	$(BIN)/tutelage run $(SMALL) --study nyuv2-small-own-teachers $(NETS) --net.filters "[8,16,24,32,32]"
 
 docs: $(STAMP)
 	$(BIN)/mkdocs serve
