@@ -66,12 +66,13 @@ def build(study: Study, job: Job, device: torch.device, trained: bool = True) ->
                 if isinstance(module, Teachers):
                     module.train_as_the_authors()
     balancer = method.balancer()
+    output = None if trained else student.eval()(example(study.config.data, tasks, device))
     try:
         with seeded(job.seed, "balancer"):
             balancer.setup(tasks, student, distiller)
         balancer.to(device)
-        if not trained:  # to find mistakes: a network that the balancer cannot work with
-            balancer.boundary(student.eval()(example(study.config.data, tasks, device)))
+        if output is not None:  # to find mistakes: a network that the balancer cannot work with
+            balancer.boundary(output)
     except ValueError as error:
         where = "" if str(error).startswith("balancer") else "balancer: "
         raise ValueError(f"method.{job.method}.{where}{error}") from error
