@@ -157,7 +157,7 @@ def made(key: str, make: Callable[[dict[str, int]], MultiTaskNet], widths: dict[
     """
     try:
         return make(widths)
-    except Exception as error:
+    except Exception as error:  # whatever a network of the user's own raises
         hint = "" if widths else "; for `features` it is built without a task, as tutelage.nets.Tapped can be"
         if isinstance(error, ValueError):
             raise ValueError(f"{'' if key == 'net' else f'{key}: '}{one_line(error)}{hint}") from error
