@@ -20,7 +20,7 @@ from tutelage.data.base import DataSource, Split
 from tutelage.data.folders import FolderDataset
 from tutelage.study import Study, check_data, load_study, read_values
 from tutelage.study.store import refuse_mixing
-from tutelage.types import Sample
+from tutelage.types import MultiTaskNet, Sample
 
 
 def study(root: Path, *flags: str) -> Study:
@@ -149,6 +149,17 @@ def test_runs_may_go_on_with_and_without_missing_labels(tmp_path: Path) -> None:
     refuse_mixing(tmp_path, {"data": {"init_args": {"size": 3, "partial": True}}}, "x")
     with pytest.raises(ValueError, match=r"data.init_args.size = 3; found 4"):
         refuse_mixing(tmp_path, {"data": {"init_args": {"size": 4, "partial": True}}}, "x")
+
+
+def test_a_network_of_the_users_own_that_cannot_be_built(root: Path) -> None:
+    def broken(widths: dict[str, int]) -> MultiTaskNet:
+        raise TypeError("no\nwidth")
+
+    found = study(root)
+    found.config.net = broken
+    line = r"^net: expected a network that can be built of \{'.*\}, found TypeError: no width$"
+    with pytest.raises(ValueError, match=line):
+        check(found)
 
 
 @pytest.mark.parametrize("value", [0, 0.0, False])

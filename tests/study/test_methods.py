@@ -12,7 +12,7 @@ from tests.study.conftest import Notes, tiny
 from tests.train.fixture import assert_same
 
 from tutelage.nets import SegNet
-from tutelage.study import Runner, Study, load_study, overlays, plan, read_values, run_study
+from tutelage.study import Runner, Study, load_study, overlays, plan, read_values, run, run_study
 from tutelage.study.build import build, load_tensors
 from tutelage.study.store import locked
 from tutelage.study.tuning.search import space
@@ -134,6 +134,23 @@ def test_every_baseline_can_be_tuned(tmp_path: Path) -> None:
     study = load_study("rooms-tiny", ["--with", "balancing", "--out", str(tmp_path)])
     found = {name: space(study, name).ranges for name in study.config.methods}
     assert set(found["bam-kd"]) == {"lr", "adaptor_optim.optimizer.init_args.lr"}
+
+
+def test_a_deterministic_run_is_built_as_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """cuBLAS reads how it is to work when it is first used: before a run is built."""
+    seen = []
+
+    def watched(*args: object, **kwargs: object) -> object:
+        seen.append(torch.are_deterministic_algorithms_enabled())
+        return build(*args, **kwargs)
+
+    flags = ["--methods", "single", "--max-steps", "1", "--deterministic", "true", "--out", str(tmp_path / "out")]
+    study = load_study("rooms-tiny", flags)
+    runner = Runner(study, Notes())
+    monkeypatch.setattr(run, "build", watched)
+    runner.train(plan(study)[0], 0, 1)
+    assert seen == [True]
+    assert not torch.are_deterministic_algorithms_enabled()
 
 
 def test_a_network_without_a_representation_is_known_before_anything_is_trained(

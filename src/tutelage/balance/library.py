@@ -13,6 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from tutelage.errors import line
+
 _COUNTS = ("shape", "n_tasks")  # arguments that are the number of tasks
 
 
@@ -62,8 +64,7 @@ def make(
     try:
         return cls(**values).to(device)
     except (TypeError, ValueError, ImportError) as error:
-        problem = " ".join(str(error).split())
-        raise ValueError(f"balancer.arguments: expected what {name} takes, found a mistake: {problem}") from error
+        raise ValueError(f"balancer.arguments: expected what {name} takes, found a mistake: {line(error)}") from error
 
 
 def _inner(module: ModuleType, key: str, value: Any, tasks: Sequence[str], device: torch.device) -> Any:
@@ -130,10 +131,9 @@ def attempt(made: nn.Module, values: Tensor, name: str, tasks: int) -> None:
         try:
             copy.deepcopy(made)(values)
         except Exception as error:  # of any method and solver
-            problem = f"{type(error).__name__}: {' '.join(str(error).split())}"
             raise ValueError(
                 f"balancer.method: expected a method for {tasks} tasks with arguments that it takes, found `{name}`: "
-                f"{problem[:200]}"
+                f"{type(error).__name__}: {line(error)}"
             ) from error
 
 

@@ -13,6 +13,7 @@ from tutelage.balance.library_state import capture, restore
 from tutelage.balance.objective import Balance, groups, objectives
 from tutelage.balance.representation import Representation, check_apart, disjoint, distilled, parts, read_by_heads
 from tutelage.balance.rows import Rows
+from tutelage.errors import line
 from tutelage.types import Balancer, Distiller, MultiTaskNet, Output, Reduce, Task, Terms
 
 Where = Literal["parameters", "representation"]
@@ -249,10 +250,9 @@ class GradientBalancer(Balancer, ABC):
             except Exception as error:  # of any solver, which names neither task nor cause
                 bad = [t for t, *rows in zip(tasks, *matrices, strict=True) if not torch.stack(rows).isfinite().all()]
                 if not bad:
-                    problem = " ".join(str(error).split())[:200]
                     raise RuntimeError(
                         f"{type(self).__name__} expected gradients of {', '.join(tasks)} that it can combine, found "
-                        f"{type(error).__name__}: {problem}; take another method, or other arguments"
+                        f"{type(error).__name__}: {line(error)}; take another method, or other arguments"
                     ) from error
                 raise FloatingPointError(
                     f"the gradients of {', '.join(bad)} are not finite; lower train.student.optimizer.lr, set "

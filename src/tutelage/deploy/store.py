@@ -9,6 +9,7 @@ import safetensors
 import safetensors.torch
 from torch import Tensor
 
+from tutelage import errors
 from tutelage.deploy.build import build
 from tutelage.deploy.predictor import Predictor, Size
 from tutelage.deploy.trust import harmless, printable
@@ -116,7 +117,7 @@ def _read(file: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
                 )
             tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 - not a dict
     except (OSError, safetensors.SafetensorError) as error:
-        problem = " ".join(str(error).split())[:120] or type(error).__name__
+        problem = errors.line(error, 120)
         problem = problem.replace(f": {file}", "").replace(f' "{file}"', "")
         raise ValueError(f"{expected}, found {problem}; give another file") from error
     try:

@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping
 from enum import Enum
 from typing import Any
 
+from tutelage import errors
 from tutelage.types import MultiTaskNet, Task
 
 HOUSE: dict[Any, str] = {MultiTaskNet: "tutelage.nets", Task: "tutelage.tasks"}
@@ -127,7 +128,7 @@ def unloaded(kind: Any, arguments: Mapping[str, Any]) -> dict[str, Any]:
 
 def line(error: Exception) -> str:
     """An error of a library in one line."""
-    return printable(" ".join(str(error).split())[:200]) or type(error).__name__
+    return printable(errors.line(error, 200))
 
 
 def printable(text: str) -> str:

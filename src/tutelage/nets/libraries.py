@@ -12,6 +12,8 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+from tutelage.errors import line
+
 # What an encoder gives and a decoder takes: a list of maps and, for DPT, one of the tokens (class, registers) before
 # each, None where there are none.
 Features = tuple[list[Tensor | None], ...]
@@ -69,7 +71,7 @@ def parts(
     except Exception as error:  # of three libraries, each with its own
         raise ValueError(
             f"{name}: expected an encoder and a decoder that fit, found `{encoder}` and `{decoder}` ("
-            f"{_line(error)}); change output_stride, decoder_args or encoder_args (for a network of one size, "
+            f"{line(error)}); change output_stride, decoder_args or encoder_args (for a network of one size, "
             "{img_size: [H, W]}), or take another decoder (DPT for a plain ViT)"
         ) from error
     try:
@@ -77,7 +79,7 @@ def parts(
     except Exception as error:  # of the hub, the network, the file
         raise ValueError(
             f"{name}.pretrained: expected weights of `{encoder}` from the Hugging Face hub or a file, found "
-            f"none ({_line(error)}); give a file with encoder_args: {{pretrained_cfg_overlay: {{file: PATH}}}}, or "
+            f"none ({line(error)}); give a file with encoder_args: {{pretrained_cfg_overlay: {{file: PATH}}}}, or "
             "take `false`"
         ) from error
     config = timm.data.resolve_model_data_config(model.encoder.model)
@@ -138,7 +140,7 @@ def _libraries(of: str) -> tuple[Any, Any]:
     except ImportError as error:
         raise ValueError(
             f"{of}: expected the libraries timm and segmentation-models-pytorch, found none "
-            f"({_line(error)}); pip install 'tutelage[nets]'"
+            f"({line(error)}); pip install 'tutelage[nets]'"
         ) from error
     return timm, segmentation_models_pytorch
 
@@ -206,7 +208,3 @@ def _reads(model: Any, size: tuple[int, int]) -> list[bool]:
         tensors = [f for f in chain(*given) if f is not None]
         grads = iter(torch.autograd.grad(z.sum(), tensors, allow_unused=True))
     return [f is not None and next(grads) is not None and f.numel() > 0 for f in chain(*given)]
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())[:160] or type(error).__name__

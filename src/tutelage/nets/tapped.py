@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
+from tutelage.errors import line
 from tutelage.nets.widths import known
 from tutelage.types import MultiTaskNet, Output
 
@@ -288,7 +289,7 @@ def _head(name: str, x: Tensor, width: int) -> nn.Module:
 
 def _kind(x: Any) -> str:
     if isinstance(x, Exception):
-        return " ".join(str(x).split())[:160] or type(x).__name__
+        return line(x)
     if isinstance(x, Tensor):
         return f"a tensor {list(x.shape)}"
     inside = ", ".join(map(str, x)) if isinstance(x, Mapping) else len(x) if isinstance(x, tuple | list) else ""
