@@ -1,6 +1,7 @@
 """The bench, on networks so small that only its arithmetic is tested."""
 
 import json
+from io import StringIO
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,16 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bench, "BATCH", 2)
     chosen = ("DWA", "FAMO", "PCGrad", "MGDA-UB", "mtl_backward, 1 by 1")
     monkeypatch.setattr(bench, "METHODS", {name: bench.METHODS[name] for name in chosen})
+
+
+def test_no_name_is_cut_off_on_a_narrow_terminal() -> None:
+    costs = [bench.Cost(5, True, "mtl_backward, 1 by 1", "representation", 12.5, 11.25, 13.75, 1.1, 2**27, 2**28)]
+    console = Console(file=StringIO(), width=80)
+    console.print(bench.table(costs))
+    shown = console.file.getvalue()
+    assert all(
+        word in shown for word in ("5 taught", "mtl_backward, 1 by 1", "12.50", "11.25-13.75", "+128.0", "+256.0")
+    )
 
 
 def test_every_method_is_measured_beside_the_plain_sum(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

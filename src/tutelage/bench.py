@@ -267,8 +267,9 @@ def write(path: Path, costs: Sequence[Cost], rounds: int, steps: int = STEPS) ->
 def table(costs: Sequence[Cost]) -> Table:
     """The costs, a line a method, what is over its limit in red; torchjd's `mtl_backward` is with PCGrad."""
     shown = Table(title="Time of a step over that of a plain sum", title_justify="left", box=None, padding=(0, 1, 0, 0))
-    for name in ("tasks", "method", "kind"):
+    for name in ("tasks", "method"):
         shown.add_column(name, no_wrap=True)
+    shown.add_column("kind")  # which gives way on a narrow terminal
     for name in ("ratio", "quartiles", "at most", "MiB", "at most"):
         shown.add_column(name, justify="right", no_wrap=True)
     for cost in costs:
