@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from tutelage.cli import main
-from tutelage.nets import Tap, Tapped
+from tutelage.nets import Tap, TappedModule
 from tutelage.study import load_study
 from tutelage.study.build import build, load_given
 from tutelage.study.jobs import plan
@@ -81,8 +81,8 @@ def test_the_teachers_of_another_kind_teach(study: Path, capsys: pytest.CaptureF
 def test_every_network_of_a_study_is_made_anew(study: Path) -> None:
     net = load_study(study).config.net
     a, b = net({"depth": 1}), net({"depth": 1, "segmentation": 13})
-    assert isinstance(a, Tapped)
-    assert isinstance(b, Tapped)
+    assert isinstance(a, TappedModule)
+    assert isinstance(b, TappedModule)
     assert not {id(p) for p in a.parameters()} & {id(p) for p in b.parameters()}
     assert b(torch.rand(1, 3, 48, 64)).predictions["segmentation"].shape == (1, 13, 48, 64)
 
@@ -90,7 +90,7 @@ def test_every_network_of_a_study_is_made_anew(study: Path) -> None:
 def test_a_tap_with_keys_is_read_from_yaml(study: Path) -> None:
     taps = '{"bottleneck": "encoder.model.layer4", "last": {"path": "decoder", "layout": "mean"}}'
     net = load_study(study, ["--net.taps", taps]).config.net({"depth": 1})
-    assert isinstance(net, Tapped)
+    assert isinstance(net, TappedModule)
     assert net.tapped["last"] == Tap("decoder", layout="mean")
     assert net(torch.rand(2, 3, 48, 64)).taps["last"].shape == (2, 16)
 

@@ -17,7 +17,7 @@ from tests.test_wrong_inputs import line_of
 
 from tutelage import data, tasks
 from tutelage.cli import main
-from tutelage.data import Classes, Numbers
+from tutelage.data import ClassesLabel, NumbersLabel
 from tutelage.study import load_study, run_study
 from tutelage.types import MetricProtocol, Target, Task
 
@@ -119,7 +119,7 @@ def test_a_block_adds_its_task(there: None, task: str) -> None:
         sample = config.data.split(split)[0]
         label, like = sample["labels"][task], config.tasks[task].missing(sample["image"][None])[0]
         assert (label.shape, label.dtype) == (like.shape, like.dtype)
-        assert config.tasks[task].problem(label) is None
+        assert config.tasks[task].validate(label) is None
         assert config.tasks[task].target(label[None]).valid.any()
 
 
@@ -203,35 +203,35 @@ def test_masks_of_0_and_255(tmp_path: Path) -> None:
     mask[1:3] = 255
     for name, array in (("bytes", mask), ("bits", mask > 0), ("ones", mask // 255)):
         picture(str(tmp_path / f"{name}.png"), array)
-    for kind, name in ((data.Mask(), "bytes"), (data.Mask(), "bits"), (data.Mask(threshold=1), "ones")):
+    for kind, name in ((data.MaskLabel(), "bytes"), (data.MaskLabel(), "bits"), (data.MaskLabel(threshold=1), "ones")):
         assert kind.decode(tmp_path / f"{name}.png")[0].tolist() == (mask // 255).tolist()
-    for kind, name in ((Classes(), "bytes"), (Classes(), "bits"), (data.Mask(), "ones")):
+    for kind, name in ((ClassesLabel(), "bytes"), (ClassesLabel(), "bits"), (data.MaskLabel(), "ones")):
         target = tasks.Saliency().target(kind.decode(tmp_path / f"{name}.png"))
         assert target.valid.any()
-        assert not tasks.Saliency().suffices(target)
+        assert not tasks.Saliency().is_sufficient(target)
 
 
 def test_void_is_not_renumbered(tmp_path: Path) -> None:
     picture(str(tmp_path / "label.png"), np.array([[0, 1, 13, 255]], np.uint8))
-    label = Classes(ignore=(0, 255)).decode(tmp_path / "label.png")[0]
+    label = ClassesLabel(ignore=(0, 255)).decode(tmp_path / "label.png")[0]
     assert label.tolist() == [[-1, 1, 13, -1]]
-    assert tasks.Segmentation(13).problem(label) is not None
-    assert tasks.Segmentation(14).problem(label) is None
+    assert tasks.Segmentation(13).validate(label) is not None
+    assert tasks.Segmentation(14).validate(label) is None
 
 
 def test_thin_lines_vanish() -> None:
     line = torch.zeros(1, 96, 128, dtype=torch.int64)
     line[..., 40] = 1
-    assert not Classes().resize(line, (24, 32)).any()
+    assert not ClassesLabel().resize(line, (24, 32)).any()
 
 
 def test_an_inverse_depth_grows_with_the_scale(tmp_path: Path) -> None:
     picture(str(tmp_path / "disparity.png"), np.full((2, 2), 65535, np.uint16))
-    right, wrong = data.InverseDepth(), data.Depth()
+    right, wrong = data.InverseDepthLabel(), data.DepthLabel()
     assert right.decode(tmp_path / "disparity.png").unique().item() == pytest.approx(1)
     assert wrong.decode(tmp_path / "disparity.png").unique().item() == pytest.approx(65.535)
     assert (right.zoom(torch.tensor(1.0), 1.5), wrong.zoom(torch.tensor(1.0), 1.5)) == (1.5, pytest.approx(1 / 1.5))
-    assert tasks.InverseDepth().problem(wrong.decode(tmp_path / "disparity.png")) is None
+    assert tasks.InverseDepth().validate(wrong.decode(tmp_path / "disparity.png")) is None
 
 
 def test_the_loss_of_edges_begins_small() -> None:
@@ -258,7 +258,7 @@ def test_a_positive_weight_moves_the_best_probability() -> None:
 
 def test_unknown_classes_are_nan(tmp_path: Path) -> None:
     text(str(tmp_path / "0.txt"), 1, 0, -1, "nan")
-    assert "found -1; mend the file" in tasks.MultiLabel(4).problem(Numbers().decode(tmp_path / "0.txt"))
+    assert "found -1; mend the file" in tasks.MultiLabel(4).validate(NumbersLabel().decode(tmp_path / "0.txt"))
 
 
 def test_mean_is_a_list(there: None, capsys: pytest.CaptureFixture[str]) -> None:
@@ -289,7 +289,7 @@ def test_the_example_works() -> None:
     radians = degrees.nan_to_num().deg2rad()
     perfect = torch.cat([radians.cos(), radians.sin()], 1)
     assert task.loss(perfect, target).mean().item() == pytest.approx(0, abs=1e-6)
-    assert task.imitate(perfect, perfect).mean().item() == pytest.approx(0, abs=1e-6)
+    assert task.distillation_loss(perfect, perfect).mean().item() == pytest.approx(0, abs=1e-6)
     images = torch.zeros(4, 3, 8, 8)
     assert task.loss(raw, task.target(task.missing(images))).mean() == 0
     torch.testing.assert_close(task.activate(raw[:, :, None, None].expand(-1, -1, 3, 4)), task.activate(raw))
@@ -307,5 +307,5 @@ def test_the_example_works() -> None:
 def test_imitating_has_to_be_written_where_each_number_is_a_position() -> None:
     task, raw = tasks.Regression(2), torch.randn(3, 2)
     with pytest.raises(RuntimeError):
-        Task.imitate(task, raw, raw.flip(0))
-    assert task.imitate(raw, raw.flip(0)).count == 6
+        Task.distillation_loss(task, raw, raw.flip(0))
+    assert task.distillation_loss(raw, raw.flip(0)).count == 6

@@ -50,7 +50,7 @@ data:
   class_path: tutelage.data.FromDataset
   init_args:
     train: {class_path: own.Own}
-    modalities: {colour: {class_path: tutelage.data.Class}, place: {class_path: tutelage.data.Numbers}}
+    modalities: {colour: {class_path: tutelage.data.ClassLabel}, place: {class_path: tutelage.data.NumbersLabel}}
 tasks:
   colour: {class_path: tutelage.tasks.Classification, init_args: {classes: 3}}
   place: {class_path: tutelage.tasks.Regression, init_args: {outputs: 2}}
@@ -80,7 +80,7 @@ def source(name: str, **arguments: object) -> Change:
     return apply
 
 
-CLASS = {"class_path": "tutelage.data.Class"}
+CLASS = {"class_path": "tutelage.data.ClassLabel"}
 CASES: dict[str, tuple[Change, str]] = {
     "no such class": (argument(train={"class_path": "own.Owl"}), r"train: own.Owl: expected a class, found no `Owl` "),
     "no dataset": (argument(train={"class_path": "own.Plain"}), r"train: expected a subclass of Dataset, found own.Pl"),

@@ -21,9 +21,9 @@ GONE = object()
 
 ROOMS = {"class_path": "tutelage.data.Rooms", "init_args": {"train": 4, "val": 2, "size": [32, 32]}}
 LABELS = {
-    "segmentation": {"folder": "label", "kind": {"class_path": "tutelage.data.Classes"}},
-    "depth": {"folder": "depth", "kind": {"class_path": "tutelage.data.Depth"}},
-    "normals": {"folder": "normal", "kind": {"class_path": "tutelage.data.Normals"}},
+    "segmentation": {"folder": "label", "kind": {"class_path": "tutelage.data.ClassesLabel"}},
+    "depth": {"folder": "depth", "kind": {"class_path": "tutelage.data.DepthLabel"}},
+    "normals": {"folder": "normal", "kind": {"class_path": "tutelage.data.NormalsLabel"}},
 }
 
 

@@ -23,17 +23,18 @@ from torch.profiler import ProfilerActivity, profile
 from tutelage.balance import (
     DBMTL,
     IMTLH,
+    Aggregator,
     GradDrop,
-    Gradients,
     GradNorm,
-    Losses,
     MoCo,
+    Scalarizer,
     ScaleInvariant,
     Uncertainty,
     Uniform,
 )
 from tutelage.data import Rooms
 from tutelage.distill import FeatureDistiller
+from tutelage.errors import UserError
 from tutelage.files import write_text
 from tutelage.nets import SegNet
 from tutelage.tasks import Depth, Normals, Segmentation
@@ -85,19 +86,19 @@ class MtlBackward(Balancer):
 
 
 METHODS: dict[str, tuple[Kind, Callable[[], Balancer]]] = {
-    "DWA": ("losses", partial(Losses, "DWA")),
-    "STCH": ("losses", partial(Losses, "STCH", {"mu": 1.0})),
-    "UW": ("losses", partial(Losses, "UW")),
+    "DWA": ("losses", partial(Scalarizer, "DWA")),
+    "STCH": ("losses", partial(Scalarizer, "STCH", {"mu": 1.0})),
+    "UW": ("losses", partial(Scalarizer, "UW")),
     "Uncertainty": ("losses", Uncertainty),
     "ScaleInvariant": ("losses", ScaleInvariant),
-    "FAMO": ("famo", partial(Losses, "FAMO")),
-    "MGDA": ("parameters", partial(Gradients, "MGDA")),
-    "PCGrad": ("parameters", partial(Gradients, "PCGrad")),
-    "UPGrad": ("parameters", partial(Gradients, "UPGrad")),
-    "CAGrad": ("parameters", partial(Gradients, "CAGrad", {"c": 0.4})),
+    "FAMO": ("famo", partial(Scalarizer, "FAMO")),
+    "MGDA": ("parameters", partial(Aggregator, "MGDA")),
+    "PCGrad": ("parameters", partial(Aggregator, "PCGrad")),
+    "UPGrad": ("parameters", partial(Aggregator, "UPGrad")),
+    "CAGrad": ("parameters", partial(Aggregator, "CAGrad", {"c": 0.4})),
     "MoCo": ("parameters", MoCo),
     "DBMTL": ("parameters", DBMTL),
-    "MGDA-UB": ("representation", partial(Gradients, "MGDA", where="representation")),
+    "MGDA-UB": ("representation", partial(Aggregator, "MGDA", where="representation")),
     "GradDrop": ("representation", GradDrop),
     "GradNorm": ("representation", GradNorm),
     "IMTLH": ("representation", IMTLH),
@@ -231,7 +232,7 @@ def _tasks(count: int) -> dict[str, Task]:
         "distance": Depth(),
     }
     if not 2 <= count <= len(every):
-        raise ValueError(f"--tasks: expected numbers from 2 to {len(every)}, found {count}")
+        raise UserError(f"--tasks: expected numbers from 2 to {len(every)}, found {count}")
     return dict(list(every.items())[:count])
 
 

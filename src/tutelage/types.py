@@ -167,11 +167,11 @@ class Task(ABC):
     def missing(self, images: Tensor) -> Tensor:
         """A label of the right shape for `images` [B, 3, H, W] whose `target` is valid nowhere."""
 
-    def problem(self, label: Tensor) -> str | None:
+    def validate(self, label: Tensor) -> str | None:
         """What is wrong with one label (no batch dimension): "expected ..., found ...; what to do". None: nothing."""
         return None
 
-    def suffices(self, target: Target) -> bool:
+    def is_sufficient(self, target: Target) -> bool:
         """Whether a target has what no split may lack altogether: a valid position, by default."""
         return bool(target.valid.any())
 
@@ -183,7 +183,7 @@ class Task(ABC):
     def loss(self, raw: Tensor, target: Target) -> Term:
         """The loss summed over the valid positions, in fp32, and their number, `target.valid.sum()`."""
 
-    def imitate(self, raw: Tensor, taught: Tensor, temperature: float = 1.0) -> Term:
+    def distillation_loss(self, raw: Tensor, taught: Tensor, temperature: float = 1.0) -> Term:
         """The loss with a teacher's raw output in place of the label, summed over all positions, and their number.
 
         By default `loss` against the activated `taught`; `temperature` is for outputs that are logits.

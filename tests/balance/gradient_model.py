@@ -11,7 +11,7 @@ from torch.nn import functional as F  # noqa: N812 - the field's name for it
 from tutelage.balance import Uniform
 from tutelage.distill import FeatureDistiller, LogitDistiller
 from tutelage.tasks import Depth, Normals, Segmentation
-from tutelage.train import Part, make_batch, objective, training_step
+from tutelage.train import PartialStep, make_batch, objective, training_step
 from tutelage.types import Balancer, Batch, Distiller, MultiTaskNet, Output, Sample, Task
 
 TASKS: dict[str, Task] = {"segmentation": Segmentation(classes=3), "depth": Depth(), "normals": Normals()}
@@ -115,7 +115,7 @@ def step(
     weights: dict[str, Tensor] = {}
     for draw, parts in enumerate(draws):
         split = [[parts]] if isinstance(parts, Batch) else [[part] for part in parts]
-        for part, reduce in zip(split, Part.split(split, distiller, draw), strict=True):
+        for part, reduce in zip(split, PartialStep.split(split, distiller, draw), strict=True):
             weights |= training_step(part, net, TASKS, distiller, balancer, reduce)[1]
     return weights | balancer.finish()
 

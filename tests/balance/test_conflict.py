@@ -8,8 +8,8 @@ from tests.balance.gradient_model import TASKS, Net, batch, build, flat_grad, gr
 from tests.train.fixture import assert_same
 from torch import Tensor
 
-from tutelage.balance import Gradients, Uniform, conflict
-from tutelage.train import Part, objective, training_step
+from tutelage.balance import Aggregator, Uniform, conflict
+from tutelage.train import PartialStep, objective, training_step
 from tutelage.types import Balancer, Batch, MultiTaskNet, Terms
 
 
@@ -32,7 +32,7 @@ def test_cosines_and_norms_are_those_of_the_exact_gradients(heads: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "balancer", [Uniform, lambda: Gradients("MGDA"), lambda: Gradients("MGDA", where="representation")]
+    "balancer", [Uniform, lambda: Aggregator("MGDA"), lambda: Aggregator("MGDA", where="representation")]
 )
 def test_a_step_that_is_observed_is_the_same_step(balancer: type[Balancer]) -> None:
     def run(watch: bool) -> list[dict[str, Tensor | None]]:
@@ -51,7 +51,9 @@ def test_a_step_that_is_observed_is_the_same_step(balancer: type[Balancer]) -> N
                 seen.append(before)
 
             made.begin_step(0.0)
-            training_step([data], net, TASKS, distiller, made, Part.split([[data]], distiller)[0], observe=observe)
+            training_step(
+                [data], net, TASKS, distiller, made, PartialStep.split([[data]], distiller)[0], observe=observe
+            )
             made.finish()
             found += [*seen, grads(net), grads(distiller)]
         return found

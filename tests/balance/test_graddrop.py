@@ -19,7 +19,7 @@ from tests.balance.gradient_model import (
     shared_grad,
     step,
 )
-from tests.balance.test_gradients import Representation
+from tests.balance.test_aggregator import Representation
 from tests.train.fixture import assert_same
 from torch import Tensor
 from torchjd import aggregation
@@ -115,7 +115,7 @@ def test_a_task_whose_images_cancel_is_not_heard() -> None:
     assert found.tolist() == [4, 5]
 
 
-def test_gradients_as_small_as_those_of_features() -> None:
+def test_aggregator_as_small_as_those_of_features() -> None:
     generator = torch.Generator().manual_seed(0)
     z, matrix = torch.randn(2, 4, 3, generator=generator), torch.randn(3, 24, generator=generator)
     made = GradDrop()

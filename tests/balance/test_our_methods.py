@@ -23,7 +23,7 @@ from tests.balance.gradient_model import (
     shared_grad,
     step,
 )
-from tests.balance.test_gradients import Representation
+from tests.balance.test_aggregator import Representation
 from tests.train.fixture import assert_same
 from torch import Tensor
 

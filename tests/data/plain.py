@@ -6,12 +6,12 @@ from hashlib import blake2b
 import torch
 from torch.nn.functional import normalize
 
-from tutelage.data import Classes, DataSource, Depth, Modality, Normals, Samples
+from tutelage.data import ClassesLabel, DataSource, DepthLabel, Modality, NormalsLabel, Samples
 from tutelage.data.base import Split
 from tutelage.data.modalities import Size
 from tutelage.types import Sample
 
-KINDS: Mapping[str, Modality] = {"segmentation": Classes(), "depth": Depth(), "normals": Normals()}
+KINDS: Mapping[str, Modality] = {"segmentation": ClassesLabel(), "depth": DepthLabel(), "normals": NormalsLabel()}
 
 
 class Plain(DataSource):

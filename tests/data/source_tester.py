@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from tutelage.data import Augment, DataSource
-from tutelage.data.modalities import Class, Classes, Depth, Normals, Whole
-from tutelage.tasks import Depth as DepthTask
-from tutelage.tasks import Normals as NormalsTask
+from tutelage.data.modalities import ClassesLabel, ClassLabel, DepthLabel, NormalsLabel, Whole
+from tutelage.tasks import DepthLabel as DepthTask
+from tutelage.tasks import NormalsLabel as NormalsTask
 from tutelage.tasks import Segmentation
 from tutelage.types import Sample, Task
 
@@ -23,20 +23,20 @@ def check_labels(sample: Sample, kinds: Mapping[str, object], size: tuple[int, i
     assert 0 <= float(image.min()) <= float(image.max()) <= 1
     for t, label in sample["labels"].items():
         kind = kinds[t]
-        if isinstance(kind, Classes):
+        if isinstance(kind, ClassesLabel):
             assert label.dtype == torch.int64
             assert label.shape == size
             assert int(label.min()) >= -1
-        elif isinstance(kind, Depth):
+        elif isinstance(kind, DepthLabel):
             assert label.dtype == torch.float32
             assert label.shape == (1, *size)
             assert float(label.min()) >= 0
-        elif isinstance(kind, Class):
+        elif isinstance(kind, ClassLabel):
             assert label.dtype == torch.int64
             assert label.shape == ()
             assert int(label) >= -1
         else:
-            assert isinstance(kind, Normals)
+            assert isinstance(kind, NormalsLabel)
             assert label.dtype == torch.float32
             assert label.shape == (3, *size)
             length = label.norm(dim=0)

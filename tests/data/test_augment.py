@@ -2,10 +2,10 @@ import pytest
 import torch
 from tests.data.source_tester import check_labels
 
-from tutelage.data import Augment, Classes, Depth, Normals
+from tutelage.data import Augment, ClassesLabel, DepthLabel, NormalsLabel
 from tutelage.types import Sample
 
-KINDS = {"segmentation": Classes(), "depth": Depth(), "normals": Normals()}
+KINDS = {"segmentation": ClassesLabel(), "depth": DepthLabel(), "normals": NormalsLabel()}
 
 
 def sample(height: int = 24, width: int = 36) -> Sample:

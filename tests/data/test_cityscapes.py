@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 from tests.data.source_tester import SourceTester
 
-from tutelage.data import Augment, Cityscapes, DataSource, InverseDepth
+from tutelage.data import Augment, Cityscapes, DataSource, InverseDepthLabel
 
 
 def write_mtan(root: Path, count: int, names: tuple[str, ...] = ("label",)) -> None:
@@ -73,11 +73,11 @@ def test_no_folder_at_all(tmp_path: Path) -> None:
 def test_inverse_depth(tmp_path: Path) -> None:
     Image.fromarray(np.array([[0, 65535], [13107, 1]], np.uint16)).save(tmp_path / "a.png")
     expected = torch.tensor([[[0.0, 1.0], [0.2, 1 / 65535]]])
-    torch.testing.assert_close(InverseDepth().decode(tmp_path / "a.png"), expected)
+    torch.testing.assert_close(InverseDepthLabel().decode(tmp_path / "a.png"), expected)
     np.save(tmp_path / "a.npy", np.array([[0.25, 0.0], [np.nan, np.inf]]))
-    assert torch.equal(InverseDepth().decode(tmp_path / "a.npy"), torch.tensor([[[0.25, 0.0], [0.0, 0.0]]]))
+    assert torch.equal(InverseDepthLabel().decode(tmp_path / "a.npy"), torch.tensor([[[0.25, 0.0], [0.0, 0.0]]]))
     x = torch.tensor([[[0.0, 0.3]]])
-    assert torch.equal(InverseDepth().zoom(x, 1.5), x * 1.5)  # nearer
+    assert torch.equal(InverseDepthLabel().zoom(x, 1.5), x * 1.5)  # nearer
 
 
 def test_a_view_enlarged_is_nearer(tmp_path: Path) -> None:

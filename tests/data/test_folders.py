@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 from tests.data.source_tester import SourceTester
 
-from tutelage.data import Classes, DataSource, Folders, Label, Normals, NYUv2
+from tutelage.data import ClassesLabel, DataSource, Folders, Label, NormalsLabel, NYUv2
 
 SIZE = (48, 64)
 
@@ -67,7 +67,7 @@ class TestOwnSize(SourceTester):
     @pytest.fixture
     def source(self, tmp_path: Path) -> DataSource:
         write(tmp_path / "train", numbers(10))
-        labels = {"segmentation": Label("label", Classes()), "normals": Label("normal", Normals())}
+        labels = {"segmentation": Label("label", ClassesLabel()), "normals": Label("normal", NormalsLabel())}
         return Folders(tmp_path, labels)
 
 

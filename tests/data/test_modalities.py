@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from tutelage.data import Classes, Depth, Mask, Modality, Normals, Rgb
+from tutelage.data import ClassesLabel, DepthLabel, MaskLabel, Modality, NormalsLabel, Rgb
 
 
 def png(path: Path, array: np.ndarray) -> Path:
@@ -42,45 +42,49 @@ def test_images_are_rgb_in_0_1(tmp_path: Path) -> None:
 def test_classes(tmp_path: Path) -> None:
     label = np.array([[0, 12, 255], [3, 3, 1]], np.uint8)
     expected = torch.tensor([[[0, 12, -1], [3, 3, 1]]])
-    assert torch.equal(Classes().decode(png(tmp_path / "a.png", label)), expected)
-    assert torch.equal(Classes().decode(npy(tmp_path / "a.npy", np.where(label == 255, -1.0, label))), expected)
+    assert torch.equal(ClassesLabel().decode(png(tmp_path / "a.png", label)), expected)
+    assert torch.equal(ClassesLabel().decode(npy(tmp_path / "a.npy", np.where(label == 255, -1.0, label))), expected)
     palette = Image.frombytes("P", (3, 2), label.tobytes())
     palette.putpalette(list(range(256)) * 3)
     palette.save(tmp_path / "palette.png")
-    assert torch.equal(Classes().decode(tmp_path / "palette.png"), expected)  # a palette's indices, not its colours
+    assert torch.equal(
+        ClassesLabel().decode(tmp_path / "palette.png"), expected
+    )  # a palette's indices, not its colours
     palette.putpalette([200, 30, 90] * 256)
     palette.save(tmp_path / "coloured.png")
     colour = torch.tensor([200, 30, 90])[:, None, None].expand(3, 2, 3) / 255
     assert torch.equal(Rgb().decode(tmp_path / "coloured.png"), colour)  # an image is its colours
-    assert torch.equal(Classes(ignore=(0, 255)).decode(tmp_path / "a.png")[0, 0], torch.tensor([-1, 12, -1]))
+    assert torch.equal(ClassesLabel(ignore=(0, 255)).decode(tmp_path / "a.png")[0, 0], torch.tensor([-1, 12, -1]))
 
 
 def test_depth_in_metres(tmp_path: Path) -> None:
     sixteen = np.array([[0, 1000], [65535, 1]], np.uint16)
-    assert torch.equal(Depth().decode(png(tmp_path / "a.png", sixteen)), torch.tensor([[[0.0, 1.0], [65.535, 0.001]]]))
-    eight = Depth(scale=1 / 25.5).decode(png(tmp_path / "b.png", np.array([[0, 255]], np.uint8)))
+    assert torch.equal(
+        DepthLabel().decode(png(tmp_path / "a.png", sixteen)), torch.tensor([[[0.0, 1.0], [65.535, 0.001]]])
+    )
+    eight = DepthLabel(scale=1 / 25.5).decode(png(tmp_path / "b.png", np.array([[0, 255]], np.uint8)))
     torch.testing.assert_close(eight, torch.tensor([[[0.0, 10.0]]]))
     metres = np.array([[1.5, np.nan], [np.inf, -2.0]])
-    assert torch.equal(Depth().decode(npy(tmp_path / "a.npy", metres)), torch.tensor([[[1.5, 0.0], [0.0, 0.0]]]))
+    assert torch.equal(DepthLabel().decode(npy(tmp_path / "a.npy", metres)), torch.tensor([[[1.5, 0.0], [0.0, 0.0]]]))
 
 
 def test_normals_are_unit_or_none(tmp_path: Path) -> None:
     pixels = np.array([[[255, 127, 128], [0, 0, 0]], [[128, 255, 128], [127, 127, 0]]], np.uint8)
-    n = Normals().decode(png(tmp_path / "a.png", pixels))
+    n = NormalsLabel().decode(png(tmp_path / "a.png", pixels))
     length = n.norm(dim=0)
     torch.testing.assert_close(length, torch.tensor([[1.0, 0.0], [1.0, 1.0]]))
     torch.testing.assert_close(n[:, 0, 0], torch.tensor([1.0, 0.0, 0.0]), atol=0.01, rtol=0)
     vectors = np.array([[[0.0, 3.0, 0.0], [np.nan, 0.0, 0.0]]])
-    found = Normals().decode(npy(tmp_path / "a.npy", vectors))
+    found = NormalsLabel().decode(npy(tmp_path / "a.npy", vectors))
     assert torch.equal(found, torch.tensor([[[0.0, 0.0]], [[1.0, 0.0]], [[0.0, 0.0]]]))
 
 
 def test_labels_take_the_nearest_pixel() -> None:
     label = torch.tensor([[[0, 5], [7, -1]]])
-    assert Classes().resize(label, (4, 4)).unique().tolist() == [-1, 0, 5, 7]
+    assert ClassesLabel().resize(label, (4, 4)).unique().tolist() == [-1, 0, 5, 7]
     depth = torch.tensor([[[1.0, 9.0], [0.0, 3.0]]])
-    assert sorted(Depth().resize(depth, (3, 5)).unique().tolist()) == [0.0, 1.0, 3.0, 9.0]
-    for kind, x in ((Classes(), label), (Depth(), depth)):
+    assert sorted(DepthLabel().resize(depth, (3, 5)).unique().tolist()) == [0.0, 1.0, 3.0, 9.0]
+    for kind, x in ((ClassesLabel(), label), (DepthLabel(), depth)):
         big = kind.resize(x, (8, 8))
         assert torch.equal(kind.resize(big, (2, 2)), x)
         # The pixel whose centre is nearest: both rules of rounding halves agree on an even enlargement.
@@ -90,22 +94,22 @@ def test_labels_take_the_nearest_pixel() -> None:
 def test_normals_are_averaged_and_renormalised() -> None:
     n = torch.tensor([[1.0, 0.0], [0.0, 1.0]]).T[:, None, :]  # x, then y
     n = torch.cat([n, torch.zeros(1, 1, 2)])
-    small = Normals().resize(n, (1, 1))
+    small = NormalsLabel().resize(n, (1, 1))
     torch.testing.assert_close(small[:, 0, 0], torch.tensor([0.5**0.5, 0.5**0.5, 0.0]))
     n[:, :, 1] = 0  # a pixel without a normal does not count
-    torch.testing.assert_close(Normals().resize(n, (1, 1))[:, 0, 0], torch.tensor([1.0, 0.0, 0.0]))
+    torch.testing.assert_close(NormalsLabel().resize(n, (1, 1))[:, 0, 0], torch.tensor([1.0, 0.0, 0.0]))
     n[:] = 0
-    assert not Normals().resize(n, (1, 1)).any()
+    assert not NormalsLabel().resize(n, (1, 1)).any()
 
 
 def test_masks_are_0_and_1(tmp_path: Path) -> None:
     mask = np.array([[0, 127, 128, 255], [7, 200, 1, 0]], np.uint8)
     path = png(tmp_path / "a.png", mask)
-    assert Mask().decode(path).tolist() == [[[0, 0, 1, 1], [0, 1, 0, 0]]]
-    assert Mask(threshold=1).decode(path).tolist() == [[[0, 1, 1, 1], [1, 1, 1, 0]]]
-    assert Mask(ignore=(7, 127)).decode(path).tolist() == [[[0, -1, 1, 1], [-1, 1, 0, 0]]]
-    assert Mask().decode(npy(tmp_path / "a.npy", np.array([[True, False]]))).tolist() == [[[1, 0]]]
-    assert Mask().decode(npy(tmp_path / "b.npy", np.array([[1, 0, -1]]))).tolist() == [[[1, 0, -1]]]
+    assert MaskLabel().decode(path).tolist() == [[[0, 0, 1, 1], [0, 1, 0, 0]]]
+    assert MaskLabel(threshold=1).decode(path).tolist() == [[[0, 1, 1, 1], [1, 1, 1, 0]]]
+    assert MaskLabel(ignore=(7, 127)).decode(path).tolist() == [[[0, -1, 1, 1], [-1, 1, 0, 0]]]
+    assert MaskLabel().decode(npy(tmp_path / "a.npy", np.array([[True, False]]))).tolist() == [[[1, 0]]]
+    assert MaskLabel().decode(npy(tmp_path / "b.npy", np.array([[1, 0, -1]]))).tolist() == [[[1, 0, -1]]]
 
 
 def test_an_image_stays_in_0_1_when_resized() -> None:
@@ -125,19 +129,29 @@ WRONG = [
         r"expected an image in 0..1 \(or bytes\), found values from 200 to 200",
     ),
     (Rgb(), "a.npy", np.full((4, 4, 3), np.nan), "expected an image in 0..1"),
-    (Classes(), "a.npy", np.zeros((4, 4, 3)), "expected class numbers"),
-    (Depth(), "a.npy", np.zeros((4, 4, 3)), "expected distances"),
-    (Normals(), "a.npy", np.zeros((4, 4)), "expected normals"),
+    (ClassesLabel(), "a.npy", np.zeros((4, 4, 3)), "expected class numbers"),
+    (DepthLabel(), "a.npy", np.zeros((4, 4, 3)), "expected distances"),
+    (NormalsLabel(), "a.npy", np.zeros((4, 4)), "expected normals"),
     (Rgb(), "a.png", b"no picture", "expected a readable .png file"),
     (Rgb(), "a.npy", b"no array", "expected a readable .npy file"),
     (Rgb(), "a.jpg", b"", "expected a readable .jpg file"),
-    (Depth(), "a.npy", np.array([object()]), "expected a readable .npy file"),  # a pickle is never opened
-    (Depth(), "a.npy", np.array([["far"]]), r"expected a readable .npy file, found an array \[1, 1\] of <U3; replace"),
-    (Depth(), "a.npy", np.zeros((0, 4)), r"expected a readable .npy file, found an array \[0, 4\] of float64; replace"),
+    (DepthLabel(), "a.npy", np.array([object()]), "expected a readable .npy file"),  # a pickle is never opened
+    (
+        DepthLabel(),
+        "a.npy",
+        np.array([["far"]]),
+        r"expected a readable .npy file, found an array \[1, 1\] of <U3; replace",
+    ),
+    (
+        DepthLabel(),
+        "a.npy",
+        np.zeros((0, 4)),
+        r"expected a readable .npy file, found an array \[0, 4\] of float64; replace",
+    ),
     (Rgb(), "a.npy", b"PK\x03\x04 no archive", "expected a readable .npy file, found the magic string is not correct"),
-    (Classes(), "a.npy", np.full((4, 4), 2.5), "expected whole class numbers, found 2.5; write"),
-    (Classes(), "a.npy", np.full((4, 4), np.nan), "expected whole class numbers, found nan; write"),
-    (Classes(), "a.npy", np.full((4, 4), np.inf), "expected whole class numbers, found inf; write"),
+    (ClassesLabel(), "a.npy", np.full((4, 4), 2.5), "expected whole class numbers, found 2.5; write"),
+    (ClassesLabel(), "a.npy", np.full((4, 4), np.nan), "expected whole class numbers, found nan; write"),
+    (ClassesLabel(), "a.npy", np.full((4, 4), np.inf), "expected whole class numbers, found inf; write"),
 ]
 
 
@@ -160,10 +174,10 @@ def test_an_archive_is_no_array(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", depth=np.ones((4, 4)))
     (tmp_path / "a.npz").rename(tmp_path / "a.npy")
     with pytest.raises(ValueError, match=r"a\.npy: expected a readable .npy file, found the magic string"):
-        Depth().decode(tmp_path / "a.npy")
+        DepthLabel().decode(tmp_path / "a.npy")
 
 
-@pytest.mark.parametrize("kind", [Classes(), Depth(), Rgb()])
+@pytest.mark.parametrize("kind", [ClassesLabel(), DepthLabel(), Rgb()])
 def test_arrays_of_other_machines_and_other_types(kind: Modality, tmp_path: Path) -> None:
     array = np.random.default_rng(0).integers(0, 2, (4, 6, 3) if isinstance(kind, Rgb) else (4, 6))
     expected = kind.decode(npy(tmp_path / "a.npy", array.astype(np.float64)))

@@ -12,9 +12,18 @@ from PIL import Image
 from tests.data.source_tester import SourceTester
 from torch.utils.data import Dataset, IterableDataset
 
-from tutelage.data import Class, Classes, DataSource, Depth, FromDataset, HoldOut, Normals, Numbers
+from tutelage.data import (
+    ClassesLabel,
+    ClassLabel,
+    DataSource,
+    DepthLabel,
+    FromDataset,
+    HoldOut,
+    NormalsLabel,
+    NumbersLabel,
+)
 
-KINDS = {"segmentation": Classes(), "depth": Depth(), "normals": Normals()}
+KINDS = {"segmentation": ClassesLabel(), "depth": DepthLabel(), "normals": NormalsLabel()}
 
 
 def unchanged(item: dict) -> dict:
@@ -96,7 +105,7 @@ def test_files_may_stand_for_what_they_hold(tmp_path: Path) -> None:
     Image.fromarray(item["image"]).save(tmp_path / "image.png")
     np.save(tmp_path / "depth.npy", item["labels"]["depth"])
     paths = {"image": tmp_path / "image.png", "labels": {"depth": tmp_path / "depth.npy"}}
-    found = FromDataset(Own(change=lambda _: paths), {"depth": Depth()}, Own(1)).split("train")[0]
+    found = FromDataset(Own(change=lambda _: paths), {"depth": DepthLabel()}, Own(1)).split("train")[0]
     plain = FromDataset(Own(), KINDS, Own(1)).split("train")[0]
     assert torch.equal(found["image"], plain["image"])
     assert torch.equal(found["labels"]["depth"], plain["labels"]["depth"])
@@ -104,7 +113,7 @@ def test_files_may_stand_for_what_they_hold(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("value", [3, 3.0, np.int32(3), np.array([3]), torch.tensor(3), torch.tensor([3]), [3], True])
 def test_a_class_may_be_any_number(value: object) -> None:
-    label = Class().take(value, "here")
+    label = ClassLabel().take(value, "here")
     assert label.dtype == torch.int64
     assert label.shape == ()
     assert int(label) == int(np.asarray(value).item())
@@ -112,13 +121,13 @@ def test_a_class_may_be_any_number(value: object) -> None:
 
 @pytest.mark.parametrize("value", [2.5, np.float32(2.5), [2.5], torch.tensor([2.5]), np.array([[2.5]])])
 def test_numbers_may_be_one(value: object) -> None:
-    assert torch.equal(Numbers().take(value, "here"), torch.tensor([2.5]))
+    assert torch.equal(NumbersLabel().take(value, "here"), torch.tensor([2.5]))
 
 
 def test_several_numbers_and_no_number() -> None:
-    found = Numbers().take([1, float("nan"), 0], "here")
+    found = NumbersLabel().take([1, float("nan"), 0], "here")
     assert torch.equal(found.nan_to_num(7), torch.tensor([1.0, 7.0, 0.0]))
-    assert torch.equal(Numbers().take(torch.ones(2, dtype=torch.bfloat16), "here"), torch.ones(2))
+    assert torch.equal(NumbersLabel().take(torch.ones(2, dtype=torch.bfloat16), "here"), torch.ones(2))
 
 
 def test_labels_may_be_missing() -> None:
@@ -169,7 +178,7 @@ def test_the_fingerprint_sees_samples_lengths_and_arguments() -> None:
         FromDataset(Own(), KINDS, Own(3)),
         FromDataset(Own(change=darker), KINDS),
         FromDataset(Own(change=deeper), KINDS),
-        FromDataset(Own(), {**KINDS, "depth": Depth(0.1)}),
+        FromDataset(Own(), {**KINDS, "depth": DepthLabel(0.1)}),
         FromDataset(Own(), KINDS, size=(8, 8)),
         FromDataset(Own(), KINDS, holdout_seed=1),
         FromDataset(Own(), KINDS, version="1"),
@@ -240,7 +249,7 @@ WRONG: dict[str, tuple[Callable[[dict], object], str]] = {
 @pytest.mark.parametrize("name", WRONG)
 def test_a_wrong_sample_is_one_line(name: str) -> None:
     change, line = WRONG[name]
-    kinds = {**KINDS, "class": Class(), "number": Numbers()}
+    kinds = {**KINDS, "class": ClassLabel(), "number": NumbersLabel()}
     with pytest.raises(ValueError, match=rf"^data\.train{'.*' if '`' in line else ''}{line}") as error:
         FromDataset(Own(change=change), kinds, Own()).check(["depth"])
     assert "\n" not in str(error.value)

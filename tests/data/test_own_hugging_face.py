@@ -8,12 +8,22 @@ import datasets
 import numpy as np
 import pytest
 import torch
-from datasets import Array3D, ClassLabel, Dataset, DatasetDict, Features, Value
+from datasets import Array3D, Dataset, DatasetDict, Features, Value
+from datasets import ClassLabel as ClassColumn
 from datasets import Image as ImageColumn
 from PIL import Image
 from tests.data.source_tester import SourceTester
 
-from tutelage.data import Class, Classes, Column, DataSource, Depth, HuggingFace, Normals, Numbers
+from tutelage.data import (
+    ClassesLabel,
+    ClassLabel,
+    Column,
+    DataSource,
+    DepthLabel,
+    HuggingFace,
+    NormalsLabel,
+    NumbersLabel,
+)
 
 FEATURES = Features(
     {
@@ -21,17 +31,17 @@ FEATURES = Features(
         "classes": ImageColumn(),
         "metres": Array3D((1, 12, 16), "float32"),
         "facing": Array3D((3, 12, 16), "float32"),
-        "kind": ClassLabel(names=["cat", "dog"]),
+        "kind": ClassColumn(names=["cat", "dog"]),
         "numbers": datasets.Sequence(Value("float32"), length=2),
         "caption": Value("string"),
     }
 )
 DENSE = {
-    "segmentation": Column("classes", Classes()),
-    "depth": Column("metres", Depth()),
-    "normals": Column("facing", Normals()),
+    "segmentation": Column("classes", ClassesLabel()),
+    "depth": Column("metres", DepthLabel()),
+    "normals": Column("facing", NormalsLabel()),
 }
-WHOLE = {"animal": Column("kind", Class()), "pose": Column("numbers", Numbers())}
+WHOLE = {"animal": Column("kind", ClassLabel()), "pose": Column("numbers", NumbersLabel())}
 
 
 def rows(count: int, seed: int = 0) -> Dataset:
@@ -112,14 +122,17 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"image": "picture"}, r"data.image: expected a column of train \(photo, classes, .*\), found `picture`"),
     ({"image": "caption"}, "data.image: expected a column of pictures.*, found text in `caption`; save what it names"),
     (
-        {"labels": {"depth": Column("deep", Depth())}},
+        {"labels": {"depth": Column("deep", DepthLabel())}},
         r"data.labels.depth: expected a column of train \(photo, .*\), found `deep`",
     ),
     (
-        {"labels": {"depth": Column("caption", Class())}},
+        {"labels": {"depth": Column("caption", ClassLabel())}},
         r'data.labels.depth: .*, found text in `caption`; number it: class_encode_column\("caption"\)',
     ),
-    ({"labels": {"depth": Column("numbers", Class())}}, r"data.train\[0\], label `depth`: expected the number of a"),
+    (
+        {"labels": {"depth": Column("numbers", ClassLabel())}},
+        r"data.train\[0\], label `depth`: expected the number of a",
+    ),
     ({"data": SPLITS, "train": "training"}, "data.train: expected one of the splits train, test; found `training`"),
     ({"data": SPLITS, "val": "val"}, "data.val: expected one of the splits train, test; found `val`"),
     ({"val": "test"}, "data.val: expected a DatasetDict with a split `test`, found one Dataset; leave val out"),

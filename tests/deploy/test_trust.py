@@ -90,7 +90,7 @@ def test_no_argument_is_imported(value: Any, own: None, monkeypatch: pytest.Monk
         raise AssertionError
 
     monkeypatch.setattr("os.system", called)
-    wrong = [with_net("tutelage.nets.Tapped", module=value, taps={"last": "0"})]
+    wrong = [with_net("tutelage.nets.TappedModule", module=value, taps={"last": "0"})]
     if isinstance(value, dict):
         wrong += [
             with_net("tutelage.nets.EncoderDecoder", encoder_args={"act_layer": value}),
@@ -130,7 +130,7 @@ def test_a_tapped_network_of_a_trusted_module(tmp_path: Path, images: Tensor, ow
     tap = {"path": "", "output": None, "layout": None, "skip": 0}
     values = {
         "net": {
-            "class_path": "tutelage.nets.Tapped",
+            "class_path": "tutelage.nets.TappedModule",
             "init_args": {
                 "module": {"class_path": "their_nets.Other.make", "init_args": {"weights": "DEFAULT"}},
                 "taps": {"last": tap, "again": ""},
@@ -148,7 +148,7 @@ def test_a_tapped_network_of_a_trusted_module(tmp_path: Path, images: Tensor, ow
 
 
 def test_a_tapped_network_by_its_path_alone_loads_no_weights_either(own: None) -> None:
-    values = with_net("tutelage.nets.Tapped", module="their_nets.Other.five", taps={"last": ""})
+    values = with_net("tutelage.nets.TappedModule", module="their_nets.Other.five", taps={"last": ""})
     assert build(values, ["their_nets"]).tasks.keys() == DENSE.keys()  # 4 + 1 + 3 channels
 
 

@@ -57,7 +57,7 @@ class AdaptorTester:
                 again = adaptor(feature.contiguous(memory_format=torch.channels_last), size)
                 torch.testing.assert_close(again, adaptor(feature, size))
 
-    def test_gradients_reach_the_feature_and_every_parameter(self, adaptor: Adaptor) -> None:
+    def test_aggregator_reach_the_feature_and_every_parameter(self, adaptor: Adaptor) -> None:
         for positions, size in self.sizes:
             adaptor.zero_grad()
             feature = self.feature(positions).requires_grad_()

@@ -7,7 +7,7 @@ from tests.train.fixture import assert_same
 from torch import Tensor
 
 from tutelage.balance import Uniform
-from tutelage.distill import FeatureDistiller, LogitDistiller, Together
+from tutelage.distill import FeatureDistiller, LogitDistiller, SumDistiller
 from tutelage.tasks import Depth, Segmentation
 from tutelage.train import objective
 from tutelage.types import Batch, MultiTaskNet, Task
@@ -111,16 +111,16 @@ def parts() -> list:
     ]
 
 
-def together() -> Together:
+def together() -> SumDistiller:
     torch.manual_seed(3)
-    distiller = Together(tiny.student(), tiny.teachers(), EXAMPLE, parts())
+    distiller = SumDistiller(tiny.student(), tiny.teachers(), EXAMPLE, parts())
     distiller.setup(TASKS)
     return distiller
 
 
 def test_together_is_the_sum_of_its_parts() -> None:
     student, batch, distiller = tiny.student().eval(), tiny.batch(), together()
-    assert distiller.imitates
+    assert distiller.uses_predictions
     distiller.begin_step(0.25, observed=True)
     output = student(batch.images)
     whole = {t: float(term.mean().detach()) for t, term in distiller(batch, output).items()}
@@ -142,4 +142,4 @@ def test_together_keeps_the_adaptors_of_its_parts() -> None:
 
 def test_together_of_nothing() -> None:
     with pytest.raises(ValueError, match=r"parts: expected one distiller or more, found none"):
-        Together(tiny.student(), tiny.teachers(), EXAMPLE, [])
+        SumDistiller(tiny.student(), tiny.teachers(), EXAMPLE, [])

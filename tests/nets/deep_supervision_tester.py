@@ -9,7 +9,7 @@ from tests.nets.net_tester import WIDTHS, MadeOnceTester, objective
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
-from tutelage.balance import Gradients, Uniform
+from tutelage.balance import Aggregator, Uniform
 from tutelage.tasks import Depth, Normals, Segmentation
 from tutelage.train.step import task_loss, training_step
 from tutelage.types import Batch, MultiTaskNet, Output, Target
@@ -65,11 +65,11 @@ class DeepSupervisionTester(MadeOnceTester):
         training_step([batch], net, TASKS, None, Uniform(), NoReduce())
         assert all(p.grad is not None and p.grad.isfinite().all() for p in net.parameters())
 
-    def test_gradients_are_combined_at_the_parameters_and_not_at_a_representation(
+    def test_aggregator_are_combined_at_the_parameters_and_not_at_a_representation(
         self, net: MultiTaskNet, images: Tensor
     ) -> None:
         def step(where: Any) -> None:
-            balancer = Gradients("MGDA", where=where)
+            balancer = Aggregator("MGDA", where=where)
             balancer.setup(TASKS, net)
             balancer.begin_step(0.0)
             training_step([labelled(images)], net, TASKS, None, balancer, NoReduce())

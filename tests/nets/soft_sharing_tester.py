@@ -5,7 +5,7 @@ import torch
 from tests.nets.net_tester import WIDTHS, MadeOnceTester, features
 from torch import Tensor
 
-from tutelage.balance import Gradients
+from tutelage.balance import Aggregator
 from tutelage.tasks import Depth, Normals, Segmentation
 from tutelage.types import MultiTaskNet
 
@@ -41,8 +41,8 @@ class SoftSharingTester(MadeOnceTester):
         assert all(p.grad is None for p in others)
         assert any(p.grad is not None for p in net.shared_parameters())
 
-    def test_gradients_are_refused_at_a_representation(self, net: MultiTaskNet, images: Tensor) -> None:
-        balancer = Gradients("MGDA", where="representation")
+    def test_aggregator_are_refused_at_a_representation(self, net: MultiTaskNet, images: Tensor) -> None:
+        balancer = Aggregator("MGDA", where="representation")
         balancer.setup(TASKS, net)
         balancer.begin_step(0.0)
         name = type(net).__name__

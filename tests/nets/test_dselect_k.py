@@ -11,7 +11,7 @@ from torch.nn.functional import adaptive_avg_pool2d
 
 from tutelage.nets import DSelectK
 from tutelage.nets.dselect_k import SelectGate, penalty, smooth_step
-from tutelage.nets.libraries import encode
+from tutelage.nets.smp import encode
 from tutelage.nets.soft_sharing import SoftSharing
 from tutelage.types import MultiTaskNet
 

@@ -7,7 +7,7 @@ from tests.nets.net_tester import WIDTHS, NetTester
 from tests.reference import golden, mtan_reference
 from torch.nn.functional import conv2d
 
-from tutelage.balance import Gradients, Uniform
+from tutelage.balance import Aggregator, Uniform
 from tutelage.distill import FeatureDistiller
 from tutelage.nets import MTAN, load_authors
 from tutelage.tasks import Depth, Normals, Segmentation
@@ -135,12 +135,12 @@ def test_a_distilled_step_is_autograd_of_the_papers_formula() -> None:
         torch.testing.assert_close(parameter.grad, want, rtol=1e-3, atol=nothing)
 
 
-def test_gradients_are_combined_at_the_parameters_and_not_at_a_representation() -> None:
+def test_aggregator_are_combined_at_the_parameters_and_not_at_a_representation() -> None:
     student = net()
     output = student(images())
     losses = {t: Term(raw.square().sum(), torch.tensor(raw.numel())) for t, raw in output.predictions.items()}
     for where in ("parameters", "representation"):
-        balancer = Gradients("MGDA", where=where)
+        balancer = Aggregator("MGDA", where=where)
         balancer.setup(TASKS, student)
         balancer.begin_step(0.0)
         if where == "representation":

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
 from tutelage.nets import PLE
-from tutelage.nets.libraries import encode
+from tutelage.nets.smp import encode
 from tutelage.nets.soft_sharing import SoftSharing
 
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d
 
 from tutelage.nets import EncoderDecoder
-from tutelage.nets.libraries import encode
+from tutelage.nets.smp import encode
 from tutelage.nets.soft_sharing import Gate, mix, mix_all, pooled
 from tutelage.nets.stages import check_stages, gathered, stage_channels, stages
 

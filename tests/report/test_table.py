@@ -104,7 +104,7 @@ def test_one_seed_has_no_differences(tmp_path: Path) -> None:
     assert differences(write(tmp_path), TASKS) is None
 
 
-def test_quirks_are_shown_in_the_image_protocol(tmp_path: Path) -> None:
+def test_epoch_selection_are_shown_in_the_image_protocol(tmp_path: Path) -> None:
     write(tmp_path)
     (tmp_path / "study.yaml").write_text("train: {official_quirks: true}\n")
     assert "image protocol" in "\n".join(render(tmp_path, 120))

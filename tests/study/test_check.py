@@ -15,7 +15,7 @@ from PIL import Image
 from rich.console import Console
 from tests.data.test_folders import numbers, write
 
-from tutelage.data import Depth, Memory, Samples
+from tutelage.data import DepthLabel, Memory, Samples
 from tutelage.data.base import DataSource, Split
 from tutelage.data.folders import FolderDataset
 from tutelage.study import Study, check_data, load_study, read_values
@@ -203,8 +203,9 @@ def test_images_of_several_sizes(root: Path) -> None:
 
 
 LABELS = (
-    "{segmentation: {folder: label, kind: tutelage.data.Classes}, depth: {folder: depth, kind: tutelage.data.Depth}, "
-    "normals: {folder: normal, kind: tutelage.data.Normals}}"
+    "{segmentation: {folder: label, kind: tutelage.data.ClassesLabel}, "
+    "depth: {folder: depth, kind: tutelage.data.DepthLabel}, "
+    "normals: {folder: normal, kind: tutelage.data.NormalsLabel}}"
 )
 
 
@@ -219,7 +220,7 @@ class Own(DataSource):
 
     def __init__(self, trouble: str = "", trusted: bool = False) -> None:
         self.trouble, self.trusted = trouble, trusted
-        self.modalities = {"depth": Depth()}
+        self.modalities = {"depth": DepthLabel()}
 
     def split(self, split: Split) -> Samples:
         return OwnSamples(self.trouble)
@@ -290,7 +291,7 @@ def test_yes_and_no_without_a_single_yes(root: Path) -> None:
         Image.fromarray(np.where(np.arange(36)[:, None] < 9, 255, np.zeros((36, 44))).astype(np.uint8)).save(path)
     values = {**read_values("rooms-tiny"), "methods": ["uniform"]}
     values["tasks"] = {"salient": {"class_path": "tutelage.tasks.Saliency"}}
-    labels = {"salient": {"folder": "label", "kind": {"class_path": "tutelage.data.Classes"}}}
+    labels = {"salient": {"folder": "label", "kind": {"class_path": "tutelage.data.ClassesLabel"}}}
     values["data"] = {
         "class_path": "tutelage.data.Folders",
         "init_args": {"root": str(root), "size": [32, 40], "labels": labels},
@@ -307,7 +308,7 @@ def test_a_network_for_whole_images_has_no_map_of_depth(root: Path) -> None:
 
 
 def test_a_renamed_folder_of_the_same_data(tmp_path: Path) -> None:
-    labels = {"segmentation": {"folder": "label", "kind": {"class_path": "tutelage.data.Classes"}}}
+    labels = {"segmentation": {"folder": "label", "kind": {"class_path": "tutelage.data.ClassesLabel"}}}
     values = {**read_values("rooms-tiny"), "methods": ["uniform"]}
     values["tasks"] = {"segmentation": values["tasks"]["segmentation"]}
     write(tmp_path / "kitchen/train", numbers(10), size=(36, 44))

@@ -198,7 +198,7 @@ def test_images_of_several_sizes(tmp_path: Path) -> None:
     for split in ("train", "val"):
         for stem, size in (("0", (40, 48)), ("1", (32, 64)), ("2", (40, 48))):
             write(tmp_path / "data" / split, [stem], size=size)
-    kinds = {"depth": "tutelage.data.Depth", "normals": "tutelage.data.Normals"}
+    kinds = {"depth": "tutelage.data.DepthLabel", "normals": "tutelage.data.NormalsLabel"}
     folders = {"depth": "depth", "normals": "normal"}
     labels = {t: {"folder": folders[t], "kind": {"class_path": kind}} for t, kind in kinds.items()}
     values = read_values("rooms-tiny")

@@ -12,7 +12,7 @@ from tests.study.conftest import Notes, tiny
 from tests.train.fixture import assert_same
 
 import tutelage
-from tutelage.nets import EncoderDecoder, SegNet, Tapped
+from tutelage.nets import EncoderDecoder, SegNet, TappedModule
 from tutelage.report import write_report
 from tutelage.study import Study, check_data, estimate, load_study, run_study
 from tutelage.study.build import build, load_tensors, teacher
@@ -21,7 +21,7 @@ from tutelage.study.operations import operations
 
 SMALL = "{class_path: tutelage.nets.SegNet, init_args: {filters: [8, 8, 16, 16, 16]}}"
 OTHER = "{class_path: tutelage.nets.EncoderDecoder, init_args: {encoder: test_resnet, decoder: FPN}}"
-FEATURES = """{class_path: tutelage.nets.Tapped, init_args: {
+FEATURES = """{class_path: tutelage.nets.TappedModule, init_args: {
     module: {class_path: timm.create_model, init_args: {model_name: test_resnet, num_classes: 0}},
     taps: {bottleneck: layer4, last: layer1}, size: [64, 64]}}"""
 
@@ -139,7 +139,7 @@ def test_features_alone_need_no_training(tmp_path: Path) -> None:
     assert list(dict.fromkeys(row["method"] for row in rows)) == ["single", "kd4mtl"]
     assert not (made.folder / "teacher").exists()
     net = teacher(made, "depth", 0)
-    assert isinstance(net, Tapped)
+    assert isinstance(net, TappedModule)
     assert net.widths == {}
     facts = json.loads((made.folder / "kd4mtl/seed0/environment.json").read_text())
     assert set(facts["networks"]) == {"segmentation", "depth", "normals"}
@@ -269,7 +269,7 @@ def test_they_are_tried_on_the_images(tmp_path: Path) -> None:
     for net, line in (
         ("{class_path: tutelage.nets.ResNet, init_args: {filters: [8, 8]}}", "expected a prediction that fits Depth"),
         (
-            "{class_path: tutelage.nets.Tapped, init_args: {module: torch.nn.Identity, taps: {last: layer9}}}",
+            "{class_path: tutelage.nets.TappedModule, init_args: {module: torch.nn.Identity, taps: {last: layer9}}}",
             "Tapped.taps",
         ),
     ):

@@ -187,22 +187,22 @@ class TaskTester:
         assert task.loss(raw, target).mean().item() < 0.5 * before
 
     def test_imitating_oneself_costs_nothing(self, task: Task, raw: Tensor) -> None:
-        term = task.imitate(raw, raw)
+        term = task.distillation_loss(raw, raw)
         assert int(term.count) == IMAGES * prod(self.positions)
         torch.testing.assert_close(term.mean(), torch.tensor(0.0), rtol=0, atol=1e-5)
 
     def test_imitating_another_moves_towards_it(self, task: Task, raw: Tensor) -> None:
         taught = raw.flip(0) + 0.5
         raw = raw.clone().requires_grad_()
-        term = task.imitate(raw, taught, temperature=2.0)
+        term = task.distillation_loss(raw, taught, temperature=2.0)
         (grad,) = torch.autograd.grad(term.mean(), raw)
         assert grad.isfinite().all()
         step = 0.05 * grad / grad.abs().max()
-        assert bool(task.imitate((raw - step).detach(), taught, temperature=2.0).sum < term.sum)
+        assert bool(task.distillation_loss((raw - step).detach(), taught, temperature=2.0).sum < term.sum)
 
     def test_sound_labels_have_no_problem(self, task: Task, images: Tensor) -> None:
         for label in (*self.label(torch.Generator().manual_seed(1)), *task.missing(images)):
-            assert task.problem(label) is None
+            assert task.validate(label) is None
 
     # metrics
 
@@ -281,7 +281,7 @@ class WholeImageTaskTester(TaskTester):
         mean = dense.float().mean((2, 3))  # in fp32: of bf16 numbers it would have 8 bits
         assert torch.equal(task.activate(dense), task.activate(mean))
         assert torch.equal(task.loss(dense, target).sum, task.loss(mean, target).sum)
-        found, expected = (task.imitate(x, x.flip(0), temperature=2.0) for x in (dense, mean))
+        found, expected = (task.distillation_loss(x, x.flip(0), temperature=2.0) for x in (dense, mean))
         assert torch.equal(found.sum, expected.sum)
         assert torch.equal(found.count, expected.count)
 

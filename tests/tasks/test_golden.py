@@ -13,7 +13,7 @@ def predictions() -> dict[str, Tensor]:
 
 
 @pytest.mark.parametrize("task", golden.TASKS)
-def test_losses(predictions: dict[str, Tensor], task: str) -> None:
+def test_scalarizer(predictions: dict[str, Tensor], task: str) -> None:
     golden.close(golden.TASKS[task].loss(predictions[task], golden.targets()[task]).mean(), golden.LOSSES[task])
 
 

@@ -34,13 +34,13 @@ class TestMultiLabel(WholeImageTaskTester):
         for z, t in zip(raw.flatten().tolist(), taught.flatten().tolist(), strict=True):
             q, p = (1 / (1 + math.exp(-x / 2)) for x in (z, t))
             total += p * math.log(p / q) + (1 - p) * math.log((1 - p) / (1 - q))
-        assert task.imitate(raw, taught, temperature=2.0).sum.item() == pytest.approx(4 * total, rel=1e-4)
+        assert task.distillation_loss(raw, taught, temperature=2.0).sum.item() == pytest.approx(4 * total, rel=1e-4)
 
     def test_what_is_neither_0_nor_1_is_not_known(self, task) -> None:
         label = torch.tensor([0.0, 1.0, torch.nan, 0.5, -1.0])
         assert task.target(label[None]).valid.tolist() == [[True, True, False, False, False]]
-        assert "nan where that is not known, found -1, 0.5; mend the file" in task.problem(label)
-        assert task.problem(label[:3]) is None
+        assert "nan where that is not known, found -1, 0.5; mend the file" in task.validate(label)
+        assert task.validate(label[:3]) is None
 
     def test_what_is_drawn(self) -> None:
         task = MultiLabel(8, list("abcdefgh"))

@@ -9,15 +9,15 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from tutelage.balance import Uniform
-from tutelage.data import Classes, Depth
+from tutelage.data import ClassesLabel, DepthLabel
 from tutelage.distill import FeatureDistiller
-from tutelage.tasks import Depth as DepthTask
+from tutelage.tasks import DepthLabel as DepthTask
 from tutelage.tasks import Segmentation
 from tutelage.train import Optim, Optimisers, Stream, Streams, TrainConfig, Training, fit, seeded, training_loader
 from tutelage.types import Balancer, MultiTaskNet, Output, Sample, Task
 
 TASKS: dict[str, Task] = {"segmentation": Segmentation(classes=4), "depth": DepthTask()}
-MODALITIES = {"segmentation": Classes(), "depth": Depth()}
+MODALITIES = {"segmentation": ClassesLabel(), "depth": DepthLabel()}
 
 
 class Net(MultiTaskNet):

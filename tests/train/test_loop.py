@@ -8,7 +8,7 @@ import torch
 from lightning_fabric import Fabric
 from tests.train.fixture import Images, KillAt, Killed, Run, assert_same
 
-from tutelage.balance import Combined, Gradients, MoCo, TaskGradients, Uncertainty, Uniform
+from tutelage.balance import Aggregator, Combined, MoCo, TaskGradients, Uncertainty, Uniform
 from tutelage.data import Augment
 from tutelage.train import JsonLines, NonFiniteError, Stream, Streams, TrainConfig, loop, training_loader
 from tutelage.train.optim import Optim
@@ -215,7 +215,7 @@ def test_looking_at_conflict_changes_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("accumulate", [1, 2])
-def test_gradients_are_balanced_in_the_loop_and_after_a_kill(tmp_path: Path, accumulate: int) -> None:
+def test_aggregator_are_balanced_in_the_loop_and_after_a_kill(tmp_path: Path, accumulate: int) -> None:
     config = replace(CONFIG, checkpoint_steps=2, epochs=6, batch_size=2, accumulate=accumulate)
     setup = Run(config, lambda: MoCo(balance="separately"), net={"dropout": 0.3})
     whole = setup.fit(setup.build())
@@ -229,7 +229,7 @@ def test_gradients_are_balanced_in_the_loop_and_after_a_kill(tmp_path: Path, acc
 
 
 def test_a_solver_that_fails_on_what_is_no_number_is_told_as_that() -> None:
-    class Solver(Gradients):
+    class Solver(Aggregator):
         def combine(self, found: TaskGradients) -> Combined:
             if not found.matrix.isfinite().all():
                 raise ArithmeticError("no solution")
@@ -241,8 +241,8 @@ def test_a_solver_that_fails_on_what_is_no_number_is_told_as_that() -> None:
         setup.fit(setup.build())
 
 
-def test_gradients_that_are_no_numbers_end_a_run_as_losses_do() -> None:
-    class Overflow(Gradients):
+def test_aggregator_that_are_no_numbers_end_a_run_as_losses_do() -> None:
+    class Overflow(Aggregator):
         def combine(self, found: TaskGradients) -> Combined:
             found.matrix[1] = torch.inf
             raise ArithmeticError("no solution")

@@ -20,7 +20,7 @@ from tutelage.tasks import Depth, Segmentation
 from tutelage.train import (
     Optim,
     Optimisers,
-    Part,
+    PartialStep,
     Streams,
     TrainConfig,
     Training,
@@ -144,7 +144,7 @@ def step(nets: Nets, groups: Sequence[Sequence[tuple[DataSource, list[int]]]]) -
     """The gradient of a step, and of the formula: of every part of it some images of every source."""
     chosen = [[[s.split("train")[i] for i in indices] for s, indices in part] for part in groups]
     parts = [[make_batch(samples, TASKS) for samples in part] for part in chosen]
-    for part, reduce in zip(parts, Part.split(parts, nets.distiller), strict=True):
+    for part, reduce in zip(parts, PartialStep.split(parts, nets.distiller), strict=True):
         training_step(part, nets.student, TASKS, nets.distiller, Uniform(), reduce)
     return nets.formula([sample for part in chosen for samples in part for sample in samples])
 
@@ -188,7 +188,7 @@ def test_counts_are_those_of_the_whole_step(teach: Teach, taught: tuple[int, int
     groups = [[[wide[0], wide[1]], [high[0]]], [[wide[3], wide[4]], [high[2]]]]
     parts = [[make_batch(samples, TASKS) for samples in part] for part in groups]
     nets = Nets(teach)
-    for reduce in Part.split(parts, nets.distiller):
+    for reduce in PartialStep.split(parts, nets.distiller):
         assert reduce.share == 0.5
         assert (int(reduce.taught["segmentation"]), int(reduce.taught["depth"])) == taught
         assert int(reduce.counts["depth"]) == sum(int((x["labels"]["depth"] > 0).sum()) for x in (wide[4], high[0]))
@@ -197,5 +197,7 @@ def test_counts_are_those_of_the_whole_step(teach: Teach, taught: tuple[int, int
         assert {t: int(term.count) for t, term in terms.items()} == {
             t: n for t, n in nets.distiller.counts(batch).items() if n
         }
-    nothing = Part.split([[make_batch([wide[1], wide[3]], TASKS)]], nets.distiller)[0](Terms())  # no depth anywhere
+    nothing = PartialStep.split([[make_batch([wide[1], wide[3]], TASKS)]], nets.distiller)[0](
+        Terms()
+    )  # no depth anywhere
     assert [float(term.mean()) for part in (nothing.task, nothing.distill) for term in part.values()] == [0] * 4

@@ -10,7 +10,7 @@ from torch.nn import functional as F  # noqa: N812 - the field's name for it
 
 from tutelage.balance import Uncertainty, Uniform
 from tutelage.distill import FeatureDistiller
-from tutelage.train import Part, TrainConfig, make_batch, training_step
+from tutelage.train import PartialStep, TrainConfig, make_batch, training_step
 from tutelage.types import Output
 
 
@@ -18,7 +18,7 @@ def gradient(groups: list[list[int]], distill: bool = True) -> dict[str, Tensor]
     run = Run(TrainConfig(epochs=1), distill=distill).build()
     images = Images()
     parts = [[make_batch([images[i] for i in group], TASKS)] for group in groups]
-    for part, reduce in zip(parts, Part.split(parts, run.distiller), strict=True):
+    for part, reduce in zip(parts, PartialStep.split(parts, run.distiller), strict=True):
         training_step(part, run.student, TASKS, run.distiller, run.balancer, reduce)
     return {name: p.grad for name, p in run.student.named_parameters()}
 
@@ -39,7 +39,7 @@ def test_accumulated_parts_give_the_balancers_own_gradient() -> None:
         run = Run(TrainConfig(epochs=1), balancer=Uncertainty, distill=False).build()
         images = Images()
         parts = [[make_batch([images[i] for i in group], TASKS)] for group in groups]
-        for part, reduce in zip(parts, Part.split(parts, None), strict=True):
+        for part, reduce in zip(parts, PartialStep.split(parts, None), strict=True):
             training_step(part, run.student, TASKS, None, run.balancer, reduce)
         return [p.grad for p in (*run.balancer.parameters(), *run.student.parameters())]
 
@@ -69,7 +69,7 @@ def test_a_networks_auxiliary_predictions_and_penalties_are_of_their_tasks_loss(
     net = Deep({t: task.width for t, task in TASKS.items()})
     images = Images()
     parts = [[make_batch([images[i] for i in group], TASKS)] for group in groups]
-    for part, reduce in zip(parts, Part.split(parts, None), strict=True):
+    for part, reduce in zip(parts, PartialStep.split(parts, None), strict=True):
         training_step(part, net, TASKS, None, Uniform(), reduce)
     found = {name: p.grad for name, p in net.named_parameters()}
     net.zero_grad()
@@ -92,7 +92,7 @@ def test_a_part_without_any_label_is_no_error() -> None:
     run = Run(TrainConfig(epochs=1), distill=False).build()
     bare = {**Images()[0], "labels": {}}
     parts = [[make_batch([bare], TASKS)], [make_batch([Images()[1]], TASKS)]]
-    for part, reduce in zip(parts, Part.split(parts, None), strict=True):
+    for part, reduce in zip(parts, PartialStep.split(parts, None), strict=True):
         training_step(part, run.student, TASKS, None, run.balancer, reduce)
     assert all(p.grad.isfinite().all() for p in run.student.parameters())
 
@@ -107,7 +107,7 @@ def test_a_distilled_step_is_the_gradient_of_the_papers_formula() -> None:
     batch.images = batch.images.double()
     weights = {"segmentation": 1.0, "depth": 2.0}
     distiller = FeatureDistiller(student, teachers, batch.images, {"last": "last"}, weights).double()
-    training_step([batch], student, TASKS, distiller, Uniform(), Part.split([[batch]], distiller)[0])
+    training_step([batch], student, TASKS, distiller, Uniform(), PartialStep.split([[batch]], distiller)[0])
     found = [p.grad.clone() for p in (*student.parameters(), *distiller.parameters())]
 
     parameters = [*student.parameters(), *distiller.parameters()]
@@ -145,5 +145,5 @@ def test_a_task_without_labels_moves_nothing_but_what_is_shared() -> None:
     run = Run(TrainConfig(epochs=1), distill=False).build()
     batch = make_batch([Images()[0], Images()[3]], TASKS)  # neither has depth
     assert set(batch.targets) == {"segmentation"}
-    training_step([batch], run.student, TASKS, None, run.balancer, Part.split([[batch]], None)[0])
+    training_step([batch], run.student, TASKS, None, run.balancer, PartialStep.split([[batch]], None)[0])
     assert all(p.grad is None for p in run.student.task_parameters("depth"))

@@ -1,16 +1,16 @@
 """How several losses become one update."""
 
+from tutelage.balance.aggregator import Aggregator
 from tutelage.balance.conflict import conflict
 from tutelage.balance.db_mtl import DBMTL
 from tutelage.balance.graddrop import GradDrop
-from tutelage.balance.gradients import Gradients
 from tutelage.balance.gradnorm import GradNorm
 from tutelage.balance.imtl import IMTLH
 from tutelage.balance.independent_draws import IndependentDraws
-from tutelage.balance.losses import Losses
 from tutelage.balance.moco import MoCo
 from tutelage.balance.on_gradients import Combined, GradientBalancer, TaskGradients
 from tutelage.balance.on_losses import LossBalancer
+from tutelage.balance.scalarizer import Scalarizer
 from tutelage.balance.scale_invariant import ScaleInvariant
 from tutelage.balance.uncertainty import Uncertainty
 from tutelage.balance.uniform import Uniform
@@ -18,15 +18,15 @@ from tutelage.balance.uniform import Uniform
 __all__ = [
     "DBMTL",
     "IMTLH",
+    "Aggregator",
     "Combined",
     "GradDrop",
     "GradNorm",
     "GradientBalancer",
-    "Gradients",
     "IndependentDraws",
     "LossBalancer",
-    "Losses",
     "MoCo",
+    "Scalarizer",
     "ScaleInvariant",
     "TaskGradients",
     "Uncertainty",

@@ -8,6 +8,7 @@ from torch import Tensor
 from tutelage.balance.objective import Balance
 from tutelage.balance.on_gradients import Combined, GradientBalancer, TaskGradients
 from tutelage.balance.representation import parts
+from tutelage.errors import UserError
 from tutelage.types import Distiller, MultiTaskNet, Task
 
 
@@ -23,7 +24,7 @@ class GradDrop(GradientBalancer):
     task's gradient, unweighted.
 
     The authors' code (lingvo) multiplies the result by its norm over that of the sum; the paper does not, nor does this
-    class. torchjd's aggregator, `Gradients("GradDrop")`, chooses a sign for every position of every image, by the
+    class. torchjd's aggregator, `Aggregator("GradDrop")`, chooses a sign for every position of every image, by the
     gradients alone, or for every parameter.
 
     Args:
@@ -45,9 +46,9 @@ class GradDrop(GradientBalancer):
         by_task = self.leak if isinstance(self.leak, dict) else dict.fromkeys(tasks, self.leak)
         for t, leak in by_task.items():
             if t not in tasks:
-                raise ValueError(f"balancer.leak: expected some of the tasks {', '.join(tasks)}, found `{t}`")
+                raise UserError(f"balancer.leak: expected some of the tasks {', '.join(tasks)}, found `{t}`")
             if not 0 <= leak <= 1:
-                raise ValueError(f"balancer.leak: expected numbers from 0 to 1, found {leak} for `{t}`")
+                raise UserError(f"balancer.leak: expected numbers from 0 to 1, found {leak} for `{t}`")
         self._leaks = [by_task.get(t, 0.0) for t in tasks]
 
     def combine(self, found: TaskGradients) -> Combined:

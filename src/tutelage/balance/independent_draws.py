@@ -5,11 +5,12 @@ from typing import Any, Literal
 
 import torch
 
-from tutelage.balance.gradients import takes_gramian
-from tutelage.balance.library import attempt, make
-from tutelage.balance.library_state import of_some
+from tutelage.balance.aggregator import takes_gramian
 from tutelage.balance.objective import Balance
 from tutelage.balance.on_gradients import Combined, GradientBalancer, TaskGradients
+from tutelage.balance.torchjd import attempt, make
+from tutelage.balance.torchjd_state import of_some
+from tutelage.errors import UserError
 from tutelage.types import Distiller, MultiTaskNet, Task
 
 
@@ -54,9 +55,9 @@ class IndependentDraws(GradientBalancer):
             kind = aggregation.Weighting
             made = make(aggregation, kind, self.method, self.arguments, self.tasks, self._device)
             if takes_gramian(made):
-                raise ValueError(
+                raise UserError(
                     f"balancer.method: expected a weighting of two Jacobians' product, such as MoDoWeighting, found "
-                    f"`{self.method}`, which reads the Gramian of one; take the class tutelage.balance.Gradients"
+                    f"`{self.method}`, which reads the Gramian of one; take the class tutelage.balance.Aggregator"
                 )
             attempt(made, torch.eye(len(self.tasks), device=self._device), self.method, len(self.tasks))
             self.made[group] = made

@@ -9,11 +9,11 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from tutelage.balance.library_state import capture, restore
 from tutelage.balance.objective import Balance, groups, objectives
 from tutelage.balance.representation import Representation, check_apart, disjoint, distilled, parts, read_by_heads
 from tutelage.balance.rows import Rows
-from tutelage.errors import line
+from tutelage.balance.torchjd_state import capture, restore
+from tutelage.errors import UserError, one_line
 from tutelage.types import Balancer, Distiller, MultiTaskNet, Output, Reduce, Task, Terms
 
 Where = Literal["parameters", "representation"]
@@ -104,12 +104,12 @@ class GradientBalancer(Balancer, ABC):
     def setup(self, tasks: Mapping[str, Task], net: MultiTaskNet, distiller: Distiller | None = None) -> None:
         """Learn of the tasks."""
         if len(tasks) < 2:
-            raise ValueError(
+            raise UserError(
                 f"balancer: expected two tasks or more for {type(self).__name__}, which combines gradients, found "
                 f"{', '.join(tasks) or 'none'}; take tutelage.balance.Uniform"
             )
         if not any(p.requires_grad for p in net.shared_parameters()):
-            raise ValueError(
+            raise UserError(
                 f"balancer: expected a network with parameters that tasks share for {type(self).__name__}, found "
                 f"{type(net).__name__} with none that is trained; take tutelage.balance.Uniform"
             )
@@ -129,7 +129,7 @@ class GradientBalancer(Balancer, ABC):
         if self.where == "parameters":
             return output
         if not output.shared:
-            raise ValueError(
+            raise UserError(
                 f"balancer.where: expected `parameters` for {self._net}, which has no tensors that all of its heads "
                 "read (Output.shared), found `representation`"
             )
@@ -252,7 +252,7 @@ class GradientBalancer(Balancer, ABC):
                 if not bad:
                     raise RuntimeError(
                         f"{type(self).__name__} expected gradients of {', '.join(tasks)} that it can combine, found "
-                        f"{type(error).__name__}: {line(error)}; take another method, or other arguments"
+                        f"{type(error).__name__}: {one_line(error)}; take another method, or other arguments"
                     ) from error
                 raise FloatingPointError(
                     f"the gradients of {', '.join(bad)} are not finite; lower train.student.optimizer.lr, set "

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from tutelage.balance.rows import like
+from tutelage.errors import UserError
 from tutelage.types import Output
 
 
@@ -80,7 +81,7 @@ def check_apart(tensors: Sequence[Tensor], net: str) -> None:
     while todo:
         node = todo.pop()
         if node in ends:
-            raise ValueError(
+            raise UserError(
                 f"balancer.where: expected tensors in {net}'s Output.shared of which none is computed "
                 "from another, found two that are; let the heads read `x.view_as(x)` and give that, or take "
                 "`parameters`"

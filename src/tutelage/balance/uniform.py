@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from tutelage.balance.objective import Balance, backward
+from tutelage.errors import UserError
 from tutelage.types import Balancer, Distiller, MultiTaskNet, Output, Reduce, Task, Terms
 
 
@@ -41,7 +42,7 @@ class Uniform(Balancer):
         """Check the names of the weights."""
         for task in self.weights:
             if task not in tasks:
-                raise ValueError(f"Uniform.weights: expected tasks among {', '.join(tasks)}; found `{task}`")
+                raise UserError(f"Uniform.weights: expected tasks among {', '.join(tasks)}; found `{task}`")
 
     def begin_step(self, progress: float) -> None:
         """Set a."""

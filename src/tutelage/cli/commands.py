@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tutelage.cli.arguments import parser
+from tutelage.errors import UserError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -157,7 +158,7 @@ def _bench(console: Console, out: Path | None, counts: list[int], rounds: int) -
     from tutelage.bench import bench, table, write
 
     if rounds < 1:
-        raise ValueError(f"--rounds: expected 1 or more, found {rounds}")
+        raise UserError(f"--rounds: expected 1 or more, found {rounds}")
     with console.status("") as status:
         costs = bench(counts, rounds, note=status.update)
     console.print(table(costs))
@@ -195,7 +196,7 @@ def _report(console: Console, folder: Path, as_markdown: bool, seeds: list[int] 
     from tutelage.study import load_study
 
     if not (folder / "study.yaml").is_file():
-        raise ValueError(f"{folder}: expected the folder of a study, found no study.yaml in it; run the study first")
+        raise UserError(f"{folder}: expected the folder of a study, found no study.yaml in it; run the study first")
     study = load_study(folder / "study.yaml")
     if as_markdown:
         print(markdown(folder, study.config.tasks, seeds))

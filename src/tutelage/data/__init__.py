@@ -1,8 +1,8 @@
 """Where images and labels come from, and how they are augmented."""
 
 from tutelage.data.augment import Augment
-from tutelage.data.base import DataSource, Memory, Part, Samples
-from tutelage.data.cityscapes import Cityscapes, InverseDepth
+from tutelage.data.base import DataSource, Memory, Samples, WeightedSource
+from tutelage.data.cityscapes import Cityscapes, InverseDepthLabel
 from tutelage.data.class_folders import ClassFolders
 from tutelage.data.digits import Mnist, MnistUsps, MultiMnist, Omniglot, OverlaidDigits, Svhn, SvhnOmniglot, Usps
 from tutelage.data.folders import Folders, Label
@@ -11,27 +11,36 @@ from tutelage.data.hide_labels import HideLabels
 from tutelage.data.holdout import HoldOut
 from tutelage.data.hugging_face import Column, HuggingFace
 from tutelage.data.mix import Mix
-from tutelage.data.modalities import Class, Classes, Depth, Mask, Modality, Normals, Numbers, Rgb
+from tutelage.data.modalities import (
+    ClassesLabel,
+    ClassLabel,
+    DepthLabel,
+    MaskLabel,
+    Modality,
+    NormalsLabel,
+    NumbersLabel,
+    Rgb,
+)
 from tutelage.data.nyuv2 import NYUv2
 from tutelage.data.rooms import Rooms
 
 __all__ = [
     "Augment",
     "Cityscapes",
-    "Class",
     "ClassFolders",
-    "Classes",
+    "ClassLabel",
+    "ClassesLabel",
     "Column",
     "DataSource",
-    "Depth",
+    "DepthLabel",
     "Folders",
     "FromDataset",
     "HideLabels",
     "HoldOut",
     "HuggingFace",
-    "InverseDepth",
+    "InverseDepthLabel",
     "Label",
-    "Mask",
+    "MaskLabel",
     "Memory",
     "Mix",
     "Mnist",
@@ -39,15 +48,15 @@ __all__ = [
     "Modality",
     "MultiMnist",
     "NYUv2",
-    "Normals",
-    "Numbers",
+    "NormalsLabel",
+    "NumbersLabel",
     "Omniglot",
     "OverlaidDigits",
-    "Part",
     "Rgb",
     "Rooms",
     "Samples",
     "Svhn",
     "SvhnOmniglot",
     "Usps",
+    "WeightedSource",
 ]

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from tutelage.data.modalities import Modality, Rgb, Size
+from tutelage.errors import UserError
 from tutelage.types import Sample
 
 
@@ -26,16 +27,16 @@ class Augment:
 
     def __init__(self, scales: Sequence[float] = (1.0, 1.2, 1.5), flip: float = 0.5) -> None:
         if not scales or min(scales) < 1:
-            raise ValueError(f"train.augment.scales: expected one or more numbers of at least 1, found {list(scales)}")
+            raise UserError(f"train.augment.scales: expected one or more numbers of at least 1, found {list(scales)}")
         if not 0 <= flip <= 1:
-            raise ValueError(f"train.augment.flip: expected a probability, found {flip}")
+            raise UserError(f"train.augment.flip: expected a probability, found {flip}")
         self.scales, self.flip = tuple(scales), flip
 
     def check(self, size: Size) -> None:
         """Raise a one-line ValueError where a scale leaves no window of images of this size."""
         window = _window(size, max(self.scales))
         if min(window) < 1:
-            raise ValueError(
+            raise UserError(
                 f"train.augment.scales: expected windows of at least 1x1 of images of {size[0]}x{size[1]}, found "
                 f"{window[0]}x{window[1]} at scale {max(self.scales):g}; lower it"
             )

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from tutelage.data.modalities import Modality
+from tutelage.errors import UserError
 from tutelage.types import Sample
 
 Split = Literal["train", "val"]
@@ -40,7 +41,7 @@ class Samples(Dataset[Sample], ABC):
 
 
 @dataclass
-class Part:
+class WeightedSource:
     """A source, and its weight against the others of its mix; None: as many of a step's images as it has of all."""
 
     source: "DataSource"
@@ -61,9 +62,9 @@ class DataSource(ABC):
     modalities: Mapping[str, Modality]
     trusted: bool = False
 
-    def parts(self) -> dict[str, Part]:
+    def parts(self) -> dict[str, WeightedSource]:
         """The sources that are trained on side by side, by name; most are one."""
-        return {self.name: Part(self)}
+        return {self.name: WeightedSource(self)}
 
     @abstractmethod
     def split(self, split: Split) -> Samples:
@@ -82,7 +83,7 @@ class DataSource(ABC):
         for task in tasks:
             if task not in self.modalities:
                 known = ", ".join(self.modalities) or "none"
-                raise ValueError(f"tasks.{task}: expected the name of a label of the data ({known}), found `{task}`")
+                raise UserError(f"tasks.{task}: expected the name of a label of the data ({known}), found `{task}`")
 
 
 class Wrapper(DataSource):
@@ -104,12 +105,12 @@ class Wrapper(DataSource):
     def split_of_source(self, split: Split) -> Samples:
         """The samples of a split of a single source."""
 
-    def parts(self) -> dict[str, Part]:
+    def parts(self) -> dict[str, WeightedSource]:
         """Every part of the source, changed."""
         parts = self.source.parts()
         if list(parts) == [self.source.name]:
-            return {self.name: Part(self)}
-        return {name: Part(self.around(part.source), part.weight) for name, part in parts.items()}
+            return {self.name: WeightedSource(self)}
+        return {name: WeightedSource(self.around(part.source), part.weight) for name, part in parts.items()}
 
     def split(self, split: Split) -> Samples:
         """The samples of a split, source after source."""

@@ -8,14 +8,15 @@ from typing import Literal
 from torch import Tensor
 
 from tutelage.data.folders import Folders, Label
-from tutelage.data.modalities import Classes, Depth, Size
+from tutelage.data.modalities import ClassesLabel, DepthLabel, Size
+from tutelage.errors import UserError
 
 # The folders that labels may be in, in the order in which they are looked for: `tutelage prepare`'s, and MTAN's two.
 _FOLDERS: dict[int, tuple[str, ...]] = {19: ("label_19", "label"), 7: ("label7", "label_7", "label")}
 
 
 @dataclass
-class InverseDepth(Depth):
+class InverseDepthLabel(DepthLabel):
     """One over the distance of every pixel: float32 [1, H, W], 0 where there is none; nearest pixel.
 
     It grows where a surface comes nearer, and is near 0 for what is far away.
@@ -61,10 +62,10 @@ class Cityscapes(Folders):
         partial: bool = False,
     ) -> None:
         if classes not in _FOLDERS:
-            raise ValueError(f"data.classes: expected 7 or 19, found {classes}")
+            raise UserError(f"data.classes: expected 7 or 19, found {classes}")
         names = _FOLDERS[classes]
         folder = next((name for name in names if (Path(root) / "train" / name).is_dir()), names[-1])
-        labels = {"segmentation": Label(folder, Classes()), "depth": Label("depth", InverseDepth())}
+        labels = {"segmentation": Label(folder, ClassesLabel()), "depth": Label("depth", InverseDepthLabel())}
         self.classes = classes
         super().__init__(root, labels, "image", size, holdout, holdout_seed, cache, "cityscapes", partial)
 
@@ -75,7 +76,7 @@ class Cityscapes(Folders):
         if self.classes == 19 and folder == "label":
             file = next(iter(self.files["train", folder].values()), None)
             if file is not None and file.suffix == ".npy" and "segmentation" in tasks:
-                raise ValueError(
+                raise UserError(
                     f"data.classes: expected 7 for {file.parent}, MTAN's labels of 7 classes, found 19; set it to 7, "
                     "or take MTAN's files of 256x512, which have label_19"
                 )

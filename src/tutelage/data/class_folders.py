@@ -8,7 +8,8 @@ from pathlib import Path
 from tutelage.data.base import Split
 from tutelage.data.files import PICTURES, parts
 from tutelage.data.items import Items, ItemSource
-from tutelage.data.modalities import Class, Size
+from tutelage.data.modalities import ClassLabel, Size
+from tutelage.errors import UserError
 
 
 class ClassFolders(ItemSource):
@@ -38,7 +39,7 @@ class ClassFolders(ItemSource):
         name: str | None = None,
     ) -> None:
         self.root, self.task = Path(root), task
-        super().__init__(name or self.root.name, {task: Class()}, size, holdout, holdout_seed, cache)
+        super().__init__(name or self.root.name, {task: ClassLabel()}, size, holdout, holdout_seed, cache)
 
     @cached_property
     def classes(self) -> list[str]:
@@ -61,7 +62,7 @@ class ClassFolders(ItemSource):
 
     def _number(self, folder: Path) -> int:
         if folder.name not in self._numbers:
-            raise ValueError(
+            raise UserError(
                 f"{folder}: expected a class that {self.root / 'train'} has, too ({', '.join(self.classes[:5])}, ...), "
                 "found another; remove or rename it"
             )
@@ -75,13 +76,13 @@ class ClassFolders(ItemSource):
         """Folders and images are there, of the same classes in both splits."""
         self.check_names(tasks)
         if not self.root.is_dir():
-            raise ValueError(f"data.root: expected a folder with train/CLASS/..., found no folder {self.root}")
+            raise UserError(f"data.root: expected a folder with train/CLASS/..., found no folder {self.root}")
         for split, files in self.files.items():
             if not files:
-                raise ValueError(f"{self.root / split}: expected a folder for every class, found none; see docs/own.md")
+                raise UserError(f"{self.root / split}: expected a folder for every class, found none; see docs/own.md")
             for name, paths in files.items():
                 if not paths:
-                    raise ValueError(f"{self.root / split / name}: expected {', '.join(PICTURES)} files, found none")
+                    raise UserError(f"{self.root / split / name}: expected {', '.join(PICTURES)} files, found none")
         super().check(tasks)
 
     def fingerprint(self) -> str:

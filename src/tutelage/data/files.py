@@ -10,6 +10,8 @@ import numpy.typing as npt
 import torch
 from PIL import Image as PillowImage
 
+from tutelage.errors import UserError
+
 PICTURES = (".npy", ".png", ".jpg", ".jpeg")
 TEXTS = (".npy", ".txt")  # of numbers for the whole image
 _CONVERTED = ("1", "LA", "La", "PA", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "HSV", "LAB")  # modes of Pillow
@@ -37,7 +39,7 @@ def read_array(path: Path, indices: bool = False) -> tuple[npt.NDArray[Any], boo
         with PillowImage.open(path) as file:
             return _numbers(_pixels(file, indices)), True
     except Exception as error:  # numpy and Pillow name their errors by what the bytes look like; all mean the same here
-        raise ValueError(
+        raise UserError(
             f"{path}: expected a readable {path.suffix} file, found {first_line(error)}; replace or remove it"
         ) from error
 
@@ -59,7 +61,7 @@ def as_array(value: object, indices: bool = False) -> tuple[npt.NDArray[Any], bo
     elif isinstance(value, np.ndarray | np.generic | int | float | list | tuple):
         array = np.asarray(value)  # a ValueError where rows differ in length
     else:
-        raise ValueError(f"{type(value).__name__} {value!r:.40}")
+        raise UserError(f"{type(value).__name__} {value!r:.40}")
     if array.ndim == 3:
         first, last = array.shape[0] in (1, 3), array.shape[2] in (1, 3)
         if first and (isinstance(value, torch.Tensor) or not last):
@@ -82,16 +84,16 @@ def read_numbers(path: Path) -> list[float]:
     try:
         numbers = [float(word) for word in path.read_text().replace(",", " ").split()]
     except (OSError, ValueError) as error:
-        raise ValueError(f"{path}: expected a text of numbers, found {str(error)[:80]}; mend or remove it") from error
+        raise UserError(f"{path}: expected a text of numbers, found {str(error)[:80]}; mend or remove it") from error
     if not numbers:
-        raise ValueError(f"{path}: expected a text of numbers, found none; mend or remove it")
+        raise UserError(f"{path}: expected a text of numbers, found none; mend or remove it")
     return numbers
 
 
 def _numbers(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """`array` in the machine's byte order, if it holds numbers."""
     if array.dtype.kind not in "biuf" or array.size == 0:
-        raise ValueError(f"an array {list(array.shape)} of {array.dtype}")
+        raise UserError(f"an array {list(array.shape)} of {array.dtype}")
     return array.astype(array.dtype.newbyteorder("="), copy=False)
 
 
@@ -108,9 +110,7 @@ def list_files(folder: Path, suffixes: Collection[str]) -> dict[str, Path]:
         if path.suffix.lower() not in suffixes or path.name.startswith("."):
             continue
         if path.stem in files:
-            raise ValueError(
-                f"{path}: expected one file with this stem, found {files[path.stem].name}, too; remove one"
-            )
+            raise UserError(f"{path}: expected one file with this stem, found {files[path.stem].name}, too; remove one")
         files[path.stem] = path
     return files
 

@@ -11,6 +11,7 @@ from torch import Tensor
 from tutelage.data.base import DataSource, Memory, Samples, Split
 from tutelage.data.files import PICTURES, TEXTS, list_files, parts
 from tutelage.data.modalities import Modality, Rgb, Size
+from tutelage.errors import UserError
 from tutelage.types import Sample
 
 
@@ -60,9 +61,9 @@ class Folders(DataSource):
         partial: bool = False,
     ) -> None:
         if not 0 < holdout < 1:
-            raise ValueError(f"data.holdout: expected a part between 0 and 1, found {holdout}")
+            raise UserError(f"data.holdout: expected a part between 0 and 1, found {holdout}")
         if size is not None and min(size) < 1:
-            raise ValueError(f"data.size: expected height and width of at least 1, found {size}")
+            raise UserError(f"data.size: expected height and width of at least 1, found {size}")
         self.root, self.labels, self.image = Path(root), labels, image
         self.size, self.holdout, self.holdout_seed, self.cache = size, holdout, holdout_seed, cache
         self.name, self.partial = name or self.root.name, partial
@@ -82,18 +83,18 @@ class Folders(DataSource):
         """Folders and files are there, and every task has labels: for all images, unless `partial`."""
         self.check_names(tasks)
         if not self.root.is_dir():
-            raise ValueError(f"data.root: expected a folder with train/{self.image}, found no folder {self.root}")
+            raise UserError(f"data.root: expected a folder with train/{self.image}, found no folder {self.root}")
         for folder in ["train", *(["val"] if self._has_val else [])]:
             for name in [self.image, *(self.labels[t].folder for t in tasks)]:
                 path = self.root / folder / name
                 if not path.is_dir():
-                    raise ValueError(f"{path}: expected a folder, found none; see the layout in docs/data.md")
+                    raise UserError(f"{path}: expected a folder, found none; see the layout in docs/data.md")
                 if not self.files[folder, name]:
-                    raise ValueError(f"{path}: expected {', '.join(self._suffixes(name))} files, found none")
+                    raise UserError(f"{path}: expected {', '.join(self._suffixes(name))} files, found none")
         for split in ("train", "val"):
             stems = self._stems(split)
             if not stems:
-                raise ValueError(f"{self.root}: expected images for {split}, found none; add images or change holdout")
+                raise UserError(f"{self.root}: expected images for {split}, found none; add images or change holdout")
             for t in tasks:
                 self._check_stems(split, stems, self.labels[t].folder)
 
@@ -101,13 +102,13 @@ class Folders(DataSource):
         path, files = self.root / self._folder(split) / folder, self.files[self._folder(split), folder]
         missing = [stem for stem in stems if stem not in files]
         if len(missing) == len(stems):
-            raise ValueError(
+            raise UserError(
                 f"{path}: expected files named like the images of {split} ({stems[0]}, ...), found none in common "
                 f"({next(iter(files))}, ...); rename them"
             )
         if missing and not self.partial:
             named = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
-            raise ValueError(
+            raise UserError(
                 f"{path}: expected a file for each of the {len(stems)} images of {split}, found "
                 f"{len(stems) - len(missing)}; missing are {named}; add them, or set data.partial: true"
             )

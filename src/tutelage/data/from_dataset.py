@@ -5,6 +5,7 @@ from torch.utils.data import Dataset, IterableDataset
 from tutelage.data.base import Split
 from tutelage.data.items import Items, ItemSource
 from tutelage.data.modalities import Modality, Size
+from tutelage.errors import UserError
 
 
 class FromDataset(ItemSource):
@@ -44,7 +45,7 @@ class FromDataset(ItemSource):
         super().__init__(name or type(train).__name__, modalities, size, holdout, holdout_seed, cache, version)
         for key, dataset in (("train", train), ("val", val)):
             if dataset is not None and not _is_map_style(dataset):
-                raise ValueError(
+                raise UserError(
                     f"data.{key}: expected a dataset with a length and an index, found {type(dataset).__name__}; make "
                     "it a map-style torch.utils.data.Dataset"
                 )

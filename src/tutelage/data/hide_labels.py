@@ -5,6 +5,7 @@ from functools import cached_property
 from hashlib import blake2b
 
 from tutelage.data.base import DataSource, Samples, Split, Wrapper, identity, ranked, renamed
+from tutelage.errors import UserError
 from tutelage.types import Sample
 
 
@@ -29,11 +30,11 @@ class HideLabels(Wrapper):
         for t, part in keep.items():
             if t not in source.modalities:
                 known = ", ".join(source.modalities)
-                raise ValueError(f"data.keep.{t}: expected a task with labels in the source ({known}), found `{t}`")
+                raise UserError(f"data.keep.{t}: expected a task with labels in the source ({known}), found `{t}`")
             if not 0 < part <= 1:
-                raise ValueError(f"data.keep.{t}: expected a part above 0 and up to 1, found {part}")
+                raise UserError(f"data.keep.{t}: expected a part above 0 and up to 1, found {part}")
         if disjoint and sum(keep.values()) > 1 + 1e-9:
-            raise ValueError(
+            raise UserError(
                 f"data.keep: expected disjoint parts of at most 1 together, found {sum(keep.values()):g}; lower them, "
                 "or set disjoint: false"
             )
@@ -59,7 +60,7 @@ class HideLabels(Wrapper):
             train = part.source._train
             for t, kept in train.kept.items():
                 if t in tasks and not kept:
-                    raise ValueError(
+                    raise UserError(
                         f"data.keep.{t}: expected some of the {len(train)} training images to keep its label, found "
                         f"{self.keep[t]} of them, which is none; raise it"
                     )

@@ -5,6 +5,7 @@ from functools import cached_property
 from hashlib import blake2b
 
 from tutelage.data.base import Chosen, DataSource, Samples, Split, Wrapper, identity, ranked
+from tutelage.errors import UserError
 
 
 class HoldOut(Wrapper):
@@ -22,7 +23,7 @@ class HoldOut(Wrapper):
 
     def __init__(self, source: DataSource, part: float = 0.2, seed: int = 0) -> None:
         if not 0 < part < 1:
-            raise ValueError(f"data.part: expected a part between 0 and 1, found {part}")
+            raise UserError(f"data.part: expected a part between 0 and 1, found {part}")
         super().__init__(source)
         self.part, self.seed = part, seed
 
@@ -44,7 +45,7 @@ class HoldOut(Wrapper):
     def _refuse_nothing(self) -> None:
         for split, indices in self._indices.items():
             if not indices:
-                raise ValueError(
+                raise UserError(
                     f"data.part: expected samples for {split}, found none: {self.part} of {len(self._train)} training "
                     f"samples are {len(self._indices['val'])}; add images or take another part"
                 )

@@ -9,6 +9,7 @@ from tutelage.data.base import Split
 from tutelage.data.files import first_line
 from tutelage.data.items import Items, ItemSource
 from tutelage.data.modalities import Modality, Size
+from tutelage.errors import UserError
 
 
 @dataclass
@@ -80,15 +81,15 @@ class HuggingFace(ItemSource):
         if isinstance(data, Mapping):
             if name not in data:
                 known = ", ".join(map(str, data))
-                raise ValueError(f"data.{split}: expected one of the splits {known}; found `{name}`")
+                raise UserError(f"data.{split}: expected one of the splits {known}; found `{name}`")
             data = data[name]
         elif split == "val":
-            raise ValueError(
+            raise UserError(
                 f"data.val: expected a DatasetDict with a split `{name}`, found one {type(data).__name__}; leave val "
                 "out to hold out a part of it"
             )
         if not hasattr(data, "column_names") or not hasattr(data, "__len__"):
-            raise ValueError(
+            raise UserError(
                 f"data.data: expected a datasets.Dataset or DatasetDict, or its folder, found {type(data).__name__}; "
                 "give one that is not streamed"
             )
@@ -96,12 +97,12 @@ class HuggingFace(ItemSource):
         named = {"image": self.image, **{f"labels.{task}": column for task, column in columns.items()}}
         for key, column in named.items():
             if column not in data.column_names:
-                raise ValueError(
+                raise UserError(
                     f"data.{key}: expected a column of {split} ({', '.join(data.column_names)}), found `{column}`"
                 )
             if getattr(data.features[column], "dtype", None) in ("string", "large_string"):
                 remedy = "save what it names" if key == "image" else f'number it: class_encode_column("{column}")'
-                raise ValueError(
+                raise UserError(
                     f"data.{key}: expected a column of pictures, numbers or arrays, found text in `{column}`; {remedy}"
                 )
         return _Rows(data, self.image, columns)
@@ -126,14 +127,14 @@ def _load(folder: Path) -> Any:
     try:
         from datasets import load_from_disk
     except ImportError as error:
-        raise ValueError(
+        raise UserError(
             "data.data: expected the package `datasets` to read a folder of Hugging Face, found none; pip install "
             "datasets"
         ) from error
     try:
         return load_from_disk(str(folder))
     except Exception as error:  # of datasets, pyarrow and json
-        raise ValueError(
+        raise UserError(
             f"data.data: expected a folder that `save_to_disk` wrote, found {type(error).__name__} in {folder}: "
             f"{first_line(error):.120}; write it again"
         ) from error

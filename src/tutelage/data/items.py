@@ -13,6 +13,7 @@ from torch import Tensor
 from tutelage.data.base import Chosen, DataSource, Memory, Samples, Split, ranked
 from tutelage.data.files import first_line
 from tutelage.data.modalities import Modality, Rgb, Size
+from tutelage.errors import UserError
 from tutelage.types import Sample
 
 _GLANCE = 16  # items of each dataset that the fingerprint reads
@@ -48,9 +49,9 @@ class ItemSource(DataSource):
         version: str | None = None,
     ) -> None:
         if not 0 < holdout < 1:
-            raise ValueError(f"data.holdout: expected a part between 0 and 1, found {holdout}")
+            raise UserError(f"data.holdout: expected a part between 0 and 1, found {holdout}")
         if size is not None and min(size) < 1:
-            raise ValueError(f"data.size: expected height and width of at least 1, found {size}")
+            raise UserError(f"data.size: expected height and width of at least 1, found {size}")
         self.name, self.modalities, self.size, self.cache = name, modalities, size, cache
         self.holdout, self.holdout_seed, self.version = holdout, holdout_seed, version
 
@@ -86,10 +87,10 @@ class ItemSource(DataSource):
         for split, samples in self._splits.items():
             if not len(samples):
                 remedy = "add some" if split in self._datasets and len(self._datasets) == 2 else "change data.holdout"
-                raise ValueError(f"data: expected samples for {split}, found none; {remedy}")
+                raise UserError(f"data: expected samples for {split}, found none; {remedy}")
         for items in self._datasets.values():
             if list(_bytes(items[0])) != list(_bytes(items[0])):
-                raise ValueError(
+                raise UserError(
                     f"{items.where(0)}: expected the same sample whenever it is read, found another the second time; "
                     "take what is random out of the dataset: train.augment makes random views"
                 )
@@ -137,7 +138,7 @@ class Items(Samples):
         labels: dict[str, Tensor] = {}
         for task, value in given.items():
             if task not in self.modalities:
-                raise ValueError(
+                raise UserError(
                     f"{self.where(index)}: expected labels of {', '.join(self.modalities)}; found `{task}`; name its "
                     "kind in the source, or leave it out"
                 )
@@ -151,14 +152,14 @@ class Items(Samples):
             with _ONE:
                 item = self.dataset[index]
         except Exception as error:  # whatever a dataset of the user's raises
-            raise ValueError(
+            raise UserError(
                 f"{self.where(index)}: expected a sample, found {type(error).__name__}: {first_line(error)}; mend the "
                 "dataset"
             ) from error
         if isinstance(item, Mapping) and set(item) >= {"image", "labels"} and isinstance(item["labels"], Mapping):
             return item["image"], item["labels"]
         found = f"the keys {', '.join(map(str, item)) or 'none'}" if isinstance(item, Mapping) else type(item).__name__
-        raise ValueError(
+        raise UserError(
             f'{self.where(index)}: expected {{"image": ..., "labels": {{task: ...}}}}, found {found}; wrap the dataset'
         )
 

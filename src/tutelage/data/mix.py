@@ -5,7 +5,8 @@ from hashlib import blake2b
 from itertools import combinations
 from math import inf
 
-from tutelage.data.base import DataSource, Joined, Part, Samples, Split, identity, renamed
+from tutelage.data.base import DataSource, Joined, Samples, Split, WeightedSource, identity, renamed
+from tutelage.errors import UserError
 
 
 class Mix(DataSource):
@@ -29,36 +30,36 @@ class Mix(DataSource):
 
     def __init__(self, sources: dict[str, DataSource], weights: dict[str, float] | None = None) -> None:
         if len(sources) < 2:
-            raise ValueError(f"data.sources: expected two sources or more, found {len(sources)}; name one as `data`")
+            raise UserError(f"data.sources: expected two sources or more, found {len(sources)}; name one as `data`")
         for name, source in sources.items():
             if list(source.parts()) != [source.name] or "/" in name:
-                raise ValueError(
+                raise UserError(
                     f"data.sources.{name}: expected a single source and a name without `/`, found "
                     f"{type(source).__name__}; name its sources here instead"
                 )
         for name, weight in (weights or {}).items():
             if name not in sources:
-                raise ValueError(
+                raise UserError(
                     f"data.weights.{name}: expected one of the sources, {', '.join(sources)}; found `{name}`"
                 )
             if not 0 < weight < inf:
-                raise ValueError(f"data.weights.{name}: expected a positive number, found {weight}")
+                raise UserError(f"data.weights.{name}: expected a positive number, found {weight}")
         self.sources, self.weights = sources, weights
         for (name, source), (other, second) in combinations(sources.items(), 2):
             for t in source.modalities.keys() & second.modalities.keys():
                 kind, another = type(source.modalities[t]).__name__, type(second.modalities[t]).__name__
                 if kind != another:
-                    raise ValueError(
+                    raise UserError(
                         f"data.sources.{other}: expected labels of the kind {kind} for `{t}`, as `{name}` has, found "
                         f"{another}; give one of the two tasks another name"
                     )
         self.modalities = {t: kind for source in sources.values() for t, kind in source.modalities.items()}
         self.trusted = all(source.trusted for source in sources.values())
 
-    def parts(self) -> dict[str, Part]:
+    def parts(self) -> dict[str, WeightedSource]:
         """The sources and their weights."""
         return {
-            name: Part(source, None if self.weights is None else self.weights.get(name, 1.0))
+            name: WeightedSource(source, None if self.weights is None else self.weights.get(name, 1.0))
             for name, source in self.sources.items()
         }
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from tutelage.data.files import as_array, first_line, read_array, read_numbers
+from tutelage.errors import UserError
 
 Size = tuple[int, int]  # height, width
 Array = npt.NDArray[Any]
@@ -48,7 +49,7 @@ class Modality(ABC):
         try:
             array, picture = as_array(value, self.indices)
         except Exception as error:  # of numpy and Pillow, too
-            raise ValueError(
+            raise UserError(
                 f"{where}: expected a picture or an array of numbers, found {first_line(error)}; mend it"
             ) from error
         return self.convert(array, picture, where)
@@ -80,7 +81,7 @@ class Modality(ABC):
             ValueError: It has another size than its image; the message begins with `where`.
         """
         if self.dense and x.shape[1:] != image:
-            raise ValueError(
+            raise UserError(
                 f"{where}: expected the size of its image, {image[0]}x{image[1]}, found {x.shape[1]}x{x.shape[2]}; "
                 "resize one of them"
             )
@@ -107,7 +108,7 @@ class Rgb(Modality):
         array = _flat(array)
         array = np.repeat(array[..., None], 3, 2) if array.ndim == 2 else array
         if array.ndim != 3 or array.shape[2] != 3:
-            raise ValueError(
+            raise UserError(
                 f"{where}: expected an RGB image [H, W, 3], found an array {list(array.shape)}; save it as RGB"
             )
         image = torch.from_numpy(np.array(array.transpose(2, 0, 1), order="C"))  # a copy: nobody can spoil the dataset
@@ -116,7 +117,7 @@ class Rgb(Modality):
         image = image.float()
         if not bool(((image >= 0) & (image <= 1)).all()):
             low, high = float(image.min()), float(image.max())
-            raise ValueError(
+            raise UserError(
                 f"{where}: expected an image in 0..1 (or bytes), found values from {low:g} to {high:g}; divide them"
             )
         return image
@@ -129,7 +130,7 @@ class Rgb(Modality):
 
 
 @dataclass
-class Classes(Modality):
+class ClassesLabel(Modality):
     """A class for every pixel: int64 [H, W] as a label, -1 where there is none; nearest pixel.
 
     Args:
@@ -143,7 +144,7 @@ class Classes(Modality):
         """[1, H, W], int64."""
         array = _flat(array)
         if array.ndim != 2:
-            raise ValueError(
+            raise UserError(
                 f"{where}: expected class numbers [H, W], found an array {list(array.shape)}; save one a pixel"
             )
         label = torch.from_numpy(_whole(array, where, "write the labels without averaging pixels"))[None]
@@ -161,7 +162,7 @@ class Classes(Modality):
 
 
 @dataclass
-class Mask(Classes):
+class MaskLabel(ClassesLabel):
     """Yes or no for every pixel, as saliency, edges and outlines are published: int64 [H, W] as a label; nearest pixel.
 
     A picture's value, or its palette's index, is 1 from `threshold` on and 0 below: 255 is yes, in 1 bit, too. A .npy
@@ -189,12 +190,12 @@ def _whole(array: Array, where: str, remedy: str) -> npt.NDArray[np.int64]:
     if array.dtype.kind == "f":
         wrong = array[~np.isfinite(array) | (array != np.trunc(array))]
         if len(wrong):
-            raise ValueError(f"{where}: expected whole class numbers, found {wrong[0]:g}; {remedy}")
+            raise UserError(f"{where}: expected whole class numbers, found {wrong[0]:g}; {remedy}")
     return array.astype(np.int64)
 
 
 @dataclass
-class Depth(Modality):
+class DepthLabel(Modality):
     """A distance for every pixel: float32 metres [1, H, W], 0 where there is none; nearest pixel.
 
     Args:
@@ -208,9 +209,7 @@ class Depth(Modality):
         """[1, H, W], metres."""
         array = _flat(array)
         if array.ndim != 2:
-            raise ValueError(
-                f"{where}: expected distances [H, W], found an array {list(array.shape)}; save one a pixel"
-            )
+            raise UserError(f"{where}: expected distances [H, W], found an array {list(array.shape)}; save one a pixel")
         depth = torch.from_numpy(array.astype(np.float64) * (self.scale if picture else 1.0)).float()[None]
         return torch.where(depth.isfinite() & (depth > 0), depth, 0.0)
 
@@ -224,7 +223,7 @@ class Depth(Modality):
 
 
 @dataclass
-class Normals(Modality):
+class NormalsLabel(Modality):
     """A direction for every pixel: float32 [3, H, W] of unit length, x right, y up, z towards the viewer, and (0, 0, 0)
     where there is none; the mean over the area of each pixel, renormalised.
 
@@ -234,7 +233,7 @@ class Normals(Modality):
     def convert(self, array: Array, picture: bool, where: str) -> Tensor:
         """[3, H, W], unit length."""
         if array.ndim != 3 or array.shape[2] != 3:
-            raise ValueError(
+            raise UserError(
                 f"{where}: expected normals [H, W, 3], found an array {list(array.shape)}; save three values a pixel"
             )
         n = torch.from_numpy(np.ascontiguousarray(array.transpose(2, 0, 1)).astype(np.float32))
@@ -273,7 +272,7 @@ class Whole(Modality, ABC):
 
 
 @dataclass
-class Class(Whole):
+class ClassLabel(Whole):
     """One class for the whole image: int64 [] as a label, -1 where there is none.
 
     A file is a text with the number of the class.
@@ -287,12 +286,12 @@ class Class(Whole):
         """[], int64."""
         if array.size != 1:
             found = array.reshape(-1)[:5].tolist()
-            raise ValueError(f"{where}: expected the number of a class, found {found}; write one whole number")
+            raise UserError(f"{where}: expected the number of a class, found {found}; write one whole number")
         return torch.from_numpy(_whole(array.reshape(1), where, "write one whole number"))[0]
 
 
 @dataclass
-class Numbers(Whole):
+class NumbersLabel(Whole):
     """Numbers for the whole image: float32 [D] as a label, nan where one is not known.
 
     The same for several classes at once: 1 where the image has the class, 0 where not, nan where nobody looked. A file

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from tutelage.data.folders import Folders, Label
-from tutelage.data.modalities import Classes, Depth, Normals, Size
+from tutelage.data.modalities import ClassesLabel, DepthLabel, NormalsLabel, Size
 
 
 class NYUv2(Folders):
@@ -32,8 +32,8 @@ class NYUv2(Folders):
         partial: bool = False,
     ) -> None:
         labels = {
-            "segmentation": Label("label", Classes()),
-            "depth": Label("depth", Depth(scale=1 / 25.5)),
-            "normals": Label("normal", Normals()),
+            "segmentation": Label("label", ClassesLabel()),
+            "depth": Label("depth", DepthLabel(scale=1 / 25.5)),
+            "normals": Label("normal", NormalsLabel()),
         }
         super().__init__(root, labels, "image", size, holdout, holdout_seed, cache, "nyuv2", partial)

@@ -17,6 +17,7 @@ import torch
 
 from tutelage.deploy.predictor import Predictor, Size, check_names
 from tutelage.deploy.trust import HOUSE, harmless, line, resolve, unloaded, within
+from tutelage.errors import UserError
 from tutelage.types import MultiTaskNet, Task
 
 _MAPS = (dict, abc.Mapping)
@@ -41,7 +42,7 @@ def build(config: Mapping[str, Any], trust: Collection[str] = ()) -> Predictor:
     trust = [trust] if isinstance(trust, str) else list(trust)
     given = config.get("tasks")
     if not isinstance(given, Mapping):
-        raise ValueError(f"tasks: expected names and classes, found {type(given).__name__}")
+        raise UserError(f"tasks: expected names and classes, found {type(given).__name__}")
     check_names(given)
     tasks = {str(name): _object(value, Task, (), trust, f"tasks.{name}") for name, value in given.items()}
     size = _size(config.get("size"))
@@ -62,7 +63,7 @@ def _parts(value: Any, where: str) -> tuple[str, dict[str, Any]]:
         arguments = value.get("init_args") or {}
         if isinstance(arguments, Mapping):
             return value["class_path"], dict(arguments)
-    raise ValueError(f"{where}: expected class_path and init_args, found {str(value)[:80]}")
+    raise UserError(f"{where}: expected class_path and init_args, found {str(value)[:80]}")
 
 
 def _call(kind: Any, first: tuple[Any, ...], values: dict[str, Any], trust: list[str], where: str) -> Any:
@@ -72,7 +73,7 @@ def _call(kind: Any, first: tuple[Any, ...], values: dict[str, Any], trust: list
         return kind(*first, **unloaded(kind, arguments))
     except Exception as error:  # whatever a class raises when it is built
         name = getattr(kind, "__name__", str(kind))
-        raise ValueError(f"{where}: expected arguments of {name} that fit ({line(error)})") from error
+        raise UserError(f"{where}: expected arguments of {name} that fit ({line(error)})") from error
 
 
 def _hints(kind: Any) -> dict[str, Any]:
@@ -87,7 +88,7 @@ def _hints(kind: Any) -> dict[str, Any]:
 def _value(value: Any, hint: Any, trust: list[str], where: str) -> Any:
     """What JSON says as what an annotation asks for: tuples, data classes, objects, and functions that make objects.
 
-    A string where an object may stand, as in `Tapped.module`, is taken for the path of one.
+    A string where an object may stand, as in `TappedModule.module`, is taken for the path of one.
     """
     members = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
     origins = [get_origin(member) or member for member in members]
@@ -122,4 +123,4 @@ def _size(value: Any) -> Size | None:
         return None
     if isinstance(value, list | tuple) and len(value) == 2 and all(type(x) is int and x > 0 for x in value):
         return value[0], value[1]
-    raise ValueError(f"size: expected height and width of at least 1, or null, found {str(value)[:80]}")
+    raise UserError(f"size: expected height and width of at least 1, or null, found {str(value)[:80]}")

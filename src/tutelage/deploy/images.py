@@ -9,6 +9,8 @@ import torch
 from PIL import Image as PillowImage
 from torch import Tensor
 
+from tutelage.errors import UserError
+
 Image = str | Path | PillowImage.Image | npt.NDArray[Any] | Tensor
 
 
@@ -30,12 +32,12 @@ def as_image(image: Image) -> Tensor:
     if isinstance(image, np.ndarray):
         image = torch.from_numpy(np.array(_channels_first(image, where), order="C"))
     if not isinstance(image, Tensor):
-        raise ValueError(
+        raise UserError(
             f"{where}: expected a file, a picture of Pillow, an array [H, W, 3] or a tensor [3, H, W], found "
             f"{type(image).__name__}"
         )
     if image.ndim != 3 or image.shape[0] != 3 or image.numel() == 0:
-        raise ValueError(f"{where}: expected an RGB image [3, H, W], found a tensor {list(image.shape)}")
+        raise UserError(f"{where}: expected an RGB image [3, H, W], found a tensor {list(image.shape)}")
     return check(image, where)
 
 
@@ -48,11 +50,11 @@ def check(images: Tensor, where: str = "images") -> Tensor:
     if images.dtype == torch.uint8:
         return images.float() / 255
     if not images.is_floating_point():
-        raise ValueError(f"{where}: expected bytes (uint8) or floats in 0..1, found {images.dtype}; convert it")
+        raise UserError(f"{where}: expected bytes (uint8) or floats in 0..1, found {images.dtype}; convert it")
     images = images.float()
     if not bool(((images >= 0) & (images <= 1)).all()):
         low, high = float(images.min()), float(images.max())
-        raise ValueError(f"{where}: expected floats in 0..1 (or bytes), found {low:g} to {high:g}; divide them")
+        raise UserError(f"{where}: expected floats in 0..1 (or bytes), found {low:g} to {high:g}; divide them")
     return images
 
 
@@ -67,12 +69,12 @@ def _read(path: Path) -> PillowImage.Image | npt.NDArray[Any]:
             return picture
     except Exception as error:  # numpy and Pillow name their errors by what the bytes look like; all mean the same here
         problem = str(error).strip().split("\n")[0] or type(error).__name__
-        raise ValueError(f"{path}: expected a readable picture or .npy file, found {problem}; give another") from error
+        raise UserError(f"{path}: expected a readable picture or .npy file, found {problem}; give another") from error
 
 
 def _pixels(picture: PillowImage.Image, where: str) -> npt.NDArray[Any]:
     if picture.mode.startswith(("I", "F")):
-        raise ValueError(f"{where}: expected 8 bits a channel, found Pillow's mode {picture.mode}; save it as RGB")
+        raise UserError(f"{where}: expected 8 bits a channel, found Pillow's mode {picture.mode}; save it as RGB")
     return np.asarray(picture.convert("RGB"))
 
 
@@ -81,7 +83,7 @@ def _channels_first(array: npt.NDArray[Any], where: str) -> npt.NDArray[Any]:
         array = array[..., 0]
     array = np.repeat(array[..., None], 3, 2) if array.ndim == 2 else array
     if array.ndim != 3 or array.shape[2] != 3 or array.dtype.kind not in "uf":
-        raise ValueError(
+        raise UserError(
             f"{where}: expected an RGB image [H, W, 3] of bytes or floats, found an array {list(array.shape)} of "
             f"{array.dtype}"
         )

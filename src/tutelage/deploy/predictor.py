@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from tutelage.deploy.images import Image, as_image, check
+from tutelage.errors import UserError
 from tutelage.types import MultiTaskNet, Task
 
 Size = tuple[int, int]  # height, width
@@ -46,7 +47,7 @@ class Predictor(nn.Module):
         super().__init__()
         check_names(tasks)
         if size is not None and (len(size) != 2 or min(size) < 1):
-            raise ValueError(f"size: expected height and width of at least 1, found {size}")
+            raise UserError(f"size: expected height and width of at least 1, found {size}")
         self.net, self.tasks, self.size, self.config = net, dict(tasks), size, config
         probe = torch.zeros(1, 3, 2, 2)
         self.dense = {t for t, task in self.tasks.items() if task.missing(probe).ndim > 2}
@@ -65,7 +66,7 @@ class Predictor(nn.Module):
             ValueError: The images have another shape or type.
         """
         if images.ndim != 4 or images.shape[1] != 3 or not (images.dtype == torch.uint8 or images.is_floating_point()):
-            raise ValueError(
+            raise UserError(
                 f"images: expected [B, 3, H, W] of uint8, or of floats in 0..1, found {list(images.shape)} of "
                 f"{images.dtype}"
             )
@@ -106,10 +107,10 @@ class Predictor(nn.Module):
 def check_names(tasks: Collection[str]) -> None:
     """Raise a ValueError where there is no task, or a name that is no part of a file's name."""
     if not tasks:
-        raise ValueError("tasks: expected one task or more, found none")
+        raise UserError("tasks: expected one task or more, found none")
     for name in tasks:
         if not re.fullmatch(r"\w[\w-]*", name):
-            raise ValueError(f"tasks: expected names of letters, digits, '_' and '-', found `{name[:80]}`")
+            raise UserError(f"tasks: expected names of letters, digits, '_' and '-', found `{name[:80]}`")
 
 
 def _resize(x: Tensor, size: Size) -> Tensor:

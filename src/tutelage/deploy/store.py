@@ -13,6 +13,7 @@ from tutelage import errors
 from tutelage.deploy.build import build
 from tutelage.deploy.predictor import Predictor, Size
 from tutelage.deploy.trust import harmless, printable
+from tutelage.errors import UserError
 from tutelage.files import write_atomically
 
 FORMAT = "tutelage-predictor-1"
@@ -39,7 +40,7 @@ def save(predictor: Predictor, path: str | Path, config: Mapping[str, Any] | Non
     """
     config = config or predictor.config
     if config is None:
-        raise ValueError(
+        raise UserError(
             "config: expected {'net': {'class_path': ..., 'init_args': ...}, 'tasks': {name: the same}} of a predictor "
             "made of objects, found none"
         )
@@ -49,7 +50,7 @@ def save(predictor: Predictor, path: str | Path, config: Mapping[str, Any] | Non
     again = build(config, [*own, *_names(config)])
     for name, one, other in [("net", predictor.net, again.net), *_pairs(predictor, again)]:
         if type(one) is not type(other):
-            raise ValueError(f"config.{name}: expected {type(one).__name__}, as it is, found {type(other).__name__}")
+            raise UserError(f"config.{name}: expected {type(one).__name__}, as it is, found {type(other).__name__}")
     tensors = predictor.net.state_dict()
     _fill(again, tensors, "config.net")
     # Each with memory of its own: safetensors refuses what is shared.
@@ -84,7 +85,7 @@ def load(
         predictor = build(config, trust)
         _fill(predictor, tensors, "weights")
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"{file}: {printable(str(error))}") from error
+        raise UserError(f"{file}: {printable(str(error))}") from error
     return predictor
 
 
@@ -96,11 +97,11 @@ def _find(path: Path) -> Path:
         return found[0]
     expected = f"{path}: expected {' or '.join(_NAMES)} in it"
     if found:
-        raise ValueError(f"{expected}, found both; name one of the files")
+        raise UserError(f"{expected}, found both; name one of the files")
     for levels in ("*", "*/*", "*/*/*"):  # the folder of a study, or of a method
         for run in sorted(path.glob(f"{levels}/{_NAMES[1]}"))[:1]:
-            raise ValueError(f"{expected}, found none; give the folder of one run, such as {run.parent}")
-    raise ValueError(f"{expected}, found none; give another folder")
+            raise UserError(f"{expected}, found none; give the folder of one run, such as {run.parent}")
+    raise UserError(f"{expected}, found none; give another folder")
 
 
 def _read(file: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -111,21 +112,21 @@ def _read(file: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
             kind = metadata.get("format")
             if kind not in (FORMAT, _RUN):
                 found = "safetensors without our metadata" if kind is None else f"the format `{printable(kind[:40])}`"
-                raise ValueError(
+                raise UserError(
                     f"{expected} ({FORMAT} or {_RUN}), found {found}; give another file"
                     + ("" if kind is None else ", or another version of tutelage")
                 )
             tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 - not a dict
     except (OSError, safetensors.SafetensorError) as error:
-        problem = errors.line(error, 120)
+        problem = errors.one_line(error, 120)
         problem = problem.replace(f": {file}", "").replace(f' "{file}"', "")
-        raise ValueError(f"{expected}, found {problem}; give another file") from error
+        raise UserError(f"{expected}, found {problem}; give another file") from error
     try:
         config = json.loads(metadata["config"])
         if not isinstance(config, dict):
             raise TypeError(type(config).__name__)
     except (KeyError, TypeError, ValueError, RecursionError) as error:
-        raise ValueError(
+        raise UserError(
             f"{expected}, found no config in its metadata ({type(error).__name__}); save it again"
         ) from error
     size = config.get("size") if kind == FORMAT else _trained_size(config.get("data"))
@@ -152,7 +153,7 @@ def _fill(predictor: Predictor, tensors: Mapping[str, Tensor], where: str) -> No
         problem = " ".join(str(error).split()).removeprefix(
             f"Error(s) in loading state_dict for {type(net).__name__}: "
         )
-        raise ValueError(
+        raise UserError(
             f"{where}: expected those of the {type(net).__name__} that the config describes, found another's "
             f"({problem[:160]}); save it again, with the config that it was built from"
         ) from error
@@ -175,5 +176,5 @@ def _names(config: Mapping[str, Any]) -> list[str]:
 
 def _pairs(predictor: Predictor, again: Predictor) -> list[tuple[str, Any, Any]]:
     if list(predictor.tasks) != list(again.tasks):
-        raise ValueError(f"config.tasks: expected {', '.join(predictor.tasks)}, found {', '.join(again.tasks)}")
+        raise UserError(f"config.tasks: expected {', '.join(predictor.tasks)}, found {', '.join(again.tasks)}")
     return [(f"tasks.{t}", task, again.tasks[t]) for t, task in predictor.tasks.items()]

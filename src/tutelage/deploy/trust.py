@@ -8,6 +8,7 @@ from enum import Enum
 from typing import Any
 
 from tutelage import errors
+from tutelage.errors import UserError
 from tutelage.types import MultiTaskNet, Task
 
 HOUSE: dict[Any, str] = {MultiTaskNet: "tutelage.nets", Task: "tutelage.tasks"}
@@ -27,27 +28,27 @@ def resolve(path: str, base: Any, trust: Collection[str], where: str) -> Any:
     """
     house = [HOUSE[base]] if base in HOUSE else []
     if not re.fullmatch(r"[^\W\d]\w*(\.[^\W\d]\w*)+", path):
-        raise ValueError(f"{where}: expected a class_path such as tutelage.nets.SegNet, found `{path[:80]}`")
+        raise UserError(f"{where}: expected a class_path such as tutelage.nets.SegNet, found `{path[:80]}`")
     if not within(path, [*house, *trust]):
         known = f"a class of {house[0]}" if house else "plain values"
-        raise ValueError(
+        raise UserError(
             f"{where}: expected {known}, found `{path[:80]}`, which is not imported, since a file may come from "
             f"anybody; where you trust it: trust=[{path.rpartition('.')[0][:80]!r}]"
         )
     try:
         found = _import(path)
     except (ImportError, AttributeError) as error:
-        raise ValueError(f"{where}: expected a class, found no `{path}` ({line(error)})") from error
+        raise UserError(f"{where}: expected a class, found no `{path}` ({line(error)})") from error
     if base is None:
         fits, kind = callable(found), "a class or function"
     else:
         fits = isinstance(found, type) and issubclass(found, base) and not inspect.isabstract(found)
         kind = f"a subclass of {base.__name__}"
     if not fits:
-        raise ValueError(f"{where}: expected {kind}, found {path}")
+        raise UserError(f"{where}: expected {kind}, found {path}")
     home = f"{getattr(found, '__module__', '')}.{getattr(found, '__qualname__', '')}"
     if path not in trust and not within(home, [*house, *trust]):
-        raise ValueError(
+        raise UserError(
             f"{where}: expected {kind} under its own name, found {path}, which is {home}; where you "
             f"trust it: trust=[{path!r}]"
         )
@@ -86,7 +87,7 @@ def harmless(value: Any, trust: Collection[str] = (), where: str = "net", inside
         ValueError: A name may say where a network itself is to be loaded from, and is not trusted.
     """
     if isinstance(value, str) and ":" in value and value not in trust:  # hf-hub:..., local-dir:..., https:...
-        raise ValueError(
+        raise UserError(
             f"{where}: expected a name without `:`, found `{value[:80]}`, which may be read from elsewhere; where you "
             f"trust it: trust=[{value[:80]!r}]"
         )
@@ -128,7 +129,7 @@ def unloaded(kind: Any, arguments: Mapping[str, Any]) -> dict[str, Any]:
 
 def line(error: Exception) -> str:
     """An error of a library in one line."""
-    return printable(errors.line(error, 200))
+    return printable(errors.one_line(error, 200))
 
 
 def printable(text: str) -> str:

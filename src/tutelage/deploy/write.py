@@ -10,6 +10,7 @@ from torch import Tensor
 
 from tutelage.deploy.predictor import Predictor
 from tutelage.deploy.trust import printable
+from tutelage.errors import UserError
 from tutelage.files import write_atomically
 from tutelage.types import Task
 
@@ -37,16 +38,14 @@ def predict_files(
     first: dict[str, Path] = {}
     for path in images:
         if path.stem in first:
-            raise ValueError(
+            raise UserError(
                 f"{path}: expected names that differ, found {first[path.stem]}, too; predict them into two folders"
             )
         first[path.stem] = path
         for t in predictor.tasks:
             for file in (out / f"{path.stem}.{t}.png", out / f"{path.stem}.{t}.npy"):
                 if file.exists() and not overwrite:
-                    raise ValueError(
-                        f"{file}: expected no such file yet, found one; give another --out, or --overwrite"
-                    )
+                    raise UserError(f"{file}: expected no such file yet, found one; give another --out, or --overwrite")
     for path in images:
         for t, value in predictor.predict(path).items():
             task, file = predictor.tasks[t], out / f"{path.stem}.{t}"

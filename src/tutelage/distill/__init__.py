@@ -15,8 +15,8 @@ from tutelage.distill.distances import (
 )
 from tutelage.distill.distiller import FeatureDistiller
 from tutelage.distill.logits import LogitDistiller
+from tutelage.distill.sum_distiller import SumDistiller
 from tutelage.distill.teachers import Teachers
-from tutelage.distill.together import Together
 
 __all__ = [
     "CKA",
@@ -35,7 +35,7 @@ __all__ = [
     "LogitDistiller",
     "NormalisedL2",
     "SmoothL1",
+    "SumDistiller",
     "Teachers",
-    "Together",
     "TokenWise",
 ]

@@ -11,6 +11,7 @@ from tutelage.distill.distances import Distance, NormalisedL2
 from tutelage.distill.schedule import Schedule, factor
 from tutelage.distill.standardise import Standardise
 from tutelage.distill.teachers import Means, Taps, Teachers, chosen, lambdas, tap
+from tutelage.errors import UserError
 from tutelage.types import Batch, Distiller, MultiTaskNet, Output, Teach, Term, TermMap
 
 
@@ -62,10 +63,10 @@ class FeatureDistiller(Distiller):
     ) -> None:
         super().__init__()
         if not match:
-            raise ValueError("FeatureDistiller.match: expected {student's tap: teacher's tap}, found none")
+            raise UserError("FeatureDistiller.match: expected {student's tap: teacher's tap}, found none")
         for k in taps or ():
             if k not in match:
-                raise ValueError(f"FeatureDistiller.taps: expected taps of `match` ({_list(match)}), found `{k}`")
+                raise UserError(f"FeatureDistiller.taps: expected taps of `match` ({_list(match)}), found `{k}`")
         self.match = {k: k_t for k, k_t in match.items() if taps is None or k in taps}
         self.weights = lambdas("FeatureDistiller", teachers, weights, scale)
         self.teachers, self.teach = Teachers(teachers, teach), teach
@@ -179,7 +180,7 @@ def _taps(net: MultiTaskNet, images: Tensor) -> Taps:
 
 def _check(name: str, taps: Mapping[str, object], owner: str) -> None:
     if name not in taps:
-        raise ValueError(f"FeatureDistiller.match: expected taps of {owner} ({_list(taps)}), found `{name}`")
+        raise UserError(f"FeatureDistiller.match: expected taps of {owner} ({_list(taps)}), found `{name}`")
 
 
 def _list(names: Mapping[str, object]) -> str:

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from tutelage.distill.schedule import Schedule, factor
 from tutelage.distill.teachers import Means, Teachers, chosen, lambdas
+from tutelage.errors import UserError
 from tutelage.types import Batch, Distiller, MultiTaskNet, Output, Task, Teach, Term, TermMap
 
 
@@ -52,7 +53,7 @@ class LogitDistiller(Distiller):
     ) -> None:
         super().__init__()
         if temperature <= 0:
-            raise ValueError(f"LogitDistiller.temperature: expected a positive number, found {temperature}")
+            raise UserError(f"LogitDistiller.temperature: expected a positive number, found {temperature}")
         self.weights = lambdas("LogitDistiller", teachers, weights, scale)
         self.teachers, self.teach = Teachers(teachers, teach), teach
         self.schedule: Schedule = schedule
@@ -80,7 +81,7 @@ class LogitDistiller(Distiller):
                 continue
             seen = self.teachers.images(batch, t)
             said = self.teachers.predict(chosen(batch.images, seen), t)
-            loss = self.tasks[t].imitate(chosen(output.predictions[t], seen), said, self.temperature).mean()
+            loss = self.tasks[t].distillation_loss(chosen(output.predictions[t], seen), said, self.temperature).mean()
             count = torch.full((), images, device=batch.images.device)
             terms[t] = Term(self._factor * self.weights[t] * loss * images, count)
             self._means.add(f"{t}/prediction", loss.expand(images))

@@ -6,6 +6,7 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
+from tutelage.errors import UserError
 from tutelage.types import Batch, MultiTaskNet, Teach
 
 Taps = dict[str, Tensor | dict[str, Tensor]]
@@ -114,7 +115,7 @@ def lambdas(
     """
     for task in weights or {}:
         if task not in teachers:
-            raise ValueError(
+            raise UserError(
                 f"{owner}.weights: expected tasks with a teacher ({', '.join(teachers) or 'none'}), found `{task}`"
             )
     return {t: scale * (weights or {}).get(t, 1.0) for t in teachers}

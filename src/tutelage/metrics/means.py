@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
+from tutelage.errors import UserError
 from tutelage.types import MetricProtocol
 
 
@@ -35,7 +36,7 @@ class Means(Metric):
     def __init__(self, protocol: MetricProtocol, quantities: int) -> None:
         super().__init__()
         if protocol not in get_args(MetricProtocol):
-            raise ValueError(f"{type(self).__name__}: expected protocol `dataset` or `image`. Found `{protocol}`.")
+            raise UserError(f"{type(self).__name__}: expected protocol `dataset` or `image`. Found `{protocol}`.")
         self.protocol = protocol
         self.add_state("total", torch.zeros(quantities, dtype=torch.float64), dist_reduce_fx="sum")
         self.add_state("count", torch.tensor(0), dist_reduce_fx="sum")

@@ -11,7 +11,7 @@ from tutelage.nets.pad_net import PADNet
 from tutelage.nets.ple import PLE
 from tutelage.nets.resnet import ResNet
 from tutelage.nets.segnet import SegNet
-from tutelage.nets.tapped import Tap, Tapped
+from tutelage.nets.tapped_module import Tap, TappedModule
 
 __all__ = [
     "MTAN",
@@ -25,6 +25,6 @@ __all__ = [
     "ResNet",
     "SegNet",
     "Tap",
-    "Tapped",
+    "TappedModule",
     "load_authors",
 ]

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from tutelage.errors import UserError
 from tutelage.nets.mtan import MTAN
 from tutelage.nets.segnet import SegNet
 
@@ -100,7 +101,7 @@ def _own(net: SegNet, found: Mapping[str, Tensor], heads: Mapping[str, str], pat
     """Their name of each tensor of our heads and attention."""
     for task in heads:
         if task not in net.heads:
-            raise ValueError(f"heads: expected tasks among {', '.join(net.heads)}, found `{task}`")
+            raise UserError(f"heads: expected tasks among {', '.join(net.heads)}, found `{task}`")
     names: dict[str, str] = {}
     for task in net.heads:
         head = heads.get(task, task)
@@ -109,13 +110,13 @@ def _own(net: SegNet, found: Mapping[str, Tensor], heads: Mapping[str, str], pat
         if len(net.heads) == 1 and only:
             candidates = tuple(only)
         elif not candidates:
-            raise ValueError(
+            raise UserError(
                 f"heads: expected for task `{task}` one of the authors' heads {', '.join(_HEADS)}, found `{head}`; "
                 f"say which with heads={{'{task}': ...}}"
             )
         name = next((name for name in candidates if f"{name}.0.weight" in found), None)
         if name is None:
-            raise ValueError(
+            raise UserError(
                 f"{path}: expected a head for task `{task}`, found no {' and no '.join(f'`{x}`' for x in candidates)}; "
                 "take another checkpoint or a network without the task"
             )
@@ -131,18 +132,18 @@ def _check_names(net: SegNet, shared: list[str], found: Mapping[str, Tensor], pa
         other = f"build the network with the file's `variant`; {other}"
     for name in shared:
         if name not in found:
-            raise ValueError(f"{path}: expected the tensors of the authors' {kind}, found no `{name}`; {other}")
+            raise UserError(f"{path}: expected the tensors of the authors' {kind}, found no `{name}`; {other}")
     attention = (_attention(net, next(iter(net.heads)), number).values() for number in range(len(_HEADS)))
     known = {*shared, *_IN_ANY_HEAD, *chain.from_iterable(attention)}
     for name in found:
         if name not in known and not name.startswith("logsigma"):
-            raise ValueError(f"{path}: expected the tensors of the authors' {kind}, found also `{name}`; {other}")
+            raise UserError(f"{path}: expected the tensors of the authors' {kind}, found also `{name}`; {other}")
 
 
 def _check_shapes(net: SegNet, expected: Mapping[str, Tensor], found: Mapping[str, Tensor], path: Path) -> None:
     for name, tensor in expected.items():
         if name not in found:
-            raise ValueError(f"{path}: expected all tensors of its tasks, found no `{name}`; download it again")
+            raise UserError(f"{path}: expected all tensors of its tasks, found no `{name}`; download it again")
         shape = tuple(found[name].shape)
         if shape == tensor.shape:
             continue
@@ -151,7 +152,7 @@ def _check_shapes(net: SegNet, expected: Mapping[str, Tensor], found: Mapping[st
         else:
             size = "" if isinstance(net, MTAN) else "`variant` and "
             advice = f"build the network with the file's {size}numbers of filters"
-        raise ValueError(f"{path}: expected `{name}` of shape {tuple(tensor.shape)}, found {shape}; {advice}")
+        raise UserError(f"{path}: expected `{name}` of shape {tuple(tensor.shape)}, found {shape}; {advice}")
 
 
 class _PassedOver:
@@ -165,7 +166,7 @@ class _PassedOver:
 def _read(path: Path) -> dict[str, Tensor]:
     """The tensors of a file by the authors' names, without what wrappers put before them."""
     if not path.is_file():
-        raise ValueError(f"{path}: expected a checkpoint of the authors, found no such file; check the path")
+        raise UserError(f"{path}: expected a checkpoint of the authors, found no such file; check the path")
     allowed: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [(_PassedOver, name) for name in _NUMPY]
     try:
         with torch.serialization.safe_globals(allowed):
@@ -173,16 +174,16 @@ def _read(path: Path) -> dict[str, Tensor]:
     except Exception as error:  # torch names its errors by what the bytes look like
         wanted = re.search(r"GLOBAL (\S+)", str(error))
         if wanted:
-            raise ValueError(
+            raise UserError(
                 f"{path}: expected tensors and numbers, found a file that wants to run `{wanted[1]}`; nothing was run; "
                 "take a checkpoint from its authors"
             ) from error
-        raise ValueError(
+        raise UserError(
             f"{path}: expected a checkpoint of torch, found what torch does not read ({type(error).__name__}); nothing "
             "of it was run; download it again"
         ) from error
     state = content.get("state_dict", content) if isinstance(content, dict) else content
     if not isinstance(state, dict) or not all(isinstance(k, str) and isinstance(v, Tensor) for k, v in state.items()):
         keys = f" of {', '.join(map(str, list(state)[:4]))}" if isinstance(state, dict) else ""
-        raise ValueError(f"{path}: expected a state_dict, alone or as `state_dict`, found {type(state).__name__}{keys}")
+        raise UserError(f"{path}: expected a state_dict, alone or as `state_dict`, found {type(state).__name__}{keys}")
     return {name.removeprefix("module.").removeprefix("backbone."): tensor for name, tensor in state.items()}

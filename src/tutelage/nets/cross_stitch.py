@@ -6,10 +6,10 @@ from typing import Any, Literal, cast
 import torch
 from torch import Tensor, nn
 
-from tutelage.nets.libraries import Features, encode, parts
+from tutelage.nets.smp import Features, encode, parts
 from tutelage.nets.soft_sharing import SoftSharing, weighted
 from tutelage.nets.stages import check_stages, gathered, stage_channels, stages
-from tutelage.nets.widths import known
+from tutelage.nets.widths import resolve_tasks
 from tutelage.types import Output
 
 
@@ -81,7 +81,7 @@ class CrossStitch(SoftSharing):
 
     def forward(self, images: Tensor, tasks: Collection[str] | None = None) -> Output:
         """Predictions of `tasks` (None: all) and the taps of all tasks, for images [B, 3, H, W]."""
-        names = known(self, tasks, self.heads)
+        names = resolve_tasks(self, tasks, self.heads)
         x = self._enter(images)
         if not self.units:
             return self._output(names, {t: encode(net, x) for t, net in self.encoders.items()}, x, images)

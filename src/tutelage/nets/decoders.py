@@ -5,8 +5,9 @@ from collections.abc import Collection, Mapping
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, pad
 
-from tutelage.nets.libraries import Features, Parts, another, decode, head
-from tutelage.nets.widths import check_widths, known
+from tutelage.errors import UserError
+from tutelage.nets.smp import Features, Parts, clone_reinitialised, decode, head
+from tutelage.nets.widths import check_widths, resolve_tasks
 from tutelage.types import MultiTaskNet
 
 _PROBLEMS = {  # of torch with a batch, and what is to be done
@@ -35,7 +36,7 @@ class Decoders(MultiTaskNet):
     def __init__(self, widths: Mapping[str, int], made: Parts, decoded: Collection[str]) -> None:
         super().__init__()
         check_widths(self, widths)
-        self.decoders = nn.ModuleDict({task: another(made.decoder) for task in decoded})
+        self.decoders = nn.ModuleDict({task: clone_reinitialised(made.decoder) for task in decoded})
         self.heads = nn.ModuleDict({task: head(made.head, width) for task, width in widths.items()})
         self.multiple = made.multiple
         self.register_buffer("mean", made.mean)
@@ -43,7 +44,7 @@ class Decoders(MultiTaskNet):
 
     def task_parameters(self, task: str) -> list[nn.Parameter]:
         """Those of the task's head and its own decoder; all, where the network has one task."""
-        (task,) = known(self, [task], self.heads)
+        (task,) = resolve_tasks(self, [task], self.heads)
         if len(self.heads) == 1:
             return list(self.parameters())
         own = [self.heads[task], *([self.decoders[task]] if task in self.decoders else [])]
@@ -62,7 +63,7 @@ class Decoders(MultiTaskNet):
             found = next((problem for text, problem in _PROBLEMS.items() if text in str(error)), None)
             if found is None:
                 raise
-            raise ValueError(f"{type(self).__name__}: expected {found}") from error
+            raise UserError(f"{type(self).__name__}: expected {found}") from error
 
     def _predict(self, task: str, z: Tensor, entered: Tensor, images: Tensor) -> Tensor:
         """The prediction [B, width, H, W] of a task from its decoder's output."""

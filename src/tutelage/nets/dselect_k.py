@@ -7,9 +7,10 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from tutelage.nets.libraries import encode, parts
+from tutelage.errors import UserError
+from tutelage.nets.smp import encode, parts
 from tutelage.nets.soft_sharing import SoftSharing, at_least_one, mix_all, pooled
-from tutelage.nets.widths import known
+from tutelage.nets.widths import resolve_tasks
 from tutelage.types import Output
 
 _EPSILON = 1e-6
@@ -77,13 +78,13 @@ class DSelectK(SoftSharing):
     ) -> None:
         at_least_one(self, k=k, grid=grid)
         if experts < 2:
-            raise ValueError(f"DSelectK.experts: expected 2 or more to select of, found {experts}; take EncoderDecoder")
+            raise UserError(f"DSelectK.experts: expected 2 or more to select of, found {experts}; take EncoderDecoder")
         if k > experts:
-            raise ValueError(f"DSelectK.k: expected at most `experts` ({experts}), found {k}")
+            raise UserError(f"DSelectK.k: expected at most `experts` ({experts}), found {k}")
         if gamma <= 0:
-            raise ValueError(f"DSelectK.gamma: expected a positive width of the smooth step, found {gamma}")
+            raise UserError(f"DSelectK.gamma: expected a positive width of the smooth step, found {gamma}")
         if entropy_weight < 0:
-            raise ValueError(f"DSelectK.entropy_weight: expected 0 or more, found {entropy_weight}")
+            raise UserError(f"DSelectK.entropy_weight: expected 0 or more, found {entropy_weight}")
         made = parts(self, encoder, decoder, pretrained, output_stride, encoder_args, decoder_args)
         super().__init__(widths, made, widths)
         self.experts = nn.ModuleList([made.encoder, *(made.another_encoder() for _ in range(experts - 1))])
@@ -92,7 +93,7 @@ class DSelectK(SoftSharing):
 
     def forward(self, images: Tensor, tasks: Collection[str] | None = None) -> Output:
         """Predictions of `tasks` (None: all), in training their penalties, and the taps of all tasks."""
-        names = known(self, tasks, self.heads)
+        names = resolve_tasks(self, tasks, self.heads)
         x = self._enter(images)
         found = [encode(expert, x) for expert in self.experts]
         chosen = {t: gate(x) for t, gate in self.gates.items()}  # g, r

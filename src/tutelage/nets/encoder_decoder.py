@@ -7,8 +7,8 @@ from typing import Any, Literal
 from torch import Tensor, nn
 
 from tutelage.nets.decoders import Decoders
-from tutelage.nets.libraries import Features, another, encode, named_stages, parts
-from tutelage.nets.widths import known
+from tutelage.nets.smp import Features, clone_reinitialised, encode, named_stages, parts
+from tutelage.nets.widths import resolve_tasks
 from tutelage.types import Output
 
 
@@ -71,12 +71,12 @@ class EncoderDecoder(Decoders):
         made = parts(self, encoder, decoder, pretrained, output_stride, encoder_args, decoder_args)
         super().__init__(widths, made, () if shared_decoder else widths)
         self.encoder = made.encoder
-        self.decoder = another(made.decoder) if shared_decoder else None
+        self.decoder = clone_reinitialised(made.decoder) if shared_decoder else None
         self._reads = made.reads
 
     def forward(self, images: Tensor, tasks: Collection[str] | None = None) -> Output:
         """Predictions of `tasks` (None: all) and the taps of all tasks, for images [B, 3, H, W]."""
-        names = known(self, tasks, self.heads)
+        names = resolve_tasks(self, tasks, self.heads)
         x = self._enter(images)
         features = encode(self.encoder, x)
         stages = named_stages(features, x)

@@ -5,9 +5,9 @@ from typing import Any, Literal
 
 from torch import Tensor, nn
 
-from tutelage.nets.libraries import encode, parts
+from tutelage.nets.smp import encode, parts
 from tutelage.nets.soft_sharing import Gate, SoftSharing, at_least_one, mix_all
-from tutelage.nets.widths import known
+from tutelage.nets.widths import resolve_tasks
 from tutelage.types import Output
 
 
@@ -64,7 +64,7 @@ class MMoE(SoftSharing):
 
     def forward(self, images: Tensor, tasks: Collection[str] | None = None) -> Output:
         """Predictions of `tasks` (None: all) and the taps of all tasks, for images [B, 3, H, W]."""
-        names = known(self, tasks, self.heads)
+        names = resolve_tasks(self, tasks, self.heads)
         x = self._enter(images)
         found = [encode(expert, x) for expert in self.experts]  # f_e(x)
         features = {t: mix_all(found, gate(x), x) for t, gate in self.gates.items()}

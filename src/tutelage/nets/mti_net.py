@@ -7,10 +7,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
+from tutelage.errors import UserError
 from tutelage.nets.decoders import Decoders
-from tutelage.nets.libraries import Parts, encode, named_stages, parts
 from tutelage.nets.pad_net import MessagesGatedBySender, Residual
-from tutelage.nets.widths import known
+from tutelage.nets.smp import Parts, encode, named_stages, parts
+from tutelage.nets.widths import resolve_tasks
 from tutelage.types import Output
 
 _FIRST = 2  # of smp's features, feature k being at 1/2^k of the image
@@ -81,7 +82,7 @@ class MTINet(Decoders):
         found: list[int] = list(cast(Any, made.encoder).out_channels)[_FIRST:]
         each = [channels] * len(found) if isinstance(channels, int) else list(channels)
         if len(each) != len(found) or min(each) < 1:
-            raise ValueError(
+            raise UserError(
                 f"MTINet.channels: expected one number from 1 on, or {len(found)}, one a scale; found {channels}"
             )
         made.head = cast(Any, type(made.head))(sum(each), 1, kernel_size=1)
@@ -104,10 +105,10 @@ class MTINet(Decoders):
 
     def forward(self, images: Tensor, tasks: Collection[str] | None = None) -> Output:
         """Predictions of `tasks` (None: all) and the taps of all tasks, for images [B, 3, H, W]."""
-        names = known(self, tasks, self.heads)
+        names = resolve_tasks(self, tasks, self.heads)
         x = self._enter(images)
         if self.training and x[:, 0].numel() == self.multiple**2:
-            raise ValueError(
+            raise UserError(
                 "MTINet: expected two images or more in a batch to train batch norms that read one number an image and "
                 "channel, found one; raise train.batch_size or enlarge the images"
             )
@@ -144,7 +145,7 @@ class MTINet(Decoders):
 
     def task_parameters(self, task: str) -> list[nn.Parameter]:
         """Those of the task's heads, of what it is told and of its aggregation; all, where it is the only task."""
-        (task,) = known(self, [task], self.heads)
+        (task,) = resolve_tasks(self, [task], self.heads)
         if len(self.heads) == 1:
             return list(self.parameters())
         own = [*self.initial_heads, *self.distillations, self.aggregations, self.heads]
@@ -236,7 +237,7 @@ def _parts(of: MTINet, encoder: str, pretrained: bool, encoder_args: dict[str, A
     except ValueError as error:
         if "downsampling pattern" not in str(error):  # smp's words
             raise
-        raise ValueError(
+        raise UserError(
             f"MTINet.encoder: expected a network of timm with maps at 1/4, 1/8, 1/16 and 1/32 of the image, found "
             f"`{encoder}` with others; take a CNN or a transformer with scales (Swin), or for a plain ViT PADNet with "
             "`decoder: DPT`"

@@ -7,9 +7,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import relu
 
+from tutelage.errors import UserError
 from tutelage.nets.decoders import Decoders
-from tutelage.nets.libraries import encode, head, named_stages, parts
-from tutelage.nets.widths import known
+from tutelage.nets.smp import encode, head, named_stages, parts
+from tutelage.nets.widths import resolve_tasks
 from tutelage.types import Output
 
 
@@ -70,7 +71,7 @@ class PADNet(Decoders):
         decoder_args: dict[str, Any] | None = None,
     ) -> None:
         if distillation not in _MODULES:
-            raise ValueError(
+            raise UserError(
                 f"PADNet.distillation: expected one of {', '.join(_MODULES)}; found `{distillation}`; take `c`, the "
                 "paper's best"
             )
@@ -87,7 +88,7 @@ class PADNet(Decoders):
 
     def forward(self, images: Tensor, tasks: Collection[str] | None = None) -> Output:
         """Predictions of `tasks` (None: all) and the taps of all tasks, for images [B, 3, H, W]."""
-        names = known(self, tasks, self.heads)
+        names = resolve_tasks(self, tasks, self.heads)
         x = self._enter(images)
         features = encode(self.encoder, x)
         stages = named_stages(features, x)
@@ -102,7 +103,7 @@ class PADNet(Decoders):
 
     def task_parameters(self, task: str) -> list[nn.Parameter]:
         """Those of the task's heads, of what it is told and of its bottlenecks; all, where it is the only task."""
-        (task,) = known(self, [task], self.heads)
+        (task,) = resolve_tasks(self, [task], self.heads)
         if len(self.heads) == 1:
             return list(self.parameters())
         own = (self.initial_heads, self.distillations, self.refinements, self.heads)

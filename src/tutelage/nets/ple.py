@@ -6,10 +6,11 @@ from typing import Any, Literal, cast
 
 from torch import Tensor, nn
 
-from tutelage.nets.libraries import Features, encode, parts
+from tutelage.errors import UserError
+from tutelage.nets.smp import Features, encode, parts
 from tutelage.nets.soft_sharing import Gate, SoftSharing, at_least_one, mix, mix_all
 from tutelage.nets.stages import check_stages, gathered, stage_channels, stages
-from tutelage.nets.widths import known
+from tutelage.nets.widths import resolve_tasks
 from tutelage.types import Output
 
 _SHARED = ""  # no task is called that
@@ -81,7 +82,7 @@ class PLE(SoftSharing):
             count = len(channels)
             levels = count if levels is None else levels
             if levels > count:
-                raise ValueError(
+                raise UserError(
                     f"PLE.levels: expected at most the {count} stages that `{decoder}` has of `{encoder}`, found "
                     f"{levels}; lower it, or leave it out for a level a stage"
                 )
@@ -102,7 +103,7 @@ class PLE(SoftSharing):
 
     def forward(self, images: Tensor, tasks: Collection[str] | None = None) -> Output:
         """Predictions of `tasks` (None: all) and the taps of all tasks, for images [B, 3, H, W]."""
-        names = known(self, tasks, self.heads)
+        names = resolve_tasks(self, tasks, self.heads)
         x = self._enter(images)
         features = self._whole(x) if len(self.levels) == 1 else self._progressive(x)
         return self._output(names, features, x, images)

@@ -7,7 +7,8 @@ from typing import Literal
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, pad, relu
 
-from tutelage.nets.widths import check_widths, known
+from tutelage.errors import UserError
+from tutelage.nets.widths import check_widths, resolve_tasks
 from tutelage.types import MultiTaskNet, Output
 
 Norm = Literal["batch", "group"]
@@ -61,11 +62,11 @@ class ResNet(MultiTaskNet):
         check_widths(self, widths)
         channels = [max(1, filters[0] // 2), *filters] if filters else []
         if not filters or min(filters) < 1 or any(a > b for a, b in pairwise(channels)):
-            raise ValueError(
+            raise UserError(
                 f"ResNet: expected `filters` of one stage or more that do not decrease, found {list(filters)}"
             )
         if blocks < 1:
-            raise ValueError(f"ResNet: expected at least one block a stage, found {blocks}")
+            raise UserError(f"ResNet: expected at least one block a stage, found {blocks}")
         self.stem = nn.Sequential(nn.Conv2d(3, channels[0], 3, padding=1, bias=False), _normal(norm, channels[0]))
         self.stages = nn.ModuleList(
             nn.Sequential(_Unit(a, b, 2, norm), *(_Unit(b, b, 1, norm) for _ in range(blocks - 1)))
@@ -81,11 +82,11 @@ class ResNet(MultiTaskNet):
         """Predictions [B, width] of `tasks` (None: all) and the taps, for images [B, 3, H, W]."""
         least = 2 ** len(self.stages)
         if min(images.shape[2:]) < least:
-            raise ValueError(
+            raise UserError(
                 f"ResNet: expected images of at least {least}x{least}, found {tuple(images.shape[2:])}; enlarge them "
                 "or take fewer stages"
             )
-        names = known(self, tasks, self.heads)
+        names = resolve_tasks(self, tasks, self.heads)
         x = self.stem(images)
         taps: dict[str, Tensor | dict[str, Tensor]] = {}
         for number, stage in enumerate(self.stages, 1):
@@ -97,7 +98,7 @@ class ResNet(MultiTaskNet):
 
     def task_parameters(self, task: str) -> list[nn.Parameter]:
         """The head's; all, where the network has one task."""
-        (task,) = known(self, [task], self.heads)
+        (task,) = resolve_tasks(self, [task], self.heads)
         return list(self.parameters() if len(self.heads) == 1 else self.heads[task].parameters())
 
     def shared_parameters(self) -> list[nn.Parameter]:

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import max_pool2d, max_unpool2d
 
-from tutelage.nets.widths import check_widths, known
+from tutelage.errors import UserError
+from tutelage.nets.widths import check_widths, resolve_tasks
 from tutelage.types import DeterministicWarning, MultiTaskNet, Output
 
 _FILTERS = {
@@ -56,7 +57,7 @@ class SegNet(MultiTaskNet):
         super().__init__()
         chosen = [round(width * f) for f in filters or _FILTERS[variant]]
         if min(chosen) < 1:
-            raise ValueError(
+            raise UserError(
                 f"{type(self).__name__}: expected at least one filter in each level, found {chosen}; raise `width`"
             )
         check_widths(self, widths)
@@ -93,15 +94,15 @@ class SegNet(MultiTaskNet):
 
     def _checked(self, images: Tensor, tasks: Collection[str] | None) -> Collection[str]:
         if min(images.shape[2:]) < 32:
-            raise ValueError(
+            raise UserError(
                 f"{type(self).__name__}: expected images of at least 32x32, found {tuple(images.shape[2:])}; enlarge "
                 "them or take a network with fewer levels"
             )
-        return known(self, tasks, self.heads)
+        return resolve_tasks(self, tasks, self.heads)
 
     def task_parameters(self, task: str) -> list[nn.Parameter]:
         """The head's; all, where the network has one task."""
-        (task,) = known(self, [task], self.heads)
+        (task,) = resolve_tasks(self, [task], self.heads)
         return list(self.parameters() if len(self.heads) == 1 else self.heads[task].parameters())
 
     def shared_parameters(self) -> list[nn.Parameter]:

@@ -7,8 +7,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool1d
 
+from tutelage.errors import UserError
 from tutelage.nets.decoders import Decoders
-from tutelage.nets.libraries import Features, named_stages
+from tutelage.nets.smp import Features, named_stages
 from tutelage.types import Output
 
 
@@ -92,4 +93,4 @@ def at_least_one(of: object, **arguments: int) -> None:
     """
     for name, value in arguments.items():
         if value < 1:
-            raise ValueError(f"{type(of).__name__}.{name}: expected 1 or more, found {value}")
+            raise UserError(f"{type(of).__name__}.{name}: expected 1 or more, found {value}")

@@ -6,7 +6,8 @@ from typing import Any, cast
 
 from torch import Tensor, nn
 
-from tutelage.nets.libraries import Features
+from tutelage.errors import UserError
+from tutelage.nets.smp import Features
 
 
 @dataclass
@@ -27,7 +28,7 @@ class Stage:
         for module in self.modules:
             x = module(x)
         if not isinstance(x, Tensor):  # of a block that hands on more than its feature: timm's SelecSLS
-            raise ValueError(
+            raise UserError(
                 f"encoder: expected stages that hand on one feature, found {type(self.modules[-1]).__name__}, which "
                 "hands on several; take another encoder"
             )
@@ -48,7 +49,7 @@ def check_stages(of: object, encoder: nn.Module) -> None:
 
     made: Any = encoder
     if not isinstance(made.model, FeatureListNet):
-        raise ValueError(
+        raise UserError(
             f"{type(of).__name__}.encoder: expected one that runs stage by stage (ResNet, ConvNeXt, Swin and most "
             f"others, with any decoder but DPT), found `{made.name}` as {type(made.model).__name__}; take another "
             "encoder or decoder, or a network whose experts are whole encoders (MMoE, PLE with levels: 1)"

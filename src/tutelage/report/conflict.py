@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from html import escape
 from itertools import combinations
 
-from tutelage.report.findings import Findings
 from tutelage.report.plots import COLOURS, Curve, Scale
+from tutelage.report.results import Results
 from tutelage.report.training import Log, Panels, add, curve, figure, read_log
 
 _TEXT = (
@@ -21,7 +21,7 @@ _FEW = 12  # of a curve where there are many methods
 Pair = tuple[str, str]  # of tasks
 
 
-def conflict(found: Findings) -> str:
+def conflict(found: Results) -> str:
     """Cosines and norms of the first seed's task gradients, as curves and as means; nothing where none were logged."""
     if not found.seeds:
         return ""
@@ -60,7 +60,7 @@ def _calm(curve: Curve, points: int) -> Curve:
     return [_mean(x[i : i + size]) for i in starts], [_mean(y[i : i + size]) for i in starts]
 
 
-def _table(found: Findings, logs: dict[str, Log]) -> str:
+def _table(found: Results, logs: dict[str, Log]) -> str:
     pairs = list(combinations(found.tasks, 2))
     heads = "".join(f'<th scope="col">{escape(a)} /<br>{escape(b)}</th>' for a, b in pairs)
     lines = "".join(_line(m, log, pairs) for m, log in logs.items() if curve(log, "gradient/conflicting")[0])

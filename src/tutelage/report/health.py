@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from html import escape
 
-from tutelage.report.findings import FEATURES, SINGLE, TEACHER, Findings, metric
+from tutelage.report.results import FEATURES, SINGLE, TEACHER, Results, metric
 from tutelage.report.training import Log, read_log
 
 _TEXT = (
@@ -15,7 +15,7 @@ _TEXT = (
 )
 
 
-def health(found: Findings) -> str:
+def health(found: Results) -> str:
     """A table of the first seed's distilled networks by task and tap; nothing where nothing was distilled."""
     lines = [line for m in found.multi for line in _method(found, m)]
     if not lines:
@@ -31,7 +31,7 @@ def health(found: Findings) -> str:
     )
 
 
-def _teachers(found: Findings) -> str:
+def _teachers(found: Results) -> str:
     texts: list[str] = []
     for t, task in found.tasks.items():
         kind = found.teachers[t]
@@ -43,7 +43,7 @@ def _teachers(found: Findings) -> str:
     return f"<p>The teachers by themselves: {escape('; '.join(texts))}.</p>\n"
 
 
-def _method(found: Findings, method: str) -> Iterable[str]:
+def _method(found: Results, method: str) -> Iterable[str]:
     log = read_log(found.run(method, next(iter(found.tasks))) / "log.jsonl")
     names = sorted({key for line in log for key in line if key.startswith("distance/")})
     for name in names:

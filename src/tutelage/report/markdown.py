@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import get_args
 
-from tutelage.report.findings import CONVENTIONS, SINGLE, Findings, delta, difference, metric, unit
+from tutelage.report.results import CONVENTIONS, SINGLE, Results, delta, difference, metric, unit
 from tutelage.types import MetricProtocol, Task
 
 
@@ -14,7 +14,7 @@ def markdown(folder: Path, tasks: Mapping[str, Task], seeds: Collection[int] | N
     Raises:
         ValueError: There is no results.json in `folder`.
     """
-    found = Findings(folder, tasks, seeds)
+    found = Results(folder, tasks, seeds)
     named = ", ".join(map(str, found.seeds))
     over = f"seeds {named}; mean ± half the 95 % interval" if len(found.seeds) > 1 else f"seed {named}; no interval"
     parts = [f"Split `{found.split}`, {over}.\n"]
@@ -33,7 +33,7 @@ def markdown(folder: Path, tasks: Mapping[str, Task], seeds: Collection[int] | N
     return "\n".join(parts)
 
 
-def _metrics(found: Findings, protocol: MetricProtocol, main: bool) -> str:
+def _metrics(found: Results, protocol: MetricProtocol, main: bool) -> str:
     """Delta main and the main metrics, or all the others."""
     conventions = [name for name in CONVENTIONS if (name == "main") == main]
     names = [(t, m) for t, task in found.tasks.items() for m in task.metric_info if (m == task.main) == main]
@@ -52,7 +52,7 @@ def _metrics(found: Findings, protocol: MetricProtocol, main: bool) -> str:
     )
 
 
-def _with_values(found: Findings, line: Callable[[str], Iterable[str]]) -> Callable[[str], Iterable[str]]:
+def _with_values(found: Results, line: Callable[[str], Iterable[str]]) -> Callable[[str], Iterable[str]]:
     def more(method: str) -> Iterable[str]:
         rows = found.of(method, "dataset")
         return [str(rows[0].get("values", "")), str(len(rows)), *line(method)]
@@ -60,7 +60,7 @@ def _with_values(found: Findings, line: Callable[[str], Iterable[str]]) -> Calla
     return more
 
 
-def _seeds(found: Findings) -> str:
+def _seeds(found: Results) -> str:
     def line(method: str) -> Iterable[str]:
         gains = {row["seed"]: row["delta"]["main"] for row in found.of(method, found.protocol)}
         return ("" if gains.get(seed) is None else f"{gains[seed]:+.2f}" for seed in found.seeds)
@@ -68,7 +68,7 @@ def _seeds(found: Findings) -> str:
     return _table([f"seed {seed}" for seed in found.seeds], [m for m in found.methods if m != SINGLE], line)
 
 
-def _differences(found: Findings) -> str:
+def _differences(found: Results) -> str:
     def line(a: str) -> Iterable[str]:
         for b in found.references:
             gap = difference(found, a, b, found.protocol, "main")

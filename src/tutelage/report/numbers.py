@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from html import escape
 from typing import get_args
 
-from tutelage.report.findings import CONVENTIONS, SINGLE, Findings, count, delta, difference, metric, unit
 from tutelage.report.plots import colours, strip
+from tutelage.report.results import CONVENTIONS, SINGLE, Results, count, delta, difference, metric, unit
 from tutelage.types import MetricProtocol
 
 _DELTAS = {
@@ -26,7 +26,7 @@ _PROTOCOLS: Mapping[MetricProtocol, str] = {
 }
 
 
-def results(found: Findings) -> str:
+def results(found: Results) -> str:
     """Tables, a chart of Delta, and the rules of the comparison."""
     if not found.rows:
         return "<p>No seed has all of its single-task networks yet: there is nothing to compare.</p>\n"
@@ -59,13 +59,13 @@ def results(found: Findings) -> str:
     return "".join(parts)
 
 
-def _evaluated(found: Findings) -> str:
+def _evaluated(found: Results) -> str:
     if found.protocol == "image":
         return "as in the authors' scripts, the epoch with the lowest training loss was evaluated."
     return "the last weights were evaluated."
 
 
-def _differences(found: Findings) -> str:
+def _differences(found: Results) -> str:
     """Every method against every method that is no control, pair by pair."""
     references = found.references
     if len(found.seeds) == 1 or len(found.methods) < 3:
@@ -87,7 +87,7 @@ def _differences(found: Findings) -> str:
 
 
 def _difference_table(
-    found: Findings, references: list[str], protocol: MetricProtocol, convention: str, mark: str
+    found: Results, references: list[str], protocol: MetricProtocol, convention: str, mark: str
 ) -> str:
     heads = "".join(f'<th scope="col">minus<br>{escape(b)}</th>' for b in references)
     lines = ""
@@ -105,12 +105,12 @@ def _difference_table(
     )
 
 
-def _deltas(found: Findings, method: str) -> list[float]:
+def _deltas(found: Results, method: str) -> list[float]:
     values = [row["delta"]["main"] for row in found.of(method, found.protocol)]
     return [value for value in values if value is not None]
 
 
-def _table(found: Findings, protocol: MetricProtocol) -> str:
+def _table(found: Results, protocol: MetricProtocol) -> str:
     groups, heads = [_group("Delta", len(_DELTAS))], []
     for index, (name, mark) in enumerate(CONVENTIONS.items()):
         heads.append(_head(name, mark, first=index == 0, main=index == 0))
@@ -129,7 +129,7 @@ def _table(found: Findings, protocol: MetricProtocol) -> str:
     )
 
 
-def _line(found: Findings, method: str, protocol: MetricProtocol) -> str:
+def _line(found: Results, method: str, protocol: MetricProtocol) -> str:
     rows = found.of(method, protocol)
     groups = [[delta(rows, name).text("%", signed=True) for name in _DELTAS]]
     for t, task in found.tasks.items():

@@ -11,10 +11,10 @@ import yaml
 
 from tutelage.files import write_text
 from tutelage.report.conflict import conflict
-from tutelage.report.findings import SINGLE, TEACHER, Findings
 from tutelage.report.health import health
 from tutelage.report.numbers import results
 from tutelage.report.pictures import pictures
+from tutelage.report.results import SINGLE, TEACHER, Results
 from tutelage.report.training import training
 from tutelage.types import Task
 
@@ -45,7 +45,7 @@ def write_report(folder: Path, tasks: Mapping[str, Task]) -> Path:
     Raises:
         ValueError: There is no results.json.
     """
-    found = Findings(folder, tasks)
+    found = Results(folder, tasks)
     style = resources.files("tutelage.report").joinpath("page.css").read_text()
     parts = (results, pictures, training, conflict, health, _making)
     body = "".join(part(found) for part in parts)
@@ -62,7 +62,7 @@ def _facts(path: Path) -> dict[str, Any]:
     return facts if isinstance(facts, dict) else {}
 
 
-def _making(found: Findings) -> str:
+def _making(found: Results) -> str:
     """Methods, commands, versions, config."""
     about = {m: found.about(m) for m in found.methods}
     about[SINGLE] = "one network a task: the teachers, and what Delta compares with"

@@ -13,13 +13,13 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from tutelage.report.findings import Findings
+from tutelage.report.results import Results
 from tutelage.types import Picture, Task
 
 _WIDEST = 320  # pixels
 
 
-def pictures(found: Findings) -> str:
+def pictures(found: Results) -> str:
     """What the first seed's networks say about a few images; nothing where no run left predictions."""
     if not found.seeds:
         return ""
@@ -45,7 +45,7 @@ def pictures(found: Findings) -> str:
 Runs = Mapping[tuple[str, str], "Predictions"]  # of one source, by method and task
 
 
-def _scenes(found: Findings, source: str, runs: Runs) -> str:
+def _scenes(found: Results, source: str, runs: Runs) -> str:
     images = next(run for run in runs.values() if len(run))
     # A task without labels in this source has a prediction of it nowhere.
     tasks = {t: task for t, task in found.tasks.items() if any(run.predicts(t) for run in runs.values())}
@@ -55,7 +55,7 @@ def _scenes(found: Findings, source: str, runs: Runs) -> str:
     return head + "".join(_scene(found, tasks, index, images, runs) for index in range(len(images)))
 
 
-def _scene(found: Findings, tasks: Mapping[str, Task], index: int, images: "Predictions", runs: Runs) -> str:
+def _scene(found: Results, tasks: Mapping[str, Task], index: int, images: "Predictions", runs: Runs) -> str:
     names = ("truth", *found.methods)
     heads = "".join(f'<th scope="col">{escape(name)}</th>' for name in ("image", *names))
     lines: list[str] = []

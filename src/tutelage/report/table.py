@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from tutelage.report.findings import Findings, count, delta, difference, metric, unit
+from tutelage.report.results import Results, count, delta, difference, metric, unit
 from tutelage.report.statistics import Summary
 from tutelage.types import Task
 
@@ -24,7 +24,7 @@ def table(folder: Path, tasks: Mapping[str, Task], width: int = 80, seeds: Colle
     Raises:
         ValueError: There is no results.json in `folder`.
     """
-    found = Findings(folder, tasks, seeds)
+    found = Results(folder, tasks, seeds)
     every, main = (
         {t: list(task.metric_info) for t, task in tasks.items()},
         {t: [task.main] for t, task in tasks.items()},
@@ -37,7 +37,7 @@ def table(folder: Path, tasks: Mapping[str, Task], width: int = 80, seeds: Colle
     return _table(found, main, parameters=False, values=False, intervals=False)
 
 
-def _table(found: Findings, metrics: Mapping[str, list[str]], parameters: bool, values: bool, intervals: bool) -> Table:
+def _table(found: Results, metrics: Mapping[str, list[str]], parameters: bool, values: bool, intervals: bool) -> Table:
     seeds, tasks = len(found.seeds), found.tasks
     over = "1 seed, no interval" if seeds == 1 else f"{seeds} seeds, mean{' ± 95 % interval' if intervals else ''}"
     title = f"{found.study}: split {found.split}, {found.protocol} protocol, {over}"
@@ -80,7 +80,7 @@ def differences(
     Raises:
         ValueError: There is no results.json in `folder`.
     """
-    found = Findings(folder, tasks, seeds)
+    found = Results(folder, tasks, seeds)
     if len(found.seeds) == 1 or len(found.methods) < 3:
         return None
     references = found.references
@@ -89,7 +89,7 @@ def differences(
     return _differences(found, references)
 
 
-def _differences(found: Findings, references: list[str]) -> Table:
+def _differences(found: Results, references: list[str]) -> Table:
     title = "differences of Delta main in %, same seeds: mean ± 95 % interval; bold: 0 is not in it"
     shown = Table(title=Text(title), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     shown.add_column(Text("method"), no_wrap=True, vertical="bottom")

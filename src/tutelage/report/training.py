@@ -4,9 +4,9 @@ import json
 from html import escape
 from pathlib import Path
 
-from tutelage.report.findings import Findings
 from tutelage.report.pictures import swatches
 from tutelage.report.plots import LINEAR, Curve, Scale, colours, curves, dash
+from tutelage.report.results import Results
 
 _APART = (
     "Between the student's adapted feature and the teacher's, by task and tap, without lambda: 0 where they agree; "
@@ -17,7 +17,7 @@ Log = list[dict[str, float]]
 Panels = dict[str, dict[str, Curve]]  # title -> method -> curve
 
 
-def training(found: Findings) -> str:
+def training(found: Results) -> str:
     """How the first seed's networks learnt; nothing where there are no logs."""
     if not found.seeds:
         return ""
@@ -41,13 +41,13 @@ def training(found: Findings) -> str:
     return f'<h2>Training</h2>\n<p class="soft">Seed {found.seeds[0]}.</p>\n{text}' if text else ""
 
 
-def _chart(found: Findings, title: str, text: str, panels: Panels, scale: Scale = LINEAR) -> str:
+def _chart(found: Results, title: str, text: str, panels: Panels, scale: Scale = LINEAR) -> str:
     if not panels:
         return ""
     return f'<h3>{title}</h3>\n<p class="soft">{escape(text)}</p>\n{figure(found, title, panels, scale)}'
 
 
-def figure(found: Findings, title: str, panels: Panels, scale: Scale = LINEAR) -> str:
+def figure(found: Results, title: str, panels: Panels, scale: Scale = LINEAR) -> str:
     """Panels over epochs, under a list of the methods that they show."""
     colour = colours(found.methods)
     shown = {m for named in panels.values() for m in named}

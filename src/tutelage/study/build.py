@@ -12,12 +12,13 @@ from torch.optim.swa_utils import update_bn
 
 from tutelage.data import DataSource
 from tutelage.distill import Teachers
+from tutelage.errors import UserError
 from tutelage.nets import SegNet, load_authors
 from tutelage.study.config import TEACHER
 from tutelage.study.jobs import Job, features, teacher_folder, teacher_net
 from tutelage.study.load import Study
 from tutelage.study.messages import one_line
-from tutelage.train import Optimisers, Selection, Streams, Training, seeded, select
+from tutelage.train import EpochSelection, Optimisers, Streams, Training, seeded, select
 from tutelage.types import Distiller, MultiTaskNet, Teach
 
 _IMAGES, _BATCH = 64, 8  # of a source, that the statistics of teachers are estimated on
@@ -38,7 +39,7 @@ def build(study: Study, job: Job, device: torch.device, trained: bool = True) ->
     # near each other without any distillation.
     with seeded(job.seed, "net", job.task or "student"):
         key = f"teacher_net.{job.task}" if job.method == TEACHER else "net"
-        student = made(key, job.net(study), {t: task.width for t, task in tasks.items()})
+        student = build_net(key, job.net(study), {t: task.width for t, task in tasks.items()})
     if (given := job.given(study)) is not None:
         load_given(student, given)
     _place(student, device, layout)
@@ -52,7 +53,7 @@ def build(study: Study, job: Job, device: torch.device, trained: bool = True) ->
             try:
                 distiller = method.distiller(student, teachers, shown).to(device)
             except ValueError as error:
-                raise ValueError(f"method.{job.method}.distiller: {error}") from error
+                raise UserError(f"method.{job.method}.distiller: {error}") from error
         check_features(study, job, distiller)
         distiller.setup(tasks)
         images = partial(some_images, study.config.data, teach=distiller.teach, device=device)
@@ -75,13 +76,13 @@ def build(study: Study, job: Job, device: torch.device, trained: bool = True) ->
             balancer.boundary(output)
     except ValueError as error:
         where = "" if str(error).startswith("balancer") else "balancer: "
-        raise ValueError(f"method.{job.method}.{where}{error}") from error
+        raise UserError(f"method.{job.method}.{where}{error}") from error
     unlabelled = distiller is not None and distiller.teach == "all"
     streams = Streams(select(study.config.data, tasks, unlabelled), train, balancer.draws)
     if not trained:
         check_single_images(student, streams, device)
     if balancer.whole_step and train.accumulate > 1:
-        raise ValueError(
+        raise UserError(
             f"train.accumulate: expected 1 with {type(balancer).__name__}, which needs all losses of a step at once, "
             f"found {train.accumulate}; raise batch_size instead"
         )
@@ -95,7 +96,7 @@ def build(study: Study, job: Job, device: torch.device, trained: bool = True) ->
     optimisers = Optimisers(
         parts, train.epochs, streams.scheduled, rates, job.stretch(study), early=train.official_quirks
     )
-    selection = Selection(last_batch=job.task is not None) if train.official_quirks else None
+    selection = EpochSelection(last_batch=job.task is not None) if train.official_quirks else None
     return Training(student, distiller, balancer, optimisers, train.ema, selection), streams
 
 
@@ -123,7 +124,7 @@ def check_single_images(net: MultiTaskNet, streams: Streams, device: torch.devic
             try:
                 net.train()(stream.samples[stream.index(0)]["image"][None].to(device))
             except ValueError as error:
-                raise ValueError(one_line(error)) from error
+                raise UserError(one_line(error)) from error
 
 
 def teacher(study: Study, task: str, seed: int, trained: bool = True) -> MultiTaskNet:
@@ -131,20 +132,20 @@ def teacher(study: Study, task: str, seed: int, trained: bool = True) -> MultiTa
     alone = features(study, task)
     with seeded(seed, "random teacher", task):
         key = f"teacher_net.{task}" if task in study.config.teacher_net else "net"
-        net = made(key, teacher_net(study, task), {} if alone else {task: study.config.tasks[task].width})
+        net = build_net(key, teacher_net(study, task), {} if alone else {task: study.config.tasks[task].width})
     if trained and not alone:
         path = teacher_folder(study, task, seed) / "student.safetensors"
         try:
             net.load_state_dict(load_tensors(path))
         except RuntimeError as error:
-            raise ValueError(
+            raise UserError(
                 f"{path}: expected the weights of this study's network for `{task}`, found another's; remove its run's "
                 "folder"
             ) from error
     return net
 
 
-def made(key: str, make: Callable[[dict[str, int]], MultiTaskNet], widths: dict[str, int]) -> MultiTaskNet:
+def build_net(key: str, make: Callable[[dict[str, int]], MultiTaskNet], widths: dict[str, int]) -> MultiTaskNet:
     """A network of the study.
 
     Args:
@@ -158,10 +159,10 @@ def made(key: str, make: Callable[[dict[str, int]], MultiTaskNet], widths: dict[
     try:
         return make(widths)
     except Exception as error:  # whatever a network of the user's own raises
-        hint = "" if widths else "; for `features` it is built without a task, as tutelage.nets.Tapped can be"
+        hint = "" if widths else "; for `features` it is built without a task, as tutelage.nets.TappedModule can be"
         if isinstance(error, ValueError):
-            raise ValueError(f"{'' if key == 'net' else f'{key}: '}{one_line(error)}{hint}") from error
-        raise ValueError(
+            raise UserError(f"{'' if key == 'net' else f'{key}: '}{one_line(error)}{hint}") from error
+        raise UserError(
             f"{key}: expected a network that can be built of {widths}, found {type(error).__name__}: "
             f"{one_line(error)}{hint}"
         ) from error
@@ -178,11 +179,11 @@ def check_features(study: Study, job: Job, distiller: Distiller | None) -> None:
     for t in (t for t in study.config.tasks if features(study, t)):
         if job.taught(study).teachers == "random":
             problem = "can be untrained"
-        elif distiller is not None and distiller.imitates:
+        elif distiller is not None and distiller.uses_predictions:
             problem = "predicts"
         else:
             continue
-        raise ValueError(
+        raise UserError(
             f"teachers.{t}: expected a network that {problem}, as `{job.method}` needs, found `features`; give a file, "
             "or leave that method out"
         )
@@ -204,7 +205,7 @@ def load_given(net: MultiTaskNet, path: Path) -> None:
     """
     if path.suffix != ".safetensors":
         if not isinstance(net, SegNet):
-            raise ValueError(
+            raise UserError(
                 f"{path}: expected a .safetensors file for a {type(net).__name__}, found another; the authors' "
                 "checkpoints are of SegNet and MTAN"
             )
@@ -213,7 +214,7 @@ def load_given(net: MultiTaskNet, path: Path) -> None:
         net.load_state_dict(load_tensors(path))
     except RuntimeError as error:
         problem = one_line(error).removeprefix(f"Error(s) in loading state_dict for {type(net).__name__}: ")
-        raise ValueError(
+        raise UserError(
             f"{path}: expected the weights of the study's network, found another's ({problem[:120]}); give `net` or "
             "`teacher_net` the arguments that it was trained with"
         ) from error
@@ -233,6 +234,6 @@ def load_tensors(path: Path) -> dict[str, Tensor]:
         return safetensors.torch.load_file(path)
     except (OSError, safetensors.SafetensorError) as error:
         problem = str(error).split("\n")[0]
-        raise ValueError(
+        raise UserError(
             f"{path}: expected a network saved by tutelage, found {problem}; remove its run folder"
         ) from error

@@ -19,8 +19,9 @@ from rich.progress import Progress
 from tutelage.data import Samples
 from tutelage.data.base import Split
 from tutelage.data.modalities import Size
+from tutelage.errors import UserError
 from tutelage.files import write_atomically
-from tutelage.study.build import made
+from tutelage.study.build import build_net
 from tutelage.study.jobs import features
 from tutelage.study.load import Study
 from tutelage.study.messages import one_line
@@ -49,10 +50,10 @@ def check_data(study: Study, console: Console) -> None:
         sizes = _look_at_all(study, console)
         _remember(path, sizes)
     widths = {t: task.width for t, task in study.config.tasks.items()}
-    nets = {"net": (made("net", study.config.net, widths).eval(), list(widths))}
+    nets = {"net": (build_net("net", study.config.net, widths).eval(), list(widths))}
     for t, make in study.config.teacher_net.items():
         key, alone = f"teacher_net.{t}", features(study, t)
-        nets[key] = (made(key, make, {} if alone else {t: widths[t]}).eval(), [] if alone else [t])
+        nets[key] = (build_net(key, make, {} if alone else {t: widths[t]}).eval(), [] if alone else [t])
     for name, part in study.config.data.parts().items():
         tasks = {t: task for t, task in study.config.tasks.items() if t in part.source.modalities}
         for size in sizes[name]:
@@ -86,7 +87,7 @@ def _look_at_all(study: Study, console: Console) -> dict[str, list[Size]]:
         for key, samples in splits.items():
             if not len(samples):
                 of = f" of `{key[1]}`" if len(parts) > 1 else ""
-                raise ValueError(f"data: expected samples for {key[0]}{of}, found none; add some")
+                raise UserError(f"data: expected samples for {key[0]}{of}, found none; add some")
             seen[key] = []
             for found in pool.map(partial(_look, samples, config.tasks), range(most[key])):
                 seen[key].append(found)
@@ -111,7 +112,7 @@ def _look(samples: Samples, tasks: Mapping[str, Task], index: int) -> _Seen:
     except ValueError:
         raise  # names its file
     except Exception as error:  # whatever a source of the user's own raises
-        raise ValueError(
+        raise UserError(
             f"{samples.where(index)}: expected a readable sample, found {type(error).__name__}: {one_line(error)}"
         ) from error
     image, labelled = sample["image"], {}
@@ -125,10 +126,10 @@ def _look(samples: Samples, tasks: Mapping[str, Task], index: int) -> _Seen:
                 f"{list(label.shape)}; give the label another `kind`, or take another task"
             )
         else:
-            problem = task.problem(label)
+            problem = task.validate(label)
         if problem is not None:
-            raise ValueError(f"{samples.where(index, t)}: {problem}")
-        labelled[t] = task.suffices(task.target(label[None]))
+            raise UserError(f"{samples.where(index, t)}: {problem}")
+        labelled[t] = task.is_sufficient(task.target(label[None]))
     return _Seen(partial(samples.where, index), (image.shape[1], image.shape[2]), labelled)
 
 
@@ -136,7 +137,7 @@ def _check_sizes(samples: Samples, seen: list[_Seen]) -> None:
     first = seen[0].size
     for index, found in enumerate(seen):
         if found.size != first:
-            raise ValueError(
+            raise UserError(
                 f"{samples.where(index)}: expected {first[0]}x{first[1]}, the size of {samples.where(0)} and of all in "
                 f"one batch, found {found.size[0]}x{found.size[1]}; set data.size, or train.batch_size: 1"
             )
@@ -147,7 +148,7 @@ def _check_labelled(name: Split, tasks: Mapping[str, Task], seen: list[_Seen]) -
     for t, task in tasks.items():
         if not any(found.labelled.get(t) for found in seen):
             where = next((found.where(t) for found in seen if t in found.labelled), f"tasks.{t}")
-            raise ValueError(
+            raise UserError(
                 f"{where}: expected {task.needs} for `{t}` somewhere in {name}, found none in {labels[t]} labels; see "
                 "docs/data.md for the values that mean: no label"
             )
@@ -159,9 +160,9 @@ def _check_net(key: str, net: MultiTaskNet, size: Size, tasks: Mapping[str, Task
         with torch.no_grad():
             predictions = net(images, tasks).predictions
     except ValueError as error:  # the network's own line, which does not say that it is a teacher's
-        raise ValueError(f"{'' if key == 'net' else f'{key}: '}{error}") from error
+        raise UserError(f"{'' if key == 'net' else f'{key}: '}{error}") from error
     except Exception as error:  # what its layers say
-        raise ValueError(
+        raise UserError(
             f"{key}: expected a network for images of {size[0]}x{size[1]}, found {type(error).__name__}: "
             f"{one_line(error)}; set data.size, or take another network"
         ) from error
@@ -170,7 +171,7 @@ def _check_net(key: str, net: MultiTaskNet, size: Size, tasks: Mapping[str, Task
             task.loss(predictions[t], task.target(task.missing(images)))
         except Exception as error:  # shapes that do not fit, in torch's words
             where = f"tasks.{t}" if key == "net" else key
-            raise ValueError(
+            raise UserError(
                 f"{where}: expected a prediction that fits {type(task).__name__} from {type(net).__name__}, found "
                 f"{list(predictions[t].shape)} for images of {size[0]}x{size[1]}; take another network, or another task"
             ) from error

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from tutelage.balance import Uniform
 from tutelage.data import DataSource
+from tutelage.errors import UserError
 from tutelage.train import Optim, TrainConfig
 from tutelage.types import Balancer, Distiller, MultiTaskNet, Task
 
@@ -35,7 +36,7 @@ class Range:
 
     def __post_init__(self) -> None:
         if not self.low < self.high or (self.log and self.low <= 0):
-            raise ValueError(
+            raise UserError(
                 f"search: expected low < high, and low > 0 where log is true, found low {self.low}, high {self.high}"
             )
 
@@ -75,7 +76,7 @@ class Method:
 
     def __post_init__(self) -> None:
         if isinstance(self.budget, float) and not self.budget > 0:
-            raise ValueError(
+            raise UserError(
                 f"budget: expected a positive factor of the epochs, `student` or `with_teachers`, found {self.budget}"
             )
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import yaml
 
+from tutelage.errors import UserError
 from tutelage.study.config import METHODS_ALONE, SINGLE, TEACHER
 from tutelage.study.messages import one_line
 
@@ -40,21 +41,21 @@ def read_values(source: str | Path) -> dict[str, Any]:
     preset = _PRESETS / f"{source}.yaml"
     if path.suffix in (".yaml", ".yml") or path.is_file():
         if not path.is_file():
-            raise ValueError(f"{source}: expected a YAML file of a study, found none; see `tutelage presets`")
+            raise UserError(f"{source}: expected a YAML file of a study, found none; see `tutelage presets`")
         try:
             text = path.read_text()
         except ValueError as error:
-            raise ValueError(f"{source}: expected text, found {error}") from error
+            raise UserError(f"{source}: expected text, found {error}") from error
     elif preset.is_file():
         text = preset.read_text()
     else:
-        raise ValueError(f"{source}: expected a YAML file or one of the presets {', '.join(presets())}; found neither")
+        raise UserError(f"{source}: expected a YAML file or one of the presets {', '.join(presets())}; found neither")
     try:
         values = yaml.safe_load(text)
     except yaml.YAMLError as error:
-        raise ValueError(f"{source}: expected YAML, found {one_line(error)}") from error
+        raise UserError(f"{source}: expected YAML, found {one_line(error)}") from error
     if not isinstance(values, dict):
-        raise ValueError(f"{source}: expected keys and values of a study, found {type(values).__name__}")
+        raise UserError(f"{source}: expected keys and values of a study, found {type(values).__name__}")
     return values
 
 
@@ -69,7 +70,7 @@ def read_overlay(source: str, tasks: Any = None) -> dict[str, Any]:
         values: dict[str, Any] = _of_tasks(yaml.safe_load(preset.read_text()), tasks if isinstance(tasks, dict) else {})
         return values
     if not Path(source).is_file():
-        raise ValueError(f"--with {source}: expected a YAML file or one of {', '.join(overlays())}; found neither")
+        raise UserError(f"--with {source}: expected a YAML file or one of {', '.join(overlays())}; found neither")
     return read_values(source)
 
 
@@ -77,10 +78,10 @@ def definitions(values: dict[str, Any], selected: list[str]) -> dict[str, Any]:
     """The study's own methods, and those of ours that it selects; the study's own keys win."""
     own, known = values.get("method") or {}, methods()
     if not isinstance(own, dict):
-        raise ValueError(f"method: expected names and values of methods, found {own!r}")
+        raise UserError(f"method: expected names and values of methods, found {own!r}")
     for name in selected:
         if name == TEACHER or (name != SINGLE and name not in own and name not in known):
-            raise ValueError(f"methods: expected names among {', '.join({**known, **own})}; found `{name}`")
+            raise UserError(f"methods: expected names among {', '.join({**known, **own})}; found `{name}`")
     tasks = values.get("tasks")
     tasks = tasks if isinstance(tasks, dict) else {}
     found = {n: _definition(n, own, tasks) for n in selected if n != SINGLE}
@@ -108,7 +109,7 @@ def _definition(name: str, own: dict[str, Any], tasks: Container[str], below: tu
             under = _method(name, tasks) if name in methods() else {}
         elif one in (SINGLE, TEACHER) or one in below or (one not in methods() and one not in own):
             known = ", ".join(n for n in {**methods(), **own} if n not in (SINGLE, TEACHER, name))
-            raise ValueError(f"method.{name}.base: expected one of {known}; found `{one}`")
+            raise UserError(f"method.{name}.base: expected one of {known}; found `{one}`")
         else:
             under = _definition(one, own, tasks, (*below, name))
             under = {"values": "own", **under} if isinstance(under, dict) else under
@@ -128,7 +129,7 @@ def _multiply(name: str, method: dict[str, Any], path: str, factor: Any) -> None
         values = values.get(key) if isinstance(values, dict) else None
     number = values.get(last) if isinstance(values, dict) else None
     if not isinstance(number, int | float) or not isinstance(factor, int | float):
-        raise ValueError(
+        raise UserError(
             f"method.{name}.times.{path}: expected a factor for a number of the base, found {factor!r} for {number!r}"
         )
     values[last] = number * factor

@@ -12,6 +12,7 @@ import yaml
 from jsonargparse import ArgumentParser, Namespace
 from torch import nn
 
+from tutelage.errors import UserError
 from tutelage.study.config import DEFAULT_METHODS, FEATURES, METHODS_ALONE, SINGLE, TEACHER, Method, StudyConfig
 from tutelage.study.library import definitions, merge, read_overlay, read_values
 from tutelage.study.messages import one_line
@@ -75,7 +76,7 @@ def load_study(source: str | Path, overrides: Sequence[str] = ()) -> Study:
         flags = _flags_by_task(flags, values)
         _check_file(values, flags)
     except Exception as error:  # jsonargparse raises many kinds; its message is what matters
-        raise ValueError(f"{source}: {one_line(error)}") from error
+        raise UserError(f"{source}: {one_line(error)}") from error
     study = resolve(values, flags)
     _mark_changes(study, values, flags)
     return study
@@ -97,7 +98,7 @@ def _flags_by_task(flags: list[str], values: dict[str, Any]) -> list[str]:
             given = {"teacher_net": yaml.safe_load(flags[i + 1])}
             flags[i + 1] = json.dumps(_by_task(given, values)["teacher_net"])
         elif flag.startswith("--teacher_net.") and (key := flag.split(".")[1]) not in tasks:
-            raise ValueError(f"--teacher_net.{key}: expected --teacher_net.TASK.KEY with one of {', '.join(tasks)}")
+            raise UserError(f"--teacher_net.{key}: expected --teacher_net.TASK.KEY with one of {', '.join(tasks)}")
     return flags
 
 
@@ -128,7 +129,7 @@ def resolve(values: dict[str, Any], flags: Sequence[str] = ()) -> Study:
     try:
         parsed = study_parser(values).parse_args(flags)
     except Exception as error:  # jsonargparse raises many kinds; its message is what matters
-        raise ValueError(one_line(error)) from error
+        raise UserError(one_line(error)) from error
     return _build(parsed)
 
 
@@ -141,7 +142,7 @@ def describe(source: str | Path) -> str:
     try:
         return str(study_parser(read_values(source), prog=f"tutelage run {source}").format_help())
     except Exception as error:  # as above
-        raise ValueError(f"{source}: {one_line(error)}") from error
+        raise UserError(f"{source}: {one_line(error)}") from error
 
 
 def _build(parsed: Namespace) -> Study:
@@ -150,7 +151,7 @@ def _build(parsed: Namespace) -> Study:
     try:
         config = StudyConfig(**vars(parser.instantiate(parsed)))
     except Exception as error:  # whatever a class of the user raises when it is built
-        raise ValueError(one_line(error)) from error
+        raise UserError(one_line(error)) from error
     study = Study(config, plain)
     _check(study)
     study.values["train"]["precision"] = config.train.precision = config.train.resolved_precision()
@@ -203,7 +204,7 @@ def _selected(values: dict[str, Any], flags: list[str]) -> list[str]:
 def _check_file(values: dict[str, Any], flags: list[str]) -> None:
     """Validate the file's keys, but for those that flags complete: their values are checked with the flags."""
     if not isinstance(values.get("train", {}), dict):
-        raise ValueError(f"train: expected keys and values, found {values['train']!r}")
+        raise UserError(f"train: expected keys and values, found {values['train']!r}")
     flagged = {flag[2:].split(".")[0] for flag in flags if flag.startswith("--")}
     parser = ArgumentParser(exit_on_error=False)
     parser.add_class_arguments(StudyConfig, skip=flagged & {field.name for field in fields(StudyConfig)})
@@ -217,65 +218,65 @@ def _check_alone(name: str, values: dict[str, Any]) -> None:
     plain = yaml.safe_load(parser.dump(parser.parse_object({}, defaults=True), skip_validation=True))
     for key, value in values.items():
         if key not in (*METHODS_ALONE, "lr") and value != plain.get(key):
-            raise ValueError(f"method.{name}: expected no more than an `lr`, found `{key}`; remove it")
+            raise UserError(f"method.{name}: expected no more than an `lr`, found `{key}`; remove it")
 
 
 def _check(study: Study) -> None:
     config = study.config
     if not re.fullmatch(r"[\w.-]+", config.study):
-        raise ValueError(f"study: expected a name of letters, digits, '.', '_' and '-', found `{config.study}`")
+        raise UserError(f"study: expected a name of letters, digits, '.', '_' and '-', found `{config.study}`")
     for path in (study.folder, *study.folder.parents):
         if path.exists() and not path.is_dir():
-            raise ValueError(f"out: expected a folder, found the file {path}; give another with --out")
+            raise UserError(f"out: expected a folder, found the file {path}; give another with --out")
     if not config.tasks:
-        raise ValueError("tasks: expected at least one task, found none")
+        raise UserError("tasks: expected at least one task, found none")
     if not config.seeds or len(set(config.seeds)) != len(config.seeds):
-        raise ValueError(f"seeds: expected one or more different numbers, found {config.seeds}")
+        raise UserError(f"seeds: expected one or more different numbers, found {config.seeds}")
     if not config.methods or len(set(config.methods)) != len(config.methods):
-        raise ValueError(f"methods: expected one or more different names, found {config.methods}")
+        raise UserError(f"methods: expected one or more different names, found {config.methods}")
     for key, names in (("tasks", config.tasks), ("methods", config.methods)):
         for name in names:
             if not re.fullmatch(r"\w[\w-]*", str(name)):
-                raise ValueError(f"{key}: expected names of letters, digits, '_' and '-', found `{name}`")
+                raise UserError(f"{key}: expected names of letters, digits, '_' and '-', found `{name}`")
     for name in config.tasks:
         # Networks keep what is a task's own under its name.
         if any(hasattr(kept(), name) for kept in (nn.ModuleDict, nn.ParameterDict)):
-            raise ValueError(
+            raise UserError(
                 f"tasks: expected names that torch's modules have no other use for, found `{name}`; take another, such "
                 f"as `{name}_`, in tasks and data"
             )
     for name, file in config.teachers.items():
         if name not in config.tasks:
-            raise ValueError(f"teachers.{name}: expected one of the study's tasks, {', '.join(config.tasks)}")
+            raise UserError(f"teachers.{name}: expected one of the study's tasks, {', '.join(config.tasks)}")
         if file == FEATURES and name not in config.teacher_net:
-            raise ValueError(
+            raise UserError(
                 f"teachers.{name}: expected a teacher_net for `{name}`, whose features are to teach, found none; give "
                 f"teacher_net.{name}"
             )
         if isinstance(file, Path) and not file.is_file():
-            raise ValueError(
+            raise UserError(
                 f"teachers.{name}: expected the file of a trained network, or `features`, found no file {file}"
             )
     for name in config.teacher_net:
         if name not in config.tasks:
-            raise ValueError(
+            raise UserError(
                 f"teacher_net.{name}: expected one of the study's tasks, {', '.join(config.tasks)}; or one network "
                 "for all, with class_path and init_args"
             )
     for name in config.methods:
         if name != SINGLE and name not in config.method:
-            raise ValueError(
+            raise UserError(
                 f"method.{name}: expected a definition, found none; give single values as --method.{name}.KEY VALUE"
             )
     for name, method in config.method.items():
         if name not in (SINGLE, *config.methods, *([TEACHER] if config.teacher_net else [])):
-            raise ValueError(
+            raise UserError(
                 f"method.{name}: expected one of the study's methods, {', '.join(config.methods)}, found `{name}`"
             )
         if name in (SINGLE, TEACHER):
             _check_alone(name, study.values["method"][name])
         if method.lr is not None and method.lr <= 0:
-            raise ValueError(f"method.{name}.lr: expected a positive number or null, found {method.lr}")
+            raise UserError(f"method.{name}.lr: expected a positive number or null, found {method.lr}")
     for name, task in config.tasks.items():
         if not isinstance(task, Task):
-            raise ValueError(f"tasks.{name}: expected a tutelage.types.Task, found {type(task).__name__}")
+            raise UserError(f"tasks.{name}: expected a tutelage.types.Task, found {type(task).__name__}")

@@ -18,6 +18,7 @@ import torch
 import yaml
 from torch import Tensor
 
+from tutelage.errors import UserError
 from tutelage.files import remove_parts, write_text
 from tutelage.study.config import METHODS_ALONE
 from tutelage.study.load import resolve
@@ -57,13 +58,13 @@ def refuse_mixing(
     if differing:
         first, *more = differing
         also = f" (and {', '.join(more[:3])}{', ...' if more[3:] else ''})" if more else ""
-        raise ValueError(
+        raise UserError(
             f"{folder}: expected the config that its run was made with, {first} = {_short(before.get(first))}; found "
             f"{_short(now.get(first))}{also}; give another folder with --out, or remove this one"
         )
     for task, network in (made.get("networks") or {}).items():
         if network != (networks or {}).get(task, network):
-            raise ValueError(
+            raise UserError(
                 f"{folder}: expected the network of `{task}` that its run was made with, found another one; bring that "
                 "network back, or remove this folder"
             )
@@ -93,7 +94,7 @@ def read_record(path: Path, *keys: str) -> dict[str, Any]:
         problem = f"none of `{missing[0]}`" if isinstance(record, dict) else type(record).__name__
     except (TypeError, ValueError, yaml.YAMLError) as error:
         problem = f"what cannot be read ({type(error).__name__})"
-    raise ValueError(f"{path}: expected the record of a run, found {problem}; remove the run's folder {path.parent}")
+    raise UserError(f"{path}: expected the record of a run, found {problem}; remove the run's folder {path.parent}")
 
 
 def run_folders(study: Path, file: str) -> list[Path]:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
+from tutelage.errors import UserError
 from tutelage.tasks.categorical import UNLABELLED
 from tutelage.types import Colour, Picture, Target, Task, Term
 
@@ -44,25 +45,25 @@ class Binary(Task, ABC):
 
     width = 1
     regression = False
-    needs = "a pixel that is 1 (255 is one with the kind tutelage.data.Mask)"
+    needs = "a pixel that is 1 (255 is one with the kind tutelage.data.MaskLabel)"
 
     def __init__(self, positive_weight: float, negative_weight: float) -> None:
         for key, weight in (("positive_weight", positive_weight), ("negative_weight", negative_weight)):
             if not 0 < weight < float("inf"):
-                raise ValueError(f"{type(self).__name__}: expected `{key}` to be positive. Found {weight}.")
+                raise UserError(f"{type(self).__name__}: expected `{key}` to be positive. Found {weight}.")
         self.positive_weight, self.negative_weight = positive_weight, negative_weight
 
     def target(self, label: Tensor) -> Target:
         """The target of labels [B, H, W]."""
-        if label.device.type == "cpu" and (problem := self.problem(label)) is not None:
-            raise ValueError(f"{type(self).__name__}: {problem}.")
+        if label.device.type == "cpu" and (problem := self.validate(label)) is not None:
+            raise UserError(f"{type(self).__name__}: {problem}.")
         return Target(label, (label == 0) | (label == 1))
 
-    def suffices(self, target: Target) -> bool:
+    def is_sufficient(self, target: Target) -> bool:
         """Whether there is a positive pixel."""
         return bool((target.valid & (target.value == 1)).any())
 
-    def problem(self, label: Tensor) -> str | None:
+    def validate(self, label: Tensor) -> str | None:
         """A value that is not 0, 1 or -1."""
         if not label.numel():
             return None
@@ -94,7 +95,7 @@ class Binary(Task, ABC):
             total = torch.where(target.valid, loss, 0).sum()
         return Term(total, target.valid.sum())
 
-    def imitate(self, raw: Tensor, taught: Tensor, temperature: float = 1.0) -> Term:
+    def distillation_loss(self, raw: Tensor, taught: Tensor, temperature: float = 1.0) -> Term:
         """The divergence from the teacher's probabilities at a temperature, over all pixels, without weights."""
         with torch.autocast(raw.device.type, enabled=False):
             return imitate_logits(raw.float(), taught.float(), temperature)

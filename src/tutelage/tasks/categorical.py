@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import kl_div, log_softmax
 
+from tutelage.errors import UserError
 from tutelage.tasks.palette import palette
 from tutelage.types import Target, Task, Term
 
@@ -32,7 +33,7 @@ class Categorical(Task, ABC):
     def __init__(self, classes: int, names: list[str] | None = None) -> None:
         kind = type(self).__name__
         if classes < 2:
-            raise ValueError(f"{kind}: expected at least two classes. Found `classes = {classes}`.")
+            raise UserError(f"{kind}: expected at least two classes. Found `classes = {classes}`.")
         self.width = classes
         self.names = class_names(kind, classes, names)
         self.colours = palette(classes)
@@ -47,13 +48,13 @@ class Categorical(Task, ABC):
             least, most = (int(x) for x in label.aminmax())
             if least < UNLABELLED or most >= self.width:
                 wrong = most if most >= self.width else least
-                raise ValueError(
+                raise UserError(
                     f"{type(self).__name__}: expected labels 0..{self.width - 1}, or -1 where unlabelled. Found "
                     f"{wrong}; change `classes` or the labels."
                 )
         return Target(label, (label >= 0) & (label < self.width))
 
-    def problem(self, label: Tensor) -> str | None:
+    def validate(self, label: Tensor) -> str | None:
         """A value that is no class and not -1."""
         wrong = sorted(set(label[(label < UNLABELLED) | (label >= self.width)].tolist()))
         if not wrong:
@@ -65,7 +66,7 @@ class Categorical(Task, ABC):
         """The most likely class, [B, ...]."""
         return self.logits(raw).argmax(1)
 
-    def imitate(self, raw: Tensor, taught: Tensor, temperature: float = 1.0) -> Term:
+    def distillation_loss(self, raw: Tensor, taught: Tensor, temperature: float = 1.0) -> Term:
         """T^2 KL(softmax(taught / T) || softmax(raw / T)) summed over all positions, and their number.
 
         T^2 keeps the gradient's size (Hinton et al., arXiv:1503.02531). At T = 1 the gradient is that of the
@@ -84,5 +85,5 @@ def class_names(task: str, classes: int, names: list[str] | None) -> list[str]:
     if names is None:
         return [f"class {c}" for c in range(classes)]
     if len(names) != classes:
-        raise ValueError(f"{task}: expected {classes} names, one a class. Found {len(names)}: {names}.")
+        raise UserError(f"{task}: expected {classes} names, one a class. Found {len(names)}: {names}.")
     return names

@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 from torchmetrics import Metric
 
+from tutelage.errors import UserError
 from tutelage.metrics import ClassificationMetric
 from tutelage.tasks.categorical import UNLABELLED, Categorical
 from tutelage.tasks.whole_image import BLACK, of_image, words
@@ -41,7 +42,7 @@ class Classification(Categorical):
     def __init__(self, classes: int, names: list[str] | None = None, label_smoothing: float = 0.0) -> None:
         super().__init__(classes, names)
         if not 0 <= label_smoothing < 1:
-            raise ValueError(
+            raise UserError(
                 f"Classification: expected `label_smoothing` of at least 0 and below 1. Found {label_smoothing}."
             )
         self.label_smoothing = label_smoothing

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
+from tutelage.errors import UserError
 from tutelage.metrics import DepthMetric
 from tutelage.types import Colour, MetricInfo, MetricProtocol, Picture, Target, Task, Term
 
@@ -41,16 +42,14 @@ class Depth(Task):
     def __init__(self, range: tuple[float, float] = (0.5, 10.0)) -> None:
         if not 0 < range[0] < range[1]:
             a, b = self.ends
-            raise ValueError(
-                f"{type(self).__name__}: expected `range` as ({a}, {b}) with 0 < {a} < {b}. Found {range}."
-            )
+            raise UserError(f"{type(self).__name__}: expected `range` as ({a}, {b}) with 0 < {a} < {b}. Found {range}.")
         self.range = range
 
     def target(self, label: Tensor) -> Target:
         """The target of labels [B, 1, H, W]."""
         return Target(label, ((label > 0) & label.isfinite()).squeeze(1))
 
-    def problem(self, label: Tensor) -> str | None:
+    def validate(self, label: Tensor) -> str | None:
         """A median beyond 100 and ten times the farthest depth of `range`: millimetres, most likely."""
         known = label[(label > 0) & label.isfinite()]
         limit = max(_FAR, 10 * self.range[1])

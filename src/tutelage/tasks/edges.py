@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from torchmetrics import Metric
 
+from tutelage.errors import UserError
 from tutelage.metrics import EdgesMetric
 from tutelage.tasks.binary import Binary
 from tutelage.types import MetricInfo, MetricProtocol
@@ -36,7 +37,7 @@ class Edges(Binary):
     def __init__(self, positive_weight: float = 0.95, negative_weight: float = 0.05, tolerance: int = 3) -> None:
         super().__init__(positive_weight, negative_weight)
         if tolerance < 0:
-            raise ValueError(f"Edges: expected `tolerance` as a number of pixels, 0 or more. Found {tolerance}.")
+            raise UserError(f"Edges: expected `tolerance` as a number of pixels, 0 or more. Found {tolerance}.")
         self.tolerance = tolerance
 
     def metrics(self, protocol: MetricProtocol) -> Metric:

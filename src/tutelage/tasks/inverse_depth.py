@@ -34,6 +34,6 @@ class InverseDepth(Depth):
     def __init__(self, range: tuple[float, float] = (0.01, 0.5)) -> None:
         super().__init__(range)
 
-    def problem(self, label: Tensor) -> str | None:
+    def validate(self, label: Tensor) -> str | None:
         """Nothing: a number without a unit has no wrong one."""
         return None

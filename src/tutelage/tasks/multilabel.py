@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 from torchmetrics import Metric
 
+from tutelage.errors import UserError
 from tutelage.metrics import MultiLabelMetric
 from tutelage.tasks.binary import imitate_logits
 from tutelage.tasks.categorical import class_names
@@ -42,7 +43,7 @@ class MultiLabel(Task):
 
     def __init__(self, classes: int, names: list[str] | None = None) -> None:
         if classes < 1:
-            raise ValueError(f"MultiLabel: expected at least one class. Found `classes = {classes}`.")
+            raise UserError(f"MultiLabel: expected at least one class. Found `classes = {classes}`.")
         self.names = class_names("MultiLabel", classes, names)
         self.width = classes
         self.colours = palette(classes)
@@ -51,7 +52,7 @@ class MultiLabel(Task):
         """The target of labels [B, C]: each entry is valid where it is 0 or 1."""
         return Target(label, (label == 0) | (label == 1))
 
-    def problem(self, label: Tensor) -> str | None:
+    def validate(self, label: Tensor) -> str | None:
         """A value that is not 0, 1 or nan."""
         wrong = sorted(set(label[(label != 0) & (label != 1) & ~label.isnan()].tolist()))
         if not wrong:
@@ -78,7 +79,7 @@ class MultiLabel(Task):
             total = torch.where(target.valid, loss, 0).sum()
         return Term(total, target.valid.sum())
 
-    def imitate(self, raw: Tensor, taught: Tensor, temperature: float = 1.0) -> Term:
+    def distillation_loss(self, raw: Tensor, taught: Tensor, temperature: float = 1.0) -> Term:
         """Binary cross-entropy with the teacher's probabilities at a temperature, over all entries."""
         with torch.autocast(raw.device.type, enabled=False):
             return imitate_logits(of_image(raw), of_image(taught), temperature)

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn.functional import l1_loss, mse_loss, smooth_l1_loss
 from torchmetrics import Metric
 
+from tutelage.errors import UserError
 from tutelage.metrics import RegressionMetric
 from tutelage.tasks.whole_image import BLACK, of_image, words
 from tutelage.types import Colour, MetricInfo, MetricProtocol, Picture, Target, Task, Term
@@ -61,9 +62,9 @@ class Regression(Task):
         names: list[str] | None = None,
     ) -> None:
         if outputs < 1:
-            raise ValueError(f"Regression: expected at least one output. Found `outputs = {outputs}`.")
+            raise UserError(f"Regression: expected at least one output. Found `outputs = {outputs}`.")
         if loss not in get_args(RegressionLoss):
-            raise ValueError(f"Regression: expected `loss` to be one of {', '.join(_LOSSES)}. Found `{loss}`.")
+            raise UserError(f"Regression: expected `loss` to be one of {', '.join(_LOSSES)}. Found `{loss}`.")
         if names is None:
             names = [""] if outputs == 1 else [f"output {d}" for d in range(outputs)]
         self.names = names
@@ -71,13 +72,13 @@ class Regression(Task):
         self.std = [1.0] * outputs if std is None else std
         for key, given in (("mean", self.mean), ("std", self.std), ("names", self.names)):
             if len(given) != outputs:
-                raise ValueError(
+                raise UserError(
                     f"Regression: expected `{key}` with {outputs} entries, one an output. Found {len(given)}: {given}."
                 )
         if not all(map(isfinite, self.mean)):
-            raise ValueError(f"Regression: expected `mean` to be finite. Found {self.mean}.")
+            raise UserError(f"Regression: expected `mean` to be finite. Found {self.mean}.")
         if not all(isfinite(s) and s > 0 for s in self.std):
-            raise ValueError(f"Regression: expected `std` to be positive and finite. Found {self.std}.")
+            raise UserError(f"Regression: expected `std` to be positive and finite. Found {self.std}.")
         self.width = outputs
         self.kind = loss
         self.in_std = outputs > 1 and not unit and std is not None
@@ -93,7 +94,7 @@ class Regression(Task):
         """The target of labels [B, D]: each entry is valid where it is finite."""
         return Target(label, label.isfinite())
 
-    def problem(self, label: Tensor) -> str | None:
+    def validate(self, label: Tensor) -> str | None:
         """An infinite number."""
         if not bool(label.isinf().any()):
             return None
@@ -118,7 +119,7 @@ class Regression(Task):
             total = _LOSSES[self.kind](z, label, reduction="sum")
         return Term(total, target.valid.sum())
 
-    def imitate(self, raw: Tensor, taught: Tensor, temperature: float = 1.0) -> Term:
+    def distillation_loss(self, raw: Tensor, taught: Tensor, temperature: float = 1.0) -> Term:
         """The loss against the teacher's numbers, at every output. There is no use for a temperature."""
         value = self.activate(taught.detach())
         return self.loss(raw, Target(value, torch.ones_like(value, dtype=torch.bool)))

@@ -7,26 +7,26 @@ from tutelage.train.checkpoint import (
 )
 from tutelage.train.config import TrainConfig
 from tutelage.train.determinism import deterministic
+from tutelage.train.epoch_selection import EpochSelection
 from tutelage.train.evaluate import evaluate, predict
 from tutelage.train.loader import make_batch, training_loader, validation_loader
 from tutelage.train.log import JsonLines
 from tutelage.train.loop import Observer, Training, fit
 from tutelage.train.meter import NonFiniteError
 from tutelage.train.optim import Cosine, Optim, Optimisers
-from tutelage.train.quirks import Selection
 from tutelage.train.seed import derive, seeded
-from tutelage.train.step import Part, objective, training_step
+from tutelage.train.step import PartialStep, objective, training_step
 from tutelage.train.streams import Stream, Streams, labelled, select
 
 __all__ = [
     "Cosine",
+    "EpochSelection",
     "JsonLines",
     "NonFiniteError",
     "Observer",
     "Optim",
     "Optimisers",
-    "Part",
-    "Selection",
+    "PartialStep",
     "Stream",
     "Streams",
     "TrainConfig",

@@ -9,6 +9,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
+from tutelage.errors import UserError
 from tutelage.files import write_atomically
 
 
@@ -28,9 +29,9 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
             state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch names its errors by what the bytes look like; all mean the same here
         problem = f"what torch does not read without running code ({type(error).__name__})"
-        raise ValueError(f"{path}: expected a checkpoint of tutelage, found {problem}; delete it") from error
+        raise UserError(f"{path}: expected a checkpoint of tutelage, found {problem}; delete it") from error
     if not isinstance(state, dict):
-        raise ValueError(f"{path}: expected a checkpoint of tutelage, found {type(state).__name__}; delete it")
+        raise UserError(f"{path}: expected a checkpoint of tutelage, found {type(state).__name__}; delete it")
     return state
 
 

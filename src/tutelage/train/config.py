@@ -6,6 +6,7 @@ from typing import Literal
 import torch
 
 from tutelage.data import Augment
+from tutelage.errors import UserError
 from tutelage.train.optim import Optim
 
 Precision = Literal["auto", "32-true", "bf16-mixed"]
@@ -63,24 +64,24 @@ class TrainConfig:
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "accumulate", "log_steps"):
             if getattr(self, name) < 1:
-                raise ValueError(f"train.{name}: expected at least 1, found {getattr(self, name)}")
+                raise UserError(f"train.{name}: expected at least 1, found {getattr(self, name)}")
         for name in ("max_steps", "checkpoint_steps", "observe_steps"):
             value = getattr(self, name)
             if value is not None and value < 1:
-                raise ValueError(f"train.{name}: expected at least 1 or null, found {value}")
+                raise UserError(f"train.{name}: expected at least 1 or null, found {value}")
         if self.clip_norm is not None and not self.clip_norm > 0:
-            raise ValueError(f"train.clip_norm: expected a positive number or null, found {self.clip_norm}")
+            raise UserError(f"train.clip_norm: expected a positive number or null, found {self.clip_norm}")
         if self.ema is not None and self.official_quirks:
-            raise ValueError("train.ema: expected null with official_quirks, which choose an epoch, found a decay")
+            raise UserError("train.ema: expected null with official_quirks, which choose an epoch, found a decay")
         if self.ema is not None and not 0 < self.ema < 1:
-            raise ValueError(f"train.ema: expected a decay between 0 and 1 or null, found {self.ema}")
+            raise UserError(f"train.ema: expected a decay between 0 and 1 or null, found {self.ema}")
         for name in ("workers", "checkpoint_seconds"):
             if not getattr(self, name) >= 0:
-                raise ValueError(f"train.{name}: expected 0 or more, found {getattr(self, name)}")
+                raise UserError(f"train.{name}: expected 0 or more, found {getattr(self, name)}")
         if self.devices != 1:
-            raise ValueError(f"train.devices: expected 1, found {self.devices}; several devices are not supported yet")
+            raise UserError(f"train.devices: expected 1, found {self.devices}; several devices are not supported yet")
         if self.accelerator == "cuda" and not torch.cuda.is_available():
-            raise ValueError("train.accelerator: expected a GPU for cuda, found none; use cpu or auto")
+            raise UserError("train.accelerator: expected a GPU for cuda, found none; use cpu or auto")
 
     def resolved_precision(self) -> Literal["32-true", "bf16-mixed"]:
         """`auto` made definite on this machine."""

@@ -13,12 +13,13 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from tutelage.balance import conflict
+from tutelage.errors import UserError
 from tutelage.train.checkpoint import load_checkpoint, save_checkpoint
+from tutelage.train.epoch_selection import EpochSelection
 from tutelage.train.meter import Meter, NonFiniteError
 from tutelage.train.optim import Optimisers
-from tutelage.train.quirks import Selection
 from tutelage.train.seed import derive
-from tutelage.train.step import Part, objective, training_step
+from tutelage.train.step import PartialStep, objective, training_step
 from tutelage.train.streams import Streams
 from tutelage.types import Balancer, Batch, Distiller, MultiTaskNet, Task, Terms
 
@@ -43,7 +44,7 @@ class Training:
         balancer: Balancer,
         optimisers: Optimisers,
         ema: float | None = None,
-        selection: Selection | None = None,
+        selection: EpochSelection | None = None,
     ) -> None:
         self.student, self.distiller, self.balancer, self.optimisers = student, distiller, balancer, optimisers
         self.meter, self.selection = Meter(), selection
@@ -96,7 +97,7 @@ class Training:
             self.load_state_dict(state)
         except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
             problem = f"{type(error).__name__}: {' '.join(str(error).split()[:20])}"
-            raise ValueError(
+            raise UserError(
                 f"{path}: expected a checkpoint of this run, found another's ({problem}); delete it"
             ) from error
         return True
@@ -143,7 +144,7 @@ def fit(
         reduces = [
             reduce
             for draw in range(streams.draws)
-            for reduce in Part.split(parts[draw * config.accumulate :][: config.accumulate], run.distiller, draw)
+            for reduce in PartialStep.split(parts[draw * config.accumulate :][: config.accumulate], run.distiller, draw)
         ]
         labelled = [{t for batch in part for t, has in batch.labelled.items() if has.any()} for part in parts]
         parts = [[batch.to(fabric.device, layout) for batch in part] for part in parts]

@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from tutelage.errors import UserError
+
 _A = TypeVar("_A")
 _B = TypeVar("_B")
 
@@ -140,4 +142,4 @@ def _built(key: str, build: Callable[[_A], _B], argument: _A) -> _B:
     try:
         return build(argument)
     except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{key}: expected arguments that it takes, found a mistake: {error}") from error
+        raise UserError(f"{key}: expected arguments that it takes, found a mistake: {error}") from error

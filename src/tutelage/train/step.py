@@ -21,7 +21,7 @@ def objective(
     terms, outputs = Terms(), []
     for batch in batches:
         # y_hat_t of the tasks that have labels here, or of all where the teachers' predictions are targets; phi^k(x)
-        imitates = distiller is not None and distiller.imitates and distiller.teach == "all"
+        imitates = distiller is not None and distiller.uses_predictions and distiller.teach == "all"
         output = student(batch.images, tasks=None if imitates else batch.targets)
         output = balancer.boundary(output)
         for t, target in batch.targets.items():
@@ -66,7 +66,7 @@ def training_step(
 
 
 @dataclass
-class Part:
+class PartialStep:
     """The reduction within one process: a part of a step whose gradients are accumulated.
 
     Dividing by the counts of the whole step, known from the labels before any forward, makes the sum of the parts'
@@ -79,7 +79,7 @@ class Part:
     draw: int = 0
 
     @classmethod
-    def split(cls, parts: Sequence[Sequence[Batch]], distiller: Distiller | None, draw: int = 0) -> list["Part"]:
+    def split(cls, parts: Sequence[Sequence[Batch]], distiller: Distiller | None, draw: int = 0) -> list["PartialStep"]:
         """One reduction for every part of a step, or of one draw of it."""
         counts, taught = dict[str, Tensor](), dict[str, Tensor]()
         for batch in (batch for part in parts for batch in part):

@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tutelage.data import DataSource, Modality, Samples
+from tutelage.errors import UserError
 from tutelage.train.config import TrainConfig
 
 
@@ -53,7 +54,7 @@ class Streams:
     def __init__(self, streams: Sequence[Stream], config: TrainConfig, draws: int = 1) -> None:
         self.streams, self.config, self.draws = tuple(streams), config, draws
         if len(streams) > config.batch_size:
-            raise ValueError(
+            raise UserError(
                 f"train.batch_size: expected one image or more of each of the {len(streams)} sources, found "
                 f"{config.batch_size}; raise it"
             )
@@ -115,7 +116,7 @@ def _whole(stream: Stream, batch_size: int, parts: int) -> int:
     batches = len(stream) // (batch_size * parts) * parts
     if batches == 0:
         of = f" of `{stream.name}`" if stream.name else ""
-        raise ValueError(
+        raise UserError(
             f"train.batch_size: expected at most the {len(stream)} training images{of}, found {batch_size} x {parts} a "
             "step; lower it or add images"
         )

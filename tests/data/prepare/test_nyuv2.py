@@ -26,7 +26,7 @@ from tests.data.prepare.official import (
     write_nyuv2,
 )
 
-from tutelage.data import Classes, Folders, Label, NYUv2
+from tutelage.data import ClassesLabel, Folders, Label, NYUv2
 from tutelage.data.prepare import prepare_nyuv2
 
 SIZE = (HEIGHT, WIDTH)
@@ -76,7 +76,7 @@ def test_nyuv2_reads_what_the_official_file_holds(prepared: Path, split: str, nu
 
 
 def test_the_40_classes(prepared: Path) -> None:
-    source = Folders(prepared, {"segmentation": Label("label40", Classes())})
+    source = Folders(prepared, {"segmentation": Label("label40", ClassesLabel())})
     found = source.split("val")[1]["labels"]["segmentation"]
     assert torch.equal(found, mapped(labels(TEST[1] - 1), IN_40))
 

@@ -13,7 +13,8 @@ from torch import Tensor
 from tutelage.data.base import DataSource, Samples, Split, ranked
 from tutelage.data.digits.arrays import Read, at_least, need, resized
 from tutelage.data.files import parts
-from tutelage.data.modalities import Class, Modality, Size
+from tutelage.data.modalities import ClassLabel, Modality, Size
+from tutelage.errors import UserError
 from tutelage.types import Sample
 
 
@@ -71,7 +72,7 @@ class ImageFiles(DataSource):
     def __init__(self, root: Path, task: str, size: Size | None, train: int | None, seed: int) -> None:
         at_least(1, {"size": 1 if size is None else min(size), "train": 1 if train is None else train})
         self.root, self.task, self.size, self.train, self.seed = Path(root), task, size, train, seed
-        self.modalities: Mapping[str, Modality] = {task: Class()}
+        self.modalities: Mapping[str, Modality] = {task: ClassLabel()}
         self._splits: dict[Split, Samples] = {}  # kept, so that every run of a study shares their memory
 
     @abstractmethod
@@ -90,7 +91,7 @@ class ImageFiles(DataSource):
             numbers = None
             if split == "train" and self.train is not None:
                 if self.train > len(images):
-                    raise ValueError(
+                    raise UserError(
                         f"data.train: expected at most {len(images)}, the training images there are, found {self.train}"
                     )
                 numbers = balanced(classes.tolist(), self.train, self.seed)
@@ -110,7 +111,7 @@ class ImageFiles(DataSource):
         """Raise for the first file that is missing."""
         for path in self._files():
             if not path.is_file():
-                raise ValueError(
+                raise UserError(
                     f"data.root: expected {path.relative_to(self.root)} in {self.root}, found no such file; "
                     f"{self.remedy}"
                 )

@@ -11,7 +11,8 @@ import torch
 from tutelage.data.base import DataSource, Memory, Samples, Split
 from tutelage.data.digits.arrays import at_least, fetch
 from tutelage.data.files import parts
-from tutelage.data.modalities import Class, Rgb, Size
+from tutelage.data.modalities import ClassLabel, Rgb, Size
+from tutelage.errors import UserError
 from tutelage.types import Sample
 
 _FOLDERS = ("images_background", "images_evaluation")
@@ -42,7 +43,7 @@ class Omniglot(DataSource):
     def __init__(self, root: Path, task: str = "omniglot", size: Size = (32, 32), download: bool = False) -> None:
         at_least(1, {"size": min(size)})
         self.root, self.task, self.size, self.download = Path(root), task, size, download
-        self.modalities = {task: Class()}
+        self.modalities = {task: ClassLabel()}
         self._splits: dict[Split, Samples] = {}  # kept, so that every run of a study shares their memory
 
     def split(self, split: Split) -> Samples:
@@ -60,17 +61,17 @@ class Omniglot(DataSource):
             if self.download and not (self.root / folder).is_dir():
                 fetch("Omniglot", self.root, background=name == "images_background")
             if not (self.root / folder).is_dir():
-                raise ValueError(
+                raise UserError(
                     f"data.root: expected a folder {folder} in {self.root}, found none; {_DOWNLOAD}, into omniglot-py"
                 )
             if not any(self.root / folder in p.parents for p, _, _ in self._drawings):
-                raise ValueError(
+                raise UserError(
                     f"{self.root / folder}: expected ALPHABET/characterNN/NNNN_MM.png, found none; {_DOWNLOAD}"
                 )
         for split in ("train", "val"):
             if not len(self.split(split)):
                 drawings = "01 to 15" if split == "train" else "16 to 20"
-                raise ValueError(f"{self.root}: expected drawings {drawings} for {split}, found none; {_DOWNLOAD}")
+                raise UserError(f"{self.root}: expected drawings {drawings} for {split}, found none; {_DOWNLOAD}")
 
     def fingerprint(self) -> str:
         """Of the files' names, sizes and parts of their content, and of the size."""
@@ -107,7 +108,7 @@ class Omniglot(DataSource):
 def _number(path: Path) -> int:
     match = re.fullmatch(r"\d+_(\d\d)", path.stem)
     if match is None or not 1 <= int(match[1]) <= 20:
-        raise ValueError(f"{path}: expected a name NNNN_MM.png with MM from 01 to 20, found `{path.name}`; remove it")
+        raise UserError(f"{path}: expected a name NNNN_MM.png with MM from 01 to 20, found `{path.name}`; remove it")
     return int(match[1])
 
 

@@ -14,7 +14,7 @@ from tutelage.data.base import DataSource, Samples, Split, ranked
 from tutelage.data.digits.arrays import Read, at_least, need, resized
 from tutelage.data.digits.base import ClassImages
 from tutelage.data.digits.mnist import Mnist, read_mnist
-from tutelage.data.modalities import Class, Modality, Size
+from tutelage.data.modalities import ClassLabel, Modality, Size
 
 _VERSION = 1  # raised whenever the same seed gives other images
 
@@ -44,7 +44,7 @@ class Overlaid(DataSource):
         at_least(0, {"seed": seed})
         self.lengths: dict[Split, int] = {"train": train, "val": val}
         self.size, self.seed = size, seed
-        self.modalities: Mapping[str, Modality] = {"left": Class(), "right": Class()}
+        self.modalities: Mapping[str, Modality] = {"left": ClassLabel(), "right": ClassLabel()}
         self._splits: dict[Split, Samples] = {}  # kept, so that every run of a study shares their memory
 
     @abstractmethod

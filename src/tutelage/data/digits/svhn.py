@@ -6,6 +6,7 @@ from tutelage.data.base import Split
 from tutelage.data.digits.arrays import Read, as_read, fetch, pick, reading
 from tutelage.data.digits.base import ImageFiles
 from tutelage.data.modalities import Size
+from tutelage.errors import UserError
 
 _NAMES: dict[Split, str] = {"train": "train", "val": "test"}
 
@@ -65,7 +66,7 @@ class Svhn(ImageFiles):
         with reading(path):
             images, classes = pick(loadmat(path, variable_names=["X", "y"]), "X", "y")
             if images.ndim != 4:
-                raise ValueError(f"`X` {list(images.shape)} where [32, 32, 3, N] belongs")
+                raise UserError(f"`X` {list(images.shape)} where [32, 32, 3, N] belongs")
             classes = classes.reshape(-1)
             classes[classes == 10] = 0
             return as_read(images.transpose(3, 2, 0, 1), classes, (3, 32, 32))

@@ -6,6 +6,7 @@ from tutelage.data.base import Split
 from tutelage.data.digits.arrays import Read, as_read, pick, reading
 from tutelage.data.digits.base import ImageFiles
 from tutelage.data.modalities import Size
+from tutelage.errors import UserError
 
 _GROUPS: dict[Split, str] = {"train": "train", "val": "test"}
 
@@ -46,5 +47,5 @@ class Usps(ImageFiles):
         with reading(path), h5py.File(path, "r") as file:
             images, classes = pick(file, f"{group}/data", f"{group}/target")
             if images.shape[1:] != (256,):
-                raise ValueError(f"`{group}/data` {list(images.shape)} where [N, 256] belongs")
+                raise UserError(f"`{group}/data` {list(images.shape)} where [N, 256] belongs")
             return as_read(images.reshape(-1, 1, 16, 16), classes, (1, 16, 16))

@@ -10,11 +10,12 @@ import torch
 from rich.console import Console
 
 from tutelage.data.base import Split
-from tutelage.data.cityscapes import InverseDepth
+from tutelage.data.cityscapes import InverseDepthLabel
 from tutelage.data.files import read_array
-from tutelage.data.modalities import Classes, Rgb, Size, resize_nearest
+from tutelage.data.modalities import ClassesLabel, Rgb, Size, resize_nearest
 from tutelage.data.prepare.frames import Array, Frame, picture, write_frames
 from tutelage.data.prepare.summary import Folder, Summary
+from tutelage.errors import UserError
 
 # Category: name and official id of the classes that are evaluated, both in the order of the train ids.
 _CATEGORIES = {
@@ -33,9 +34,9 @@ _NONE = 255
 
 FOLDERS = (
     Folder("image", Rgb()),
-    Folder("label", Classes((_NONE,)), classes=CLASSES19),
-    Folder("label7", Classes((_NONE,)), classes=CLASSES7),
-    Folder("depth", InverseDepth(), unit="1/(1.85 m)"),
+    Folder("label", ClassesLabel((_NONE,)), classes=CLASSES19),
+    Folder("label7", ClassesLabel((_NONE,)), classes=CLASSES7),
+    Folder("depth", InverseDepthLabel(), unit="1/(1.85 m)"),
 )
 # Kind -> (package, end of its files' names).
 _FILES = {
@@ -92,9 +93,7 @@ def _find(download: Path, split: Split) -> list[tuple[str, dict[str, Path]]]:
     for package, _ in _FILES.values():
         folder = download / package / split
         if not folder.is_dir():
-            raise ValueError(
-                f"{folder}: expected a folder of the official download, found none; unpack {package} there"
-            )
+            raise UserError(f"{folder}: expected a folder of the official download, found none; unpack {package} there")
     package, end = _FILES["image"]
     found = []
     for image in sorted((download / package / split).glob(f"*/*_{end}.png")):
@@ -105,10 +104,10 @@ def _find(download: Path, split: Split) -> list[tuple[str, dict[str, Path]]]:
         }
         for path in paths.values():
             if not path.is_file():
-                raise ValueError(f"{path}: expected a file for {image}, found none; unpack the package again")
+                raise UserError(f"{path}: expected a file for {image}, found none; unpack the package again")
         found.append((stem, paths))
     if not found:
-        raise ValueError(f"{download / package / split}: expected CITY/*_{end}.png, found none; unpack {package} there")
+        raise UserError(f"{download / package / split}: expected CITY/*_{end}.png, found none; unpack {package} there")
     return found
 
 
@@ -119,16 +118,16 @@ def _arrays(paths: Mapping[str, Path], size: Size) -> Mapping[str, Array]:
     disparity, _ = read_array(paths["depth"])
     for kind, array in (("label", ids), ("depth", disparity)):
         if array.shape != image.shape[1:]:
-            raise ValueError(
+            raise UserError(
                 f"{paths[kind]}: expected the size of its image, {image.shape[1]}x{image.shape[2]}, found "
                 f"{list(array.shape)}; unpack the package again"
             )
     if disparity.dtype.itemsize < 2:
-        raise ValueError(
+        raise UserError(
             f"{paths['depth']}: expected 16 bits a pixel, found {disparity.dtype}; unpack the package again"
         )
     if wrong := set(np.unique(ids).tolist()) - {*range(_IDS), _NONE}:
-        raise ValueError(f"{paths['label']}: expected label ids 0..{_IDS - 1}, found {min(wrong)}; unpack gtFine again")
+        raise UserError(f"{paths['label']}: expected label ids 0..{_IDS - 1}, found {min(wrong)}; unpack gtFine again")
     classes, categories = ids_to_classes()
     ids = _nearest(ids, size).astype(np.uint8)
     return {

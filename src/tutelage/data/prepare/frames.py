@@ -21,6 +21,7 @@ from torch import Tensor
 from tutelage.data.base import Split
 from tutelage.data.modalities import Size
 from tutelage.data.prepare.summary import Counts, Folder, Summary
+from tutelage.errors import UserError
 from tutelage.files import remove_parts, write_atomically, write_text
 
 Array = npt.NDArray[Any]
@@ -65,11 +66,11 @@ def write_frames(
         ValueError: a frame is damaged, `out` is no folder or holds other frames, or `jobs` or the size is not positive.
     """
     if jobs is not None and jobs < 1:
-        raise ValueError(f"--jobs: expected 1 or more, found {jobs}")
+        raise UserError(f"--jobs: expected 1 or more, found {jobs}")
     if min(summary.size) < 1:
-        raise ValueError(f"--size: expected height and width of at least 1, found {summary.size[0]} {summary.size[1]}")
+        raise UserError(f"--size: expected height and width of at least 1, found {summary.size[0]} {summary.size[1]}")
     if out.exists() and not out.is_dir():
-        raise ValueError(f"{out}: expected a folder to write to, found a file; give another")
+        raise UserError(f"{out}: expected a folder to write to, found a file; give another")
     _claim(frames, origin, summary.folders, out)
     for split in {frame.split for frame in frames}:
         for folder in summary.folders:
@@ -105,12 +106,10 @@ def _claim(frames: Sequence[Frame], origin: str, folders: Sequence[Folder], out:
         return write_text(path, origin + "\n")
     found = path.read_text().strip() if path.is_file() else "another program"
     if found != origin:
-        raise ValueError(
-            f"{out}: expected frames of {origin}, found those of {found}; give another folder, or empty it"
-        )
+        raise UserError(f"{out}: expected frames of {origin}, found those of {found}; give another folder, or empty it")
     for file in there:
         if file not in expected and not file.name.startswith("."):
-            raise ValueError(f"{file}: expected frames of {origin} alone, found another file; remove it")
+            raise UserError(f"{file}: expected frames of {origin} alone, found another file; remove it")
 
 
 def _keep_or_write(folders: Sequence[Folder], size: Size, out: Path, frame: Frame) -> tuple[dict[str, Counts], bool]:
@@ -129,7 +128,7 @@ def _count(folder: Folder, size: Size, out: Path, frame: Frame) -> Counts:
     path = folder.path(out, frame.split, frame.stem)
     value = folder.kind.decode(path)
     if value.shape[1:] != size:
-        raise ValueError(f"{path}: expected {size[0]}x{size[1]}, found {value.shape[1]}x{value.shape[2]}")
+        raise UserError(f"{path}: expected {size[0]}x{size[1]}, found {value.shape[1]}x{value.shape[2]}")
     return Counts.of(folder, value)
 
 
@@ -154,7 +153,7 @@ def library(name: str) -> Any:
     try:
         return import_module(name)
     except ImportError as error:
-        raise ValueError(
+        raise UserError(
             f"tutelage prepare: expected the package {name}, found none; pip install 'tutelage[data]'"
         ) from error
 

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from tutelage.data.base import Split
 from tutelage.data.files import first_line
-from tutelage.data.modalities import Classes, Depth, Normals, Rgb, Size
+from tutelage.data.modalities import ClassesLabel, DepthLabel, NormalsLabel, Rgb, Size
 from tutelage.data.prepare.frames import Array, Frame, library, picture, write_frames
 from tutelage.data.prepare.normals import Camera, normals_from_depth
 from tutelage.data.prepare.nyuv2_classes import (
@@ -25,6 +25,7 @@ from tutelage.data.prepare.nyuv2_classes import (
     labels_to_40,
 )
 from tutelage.data.prepare.summary import Folder, Summary
+from tutelage.errors import UserError
 
 # The toolbox's calibration of the colour camera at 480x640 (camera_params.m), whose first pixel is 1 and here 0. The
 # depth of the labelled frames is projected into it.
@@ -33,10 +34,10 @@ _WIDTH = 640
 
 FOLDERS = (
     Folder("image", Rgb()),
-    Folder("label", Classes((NONE,)), classes=CLASSES13),
-    Folder("label40", Classes((NONE,)), classes=CLASSES40),
-    Folder("depth", Depth(), ".npy", unit="m"),
-    Folder("normal", Normals()),
+    Folder("label", ClassesLabel((NONE,)), classes=CLASSES13),
+    Folder("label40", ClassesLabel((NONE,)), classes=CLASSES40),
+    Folder("depth", DepthLabel(), ".npy", unit="m"),
+    Folder("normal", NormalsLabel()),
 )
 _SPLITS: dict[str, Split] = {"trainNdxs": "train", "testNdxs": "val"}
 _AGAIN = "download it again"
@@ -73,7 +74,7 @@ def prepare_nyuv2(
         images = _Labeled(labeled, file, size)
         last = max(max(part) for part in numbers.values())
         if last > images.count:
-            raise ValueError(
+            raise UserError(
                 f"{splits}: expected frames 1..{images.count}, as {labeled} has, found {last}; take the splits.mat of "
                 "this data set"
             )
@@ -91,28 +92,28 @@ def _splits(path: Path) -> dict[Split, list[int]]:
     """The numbers of the frames of every split, from 1."""
     scipy = library("scipy.io")
     if not path.is_file():
-        raise ValueError(f"{path}: expected the official splits.mat, found no file")
+        raise UserError(f"{path}: expected the official splits.mat, found no file")
     try:
         values = scipy.loadmat(path)
     except Exception as error:  # scipy names its errors by what the bytes look like
-        raise ValueError(f"{path}: expected the official splits.mat, found {first_line(error)}; {_AGAIN}") from error
+        raise UserError(f"{path}: expected the official splits.mat, found {first_line(error)}; {_AGAIN}") from error
     if any(name not in values for name in _SPLITS):
         found = ", ".join(name for name in values if not name.startswith("__")) or "nothing"
-        raise ValueError(f"{path}: expected trainNdxs and testNdxs, found {found}; take the official splits.mat")
+        raise UserError(f"{path}: expected trainNdxs and testNdxs, found {found}; take the official splits.mat")
     numbers = {split: [int(n) for n in values[name].ravel()] for name, split in _SPLITS.items()}
     every = [number for part in numbers.values() for number in part]
     if not all(numbers.values()) or min(every) < 1 or len(set(every)) < len(every):
-        raise ValueError(f"{path}: expected different frames from 1 in trainNdxs and testNdxs, found others; {_AGAIN}")
+        raise UserError(f"{path}: expected different frames from 1 in trainNdxs and testNdxs, found others; {_AGAIN}")
     return numbers
 
 
 def _open(h5py: Any, path: Path) -> Any:
     if not path.is_file():
-        raise ValueError(f"{path}: expected the official nyu_depth_v2_labeled.mat, found no file")
+        raise UserError(f"{path}: expected the official nyu_depth_v2_labeled.mat, found no file")
     try:
         return h5py.File(path, "r")
     except OSError as error:
-        raise ValueError(
+        raise UserError(
             f"{path}: expected the official nyu_depth_v2_labeled.mat (HDF5), found {first_line(error)}; {_AGAIN}"
         ) from error
 
@@ -130,7 +131,7 @@ class _Labeled:
         images: tuple[int, ...] = shapes["images"] or ()
         single = (*images[:1], *images[2:])  # one channel
         if len(images) != 4 or images[1] != 3 or not shapes["depths"] == shapes["labels"] == single:
-            raise ValueError(
+            raise UserError(
                 f"{path}: expected images [N, 3, W, H], depths and labels [N, W, H], found {shapes}; take the official "
                 "nyu_depth_v2_labeled.mat"
             )
@@ -138,7 +139,7 @@ class _Labeled:
         self.to_40, self.to_13 = labels_to_40(), classes_40_to_13()
         for label, name in NAMES.items():
             if (found := self._name(label)) != name:
-                raise ValueError(
+                raise UserError(
                     f"{self.path}: expected the name `{name}` of label {label}, found `{found}`; take the official "
                     "nyu_depth_v2_labeled.mat"
                 )
@@ -156,7 +157,7 @@ class _Labeled:
         try:
             return np.ascontiguousarray(self.file[name][index].T)
         except OSError as error:
-            raise ValueError(
+            raise UserError(
                 f"{self.path}: expected a readable frame {index + 1} in `{name}`, found {first_line(error)}; {_AGAIN}"
             ) from error
 
@@ -164,18 +165,18 @@ class _Labeled:
         """What the folders hold of a frame."""
         image, depth, labels = (self._frame(name, index) for name in ("images", "depths", "labels"))
         if labels.max() > LABELS:
-            raise ValueError(
+            raise UserError(
                 f"{self.path}: expected labels 0..{LABELS} in frame {index + 1}, found {labels.max()}; {_AGAIN}"
             )
         depth = np.where(np.isfinite(depth) & (depth > 0), depth, 0).astype(np.float32)
         normals = normals_from_depth(depth, CAMERA.resized(depth.shape[1] / _WIDTH))
-        classes = Classes().resize(torch.from_numpy(self.to_40[labels])[None], self.size)[0].numpy()
-        n = Normals().resize(torch.from_numpy(normals).permute(2, 0, 1), self.size)
+        classes = ClassesLabel().resize(torch.from_numpy(self.to_40[labels])[None], self.size)[0].numpy()
+        n = NormalsLabel().resize(torch.from_numpy(normals).permute(2, 0, 1), self.size)
         rgb = torch.from_numpy(image).permute(2, 0, 1).float() / 255
         return {
             "image": picture(Rgb().resize(rgb, self.size)),
             "label": self.to_13[classes],
             "label40": classes.astype(np.uint8),
-            "depth": Depth().resize(torch.from_numpy(depth)[None], self.size)[0].numpy(),
+            "depth": DepthLabel().resize(torch.from_numpy(depth)[None], self.size)[0].numpy(),
             "normal": picture(torch.where((n == 0).all(0), 0.0, (n + 1) / 2)),
         }

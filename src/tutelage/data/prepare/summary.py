@@ -11,7 +11,8 @@ from rich.table import Table
 from torch import Tensor
 
 from tutelage.data.base import Split
-from tutelage.data.modalities import Classes, Depth, Modality, Rgb
+from tutelage.data.modalities import ClassesLabel, DepthLabel, Modality, Rgb
+from tutelage.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -53,17 +54,17 @@ class Counts:
         Raises:
             ValueError: a value is no class of the folder.
         """
-        if isinstance(folder.kind, Classes):
+        if isinstance(folder.kind, ClassesLabel):
             known = value[value >= 0]
             if known.numel() and int(known.max()) >= len(folder.classes):
-                raise ValueError(f"expected classes 0..{len(folder.classes) - 1}, found {int(known.max())}")
+                raise UserError(f"expected classes 0..{len(folder.classes) - 1}, found {int(known.max())}")
             counts = torch.bincount(known, minlength=len(folder.classes))
             return Counts(value.numel(), value.numel() - known.numel(), counts)
         if isinstance(folder.kind, Rgb):
             return Counts(value[0].numel())
         none = int((value == 0).all(0).sum())
         known = value[value > 0]
-        ranged = isinstance(folder.kind, Depth) and known.numel() > 0
+        ranged = isinstance(folder.kind, DepthLabel) and known.numel() > 0
         return Counts(value[0].numel(), none, ends=(float(known.min()), float(known.max())) if ranged else None)
 
     def __add__(self, other: "Counts") -> "Counts":

@@ -7,10 +7,11 @@ import numpy as np
 import torch
 
 from tutelage.data.base import DataSource, Memory, Samples, Split
-from tutelage.data.modalities import Classes, Depth, Modality, Normals, Size
+from tutelage.data.modalities import ClassesLabel, DepthLabel, Modality, NormalsLabel, Size
 from tutelage.data.rooms.render import render
 from tutelage.data.rooms.scene import furnish
 from tutelage.data.rooms.solids import Rng
+from tutelage.errors import UserError
 from tutelage.types import Sample
 
 _VERSION = 1  # raised whenever the same seed gives other scenes
@@ -39,10 +40,10 @@ class Rooms(DataSource):
     ) -> None:
         for name, value in (("train", train), ("val", val), ("size", min(size))):
             if value < 1:
-                raise ValueError(f"data.{name}: expected at least 1, found {value}")
+                raise UserError(f"data.{name}: expected at least 1, found {value}")
         self.lengths: dict[Split, int] = {"train": train, "val": val}
         self.size, self.seed, self.holes = size, seed, holes
-        kinds: dict[str, Modality] = {"segmentation": Classes(), "depth": Depth(), "normals": Normals()}
+        kinds: dict[str, Modality] = {"segmentation": ClassesLabel(), "depth": DepthLabel(), "normals": NormalsLabel()}
         self.modalities: Mapping[str, Modality] = kinds
         self._splits: dict[Split, Samples] = {}
 

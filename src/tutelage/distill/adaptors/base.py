@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
+from tutelage.errors import UserError
+
 
 class Adaptor(nn.Module, ABC):
     """A small network between one tap of the student and one feature of one teacher; dropped after training.
@@ -41,7 +43,7 @@ def resized(feature: Tensor, size: Sequence[int]) -> Tensor:
     if tuple(feature.shape[2:]) == tuple(size):
         return feature
     if feature.ndim != 4 or len(size) != 2:
-        raise ValueError(
+        raise UserError(
             f"adaptor: expected maps [B, C, H, W], or equal positions, found {tuple(feature.shape[2:])} of the student "
             f"and {tuple(size)} of the teacher; match other taps, or take TokenWise for the tokens of a transformer"
         )

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from tutelage.distill.adaptors.base import Adaptor, resized
+from tutelage.errors import UserError
 
 
 class Identity(Adaptor):
@@ -23,7 +24,7 @@ class Identity(Adaptor):
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__(in_channels, out_channels)
         if in_channels != out_channels:
-            raise ValueError(
+            raise UserError(
                 "Identity: expected as many channels in the student's feature as in the teacher's, found "
                 f"{in_channels} and {out_channels}; take Conv1x1"
             )

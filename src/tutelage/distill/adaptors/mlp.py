@@ -6,6 +6,7 @@ from typing import Literal
 from torch import Tensor, nn
 
 from tutelage.distill.adaptors.base import Adaptor, resized
+from tutelage.errors import UserError
 
 
 class MLP(Adaptor):
@@ -42,7 +43,7 @@ class MLP(Adaptor):
     ) -> None:
         super().__init__(in_channels, out_channels)
         if hidden is not None and hidden < 1:
-            raise ValueError(f"MLP.hidden: expected at least 1, found {hidden}; leave it out for twice the input")
+            raise UserError(f"MLP.hidden: expected at least 1, found {hidden}; leave it out for twice the input")
         width = 2 * in_channels if hidden is None else hidden
         self.first = nn.Linear(in_channels, width, bias=False)
         self.norm = nn.LayerNorm(width) if norm == "layer" else nn.Identity()

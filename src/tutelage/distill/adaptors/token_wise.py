@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from tutelage.distill.adaptors.base import Adaptor, resized
+from tutelage.errors import UserError
 
 Grid = tuple[int, int]
 
@@ -47,7 +48,7 @@ class TokenWise(Adaptor):
     ) -> None:
         super().__init__(in_channels, out_channels)
         if prefix_tokens < 0 or teacher_prefix_tokens not in (0, prefix_tokens):
-            raise ValueError(
+            raise UserError(
                 f"TokenWise.teacher_prefix_tokens: expected 0 or the student's `prefix_tokens`, found "
                 f"{teacher_prefix_tokens} and {prefix_tokens}; give the teacher a tap without them"
             )
@@ -65,7 +66,7 @@ class TokenWise(Adaptor):
             ("teacher_prefix_tokens", teacher_prefix, size),
         ):
             if count and (len(positions) != 1 or positions[0] <= count):
-                raise ValueError(
+                raise UserError(
                     f"TokenWise.{name}: expected tokens [B, C, N] with N above {count}, found positions "
                     f"{tuple(positions)}; set it to 0 for a map"
                 )
@@ -97,7 +98,7 @@ def _grid(name: str, count: int, known: Grid | None, other: Grid | None) -> Grid
     """Rows and columns of `count` tokens: what is known, or those of the other side, or a square where that may be."""
     if known is not None:
         if prod(known) != count:
-            raise ValueError(
+            raise UserError(
                 f"TokenWise.{name}: expected rows and columns of {count} tokens, found {list(known)}; give what is "
                 "before the grid as prefix tokens"
             )
@@ -106,7 +107,7 @@ def _grid(name: str, count: int, known: Grid | None, other: Grid | None) -> Grid
         return other
     side = isqrt(count)
     if side * side != count or (other is not None and other[0] != other[1]):
-        raise ValueError(
+        raise UserError(
             f"TokenWise.{name}: expected [rows, columns] of {count} tokens, where not both sides are square, found "
             "none; give it, and tokens before the grid as prefix tokens"
         )

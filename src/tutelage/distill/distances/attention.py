@@ -4,6 +4,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from tutelage.distill.distances.base import Distance, fp32
+from tutelage.errors import UserError
 
 
 class AttentionTransfer(Distance):
@@ -30,7 +31,7 @@ class AttentionTransfer(Distance):
     def __init__(self, p: float = 2.0) -> None:
         super().__init__()
         if p < 1:
-            raise ValueError(
+            raise UserError(
                 f"AttentionTransfer.p: expected at least 1, found {p}; below, the gradient is infinite at 0"
             )
         self.p = p
@@ -38,7 +39,7 @@ class AttentionTransfer(Distance):
     def per_image(self, a: Tensor, b: Tensor) -> Tensor:
         """d for each image, [B]."""
         if a.shape[2:].numel() < 2:
-            raise ValueError(
+            raise UserError(
                 "AttentionTransfer: expected features with more than one position, where alone attention differs, "
                 f"found shape {tuple(a.shape)}; take another distance"
             )

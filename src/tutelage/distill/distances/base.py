@@ -5,6 +5,8 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor, nn
 
+from tutelage.errors import UserError
+
 
 class Distance(nn.Module, ABC):
     """A distance between two features of the same shape, one value an image.
@@ -22,7 +24,7 @@ class Distance(nn.Module, ABC):
     def forward(self, a: Tensor, b: Tensor) -> Tensor:
         """d for each image, [B]: the mean over its positions. Its mean over the batch is the paper's d."""
         if a.shape != b.shape:
-            raise ValueError(
+            raise UserError(
                 f"Distance: the adapted feature has shape {tuple(a.shape)}, the teacher's {tuple(b.shape)}; "
                 "expected equal shapes, so the adaptor must change channels and resolution."
             )

@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn.functional import cosine_similarity, normalize
 
 from tutelage.distill.distances.base import Distance, fp32
+from tutelage.errors import UserError
 
 
 class CKA(Distance):
@@ -86,7 +87,7 @@ class RBFCKA(CKA):
     def __init__(self, bandwidth: float | Literal["median"] = "median", normalise: bool = True) -> None:
         super().__init__(normalise)
         if bandwidth != "median" and bandwidth <= 0:
-            raise ValueError(f"RBFCKA.bandwidth: expected a positive number or `median`, found {bandwidth}")
+            raise UserError(f"RBFCKA.bandwidth: expected a positive number or `median`, found {bandwidth}")
         self.bandwidth: float | Literal["median"] = bandwidth
 
     def kernel(self, x: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ from torch import Tensor
 from torch.nn.functional import kl_div, log_softmax
 
 from tutelage.distill.distances.base import Distance, fp32
+from tutelage.errors import UserError
 
 
 class KL(Distance):
@@ -29,7 +30,7 @@ class KL(Distance):
     def __init__(self, temperature: float = 1.0) -> None:
         super().__init__()
         if temperature <= 0:
-            raise ValueError(f"KL.temperature: expected a positive number, found {temperature}; take 1 for none")
+            raise UserError(f"KL.temperature: expected a positive number, found {temperature}; take 1 for none")
         self.temperature = temperature
 
     def per_image(self, a: Tensor, b: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from tutelage.distill.distances.base import Distance, fp32
+from tutelage.errors import UserError
 
 Guard = Literal["add", "clamp"]
 
@@ -37,7 +38,7 @@ class NormalisedL2(Distance):
     def __init__(self, epsilon: float = 1e-6, guard: Guard = "add") -> None:
         super().__init__()
         if epsilon <= 0:
-            raise ValueError(f"NormalisedL2.epsilon should be positive. Found {epsilon}.")
+            raise UserError(f"NormalisedL2.epsilon should be positive. Found {epsilon}.")
         self.epsilon = epsilon
         self.guard: Guard = guard
 

@@ -4,6 +4,7 @@ from torch import Tensor
 from torch.nn.functional import smooth_l1_loss
 
 from tutelage.distill.distances.base import Distance, fp32
+from tutelage.errors import UserError
 
 
 class SmoothL1(Distance):
@@ -29,7 +30,7 @@ class SmoothL1(Distance):
     def __init__(self, beta: float = 2.0) -> None:
         super().__init__()
         if beta <= 0:
-            raise ValueError(f"SmoothL1.beta: expected a positive number, found {beta}; for absolute values take 1e-6")
+            raise UserError(f"SmoothL1.beta: expected a positive number, found {beta}; for absolute values take 1e-6")
         self.beta = beta
 
     def per_image(self, a: Tensor, b: Tensor) -> Tensor:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from math import inf
 from typing import Any
 
+from tutelage.errors import UserError
 from tutelage.study.config import SINGLE, Range
 from tutelage.study.load import Study
 from tutelage.study.tuning.trials import Trial
@@ -33,7 +34,7 @@ def space(study: Study, name: str) -> Space:
     if not search and name == SINGLE:
         search = dict(_SINGLE)
     if not search:
-        raise ValueError(
+        raise UserError(
             f"method.{name}.search: expected the range of at least one value, found none; add one, or name the methods "
             "to tune with --methods"
         )
@@ -42,7 +43,7 @@ def space(study: Study, name: str) -> Space:
         value = present[path] = _present(study.values, name, path)
         low, high = min(given.low, value), max(given.high, value)
         if given.log and low <= 0:
-            raise ValueError(
+            raise UserError(
                 f"method.{name}.search.{path}: expected a positive value where log is true, found {value:g}, the "
                 "method's own; set log: false, or change the value"
             )
@@ -55,12 +56,12 @@ def _present(values: Mapping[str, Any], name: str, path: str) -> float:
     if path == "lr" and found is None:
         found = _get(values["train"]["student"], "optimizer.init_args.lr")
         if found is None:
-            raise ValueError(
+            raise UserError(
                 "train.student.optimizer.init_args.lr: expected a learning rate, the value that the first trial of "
                 f"`{name}` has, found none; give method.{name}.lr"
             )
     if isinstance(found, bool) or not isinstance(found, int | float):
-        raise ValueError(
+        raise UserError(
             f"method.{name}.search.{path}: expected the path of a number of the method, for example "
             f"distiller.init_args.scale; found {'nothing' if found is None else repr(found)} there"
         )
@@ -78,7 +79,7 @@ def need_optuna() -> None:
     try:
         import optuna  # noqa: F401  # an extra: nobody else needs it
     except ImportError as error:
-        raise ValueError("tune: expected Optuna, found none; pip install 'tutelage[tune]'") from error
+        raise UserError("tune: expected Optuna, found none; pip install 'tutelage[tune]'") from error
 
 
 def ask(space: Space, tried: Sequence[Trial], seed: int) -> dict[str, float]:

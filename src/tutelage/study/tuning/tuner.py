@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from tutelage.data import HoldOut
+from tutelage.errors import UserError
 from tutelage.metrics import deltas
 from tutelage.study.build import build
 from tutelage.study.config import FEATURES, SINGLE, TEACHER
@@ -52,9 +53,9 @@ class Tuner:
     def __init__(self, study: Study, methods: Sequence[str] | None = None, trials: int = 8, part: float = 0.2) -> None:
         need_optuna()
         if trials < 1:
-            raise ValueError(f"--trials: expected at least 1, found {trials}")
+            raise UserError(f"--trials: expected at least 1, found {trials}")
         if files := [t for t, file in study.config.teachers.items() if file != FEATURES]:
-            raise ValueError(
+            raise UserError(
                 "teachers: expected none, since they may have seen the images that trials are judged on; found "
                 f"{', '.join(files)}; tune with --teachers '{{}}'"
             )
@@ -107,7 +108,7 @@ class Tuner:
         Runner(study, watch).run()
         single = _metrics(_own(SINGLE, study))
         if not isfinite(self._delta(single, single)):
-            raise ValueError(
+            raise UserError(
                 f"tune: expected single-task networks whose main metrics are not 0, to compare with; found {single}; "
                 "train longer, for example with more --epochs"
             )

@@ -7,15 +7,16 @@ from typing import Any
 import torch
 from torch import nn
 
-from tutelage.balance.library import attempt, make, quiet_solvers
-from tutelage.balance.library_state import last_weights, of_some
 from tutelage.balance.objective import Balance
 from tutelage.balance.on_gradients import Combined, GradientBalancer, TaskGradients, Where
 from tutelage.balance.rows import gramian
+from tutelage.balance.torchjd import attempt, make, quiet_solvers
+from tutelage.balance.torchjd_state import last_weights, of_some
+from tutelage.errors import UserError
 from tutelage.types import Distiller, MultiTaskNet, Task
 
 
-class Gradients(GradientBalancer):
+class Aggregator(GradientBalancer):
     """The tasks' gradients combined by an aggregator of torchjd, A(J) with J = [grad o_1, ..., grad o_T].
 
     Heads and adaptors get their own task's gradient, unweighted. A step without a label of some task combines the rows
@@ -56,7 +57,7 @@ class Gradients(GradientBalancer):
 
         super().setup(tasks, net, distiller)
         if self.method in ("MoDoWeighting", "SDMGradWeighting"):
-            raise ValueError(
+            raise UserError(
                 f"balancer.method: expected a method of one batch a step, found `{self.method}`; take the class "
                 "tutelage.balance.IndependentDraws"
             )
@@ -69,7 +70,7 @@ class Gradients(GradientBalancer):
             # Weights that remember every coordinate, or are as large as gradients are small.
             exact = (aggregation.ExcessMTLWeighting, aggregation.FairGradWeighting, aggregation.NashMTL)
             if self.where == "representation" and any(isinstance(module, exact) for module in made.modules()):
-                raise ValueError(
+                raise UserError(
                     f"balancer.where: expected `parameters` for {self.method}, whose weights follow the size or every "
                     "coordinate of the gradients, found `representation`, where these are of features and of other "
                     "images in every step"

@@ -26,12 +26,12 @@ from tests.train.fixture import assert_same
 from torch import Tensor
 from torchjd import aggregation
 
-from tutelage.balance import Combined, Gradients, library_state
+from tutelage.balance import Aggregator, Combined, library_state
 from tutelage.balance.objective import Balance
 from tutelage.balance.on_gradients import TaskGradients
 from tutelage.balance.rows import gramian
 from tutelage.distill import FeatureDistiller
-from tutelage.train import Part, training_step
+from tutelage.train import PartialStep, training_step
 from tutelage.types import Batch, Distiller, Output, Term, TermMap, Terms
 
 # Nash-MTL's own solver is asked in a way that cvxpy finds slow.
@@ -88,13 +88,13 @@ STATEFUL = {"ExcessMTL", "GradVac", "NashMTL", "PCD"}
 BALANCES: tuple[Balance, ...] = get_args(Balance)
 
 
-def balancer(method: str, **kwargs: Any) -> Gradients:
+def balancer(method: str, **kwargs: Any) -> Aggregator:
     name = method if method in ARGUMENTS else method.removesuffix("Weighting")
-    return Gradients(method, ARGUMENTS[name], **kwargs)
+    return Aggregator(method, ARGUMENTS[name], **kwargs)
 
 
-def smoothed(alpha: float = 0.6, **kwargs: Any) -> Gradients:
-    return Gradients("CRMOGMWeighting", {"weighting": "MGDAWeighting", "alpha": alpha}, **kwargs)
+def smoothed(alpha: float = 0.6, **kwargs: Any) -> Aggregator:
+    return Aggregator("CRMOGMWeighting", {"weighting": "MGDAWeighting", "alpha": alpha}, **kwargs)
 
 
 def torchjds(method: str) -> Any:
@@ -163,7 +163,7 @@ def test_a_weighting_by_its_name(method: str) -> None:
 
 @pytest.mark.parametrize("inner", ["MGDAWeighting", "MeanWeighting", "UPGradWeighting"])
 def test_a_weighting_within_a_weighting(inner: str) -> None:
-    made = Gradients("CRMOGMWeighting", {"weighting": inner, "alpha": 0.6})
+    made = Aggregator("CRMOGMWeighting", {"weighting": inner, "alpha": 0.6})
     wrap = aggregation.GramianWeightedAggregator if WEIGHTINGS[inner] else aggregation.WeightedAggregator
     reference = wrap(aggregation.CRMOGMWeighting(torchjds(inner), alpha=0.6))
     net, _ = build(made)
@@ -175,7 +175,7 @@ def test_a_weighting_within_a_weighting(inner: str) -> None:
 
 def test_arguments_of_a_weighting_within() -> None:
     inner = {"method": "CAGradWeighting", "arguments": {"c": 2.0}}
-    made = Gradients("GramianWeightedAggregator", {"gramian_weighting": inner})
+    made = Aggregator("GramianWeightedAggregator", {"gramian_weighting": inner})
     net, _ = build(made)
     step(made, net, None, batch(0, 1))
     matrix = jacobian(losses(net, None, batch(0, 1))[0], net.shared_parameters())
@@ -183,7 +183,7 @@ def test_arguments_of_a_weighting_within() -> None:
 
 
 def test_a_class_by_its_import_path() -> None:
-    made, other = Gradients("torchjd.aggregation.MGDA"), Gradients("MGDA")
+    made, other = Aggregator("torchjd.aggregation.MGDA"), Aggregator("MGDA")
     (net, _), (again, _) = build(made), build(other)
     assert_same(step(made, net, None, batch(0)), step(other, again, None, batch(0)))
     assert_same(grads(net), grads(again))
@@ -394,12 +394,12 @@ class TestEveryMethodAnywhere:
         resumed_is_undisturbed(lambda: balancer(method, where=where, balance="separately"), kills)
 
 
-def resumed_is_undisturbed(make: Callable[[], Gradients], kills: tuple[int, ...] = (3,)) -> None:
+def resumed_is_undisturbed(make: Callable[[], Aggregator], kills: tuple[int, ...] = (3,)) -> None:
     """Bitwise, over steps with and without a task, before and after."""
     without = [[], [], ["depth"], [], ["normals"]]
     data = [batch(i, i + 1, without=absent) for i, absent in enumerate(without)]
 
-    def run(steps: range, made: Gradients, net: Net, distiller: Distiller | None) -> list[Any]:
+    def run(steps: range, made: Aggregator, net: Net, distiller: Distiller | None) -> list[Any]:
         found = []
         for i in steps:
             weights = step(made, net, distiller, data[i], seed=i)
@@ -450,7 +450,7 @@ def test_nash_takes_its_last_weights_where_a_task_is_missing() -> None:
 
 @pytest.mark.parametrize("method", ["UPGrad", "DualProj", "AlignedMTL", "ConFIG"])
 def test_a_preference_is_of_the_tasks_that_there_are(method: str) -> None:
-    made = Gradients(method, {"pref_vector": WEIGHTS})
+    made = Aggregator(method, {"pref_vector": WEIGHTS})
     net, _ = build(made)
     for data, preference in (
         (batch(0, 1), [0.5, 2.0, 1.0]),
@@ -480,7 +480,7 @@ def test_smoothed_weights_keep_a_missing_tasks() -> None:
 
 def test_smoothing_begins_with_the_given_weights() -> None:
     arguments = {"weighting": "MGDAWeighting", "alpha": 0.6, "initial_weights": WEIGHTS}
-    made = Gradients("CRMOGMWeighting", arguments)
+    made = Aggregator("CRMOGMWeighting", arguments)
     net, _ = build(made)
     assert set(step(made, net, None, batch(0, without=["depth"]))) == {"segmentation", "normals"}
     found = step(made, net, None, batch(0, 1))
@@ -490,7 +490,7 @@ def test_smoothing_begins_with_the_given_weights() -> None:
 
 
 def test_a_missing_task_keeps_its_weight() -> None:
-    made = Gradients("ExcessMTL", {"robust_step_size": 1e-6})
+    made = Aggregator("ExcessMTL", {"robust_step_size": 1e-6})
     net, _ = build(made)
     before = step(made, net, None, batch(0, 1))
     step(made, net, None, batch(2, 3, without=["depth"]))
@@ -499,7 +499,7 @@ def test_a_missing_task_keeps_its_weight() -> None:
 
 
 @pytest.mark.parametrize("method", ["Sum", "MGDA"])
-def test_gradients_that_are_set_to_zero_in_place(method: str) -> None:
+def test_aggregator_that_are_set_to_zero_in_place(method: str) -> None:
     """As by `zero_grad(set_to_none=False)`."""
     made = balancer(method)
     net, _ = build(made)
@@ -507,7 +507,7 @@ def test_gradients_that_are_set_to_zero_in_place(method: str) -> None:
     first = shared_grad(net)
     net.zero_grad(set_to_none=False)
     made.begin_step(0.0)
-    training_step([batch(0, 1)], net, TASKS, None, made, Part.split([[batch(0, 1)]], None)[0])
+    training_step([batch(0, 1)], net, TASKS, None, made, PartialStep.split([[batch(0, 1)]], None)[0])
     made.finish()
     torch.testing.assert_close(shared_grad(net), first)
 
@@ -517,11 +517,11 @@ def test_gradients_that_are_set_to_zero_in_place(method: str) -> None:
 def test_in_low_precision(where: Any, balance: Balance) -> None:
     found = []
     for low in (False, True):
-        made = Gradients("UPGrad", where=where, balance=balance)
+        made = Aggregator("UPGrad", where=where, balance=balance)
         net, distiller = build(made, "features")
         made.begin_step(0.0)
         data = [batch(0, 1)]
-        reduce = Part.split([data], distiller)[0]
+        reduce = PartialStep.split([data], distiller)[0]
         training_step(data, net, TASKS, distiller, made, reduce, lambda low=low: torch.autocast("cpu", enabled=low))
         made.finish()
         assert all(p.grad is None or p.grad.dtype == torch.float32 for p in net.parameters())
@@ -556,7 +556,7 @@ def test_distillation_without_a_label(where: Any) -> None:
     """It is added as it is, within the objective it is all of it, and separately it is a group of its own."""
     data = batch(0, 1, without=["depth"])
     for balance in BALANCES:
-        made = Gradients("Sum", where=where, balance=balance)
+        made = Aggregator("Sum", where=where, balance=balance)
         net, distiller = build(made, "features")
         step(made, net, distiller, data)
         task, distil = losses(net, distiller, data)
@@ -571,10 +571,10 @@ def test_two_sources_in_a_step() -> None:
     one, two = batch(0, 1, without=["depth", "normals"]), batch(2, 3, without=["segmentation"])
     found = {}
     for where in ("parameters", "representation"):
-        made = Gradients("Sum", where=where)
+        made = Aggregator("Sum", where=where)
         net, distiller = build(made, "features")
         made.begin_step(0.0)
-        training_step([one, two], net, TASKS, distiller, made, Part.split([[one, two]], distiller)[0])
+        training_step([one, two], net, TASKS, distiller, made, PartialStep.split([[one, two]], distiller)[0])
         made.finish()
         found[where] = shared_grad(net)
     torch.testing.assert_close(found["representation"], found["parameters"], rtol=1e-4, atol=1e-6)
@@ -612,12 +612,12 @@ class TestWhatIsRefused:
     )
     def test_before_training(self, method: str, arguments: dict[str, Any], line: str) -> None:
         with pytest.raises(ValueError, match=line) as error:
-            Gradients(method, arguments).setup(TASKS, Net())
+            Aggregator(method, arguments).setup(TASKS, Net())
         assert "\n" not in str(error.value)
 
     def test_one_task(self) -> None:
         with pytest.raises(ValueError, match=r"two tasks or more for Gradients.*found depth; take .*Uniform") as error:
-            Gradients("MGDA").setup({"depth": TASKS["depth"]}, Net(["depth"]))
+            Aggregator("MGDA").setup({"depth": TASKS["depth"]}, Net(["depth"]))
         assert "\n" not in str(error.value)
 
     @pytest.mark.parametrize(
@@ -628,17 +628,17 @@ class TestWhatIsRefused:
         ],
     )
     def test_a_network_without_a_representation(self, heads: Any, line: str) -> None:
-        made = Gradients("MGDA", where="representation")
+        made = Aggregator("MGDA", where="representation")
         net, _ = build(made, heads=heads)
         with pytest.raises(ValueError, match=line) as error:
             step(made, net, None, batch(0))
         assert "\n" not in str(error.value)
-        exact = Gradients("MGDA")
+        exact = Aggregator("MGDA")
         step(exact, build(exact, heads=heads)[0], None, batch(0))
 
     def test_accumulation_at_the_representation(self) -> None:
-        assert Gradients("MGDA", where="representation").whole_step
-        assert not Gradients("MGDA").whole_step
+        assert Aggregator("MGDA", where="representation").whole_step
+        assert not Aggregator("MGDA").whole_step
 
 
 def batch_of(parts: list[Batch]) -> Batch:
@@ -692,7 +692,7 @@ def test_weights_of_distillation_are_seen() -> None:
 
 
 @pytest.mark.parametrize("where", ["parameters", "representation"])
-def test_gradients_that_are_no_numbers_are_named(where: Any) -> None:
+def test_aggregator_that_are_no_numbers_are_named(where: Any) -> None:
     made = balancer("CAGrad", where=where)
     net, _ = build(made)
     net.heads["depth"].weight.data[:] = torch.nan
@@ -701,7 +701,7 @@ def test_gradients_that_are_no_numbers_are_named(where: Any) -> None:
 
 
 def test_a_solver_that_fails_is_named() -> None:
-    class Solver(Gradients):
+    class Solver(Aggregator):
         def combine(self, found: TaskGradients) -> Combined:
             raise TypeError("no\nsolution")
 
@@ -717,7 +717,7 @@ def test_a_solver_that_fails_is_named() -> None:
 def test_of_the_taps_those_that_are_distilled_are_the_representation(match: dict[str, str]) -> None:
     sizes = []
 
-    class Watched(Gradients):
+    class Watched(Aggregator):
         def combine(self, found: TaskGradients) -> Combined:
             sizes.append([z.shape[1] for z in found.features])
             return super().combine(found)
@@ -737,7 +737,7 @@ def test_the_primary_task_has_no_tau(name: str) -> None:
     arguments: dict[str, Any] = {"tau": {"depth": 0.1, "normals": 0.2}}
     if name == "within":
         name, arguments = "CRMOGMWeighting", {"weighting": {"method": "PCDWeighting", "arguments": arguments}}
-    made = Gradients(name, arguments)
+    made = Aggregator(name, arguments)
     net, _ = build(made)
     step(made, net, None, batch(0, 1))
     assert shared_grad(net).isfinite().all()
@@ -749,7 +749,7 @@ def test_no_graph_outlives_a_step(where: Any) -> None:
     net, distiller = build(made, "features")
     made.begin_step(0.0)
     data = batch(0, 1)
-    terms, _ = training_step([data], net, TASKS, distiller, made, Part.split([[data]], distiller)[0])
+    terms, _ = training_step([data], net, TASKS, distiller, made, PartialStep.split([[data]], distiller)[0])
     made.finish()
     assert not any(term.sum.requires_grad for part in (terms.task, terms.distill) for term in part.values())
     assert made._pending is None

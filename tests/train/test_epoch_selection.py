@@ -7,7 +7,7 @@ import pytest
 import torch
 from tests.train.fixture import TASKS, Run, assert_same
 
-from tutelage.train import Optim, Optimisers, Selection, TrainConfig, Training
+from tutelage.train import EpochSelection, Optim, Optimisers, TrainConfig, Training
 from tutelage.types import Term, TermMap, Terms
 
 CONFIG = TrainConfig(epochs=4, batch_size=4, precision="32-true", channels_last=False, official_quirks=True)
@@ -26,7 +26,7 @@ def terms(task: float, distill: float = 0.0) -> Terms:
     [(False, 1), (True, 0)],
 )
 def test_the_epoch_with_the_lowest_training_loss_is_kept(last_batch: bool, kept: int) -> None:
-    selection = Selection(last_batch)
+    selection = EpochSelection(last_batch)
     weights = {"depth": torch.tensor(0.5)}
     for epoch, losses in enumerate(([9.0, 1.0], [4.0, 2.0], [4.0, 4.0])):
         for loss in losses:
@@ -56,7 +56,7 @@ def test_schedulers_step_one_epoch_early() -> None:
 class Chosen(Run):
     def build(self) -> Training:
         run = super().build()
-        run.selection = Selection(last_batch=False)
+        run.selection = EpochSelection(last_batch=False)
         return run
 
 

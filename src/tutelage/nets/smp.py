@@ -12,7 +12,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from tutelage.errors import line
+from tutelage.errors import UserError, one_line
 
 # What an encoder gives and a decoder takes: a list of maps and, for DPT, one of the tokens (class, registers) before
 # each, None where there are none.
@@ -69,17 +69,17 @@ def parts(
             multiple = _multiple(plan.encoder)
             reads = _reads(plan, _size(multiple, arguments.get("img_size")))
     except Exception as error:  # of three libraries, each with its own
-        raise ValueError(
+        raise UserError(
             f"{name}: expected an encoder and a decoder that fit, found `{encoder}` and `{decoder}` ("
-            f"{line(error)}); change output_stride, decoder_args or encoder_args (for a network of one size, "
+            f"{one_line(error)}); change output_stride, decoder_args or encoder_args (for a network of one size, "
             "{img_size: [H, W]}), or take another decoder (DPT for a plain ViT)"
         ) from error
     try:
         model = _build(smp, kind, encoder, arguments, pretrained)
     except Exception as error:  # of the hub, the network, the file
-        raise ValueError(
+        raise UserError(
             f"{name}.pretrained: expected weights of `{encoder}` from the Hugging Face hub or a file, found "
-            f"none ({line(error)}); give a file with encoder_args: {{pretrained_cfg_overlay: {{file: PATH}}}}, or "
+            f"none ({one_line(error)}); give a file with encoder_args: {{pretrained_cfg_overlay: {{file: PATH}}}}, or "
             "take `false`"
         ) from error
     config = timm.data.resolve_model_data_config(model.encoder.model)
@@ -111,7 +111,7 @@ def decode(decoder: nn.Module, features: Features) -> Tensor:
     return z
 
 
-def another(decoder: nn.Module) -> nn.Module:
+def clone_reinitialised(decoder: nn.Module) -> nn.Module:
     """A decoder of the same kind with weights of its own."""
     from segmentation_models_pytorch.base.initialization import initialize_decoder
 
@@ -138,9 +138,9 @@ def _libraries(of: str) -> tuple[Any, Any]:
         import segmentation_models_pytorch
         import timm
     except ImportError as error:
-        raise ValueError(
+        raise UserError(
             f"{of}: expected the libraries timm and segmentation-models-pytorch, found none "
-            f"({line(error)}); pip install 'tutelage[nets]'"
+            f"({one_line(error)}); pip install 'tutelage[nets]'"
         ) from error
     return timm, segmentation_models_pytorch
 
@@ -148,21 +148,19 @@ def _libraries(of: str) -> tuple[Any, Any]:
 def _decoder_class(of: str, smp: Any, name: str, arguments: Mapping[str, Any]) -> type[nn.Module]:
     known = {kind.__name__: kind for kind in smp.MODEL_ARCHITECTURES_MAPPING.values()}
     if name not in known:
-        raise ValueError(f"{of}.decoder: expected one of {', '.join(known)}; found `{name}`")
+        raise UserError(f"{of}.decoder: expected one of {', '.join(known)}; found `{name}`")
     kind: type[nn.Module] = known[name]
     given = [x for x in signature(kind).parameters if x not in _OURS]
     for argument in arguments:
         if argument not in given:
-            raise ValueError(
-                f"{of}.decoder_args: expected arguments of {name} ({', '.join(given)}), found `{argument}`"
-            )
+            raise UserError(f"{of}.decoder_args: expected arguments of {name} ({', '.join(given)}), found `{argument}`")
     return kind
 
 
 def _check_encoder(of: str, timm: Any, name: str) -> None:
     if ":" not in name and not timm.is_model(name):  # hf-hub:..., local-dir:...
         near = ", ".join(get_close_matches(name, timm.list_models(), 3, cutoff=0))
-        raise ValueError(f"{of}.encoder: expected a network of timm, found `{name}`; near it: {near}")
+        raise UserError(f"{of}.encoder: expected a network of timm, found `{name}`; near it: {near}")
 
 
 def _defaults(timm: Any, kind: type[nn.Module], encoder: str, arguments: Mapping[str, Any]) -> dict[str, Any]:

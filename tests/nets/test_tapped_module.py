@@ -14,7 +14,7 @@ from torch.nn.functional import interpolate
 
 from tutelage.balance.representation import check_apart
 from tutelage.distill import FeatureDistiller
-from tutelage.nets import ResNet, SegNet, Tap, Tapped
+from tutelage.nets import ResNet, SegNet, Tap, TappedModule
 from tutelage.types import Batch, MultiTaskNet
 
 TAPS: dict[str, str | Tap] = {"bottleneck": "encoder.5", "last": "decoder"}
@@ -51,7 +51,7 @@ class Small(nn.Module):
 
 class TestHeads(NetTester):
     def build(self, widths: dict[str, int]) -> MultiTaskNet:
-        return Tapped(widths, Small(), TAPS, heads="last")
+        return TappedModule(widths, Small(), TAPS, heads="last")
 
     def test_the_boundary_is_the_tap(self, net: MultiTaskNet, images: Tensor) -> None:
         output = net(images)
@@ -70,20 +70,20 @@ class TestHeadsOnTwoTaps(NetTester):
         heads = {"segmentation": "last", "depth": "last", "normals": "last"}
         if len(widths) > 1:
             heads["normals"] = "bottleneck"
-        return Tapped(widths, Small(), TAPS, heads=heads)
+        return TappedModule(widths, Small(), TAPS, heads=heads)
 
 
 class TestOwnOutputs(NetTester):
     boundary = False
 
     def build(self, widths: dict[str, int]) -> MultiTaskNet:
-        return Tapped(widths, Small(widths), TAPS, outputs={t: t for t in widths})
+        return TappedModule(widths, Small(widths), TAPS, outputs={t: t for t in widths})
 
 
 class TestNormalisedAndResized(TestHeads):
     def build(self, widths: dict[str, int]) -> MultiTaskNet:
         moments = {"mean": (0.5, 0.4, 0.3), "std": (0.2, 0.3, 0.4)}
-        return Tapped(widths, Small(), TAPS, heads="last", size=(40, 48), **moments)
+        return TappedModule(widths, Small(), TAPS, heads="last", size=(40, 48), **moments)
 
 
 class TestWholeImage(NetTester):
@@ -91,7 +91,7 @@ class TestWholeImage(NetTester):
 
     def build(self, widths: dict[str, int]) -> MultiTaskNet:
         last = Tap("decoder", layout="mean")
-        return Tapped(widths, Small(), {"bottleneck": "encoder.5", "last": last}, heads="last")
+        return TappedModule(widths, Small(), {"bottleneck": "encoder.5", "last": last}, heads="last")
 
 
 # hooks
@@ -105,7 +105,7 @@ def hooks(net: nn.Module) -> list[Any]:
 def test_tapping_leaves_no_trace() -> None:
     module = Small(WIDTHS)
     before, modes = copy.deepcopy(module.state_dict()), [part.training for part in module.modules()]
-    net = Tapped(WIDTHS, module, TAPS, outputs={t: t for t in WIDTHS})
+    net = TappedModule(WIDTHS, module, TAPS, outputs={t: t for t in WIDTHS})
     assert net.net is module
     assert hooks(module) == []
     assert list(module.state_dict()) == list(before)
@@ -124,7 +124,7 @@ def test_it_exports() -> None:
     class Predict(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.net = Tapped(
+            self.net = TappedModule(
                 {"a": 2}, nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU()), {"x": "1"}, heads="x", size=(32, 32)
             )
 
@@ -147,13 +147,13 @@ def test_hooks_are_gone_where_a_tap_is_refused() -> None:
 
     module = Twice()
     with pytest.raises(ValueError, match="expected one call of `conv` in a forward, found 2"):
-        Tapped({"a": 3}, module, {"last": "conv"})
+        TappedModule({"a": 3}, module, {"last": "conv"})
     assert hooks(module) == []
 
 
 def test_a_tap_is_what_the_submodule_gives() -> None:
     module, images = Small(WIDTHS).eval(), torch.rand(2, 3, 32, 48)
-    net = Tapped(WIDTHS, module, {**TAPS, "depth": Tap("", "depth")}, {t: t for t in WIDTHS})
+    net = TappedModule(WIDTHS, module, {**TAPS, "depth": Tap("", "depth")}, {t: t for t in WIDTHS})
     taps = net(images).taps
     assert torch.equal(taps["bottleneck"], module.encoder(images))
     assert torch.equal(taps["last"], module.decoder(module.encoder(images)))
@@ -177,7 +177,7 @@ def test_a_tap_is_what_the_submodule_gives() -> None:
 def test_outputs(kind: str, outputs: Any) -> None:
     torch.manual_seed(0)
     module, images = Small(WIDTHS, kind).eval(), torch.rand(2, 3, 32, 48)
-    predictions = Tapped(WIDTHS, module, TAPS, outputs).eval()(images).predictions
+    predictions = TappedModule(WIDTHS, module, TAPS, outputs).eval()(images).predictions
     x = module.decoder(module.encoder(images))
     for t, head in module.out.items():
         torch.testing.assert_close(predictions[t], interpolate(head(x), (32, 48), mode="bilinear"))
@@ -188,23 +188,23 @@ def test_an_attribute_of_a_dataclass_is_an_output() -> None:
         def forward(self, x: Tensor) -> Any:
             return Batch(super().forward(x)["depth"], {}, torch.zeros(1))
 
-    assert Tapped({"depth": 1}, Wrapped({"depth": 1}), TAPS, "images")(torch.rand(1, 3, 8, 8)).predictions
+    assert TappedModule({"depth": 1}, Wrapped({"depth": 1}), TAPS, "images")(torch.rand(1, 3, 8, 8)).predictions
 
 
 def test_parameters_that_serve_no_prediction_are_frozen() -> None:
     module = Small(classes=10)
-    net = Tapped({"a": 2, "b": 1}, module, TAPS, heads="last")
+    net = TappedModule({"a": 2, "b": 1}, module, TAPS, heads="last")
     listed = [*net.shared_parameters(), *net.task_parameters("a"), *net.task_parameters("b")]
     assert {n for n, p in net.named_parameters() if not p.requires_grad} == {
         "net.classifier.weight",
         "net.classifier.bias",
     }
     assert {id(p) for p in listed} == {id(p) for p in net.parameters() if p.requires_grad}
-    assert all(not p.requires_grad for p in Tapped({}, Small(), TAPS).parameters())
+    assert all(not p.requires_grad for p in TappedModule({}, Small(), TAPS).parameters())
 
 
 def test_a_frozen_backbone_belongs_to_nobody() -> None:
-    net = Tapped({"a": 2, "b": 1}, Small().requires_grad_(False), TAPS, heads="last")
+    net = TappedModule({"a": 2, "b": 1}, Small().requires_grad_(False), TAPS, heads="last")
     assert net.shared_parameters() == []
     assert len(net.task_parameters("a")) == 2
 
@@ -215,7 +215,7 @@ def test_a_frozen_backbone_belongs_to_nobody() -> None:
 def test_size_and_normalisation() -> None:
     module, images = Small().eval(), torch.rand(2, 3, 64, 80)
     mean, std = (0.5, 0.4, 0.3), (0.2, 0.3, 0.4)
-    net = Tapped({"a": 1}, module, TAPS, heads="last", mean=mean, std=std, size=(16, 24)).eval()
+    net = TappedModule({"a": 1}, module, TAPS, heads="last", mean=mean, std=std, size=(16, 24)).eval()
     x = interpolate(images, (16, 24), mode="bilinear", antialias=True)
     x = (x - torch.tensor(mean).view(3, 1, 1)) / torch.tensor(std).view(3, 1, 1)
     output = net(images)
@@ -250,7 +250,7 @@ class Tokens(nn.Module):
 )
 def test_layouts(tap: Tap, shape: tuple[int, ...]) -> None:
     module, images = Tokens(), torch.rand(2, 3, 32, 56)
-    feature = Tapped({}, module, {"x": tap, "map": "patches"})(images)
+    feature = TappedModule({}, module, {"x": tap, "map": "patches"})(images)
     assert feature.taps["x"].shape == shape
     if tap.layout == "grid":
         assert torch.equal(feature.taps["x"], feature.taps["map"])
@@ -269,7 +269,7 @@ def test_checkpoints(tmp_path: Path) -> None:
     safetensors.torch.save_file(state, tmp_path / "c.safetensors")
     for name, prefix in (("a.pt", ""), ("b.pth", "model."), ("c.safetensors", "")):
         outputs = {t: t for t in WIDTHS}
-        net = Tapped(WIDTHS, Small(WIDTHS), TAPS, outputs, checkpoint=tmp_path / name, prefix=prefix)
+        net = TappedModule(WIDTHS, Small(WIDTHS), TAPS, outputs, checkpoint=tmp_path / name, prefix=prefix)
         assert all(torch.equal(x, state[k]) for k, x in net.net.state_dict().items())
 
 
@@ -300,7 +300,7 @@ def test_wrong_checkpoints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     }
     for name, message in found.items():
         with pytest.raises(ValueError, match=f"{name}: .*{message}") as error:
-            Tapped({}, Small(), TAPS, checkpoint=name)
+            TappedModule({}, Small(), TAPS, checkpoint=name)
         assert "\n" not in str(error.value)
     assert not Path("touched").exists()
 
@@ -316,39 +316,63 @@ class InPlace(nn.Sequential):
 @pytest.mark.parametrize(
     ("build", "message"),
     [
-        (lambda: Tapped({"a": 0}, Small(), TAPS), "at least one channel"),
-        (lambda: Tapped({}, Small(), {"x": "encodr.5"}), "found `encodr.5`; near it: encoder.5, encoder.4, encoder.3"),
-        (lambda: Tapped({"a": 1}, Small(), TAPS, heads="x"), r"heads: expected taps \(bottleneck, last\), found `x`"),
-        (lambda: Tapped({"a": 1}, Small(), TAPS, heads={"b": "last"}), "heads: expected all tasks, found b without a"),
-        (lambda: Tapped({"a": 1}, Small(), TAPS, {"b": 1}), "outputs: expected all tasks, found b without a"),
-        (lambda: Tapped({"a": 1}, Small(), TAPS, 0, "last"), "found both"),
-        (lambda: Tapped({"a": 1}, Small(classes=2), TAPS), r"1 channels for {'a': 1}, found a tensor \[1, 2, 56, 56\]"),
-        (lambda: Tapped({"a": 3}, Small(classes=2), TAPS, {"a": (0, 3)}), r"expected \[B, 3\] or .* found a tensor"),
+        (lambda: TappedModule({"a": 0}, Small(), TAPS), "at least one channel"),
         (
-            lambda: Tapped({"a": 1}, Small({"a": 1}), TAPS),
+            lambda: TappedModule({}, Small(), {"x": "encodr.5"}),
+            "found `encodr.5`; near it: encoder.5, encoder.4, encoder.3",
+        ),
+        (
+            lambda: TappedModule({"a": 1}, Small(), TAPS, heads="x"),
+            r"heads: expected taps \(bottleneck, last\), found `x`",
+        ),
+        (
+            lambda: TappedModule({"a": 1}, Small(), TAPS, heads={"b": "last"}),
+            "heads: expected all tasks, found b without a",
+        ),
+        (lambda: TappedModule({"a": 1}, Small(), TAPS, {"b": 1}), "outputs: expected all tasks, found b without a"),
+        (lambda: TappedModule({"a": 1}, Small(), TAPS, 0, "last"), "found both"),
+        (
+            lambda: TappedModule({"a": 1}, Small(classes=2), TAPS),
+            r"1 channels for {'a': 1}, found a tensor \[1, 2, 56, 56\]",
+        ),
+        (
+            lambda: TappedModule({"a": 3}, Small(classes=2), TAPS, {"a": (0, 3)}),
+            r"expected \[B, 3\] or .* found a tensor",
+        ),
+        (
+            lambda: TappedModule({"a": 1}, Small({"a": 1}), TAPS),
             "outputs: expected the number or key of a tensor, found `None` in a dict of a",
         ),
-        (lambda: Tapped({"a": 1}, Small({"a": 1}), TAPS, {"a": "b"}), "found `b` in a dict of a"),
-        (lambda: Tapped({"a": 1}, Small({"a": 1}, "tuple"), TAPS, {"a": 1}), "found `1` in a tuple of 1"),
-        (lambda: Tapped({}, Small({"a": 1}), {"x": ""}), "taps.x: .* found `None` in a dict of a"),
-        (lambda: Tapped({}, Small(kind="none"), {"x": "out"}), "expected one call of `out` in a forward, found 0"),
-        (lambda: Tapped({}, InPlace(), {"x": "1"}), "found one overwritten in place"),
-        (lambda: Tapped({}, Tokens(), {"x": "tokens"}), r"found a tensor \[1, 785, 6\]; give a `layout`"),
+        (lambda: TappedModule({"a": 1}, Small({"a": 1}), TAPS, {"a": "b"}), "found `b` in a dict of a"),
+        (lambda: TappedModule({"a": 1}, Small({"a": 1}, "tuple"), TAPS, {"a": 1}), "found `1` in a tuple of 1"),
+        (lambda: TappedModule({}, Small({"a": 1}), {"x": ""}), "taps.x: .* found `None` in a dict of a"),
         (
-            lambda: Tapped({}, Tokens(), {"x": Tap("tokens", layout="grid")}),
+            lambda: TappedModule({}, Small(kind="none"), {"x": "out"}),
+            "expected one call of `out` in a forward, found 0",
+        ),
+        (lambda: TappedModule({}, InPlace(), {"x": "1"}), "found one overwritten in place"),
+        (lambda: TappedModule({}, Tokens(), {"x": "tokens"}), r"found a tensor \[1, 785, 6\]; give a `layout`"),
+        (
+            lambda: TappedModule({}, Tokens(), {"x": Tap("tokens", layout="grid")}),
             "the image's sides, found 785; mend `skip`",
         ),
         (
-            lambda: Tapped({}, Tokens(), {"x": "patches"}, size=(4, 4)),
+            lambda: TappedModule({}, Tokens(), {"x": "patches"}, size=(4, 4)),
             r"Tapped.size: expected one that fits, found \[4, 4\]: .*Kernel size",
         ),
-        (lambda: Tapped({}, Small(), TAPS, mean=(0, 0, 0)), "expected both `mean` and `std`"),
-        (lambda: Tapped({}, Small(), TAPS, mean=(0, 0, 0), std=(1, 0, 1)), "the latter positive"),
-        (lambda: Tapped({}, "torch.nn.Nope", TAPS), "expected `torch.nn.Nope` to make a module, found a NoneType"),
-        (lambda: Tapped({}, "math.pi", TAPS), "expected `math.pi` to make a module, found a float"),
-        (lambda: Tapped({}, "torch.nn.Conv2d", TAPS), "to make a module, found .*missing 3 required"),
-        (lambda: Tapped({}, {"class": "torch.nn.Conv2d"}, TAPS), "`class_path` and `init_args`, found class"),
-        (lambda: Tapped({"a": 1}, Small(), TAPS, heads="last")(torch.rand(1, 3, 8, 8), ["b"]), "among a; found `b`"),
+        (lambda: TappedModule({}, Small(), TAPS, mean=(0, 0, 0)), "expected both `mean` and `std`"),
+        (lambda: TappedModule({}, Small(), TAPS, mean=(0, 0, 0), std=(1, 0, 1)), "the latter positive"),
+        (
+            lambda: TappedModule({}, "torch.nn.Nope", TAPS),
+            "expected `torch.nn.Nope` to make a module, found a NoneType",
+        ),
+        (lambda: TappedModule({}, "math.pi", TAPS), "expected `math.pi` to make a module, found a float"),
+        (lambda: TappedModule({}, "torch.nn.Conv2d", TAPS), "to make a module, found .*missing 3 required"),
+        (lambda: TappedModule({}, {"class": "torch.nn.Conv2d"}, TAPS), "`class_path` and `init_args`, found class"),
+        (
+            lambda: TappedModule({"a": 1}, Small(), TAPS, heads="last")(torch.rand(1, 3, 8, 8), ["b"]),
+            "among a; found `b`",
+        ),
     ],
 )
 def test_mistakes(build: Any, message: str) -> None:
@@ -360,8 +384,8 @@ def test_mistakes(build: Any, message: str) -> None:
 def test_a_head_needs_positions_or_a_vector() -> None:
     module = nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1))
     with pytest.raises(ValueError, match=r"at `last`, found a tensor \[1, 4, 1, 1\]; give it a `layout`"):
-        Tapped({"a": 1}, module, {"last": "1"}, heads="last")
-    net = Tapped({"a": 2}, module, {"last": Tap("1", layout="mean")}, heads="last")
+        TappedModule({"a": 1}, module, {"last": "1"}, heads="last")
+    net = TappedModule({"a": 2}, module, {"last": Tap("1", layout="mean")}, heads="last")
     assert net(torch.rand(3, 3, 8, 8)).predictions["a"].shape == (3, 2)
 
 
@@ -374,17 +398,17 @@ def test_modules_by_name() -> None:
         "init_args": {"encoder_name": "tu-test_resnet", "encoder_weights": None, "encoder_depth": 3}
         | {"decoder_channels": [8, 8, 6]},
     }
-    net = Tapped(
+    net = TappedModule(
         WIDTHS, smp, {"bottleneck": "encoder.model.layer2", "last": "decoder"}, channels="classes", size=(64, 64)
     )
     output = net(torch.rand(2, 3, 40, 50))
     assert output.predictions["segmentation"].shape == (2, 5, 40, 50)
     assert output.taps["last"].shape == (2, 6, 64, 64)
     taps: dict[str, str | Tap] = {"bottleneck": "layer4", "last": Tap("avgpool", layout="mean")}
-    net = Tapped({"a": 7}, "torchvision.models.resnet18", taps, heads="last", size=(64, 64))
+    net = TappedModule({"a": 7}, "torchvision.models.resnet18", taps, heads="last", size=(64, 64))
     assert net(torch.rand(1, 3, 32, 32)).predictions["a"].shape == (1, 7)
     features = {"class_path": "timm.create_model", "init_args": {"model_name": "test_resnet", "features_only": True}}
-    assert Tapped({}, features, {"last": Tap("", 2)}).eval()(torch.rand(1, 3, 32, 32)).taps["last"].shape == (
+    assert TappedModule({}, features, {"last": Tap("", 2)}).eval()(torch.rand(1, 3, 32, 32)).taps["last"].shape == (
         1,
         48,
         4,
@@ -405,7 +429,9 @@ def test_weights_of_transformers(tmp_path: Path) -> None:
         "class_path": "transformers.SegformerForSemanticSegmentation.from_pretrained",
         "init_args": {"pretrained_model_name_or_path": str(tmp_path / "segformer")},
     }
-    net = Tapped({"segmentation": 3, "depth": 1}, module, {"last": "decode_head.linear_fuse"}, "logits", size=(64, 96))
+    net = TappedModule(
+        {"segmentation": 3, "depth": 1}, module, {"last": "decode_head.linear_fuse"}, "logits", size=(64, 96)
+    )
     weights = saved.state_dict()
     assert all(torch.equal(x, weights[name]) for name, x in net.net.state_dict().items())
     images = torch.rand(2, 3, 64, 96)
@@ -416,14 +442,14 @@ def test_weights_of_transformers(tmp_path: Path) -> None:
     transformers.Dinov2Model(transformers.Dinov2Config(**size)).save_pretrained(tmp_path / "dinov2")
     path = {"pretrained_model_name_or_path": str(tmp_path / "dinov2")}
     module = {"class_path": "transformers.AutoModel.from_pretrained", "init_args": path}
-    teacher = Tapped({}, module, {"last": Tap("layernorm", layout="grid", skip=1)}, size=(56, 84))
+    teacher = TappedModule({}, module, {"last": Tap("layernorm", layout="grid", skip=1)}, size=(56, 84))
     assert teacher(images).taps["last"].shape == (2, 16, 4, 6)
 
 
 def test_tokens_of_a_vit() -> None:
     vit = timm.create_model("test_vit", num_classes=0, img_size=96)
     size = (96, 96)
-    net = Tapped(
+    net = TappedModule(
         {"a": 1}, vit, {"last": Tap("norm", layout="grid", skip=vit.num_prefix_tokens)}, heads="last", size=size
     )
     output = net(torch.rand(2, 3, 40, 50))
@@ -434,7 +460,7 @@ def test_tokens_of_a_vit() -> None:
 STUDENTS = [
     (lambda: SegNet({"a": 2, "b": 1}, filters=(4, 6, 8, 8, 12)), {"bottleneck": "deep", "last": "fine"}),
     (lambda: ResNet({"a": 2, "b": 1}, (8, 12), 1), {"bottleneck": "deep", "last": "vector"}),
-    (lambda: Tapped({"a": 2, "b": 1}, Small(), TAPS, heads="last"), {"bottleneck": "deep", "last": "fine"}),
+    (lambda: TappedModule({"a": 2, "b": 1}, Small(), TAPS, heads="last"), {"bottleneck": "deep", "last": "fine"}),
 ]
 
 
@@ -445,7 +471,9 @@ def test_teachers_of_timm_at_another_resolution(build: Any, match: dict[str, str
     taps: dict[str, str | Tap] = {"deep": "layer4", "fine": "layer1", "vector": Tap("global_pool")}
     sizes = {"a": (96, 64), "b": (80, 80)}
     teachers = {
-        t: Tapped({}, timm.create_model("test_resnet", num_classes=0), taps, size=sizes[t], mean=mean, std=(0.2,) * 3)
+        t: TappedModule(
+            {}, timm.create_model("test_resnet", num_classes=0), taps, size=sizes[t], mean=mean, std=(0.2,) * 3
+        )
         for t, mean in (("a", (0.5, 0.4, 0.3)), ("b", (0.1, 0.2, 0.3)))
     }
     images = torch.rand(2, 3, 40, 48)

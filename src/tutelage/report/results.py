@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from tutelage.errors import UserError
 from tutelage.report.statistics import Summary, paired, summarise
 from tutelage.types import MetricInfo, MetricProtocol, Task
 
@@ -20,7 +21,7 @@ Row = Mapping[str, Any]
 _KEYS = ("seed", "split", "protocol", "metrics", "delta", "parameters", "seconds")  # of a row
 
 
-class Findings:
+class Results:
     """The folder of a study.
 
     Args:
@@ -42,14 +43,14 @@ class Findings:
                 {**row, **{key: row[key] for key in _KEYS}, "method": str(row["method"])} for row in results["rows"]
             ]
         except FileNotFoundError:
-            raise ValueError(f"{path}: expected the results of a study, found no file; run the study first") from None
+            raise UserError(f"{path}: expected the results of a study, found no file; run the study first") from None
         except (ValueError, KeyError, TypeError) as error:
-            raise ValueError(
+            raise UserError(
                 f"{path}: expected the results of a study, found something else ({error!r}); run the study again"
             ) from None
         self.rows = [row for row in self.rows if seeds is None or row["seed"] in seeds]
         if seeds is not None and not self.rows:
-            raise ValueError(f"--seeds: expected seeds with results in {path}, found none of {sorted(seeds)}")
+            raise UserError(f"--seeds: expected seeds with results in {path}, found none of {sorted(seeds)}")
         self.methods = list(dict.fromkeys(row["method"] for row in self.rows))  # in the order of the table
         self.seeds = sorted({row["seed"] for row in self.rows})
         self.split = self.rows[0]["split"] if self.rows else "val"
@@ -123,7 +124,7 @@ def delta(rows: list[Row], convention: str) -> Summary:
     return summarise(row["delta"][convention] for row in rows)
 
 
-def difference(found: Findings, a: str, b: str, protocol: MetricProtocol, convention: str) -> Summary:
+def difference(found: Results, a: str, b: str, protocol: MetricProtocol, convention: str) -> Summary:
     """Delta of method `a` minus Delta of method `b`, over the seeds that both have."""
 
     def by_seed(method: str) -> dict[int, float | None]:

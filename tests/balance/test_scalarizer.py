@@ -12,7 +12,7 @@ from tests.train.fixture import assert_same
 from torchjd import scalarization
 from torchjd.scalarization import FAMO
 
-from tutelage.balance import Losses
+from tutelage.balance import Scalarizer
 from tutelage.balance.objective import objectives
 from tutelage.types import Balancer, Term, TermMap, Terms
 
@@ -33,8 +33,8 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
 METHODS = sorted(ARGUMENTS)
 
 
-def build(method: str, tasks: Any = TASKS, **kwargs: Any) -> tuple[Losses, Model]:
-    balancer, model = Losses(method, ARGUMENTS[method], **kwargs), Model()
+def build(method: str, tasks: Any = TASKS, **kwargs: Any) -> tuple[Scalarizer, Model]:
+    balancer, model = Scalarizer(method, ARGUMENTS[method], **kwargs), Model()
     balancer.setup(tasks, model)
     return balancer, model
 
@@ -135,7 +135,7 @@ class TestEveryMethod:
         assert first > 0
 
     def test_a_resumed_run_is_an_undisturbed_one(self, method: str) -> None:
-        def run(steps: range, balancer: Losses, model: Model, optimiser: torch.optim.Optimizer | None) -> list[Any]:
+        def run(steps: range, balancer: Scalarizer, model: Model, optimiser: torch.optim.Optimizer | None) -> list[Any]:
             found = []
             for step in steps:
                 torch.manual_seed(step)
@@ -152,7 +152,7 @@ class TestEveryMethod:
                     balancer.end_epoch()
             return found
 
-        def start() -> tuple[Losses, Model, torch.optim.Optimizer | None]:
+        def start() -> tuple[Scalarizer, Model, torch.optim.Optimizer | None]:
             balancer, model = build(method)
             parameters = list(balancer.parameters())
             return balancer, model, torch.optim.SGD(parameters, lr=0.1) if parameters else None
@@ -179,7 +179,7 @@ def _detached(model: Model) -> Terms:
 class TestUniformByName(BalancerTester):
     @pytest.fixture
     def balancer(self) -> Balancer:
-        return Losses("Constant", {"weights": {"shapes": 1.0, "height": 0.3}})
+        return Scalarizer("Constant", {"weights": {"shapes": 1.0, "height": 0.3}})
 
 
 def test_famo_raises_the_weight_of_what_falls_least() -> None:
@@ -243,7 +243,7 @@ def test_a_copy_has_its_own_state() -> None:
 )
 def test_what_is_refused(method: str, arguments: dict[str, Any], line: str) -> None:
     with pytest.raises(ValueError, match=line) as error:
-        Losses(method, arguments).setup(TASKS, Model())
+        Scalarizer(method, arguments).setup(TASKS, Model())
     assert "\n" not in str(error.value)
 
 
@@ -257,7 +257,7 @@ def test_what_is_refused(method: str, arguments: dict[str, Any], line: str) -> N
 def test_one_number_for_all_tasks(method: str, arguments: dict[str, Any], every: dict[str, Any]) -> None:
     found = []
     for given in (arguments, every):
-        balancer, model = Losses(method, given), Model()
+        balancer, model = Scalarizer(method, given), Model()
         balancer.setup(TASKS, model)
         found.append(backward(balancer, model))
     assert found[0] == found[1]

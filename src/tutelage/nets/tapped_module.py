@@ -16,8 +16,8 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
-from tutelage.errors import line
-from tutelage.nets.widths import known
+from tutelage.errors import UserError, one_line
+from tutelage.nets.widths import resolve_tasks
 from tutelage.types import MultiTaskNet, Output
 
 
@@ -40,7 +40,7 @@ class Tap:
     skip: int = 0
 
 
-class Tapped(MultiTaskNet):
+class TappedModule(MultiTaskNet):
     """Any module that takes images, with taps by the paths of its submodules and a prediction a task.
 
     Taps are read with hooks that exist only while a forward runs: the module, its `state_dict` and its own forward stay
@@ -71,7 +71,7 @@ class Tapped(MultiTaskNet):
     Raises:
         ValueError: Where an argument does not fit the module, or the file is missing, unsafe or another module's.
 
-    >>> net = Tapped({"depth": 1}, nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU()), {"last": "1"}, heads="last")
+    >>> net = TappedModule({"depth": 1}, nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU()), {"last": "1"}, heads="last")
     >>> net(torch.zeros(2, 3, 32, 48)).predictions["depth"].shape
     torch.Size([2, 1, 32, 48])
     """
@@ -95,11 +95,13 @@ class Tapped(MultiTaskNet):
     ) -> None:
         super().__init__()
         if any(width < 1 for width in widths.values()):
-            raise ValueError(f"Tapped: expected at least one channel for each task, found {widths}")
+            raise UserError(f"TappedModule: expected at least one channel for each task, found {widths}")
         if (mean is None) != (std is None) or (std is not None and min(std) <= 0):
-            raise ValueError(f"Tapped: expected both `mean` and `std`, the latter positive, found {mean} and {std}")
+            raise UserError(
+                f"TappedModule: expected both `mean` and `std`, the latter positive, found {mean} and {std}"
+            )
         if outputs is not None and heads is not None:
-            raise ValueError("Tapped: expected `outputs` or `heads`, found both; leave one out")
+            raise UserError("TappedModule: expected `outputs` or `heads`, found both; leave one out")
         self.widths, self.size = dict(widths), None if size is None else (size[0], size[1])
         self.tapped = {name: Tap(tap) if isinstance(tap, str) else tap for name, tap in taps.items()}
         self._reads = dict.fromkeys(widths, heads) if isinstance(heads, str) else heads  # task -> tap
@@ -109,9 +111,9 @@ class Tapped(MultiTaskNet):
         self._parts = outputs if isinstance(outputs, dict) else {**split}
         for key, of in (("outputs", outputs), ("heads", heads)):
             if isinstance(of, dict) and (missing := [task for task in widths if task not in of]):
-                raise ValueError(f"Tapped.{key}: expected all tasks, found {', '.join(of)} without {missing[0]}")
+                raise UserError(f"TappedModule.{key}: expected all tasks, found {', '.join(of)} without {missing[0]}")
         if unknown := [name for name in (self._reads or {}).values() if name not in taps]:
-            raise ValueError(f"Tapped.heads: expected taps ({', '.join(taps) or 'none'}), found `{unknown[0]}`")
+            raise UserError(f"TappedModule.heads: expected taps ({', '.join(taps) or 'none'}), found `{unknown[0]}`")
         self.net = module if isinstance(module, nn.Module) else _make(module, channels, sum(widths.values()))
         if checkpoint is not None:
             _load(self.net, Path(checkpoint), prefix)
@@ -119,7 +121,7 @@ class Tapped(MultiTaskNet):
         for name, tap in self.tapped.items():
             if tap.path not in paths:
                 near = ", ".join(get_close_matches(tap.path, filter(None, paths), 3, cutoff=0)) or "none"
-                raise ValueError(f"Tapped.taps.{name}: expected a submodule, found `{tap.path}`; near it: {near}")
+                raise UserError(f"TappedModule.taps.{name}: expected a submodule, found `{tap.path}`; near it: {near}")
         place = next(self.net.parameters(), torch.zeros(0)).device
         for name, values in (("mean", mean), ("std", std)):
             self.register_buffer(name, None if values is None else torch.tensor(values, device=place).view(3, 1, 1))
@@ -135,7 +137,7 @@ class Tapped(MultiTaskNet):
 
     def forward(self, images: Tensor, tasks: Collection[str] | None = None) -> Output:
         """Predictions of `tasks` (None: all) and every tap, for images [B, 3, H, W]."""
-        names = known(self, tasks, self.widths)
+        names = resolve_tasks(self, tasks, self.widths)
         result, found = self._run(images)
         shared = [] if self._reads is None else list({self._reads[t] for t in self.widths})
         for name in shared:
@@ -145,7 +147,7 @@ class Tapped(MultiTaskNet):
 
     def task_parameters(self, task: str) -> list[nn.Parameter]:
         """Those that its prediction alone depends on; all that learn, where the network has one task."""
-        (task,) = known(self, [task], self.widths)
+        (task,) = resolve_tasks(self, [task], self.widths)
         return [p for name, p in self.named_parameters() if self._users.get(name) == (task,)]
 
     def shared_parameters(self) -> list[nn.Parameter]:
@@ -171,12 +173,12 @@ class Tapped(MultiTaskNet):
             result = self.net(x)
         found: dict[str, Tensor] = {}
         for name, tap in self.tapped.items():
-            key = f"Tapped.taps.{name}"
+            key = f"TappedModule.taps.{name}"
             if len(calls[name]) != 1:
-                raise ValueError(f"{key}: expected one call of `{tap.path}` in a forward, found {len(calls[name])}")
+                raise UserError(f"{key}: expected one call of `{tap.path}` in a forward, found {len(calls[name])}")
             ((y, version),) = calls[name]
             if unchanged and y._version != version:
-                raise ValueError(f"{key}: expected a feature that stays, found one overwritten in place; tap what does")
+                raise UserError(f"{key}: expected a feature that stays, found one overwritten in place; tap what does")
             found[name] = _laid(key, tap, y, x.shape[2] / x.shape[3])
         return result, found
 
@@ -196,20 +198,24 @@ class Tapped(MultiTaskNet):
         try:
             result, found = self._run(images, unchanged=True)
         except Exception as error:  # whatever a module raises
-            if str(error).startswith("Tapped"):
+            if str(error).startswith("TappedModule"):
                 raise
             size = list(images.shape[2:])
-            raise ValueError(f"Tapped.size: expected one that fits, found {size}: {_kind(error)}") from error
+            raise UserError(f"TappedModule.size: expected one that fits, found {size}: {_kind(error)}") from error
         reads = {t: name for t, name in (self._reads or {}).items() if t in self.widths}
         self.heads.update({t: _head(name, found[name], self.widths[t]) for t, name in reads.items()})
         if self._split and (y := _picked(result, self._whole, "outputs")).shape[1:2] != (self._split,):
-            raise ValueError(f"Tapped.outputs: expected {self._split} channels for {self.widths}, found {_kind(y)}")
+            raise UserError(
+                f"TappedModule.outputs: expected {self._split} channels for {self.widths}, found {_kind(y)}"
+            )
         learning = {name: p for name, p in self.named_parameters() if p.requires_grad}
         self._users: dict[str, tuple[str, ...]] = {}  # parameter -> tasks
         for task, width in self.widths.items():
             y = self._predict(task, result, found, images.shape[2:])
             if y.ndim not in (2, 4) or y.shape[1] != width:
-                raise ValueError(f"Tapped: expected [B, {width}] or [B, {width}, H, W] for `{task}`, found {_kind(y)}")
+                raise UserError(
+                    f"TappedModule: expected [B, {width}] or [B, {width}, H, W] for `{task}`, found {_kind(y)}"
+                )
             if learning and y.requires_grad:
                 grads = torch.autograd.grad(y.sum(), list(learning.values()), retain_graph=True, allow_unused=True)
                 for name in (name for name, grad in zip(learning, grads, strict=True) if grad is not None):
@@ -221,7 +227,9 @@ class Tapped(MultiTaskNet):
 def _make(named: str | dict[str, Any], channels: str | None, count: int) -> nn.Module:
     module: dict[str, Any] = {"class_path": named} if isinstance(named, str) else named
     if "class_path" not in module or module.keys() - {"class_path", "init_args"}:
-        raise ValueError(f"Tapped.module: expected `class_path` and `init_args`, found {', '.join(module) or 'none'}")
+        raise UserError(
+            f"TappedModule.module: expected `class_path` and `init_args`, found {', '.join(module) or 'none'}"
+        )
     path, arguments = module["class_path"], dict(module.get("init_args") or {})
     arguments |= {} if channels is None else {channels: count}
     try:
@@ -230,7 +238,7 @@ def _make(named: str | dict[str, Any], channels: str | None, count: int) -> nn.M
         if not isinstance(made, nn.Module):
             raise TypeError(_kind(made))
     except Exception as error:  # whatever it raises
-        raise ValueError(f"Tapped.module: expected `{path}` to make a module, found {_kind(error)}") from error
+        raise UserError(f"TappedModule.module: expected `{path}` to make a module, found {_kind(error)}") from error
     return made
 
 
@@ -240,17 +248,17 @@ def _load(net: nn.Module, path: Path, prefix: str) -> None:
     except Exception as error:  # torch names its errors by what the bytes look like
         wanted = re.search(r"GLOBAL (\S+)", str(error))
         problem = f"a file that wants to run `{wanted[1]}`" if wanted else type(error).__name__
-        raise ValueError(f"{path}: expected a file of tensors, found {problem}; nothing of it was run") from error
+        raise UserError(f"{path}: expected a file of tensors, found {problem}; nothing of it was run") from error
     for key in ("state_dict", "model"):
         content = content.get(key, content) if isinstance(content, dict) else content
     if not isinstance(content, dict) or not all(isinstance(x, Tensor) for x in content.values()):
-        raise ValueError(f"{path}: expected a state_dict, alone or as `state_dict` or `model`, found {_kind(content)}")
+        raise UserError(f"{path}: expected a state_dict, alone or as `state_dict` or `model`, found {_kind(content)}")
     found = {name.removeprefix(prefix): x for name, x in content.items() if name.startswith(prefix)}
     ours = {name: x for name, x in net.state_dict().items() if name in found or "num_batches_tracked" not in name}
     for name in [*ours, *found]:
         a, b = (list(x[name].shape) if name in x else "none" for x in (ours, found))
         if a != b:
-            raise ValueError(f"{path}: expected the module's tensors, `{name}` of shape {a}, found {b}; mend `prefix`")
+            raise UserError(f"{path}: expected the module's tensors, `{name}` of shape {a}, found {b}; mend `prefix`")
     net.load_state_dict(found, strict=False)
 
 
@@ -262,34 +270,38 @@ def _picked(value: Any, which: str | int | None, key: str) -> Tensor:
         parts = tuple(value.values()) if isinstance(value, Mapping) else value  # as transformers counts outputs
         y = parts[which] if isinstance(parts, tuple | list) and -len(parts) <= which < len(parts) else None
     if not isinstance(y, Tensor):
-        raise ValueError(f"Tapped.{key}: expected the number or key of a tensor, found `{which}` in {_kind(value)}")
+        raise UserError(
+            f"TappedModule.{key}: expected the number or key of a tensor, found `{which}` in {_kind(value)}"
+        )
     return y
 
 
 def _laid(key: str, tap: Tap, x: Tensor, aspect: float) -> Tensor:
     """A feature as [B, C, ...]; `aspect` is height by width of the image."""
     if x.ndim < 2 or (tap.layout is None and x.ndim not in (2, 4)) or (tap.layout == "grid" and x.ndim != 3):
-        raise ValueError(f"{key}: expected [B, C, H, W] or [B, C], found {_kind(x)}; give a `layout` that fits it")
+        raise UserError(f"{key}: expected [B, C, H, W] or [B, C], found {_kind(x)}; give a `layout` that fits it")
     y = x[:, tap.skip :].movedim(-1, 1) if tap.layout in ("channels_last", "grid") else x
     if tap.layout == "mean":
         y = y.flatten(2).mean(2)
     if tap.layout == "grid":
         n, h = y.shape[2], max(1, round((y.shape[2] * aspect) ** 0.5))
         if n % h or abs(n / h**2 * aspect - 1) > 0.5:
-            raise ValueError(f"{key}: expected tokens in a grid with the image's sides, found {n}; mend `skip`")
+            raise UserError(f"{key}: expected tokens in a grid with the image's sides, found {n}; mend `skip`")
         y = y.reshape(*y.shape[:2], h, -1)
     return y
 
 
 def _head(name: str, x: Tensor, width: int) -> nn.Module:
     if x.ndim != 2 and (x.ndim != 4 or x.shape[2:].numel() == 1):
-        raise ValueError(f"Tapped.heads: expected a map or [B, C] at `{name}`, found {_kind(x)}; give it a `layout`")
+        raise UserError(
+            f"TappedModule.heads: expected a map or [B, C] at `{name}`, found {_kind(x)}; give it a `layout`"
+        )
     return (nn.Linear(x.shape[1], width) if x.ndim == 2 else nn.Conv2d(x.shape[1], width, 1)).to(x.device)
 
 
 def _kind(x: Any) -> str:
     if isinstance(x, Exception):
-        return line(x)
+        return one_line(x)
     if isinstance(x, Tensor):
         return f"a tensor {list(x.shape)}"
     inside = ", ".join(map(str, x)) if isinstance(x, Mapping) else len(x) if isinstance(x, tuple | list) else ""

@@ -5,12 +5,13 @@ from collections.abc import Callable, Iterable, Mapping
 import torch
 from torch import Tensor, nn
 
+from tutelage.errors import UserError
 from tutelage.types import Batch, Distiller, MultiTaskNet, Output, Task, TermMap
 
 Make = Callable[[MultiTaskNet, Mapping[str, MultiTaskNet], Tensor], Distiller]
 
 
-class Together(Distiller):
+class SumDistiller(Distiller):
     """The sum of several distillers over the same teachers, for example of features and of predictions.
 
     Each runs the teachers for itself.
@@ -30,12 +31,12 @@ class Together(Distiller):
     ) -> None:
         super().__init__()
         if not parts:
-            raise ValueError("Together.parts: expected one distiller or more, found none")
+            raise UserError("Together.parts: expected one distiller or more, found none")
         self.parts = nn.ModuleList(make(student, teachers, example) for make in parts)
-        self.imitates = any(part.imitates for part in self._all)
+        self.uses_predictions = any(part.uses_predictions for part in self._all)
         self.teach = self._all[0].teach
         if any(part.teach != self.teach for part in self._all):
-            raise ValueError(
+            raise UserError(
                 "Together.parts: expected one `teach` for all parts, since their terms are added before they are "
                 f"divided; found {', '.join(part.teach for part in self._all)}"
             )

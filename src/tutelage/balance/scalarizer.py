@@ -8,17 +8,17 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from tutelage.balance.library import attempt, make
-from tutelage.balance.library_state import capture, of_some, restore
 from tutelage.balance.objective import Balance, groups, objectives
 from tutelage.balance.on_losses import LossBalancer
+from tutelage.balance.torchjd import attempt, make
+from tutelage.balance.torchjd_state import capture, of_some, restore
 from tutelage.types import Distiller, MultiTaskNet, Task, Terms
 
 if TYPE_CHECKING:
-    from torchjd.scalarization import Scalarizer
+    from torchjd import scalarization
 
 
-class Losses(LossBalancer):
+class Scalarizer(LossBalancer):
     """One scalar of all tasks' losses, s(l_1, ..., l_T), whose gradient the network follows.
 
     grad s = sum_t w_t grad l_t,   w_t = ds / dl_t
@@ -38,7 +38,7 @@ class Losses(LossBalancer):
 
     Args:
         method: a class of `torchjd.scalarization`: Sum, Mean, Constant, DWA, FAMO, GeometricMean, IMTLL, Random, STCH,
-            UW, COSMOS, PBI; or the import path of a `Scalarizer`.
+            UW, COSMOS, PBI; or the import path of one of your own.
         arguments: of its constructor; a value for every task as {task: value}, or one number for all of them; the
             number of tasks is filled in.
         balance: what happens to the distillation terms.
@@ -52,7 +52,9 @@ class Losses(LossBalancer):
         self.method, self.arguments = method, dict(arguments or {})
         self.learnt = nn.ParameterList()  # of the scalarizers, for an optimiser; FAMO learns by itself
         self._tasks: list[str] = []
-        self._parts: dict[str, Scalarizer] = {}  # not registered: torchjd's state_dict is not all of their state
+        self._parts: dict[
+            str, scalarization.Scalarizer
+        ] = {}  # not registered: torchjd's state_dict is not all of their state
         self._weighed: set[str] = set()  # groups that had a loss in this step
         self._famo = self._dwa = False
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from tutelage.types import Terms
 
 
-class Selection:
+class EpochSelection:
     """The authors' choice of an epoch, for `official_quirks`: the weights under the lowest training loss.
 
     The student's loss is the mean over the epoch, a teacher's that of its last batch alone.

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tutelage.errors import line
+from tutelage.errors import UserError, one_line
 
 _COUNTS = ("shape", "n_tasks")  # arguments that are the number of tasks
 
@@ -48,7 +48,7 @@ def make(
     for key in arguments:
         if key not in taken:
             known = ", ".join(n for n in taken if n not in _COUNTS) or "none"
-            raise ValueError(f"balancer.arguments: expected arguments of {name} ({known}), found `{key}`")
+            raise UserError(f"balancer.arguments: expected arguments of {name} ({known}), found `{key}`")
     values: dict[str, Any] = {key: len(tasks) for key in _COUNTS if key in taken}
     for key, value in arguments.items():
         kinds = str(taken[key].annotation)
@@ -57,14 +57,16 @@ def make(
         values[key] = _tensor(f"{name}.{key}", [value] * len(own) if every else value, own)
     missing = [n for n, p in taken.items() if p.default is p.empty and n not in values]
     if missing:
-        raise ValueError(
+        raise UserError(
             f"balancer.arguments.{missing[0]}: expected a value, which {name} needs, found none; give it in the method"
         )
     values = {key: value.to(device) if isinstance(value, Tensor) else value for key, value in values.items()}
     try:
         return cls(**values).to(device)
     except (TypeError, ValueError, ImportError) as error:
-        raise ValueError(f"balancer.arguments: expected what {name} takes, found a mistake: {line(error)}") from error
+        raise UserError(
+            f"balancer.arguments: expected what {name} takes, found a mistake: {one_line(error)}"
+        ) from error
 
 
 def _inner(module: ModuleType, key: str, value: Any, tasks: Sequence[str], device: torch.device) -> Any:
@@ -73,7 +75,7 @@ def _inner(module: ModuleType, key: str, value: Any, tasks: Sequence[str], devic
         return value
     named = {"method": value} if isinstance(value, str) else value
     if not isinstance(named, Mapping) or "method" not in named or set(named) - {"method", "arguments"}:
-        raise ValueError(
+        raise UserError(
             f"balancer.arguments.{key}: expected the name of a weighting, or {{method: name, arguments: ...}}, found "
             f"{value!r}"
         )
@@ -97,7 +99,7 @@ def _find(module: ModuleType, base: type | tuple[type, ...], name: str) -> Any:
     kind = " or ".join(b.__name__ for b in (base if isinstance(base, tuple) else (base,)))
     lower = {n.lower(): n for n in known}
     near = [lower[n] for n in difflib.get_close_matches(name.lower(), lower, n=3, cutoff=0.4)] or known
-    raise ValueError(
+    raise UserError(
         f"balancer.method: expected a {kind} of torchjd, for example {', '.join(near)}, or the import path of "
         f"one, found `{name}`"
     )
@@ -108,16 +110,16 @@ def _tensor(name: str, value: Any, tasks: Sequence[str]) -> Any:
     if isinstance(value, Mapping):
         if set(value) != set(tasks):
             found = ", ".join(value) or "none"
-            raise ValueError(f"{name}: expected a value for each of {', '.join(tasks)}, found {found}")
+            raise UserError(f"{name}: expected a value for each of {', '.join(tasks)}, found {found}")
         value = [value[t] for t in tasks]
     if isinstance(value, list | tuple):
         if len(value) != len(tasks):
             named = ", ".join(tasks)
-            raise ValueError(f"{name}: expected {len(tasks)} values, one a task ({named}), found {len(value)}")
+            raise UserError(f"{name}: expected {len(tasks)} values, one a task ({named}), found {len(value)}")
         try:
             return torch.tensor([float(x) for x in value])
         except (TypeError, ValueError) as error:
-            raise ValueError(f"{name}: expected numbers, one a task, found {value!r}") from error
+            raise UserError(f"{name}: expected numbers, one a task, found {value!r}") from error
     return value
 
 
@@ -131,9 +133,9 @@ def attempt(made: nn.Module, values: Tensor, name: str, tasks: int) -> None:
         try:
             copy.deepcopy(made)(values)
         except Exception as error:  # of any method and solver
-            raise ValueError(
+            raise UserError(
                 f"balancer.method: expected a method for {tasks} tasks with arguments that it takes, found `{name}`: "
-                f"{type(error).__name__}: {line(error)}"
+                f"{type(error).__name__}: {one_line(error)}"
             ) from error
 
 
