@@ -78,7 +78,7 @@ def test_the_methods_of_the_page_on_distilling_build(tmp_path: Path) -> None:
     file.write_text(
         yaml.safe_dump(read_values("rooms-tiny") | {"methods": [n for n, _ in shown], "method": dict(shown)})
     )
-    config = load_study(file).config  # a name that is shown twice is an error
+    config = load_study(file).objects  # a name that is shown twice is an error
     teachers: dict[str, MultiTaskNet] = {t: Tiny({t: task.width}) for t, task in config.tasks.items()}
     student = Tiny({t: task.width for t, task in config.tasks.items()})
     for name, _ in shown:

@@ -12,8 +12,9 @@ import torch
 from tutelage.cli import main
 from tutelage.nets import Tap, TappedModule
 from tutelage.study import load_study
-from tutelage.study.build import build, load_given
-from tutelage.study.jobs import plan
+from tutelage.study.build import build_run
+from tutelage.study.plan import plan
+from tutelage.study.teachers import load_weights
 
 PAGE = (Path(__file__).parents[1] / "docs/networks.md").read_text()
 PYTHON, OWN = re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL)
@@ -49,7 +50,7 @@ def test_a_network_of_ones_own_becomes_a_teachers_file(tmp_path: Path, monkeypat
     again = copy.deepcopy(names["net"])
     for p in again.parameters():
         p.data.zero_()
-    load_given(again, Path("depth.safetensors"))
+    load_weights(again, Path("depth.safetensors"))
     images = torch.rand(1, 3, 8, 8)
     assert torch.equal(again(images).predictions["depth"], names["net"](images).predictions["depth"])
 
@@ -60,7 +61,7 @@ def test_the_study_trains(study: Path, capsys: pytest.CaptureFixture[str]) -> No
     rows = json.loads(Path("runs/mine/results.json").read_text())["rows"]
     assert len(rows) >= 3
     # a run's own config is a study again
-    assert load_study("runs/mine/kd4mtl/seed0/config.yaml").config.net({"depth": 1})
+    assert load_study("runs/mine/kd4mtl/seed0/config.yaml").objects.net({"depth": 1})
 
 
 def test_the_teachers_of_another_kind_teach(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -71,15 +72,15 @@ def test_the_teachers_of_another_kind_teach(study: Path, capsys: pytest.CaptureF
     assert "runs/mine/teacher/segmentation/seed0" in runs
     assert "runs/mine/teacher/depth/seed0" not in runs
     made = load_study(study, ["--with", "teachers.yaml"])
-    (job,) = (job for job in plan(made) if job.method == "kd4mtl")
-    run, _ = build(made, job, torch.device("cpu"), trained=False)
+    (spec,) = (spec for spec in plan(made.values) if spec.method == "kd4mtl")
+    run, _ = build_run(spec, made.build(spec.config), made.folder, torch.device("cpu"), trained=False)
     teachers = run.distiller.teachers
     shapes = {k: tuple(x.shape) for k, x in teachers(torch.rand(1, 3, 48, 64), "depth").items()}
     assert shapes == {"bottleneck": (1, 64, 10, 10), "last": (1, 64, 10, 10)}
 
 
 def test_every_network_of_a_study_is_made_anew(study: Path) -> None:
-    net = load_study(study).config.net
+    net = load_study(study).objects.net
     a, b = net({"depth": 1}), net({"depth": 1, "segmentation": 13})
     assert isinstance(a, TappedModule)
     assert isinstance(b, TappedModule)
@@ -89,7 +90,7 @@ def test_every_network_of_a_study_is_made_anew(study: Path) -> None:
 
 def test_a_tap_with_keys_is_read_from_yaml(study: Path) -> None:
     taps = '{"bottleneck": "encoder.model.layer4", "last": {"path": "decoder", "layout": "mean"}}'
-    net = load_study(study, ["--net.taps", taps]).config.net({"depth": 1})
+    net = load_study(study, ["--net.taps", taps]).objects.net({"depth": 1})
     assert isinstance(net, TappedModule)
     assert net.tapped["last"] == Tap("decoder", layout="mean")
     assert net(torch.rand(2, 3, 48, 64)).taps["last"].shape == (2, 16)

@@ -112,7 +112,7 @@ def test_every_task_has_a_config() -> None:
 
 @pytest.mark.parametrize("task", ADDED)
 def test_a_block_adds_its_task(there: None, task: str) -> None:
-    config = load_study("segmentation.yaml", ["--with", f"{task}.yaml", *SCENES]).config
+    config = load_study("segmentation.yaml", ["--with", f"{task}.yaml", *SCENES]).objects
     assert list(config.tasks) == ["segmentation", task]
     config.data.check(config.tasks)
     for split in ("train", "val"):
@@ -126,15 +126,15 @@ def test_a_block_adds_its_task(there: None, task: str) -> None:
 def test_all_tasks_train_together(there: None) -> None:
     overlays = [flag for task in ADDED for flag in ("--with", f"{task}.yaml")]
     study = load_study("segmentation.yaml", [*overlays, *SCENES, *SHORT])
-    assert {type(task).__name__ for task in study.config.tasks.values()} == {*tasks.__all__, "Heading"}
-    assert_measured(run_study(study, Notes()), study.config.tasks)  # without the page, whose plots would take longer
+    assert {type(task).__name__ for task in study.objects.tasks.values()} == {*tasks.__all__, "Heading"}
+    assert_measured(run_study(study, Notes()), study.objects.tasks)  # without the page, whose plots would take longer
 
 
 def test_class_folders_train(there: None, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["run", "animal.yaml", *PETS, *SHORT]) == 0, capsys.readouterr().err
     assert Path("runs/pets/report.html").exists()
     assert_measured(
-        json.loads(Path("runs/pets/results.json").read_text())["rows"], load_study("animal.yaml").config.tasks
+        json.loads(Path("runs/pets/results.json").read_text())["rows"], load_study("animal.yaml").objects.tasks
     )
 
 

@@ -33,7 +33,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def never_trains(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, finished: Path) -> None:
-    monkeypatch.setattr("tutelage.study.run.fit", lambda *_: pytest.fail("something was trained"))
+    monkeypatch.setattr("tutelage.study.execute.fit", lambda *_: pytest.fail("something was trained"))
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.chdir(tmp_path)
 

@@ -157,7 +157,7 @@ class Task(ABC):
     main: str  # the metric that stands for the task in Delta
     metric_info: Mapping[str, MetricInfo]  # in the order of the tables
     regression: bool  # True where the uncertainty weighting takes a continuous likelihood (c = 2)
-    needs = "a value"  # what `suffices` asks of a split, for messages
+    requirement = "a value"  # what `is_sufficient` asks of a split, for messages
 
     @abstractmethod
     def target(self, label: Tensor) -> Target:
@@ -236,7 +236,7 @@ class Distiller(nn.Module, ABC):
             a label of its task.
     """
 
-    imitates = False  # True: reads the student's predictions, where it is asked about an image
+    uses_predictions = False  # True: reads the student's predictions, where it is asked about an image
     teach: Teach = "all"
 
     def setup(self, tasks: Mapping[str, Task]) -> None:

@@ -15,7 +15,7 @@ import tutelage
 from tutelage.deploy import Predictor, build, load, save
 from tutelage.nets import SegNet
 from tutelage.study import Study
-from tutelage.study.build import load_given
+from tutelage.study.teachers import load_weights
 from tutelage.tasks import Depth
 from tutelage.train import make_batch, predict
 
@@ -39,7 +39,7 @@ def test_what_is_saved_is_loaded_bit_for_bit(name: str, tmp_path: Path, images: 
 
 def test_a_run_becomes_what_its_study_evaluated(distilled: Study, tmp_path: Path) -> None:
     run = distilled.folder / "kd4mtl/seed0"
-    config, tasks = distilled.config, distilled.config.tasks
+    config, tasks = distilled.config, distilled.objects.tasks
     net = config.net({t: task.width for t, task in tasks.items()})
     net.load_state_dict(safetensors.torch.load_file(run / "student.safetensors"))
     samples = config.data.split("val")
@@ -64,7 +64,7 @@ def test_a_predictors_file_is_a_studys_teacher(tmp_path: Path) -> None:
     tasks = {"depth": DENSE["depth"]}
     predictor = build({**config("SegNet", [32, 48]), "tasks": tasks})
     net = SegNet({"depth": 1}, filters=(4, 4, 4, 4, 4))
-    load_given(net, save(predictor, tmp_path))
+    load_weights(net, save(predictor, tmp_path))
     torch.testing.assert_close(net.state_dict(), predictor.net.state_dict(), rtol=0, atol=0)
 
 

@@ -62,7 +62,7 @@ def with_net(path: str, **arguments: Any) -> dict[str, Any]:
         "os.system",
         "subprocess.Popen",
         "torch.hub.load",
-        "tutelage.study.Runner",
+        "tutelage.study.execute",
         "tutelage.nets.load_authors",
         "tutelage.nets.authors.torch.load",
         "tutelage.nets.segnet.MultiTaskNet",

@@ -1,17 +1,22 @@
-"""One tiny study, trained once for all tests of the room."""
+"""One tiny study, trained once for all tests of this folder."""
 
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+import torch
 
-from tutelage.study import Study, load_study, run_study
+from tutelage.study import RunSpec, Study, load_study, plan, run_study
+from tutelage.study.build import build_run
+from tutelage.study.teachers import load_teacher
+from tutelage.train import Streams, Training
+from tutelage.types import MultiTaskNet
 
 TINY = ["--epochs", "1", "--data.train", "16", "--data.val", "6", "--precision", "32-true"]
 
 
 class Notes:
-    """A display that remembers."""
+    """A display, or the observer of one run, that remembers."""
 
     def __init__(self) -> None:
         self.started: list[tuple[str, int]] = []
@@ -20,6 +25,9 @@ class Notes:
 
     def start(self, name: str, index: int, of: int, resumed: int) -> None:
         self.started.append((name, resumed))
+
+    def begin(self, resumed: int) -> None:
+        self.started.append(("", resumed))
 
     def finish(self, name: str, metrics: Mapping[str, Mapping[str, float]]) -> None: ...
 
@@ -34,6 +42,17 @@ class Notes:
 
 def tiny(out: Path, *flags: str) -> Study:
     return load_study("rooms-tiny", [*TINY, "--out", str(out), *flags])
+
+
+def built(study: Study, spec: RunSpec, trained: bool = True) -> tuple[Training, Streams]:
+    """A run of a study at its first step, on the CPU."""
+    return build_run(spec, study.build(spec.config), study.folder, torch.device("cpu"), trained)
+
+
+def teacher(study: Study, name: str) -> MultiTaskNet:
+    """The teacher of that name in the first method of a study that learns from it."""
+    spec, one = next((spec, t) for spec in plan(study.values) for t in spec.teachers if t.name == name)
+    return load_teacher(spec, one, study.build(spec.config), study.folder)
 
 
 @pytest.fixture(scope="session")

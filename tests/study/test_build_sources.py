@@ -1,15 +1,20 @@
 """What is built from several sources, and what is looked at before that."""
 
 import io
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
 from rich.console import Console
 from tests.data.plain import Plain
+from tests.study.conftest import built
 
 from tutelage.data import DataSource, HideLabels, Mix, Rooms
-from tutelage.study import Study, check_data, load_study, plan
-from tutelage.study.build import build, example, some_images
+from tutelage.study import Study, StudyConfig, check_data, load_study, plan, read_values
+from tutelage.study.build import example, some_images
 from tutelage.train import Streams
 from tutelage.types import Teach
 
@@ -21,10 +26,21 @@ OWN = ("--method.kd4mtl.distiller.teach", "own")
 def study(data: DataSource, *flags: str) -> Study:
     """A study of classes and depth on these data; `out` is never written to."""
     small = ["--methods", "uniform,kd4mtl", "--batch-size", "4", "--net.filters", "[4, 4, 4, 4, 4]"]
-    found = load_study("rooms-tiny", [*small, "--method.kd4mtl.distiller.weights", "null", *flags])
-    del found.config.tasks["normals"]
-    found.config.data = data
-    return found
+    tasks = {t: task for t, task in read_values("rooms-tiny")["tasks"].items() if t != "normals"}
+    chosen = ["--tasks", json.dumps(tasks), "--method.kd4mtl.distiller.weights", "null"]
+    found = load_study("rooms-tiny", [*small, *chosen, *flags])
+    own = found.build
+
+    class Builder:
+        """Builds the study with these data."""
+
+        def __call__(self, values: Mapping[str, Any]) -> StudyConfig:
+            return replace(own(values), data=data)
+
+        def fingerprint(self, objects: StudyConfig) -> str:
+            return objects.data.fingerprint()
+
+    return Study(found.values, Builder())
 
 
 def partial() -> Mix:
@@ -40,9 +56,9 @@ def images(found: Streams) -> dict[str, list[int]]:
 @pytest.mark.parametrize("own", [False, True])
 def test_a_run_trains_on_images_with_its_labels_and_where_its_teachers_speak_about_all_on_all(own: bool) -> None:
     found = study(partial(), *(OWN if own else ()))
-    built = {job.name: images(build(found, job, CPU, trained=False)[1]) for job in plan(found)}
+    seen = {spec.label: images(built(found, spec, trained=False)[1]) for spec in plan(found.values)}
     with_any = {"one": [i for i in range(12) if i != 3]}
-    assert built == {
+    assert seen == {
         "single segmentation, seed 0": with_any,
         "single depth, seed 0": {"one": [1, 2, 5, 6, 7, 8, 9, 10, 11]},
         "uniform, seed 0": with_any,
@@ -52,11 +68,11 @@ def test_a_run_trains_on_images_with_its_labels_and_where_its_teachers_speak_abo
 
 def test_too_few_images_of_a_source_are_one_line_before_training() -> None:
     found = study(Mix({"one": Plain(40, size=SIZE), "few": Plain(1, size=SIZE)}, {"few": 1.0}))
-    uniform = next(job for job in plan(found) if job.method == "uniform")
+    uniform = next(spec for spec in plan(found.values) if spec.method == "uniform")
     with pytest.raises(
         ValueError, match=r"^train.batch_size: expected at most the 1 training images of `few`, found 2"
     ):
-        build(found, uniform, CPU, trained=False)
+        built(found, uniform, trained=False)
 
 
 def test_the_example_has_a_label_of_one_of_the_tasks() -> None:

@@ -19,7 +19,7 @@ from tutelage.data import DepthLabel, Memory, Samples
 from tutelage.data.base import DataSource, Split
 from tutelage.data.folders import FolderDataset
 from tutelage.study import Study, check_data, load_study, read_values
-from tutelage.study.store import refuse_mixing
+from tutelage.study.mixing import refuse_mixing
 from tutelage.types import MultiTaskNet, Sample
 
 
@@ -130,7 +130,7 @@ def test_a_damaged_note_is_no_note(root: Path, decoded: list[str], content: str)
 def test_data_in_memory_are_in_it_afterwards(root: Path, decoded: list[str]) -> None:
     found = study(root, "--data.cache", "true")
     check(found)
-    samples = found.config.data.split("train")
+    samples = found.objects.data.split("train")
     assert isinstance(samples, Memory)
     assert samples[3]["image"].shape == (3, 32, 40)
     assert len(decoded) == 10
@@ -156,7 +156,7 @@ def test_a_network_of_the_users_own_that_cannot_be_built(root: Path) -> None:
         raise TypeError("no\nwidth")
 
     found = study(root)
-    found.config.net = broken
+    found.objects.net = broken
     line = r"^net: expected a network that can be built of \{'.*\}, found TypeError: no width$"
     with pytest.raises(ValueError, match=line):
         check(found)
@@ -266,21 +266,21 @@ class OwnSamples(Samples):
 )
 def test_a_source_of_the_users_own(tmp_path: Path, trouble: str, message: str) -> None:
     found = load_study("rooms-tiny", ["--methods", "uniform"])
-    found.config.tasks = {"depth": found.config.tasks["depth"]}
-    found.config.data = Own(trouble)
+    found.objects.tasks = {"depth": found.objects.tasks["depth"]}
+    found.objects.data = Own(trouble)
     with pytest.raises(ValueError, match=re.compile(message)) as error:
         check(found)
     assert "\n" not in str(error.value)
     assert remembered() == []
     if trouble != "no sample":
-        found.config.data = Own(trouble, trusted=True)
+        found.objects.data = Own(trouble, trusted=True)
         assert check(found) == ""  # a few stand for all
 
 
 def test_a_few_rooms_stand_for_all_but_classes_must_fit() -> None:
     found = load_study("rooms-tiny", ["--methods", "uniform"])
     assert check(found) == ""
-    assert len(found.config.data.split("train").kept) == 8
+    assert len(found.objects.data.split("train").kept) == 8
     found = load_study("rooms-tiny", ["--methods", "uniform", "--tasks.segmentation.classes", "5"])
     with pytest.raises(ValueError, match=r"data: train image 0 of Rooms: expected classes 0..4, .* found 5,"):
         check(found)

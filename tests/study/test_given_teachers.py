@@ -11,7 +11,7 @@ from tests.study.conftest import Notes, tiny
 from tests.train.fixture import assert_same
 
 from tutelage.study import run_study
-from tutelage.study.build import load_tensors
+from tutelage.study.teachers import load_tensors
 
 FILTERS = (8, 16, 16, 24, 24)  # of rooms-tiny
 

@@ -17,9 +17,11 @@ from tests.study.conftest import Notes, tiny
 from tests.study.fragile import Study, kill_until_finished
 from tests.train.fixture import assert_same
 
-from tutelage.study import Runner, load_study, plan, read_values, run_study
 from tutelage.study import Study as Loaded
-from tutelage.study.build import load_tensors
+from tutelage.study import load_study, read_values, run_study
+from tutelage.study.launch.local import execute_next
+from tutelage.study.launch.ready import Ready
+from tutelage.study.teachers import load_tensors
 
 
 @pytest.fixture(scope="module")
@@ -141,9 +143,8 @@ def test_processes_with_other_values_do_not_fill_one_table(tmp_path: Path) -> No
         """The other process, which begins while the first is at its first run."""
 
         def finish(self, name: str, metrics: Mapping[str, Mapping[str, float]]) -> None:
-            runner = Runner(second, Notes())
-            jobs = plan(second)
-            while runner.train_next([job for job in jobs if not job.finished], jobs):
+            ready = Ready(second)
+            while execute_next(second, ready.unfinished, ready, Notes()):
                 pass
 
     with pytest.raises(ValueError, match=r"expected the config that its run was made with, train.epochs = [12]; found"):

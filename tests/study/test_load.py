@@ -15,10 +15,10 @@ def test_every_preset_is_valid_and_its_resolved_values_are_a_study(name: str, tm
     if "pretrained" in read_values(name)["net"].get("init_args", {}):
         flags += ["--net.pretrained", "false"]  # nothing is downloaded
     study = load_study(name, flags)
-    assert study.config.study == name
-    assert {"uniform", "kd4mtl"} <= set(study.config.methods)
+    assert study.objects.study == name
+    assert {"uniform", "kd4mtl"} <= set(study.objects.methods)
     with torch.device("meta"):
-        net = study.config.net({t: task.width for t, task in study.config.tasks.items()})
+        net = study.objects.net({t: task.width for t, task in study.objects.tasks.items()})
     assert isinstance(net, MultiTaskNet)
     file = tmp_path / "resolved.yaml"
     file.write_text(yaml.safe_dump(study.values))
@@ -55,7 +55,7 @@ def test_flags_override_any_value() -> None:
     }
     assert config.tasks["segmentation"].width == 40
     assert set(study.values["method"]) == {"uniform", "kd4mtl"}
-    assert load_study("rooms-tiny", ["--seeds", "3"]).config.seeds == [3]
+    assert load_study("rooms-tiny", ["--seeds", "3"]).objects.seeds == [3]
 
 
 def test_a_method_in_the_file_adjusts_ours_or_is_new(tmp_path: Path) -> None:
@@ -85,7 +85,7 @@ def test_a_methods_name_may_have_a_hyphen(tmp_path: Path) -> None:
     file.write_text(yaml.safe_dump(values))
     found = load_study(file, ["--method.my-own.balancer.weights", "{depth: 2}", "--train.batch-size", "4"])
     assert found.values["method"]["my-own"]["balancer"]["init_args"]["weights"] == {"depth": 2.0}
-    assert found.config.train.batch_size == 4
+    assert found.objects.train.batch_size == 4
 
 
 def test_a_study_with_other_tasks_takes_only_their_lambdas(tmp_path: Path) -> None:
@@ -153,6 +153,6 @@ def test_a_users_own_class_needs_no_registration(tmp_path: Path, monkeypatch: py
     values["tasks"]["depth"] = {"class_path": "own_task.Height"}
     file = tmp_path / "study.yaml"
     file.write_text(yaml.safe_dump(values))
-    task = load_study(file).config.tasks["depth"]
+    task = load_study(file).objects.tasks["depth"]
     assert isinstance(task, Task)
     assert type(task).__name__ == "Height"

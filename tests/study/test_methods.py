@@ -8,13 +8,17 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from tests.study.conftest import Notes, tiny
+from tests.study.conftest import Notes, built, tiny
 from tests.train.fixture import assert_same
 
 from tutelage.nets import SegNet
-from tutelage.study import Runner, Study, load_study, overlays, plan, read_values, run, run_study
-from tutelage.study.build import build, load_tensors
+from tutelage.study import Study, execute, load_study, overlays, plan, read_values, run_study
+from tutelage.study.budget import training_config
+from tutelage.study.build import build_run
+from tutelage.study.launch.local import execute_next
+from tutelage.study.launch.ready import Ready
 from tutelage.study.store import locked
+from tutelage.study.teachers import load_tensors
 from tutelage.study.tuning.search import space
 
 CONTROLS = [
@@ -40,13 +44,13 @@ def test_values_say_where_they_come_from(tmp_path: Path) -> None:
         "found": {"base": "kd4mtl", "values": "tuned", "lr": 0.01},
     }
     path = written(tmp_path, method=own, methods=["uniform", "uncertainty", *own])
-    methods = load_study(path, ["--method.uncertainty.lr", "0.1"]).config.method
+    methods = load_study(path, ["--method.uncertainty.lr", "0.1"]).objects.method
     assert {name: method.values for name, method in methods.items()} == {
         "uniform": "study", "uncertainty": "changed", "kd4mtl": "changed", "url": "paper", "mine": "changed",
         "other": "own", "found": "tuned",
     }  # fmt: skip
     assert methods["uncertainty"].lr == 0.1
-    flagged = load_study(path, ["--method.found.lr", "0.02"]).config.method["found"]
+    flagged = load_study(path, ["--method.found.lr", "0.02"]).objects.method["found"]
     assert flagged.values == "changed"  # no longer what was tuned
     other = load_study(path).values["method"]["other"]
     assert other["distiller"]["init_args"]["scale"] == 3
@@ -62,8 +66,8 @@ def test_values_say_where_they_come_from(tmp_path: Path) -> None:
     ],
 )
 def test_a_flag_changes_a_method_however_it_is_given(flags: list[str]) -> None:
-    assert load_study("rooms-tiny", flags).config.method["kd4mtl"].values == "changed"
-    assert load_study("rooms-tiny", [*flags, "--epochs", "3"]).config.method["url"].values == "paper"
+    assert load_study("rooms-tiny", flags).objects.method["kd4mtl"].values == "changed"
+    assert load_study("rooms-tiny", [*flags, "--epochs", "3"]).objects.method["url"].values == "paper"
 
 
 def test_one_flag_for_all_methods_leaves_the_others_without_a_definition() -> None:
@@ -112,27 +116,26 @@ def test_bases_are_laid_one_over_the_other(tmp_path: Path) -> None:
 @pytest.mark.parametrize("overlay", ["balancing", "balancers"])
 def test_every_balancing_method_builds_and_says_who_it_is(overlay: str, tmp_path: Path) -> None:
     study = load_study("rooms-tiny", ["--with", overlay, "--out", str(tmp_path / "out")])
-    names = [m for m in study.config.methods if m != "single"]
+    names = [m for m in study.objects.methods if m != "single"]
     distilled = [m for m in names if m.endswith("-kd") or m == "kd4mtl"]
     assert 2 * len(distilled) == len(names)  # each without and with
-    assert all(study.config.method[m].about for m in names)
+    assert all(study.objects.method[m].about for m in names)
     for method in names:
-        assert (study.config.method[method].distiller is None) == (method not in distilled and method != "bam")
-    runner = Runner(study, Notes())
-    for job in plan(study):
-        if overlay == "balancing" or job.method not in distilled:
-            build(runner.study, job, torch.device("cpu"), trained=False)
+        assert (study.objects.method[method].distiller is None) == (method not in distilled and method != "bam")
+    for spec in plan(study.values):
+        if overlay == "balancing" or spec.method not in distilled:
+            built(study, spec, trained=False)
 
 
 def test_what_torchjd_leaves_open_is_ours_also_with_distillation(tmp_path: Path) -> None:
     for overlay, values in (("balancers", "own"), ("balancing", "paper")):
         study = load_study("rooms-tiny", ["--with", overlay, "--out", str(tmp_path)])
-        assert {method.values for name, method in study.config.method.items() if name.endswith("-kd")} == {values}
+        assert {method.values for name, method in study.objects.method.items() if name.endswith("-kd")} == {values}
 
 
 def test_every_baseline_can_be_tuned(tmp_path: Path) -> None:
     study = load_study("rooms-tiny", ["--with", "balancing", "--out", str(tmp_path)])
-    found = {name: space(study, name).ranges for name in study.config.methods}
+    found = {name: space(study, name).ranges for name in study.objects.methods}
     assert set(found["bam-kd"]) == {"lr", "adaptor_optim.optimizer.init_args.lr"}
 
 
@@ -142,13 +145,13 @@ def test_a_deterministic_run_is_built_as_one(tmp_path: Path, monkeypatch: pytest
 
     def watched(*args: object, **kwargs: object) -> object:
         seen.append(torch.are_deterministic_algorithms_enabled())
-        return build(*args, **kwargs)
+        return build_run(*args, **kwargs)
 
     flags = ["--methods", "single", "--max-steps", "1", "--deterministic", "true", "--out", str(tmp_path / "out")]
     study = load_study("rooms-tiny", flags)
-    runner = Runner(study, Notes())
-    monkeypatch.setattr(run, "build", watched)
-    runner.train(plan(study)[0], 0, 1)
+    monkeypatch.setattr("tutelage.study.execute.build_run", watched)
+    spec = plan(study.values)[0]
+    execute(spec, study.folder, Notes())
     assert seen == [True]
     assert not torch.are_deterministic_algorithms_enabled()
 
@@ -172,7 +175,7 @@ def test_more_draws_than_images_are_known_before_anything_is_trained(tmp_path: P
     }
     path = written(tmp_path, methods=["sdm"], method={"sdm": draws})
     study = load_study(path, ["--batch-size", "24", "--out", str(tmp_path / "out")])
-    assert 24 <= len(study.config.data.split("train")) < 72
+    assert 24 <= len(study.objects.data.split("train")) < 72
     with pytest.raises(
         ValueError, match=r"train.batch_size: expected at most the \d+ training images of .*, found 24 x 3 a step"
     ):
@@ -201,8 +204,8 @@ def test_what_single_cannot_have(tmp_path: Path, change: dict) -> None:
 
 def test_a_rate_of_its_own(tmp_path: Path) -> None:
     path = written(tmp_path, method={"single": {"lr": 0.004}, "uniform": {"lr": 0.002}}, methods=["uniform", "kd4mtl"])
-    runner = Runner(load_study(path, ["--out", str(tmp_path / "out")]), Notes())
-    runs = {job.name: build(runner.study, job, torch.device("cpu"), trained=False)[0] for job in plan(runner.study)}
+    study = load_study(path, ["--out", str(tmp_path / "out")])
+    runs = {spec.label: built(study, spec, trained=False)[0] for spec in plan(study.values)}
     rates = {name: run.optimisers.lr() for name, run in runs.items()}
     assert rates["single depth, seed 0"] == {"student": 0.004}
     assert rates["uniform, seed 0"] == {"student": 0.002}
@@ -216,11 +219,10 @@ def test_the_ablation_fits_any_study_of_ours(tmp_path: Path) -> None:
     }  # fmt: skip
     path = written(tmp_path, tasks=tasks)
     study = load_study(path, ["--with", "ablation", "--out", str(tmp_path / "out")])
-    assert set(CONTROLS) < set(study.config.methods)
-    assert all(study.config.method[name].values == "control" for name in CONTROLS)
-    runner = Runner(study, Notes())
-    for job in plan(study):
-        build(runner.study, job, torch.device("cpu"), trained=False)
+    assert set(CONTROLS) < set(study.objects.methods)
+    assert all(study.objects.method[name].values == "control" for name in CONTROLS)
+    for spec in plan(study.values):
+        built(study, spec, trained=False)
 
 
 def test_a_wrong_overlay(tmp_path: Path) -> None:
@@ -258,7 +260,7 @@ def test_every_control_teaches_something_else(ablation: tuple) -> None:
     }  # fmt: skip
     weights = {
         name: tuple(student(study, name)["decoder.4.0.weight"].flatten().tolist())
-        for name in study.config.methods
+        for name in study.objects.methods
         if name != "lambda-zero"
     }
     assert len(set(weights.values())) == len(weights)
@@ -266,20 +268,23 @@ def test_every_control_teaches_something_else(ablation: tuple) -> None:
 
 def test_the_budget_of_the_teachers(ablation: tuple) -> None:
     study, _ = ablation
-    steps = {m: json.loads((study.folder / m / "seed0/result.json").read_text())["steps"] for m in study.config.methods}
+    steps = {
+        m: json.loads((study.folder / m / "seed0/result.json").read_text())["steps"] for m in study.objects.methods
+    }
     assert steps["uniform-longer"] == 5 * steps["uniform"]  # 1 + 4 T / 3 with three tasks
     assert {n for m, n in steps.items() if m != "uniform-longer"} == {steps["uniform"]}
     log = (study.folder / "uniform-longer/seed0/log.jsonl").read_text().splitlines()
     assert json.loads(log[-1])["epoch"] == 5
     short = tiny(Path("nowhere"), "--with", "ablation", "--max-steps", "1")
-    job = next(job for job in plan(short) if job.method == "uniform-longer")
-    assert job.training(short).max_steps == 5
+    spec = next(spec for spec in plan(short.values) if spec.method == "uniform-longer")
+    assert training_config(spec, short.build(spec.config)).max_steps == 5
 
 
 def test_a_budget_is_a_number_of_times_the_epochs(tmp_path: Path) -> None:
     study = load_study(written(tmp_path, methods=["more"], method={"more": {"base": "uniform", "budget": 1.5}}))
-    (job,) = (job for job in plan(study) if job.method == "more")
-    assert job.training(study).epochs == round(1.5 * study.config.train.epochs) > study.config.train.epochs
+    (spec,) = (spec for spec in plan(study.values) if spec.method == "more")
+    epochs = training_config(spec, study.build(spec.config)).epochs
+    assert epochs == round(1.5 * study.objects.train.epochs) > study.objects.train.epochs
     for wrong in (0.0, -1.0):
         with pytest.raises(ValueError, match="budget: expected a positive factor"):
             load_study(written(tmp_path, methods=["more"], method={"more": {"base": "uniform", "budget": wrong}}))
@@ -287,12 +292,11 @@ def test_a_budget_is_a_number_of_times_the_epochs(tmp_path: Path) -> None:
 
 def test_untrained_teachers_are_the_same_for_a_seed_and_not_trained() -> None:
     study = tiny(Path("nowhere"), "--with", "ablation", "--seeds", "0,1")
-    runner = Runner(study, Notes())
 
     def first(seed: int, method: str = "untrained-teachers") -> torch.Tensor:
-        job = next(job for job in plan(study) if job.method == method and job.seed == seed)
-        assert not job.teachers(study)
-        distiller = build(runner.study, job, torch.device("cpu"))[0].distiller
+        spec = next(spec for spec in plan(study.values) if spec.method == method and spec.seed == seed)
+        assert not spec.needs
+        distiller = built(study, spec)[0].distiller
         return distiller.teachers._nets["depth"].encoder[0][0].weight
 
     assert torch.equal(first(0), first(0))
@@ -301,10 +305,9 @@ def test_untrained_teachers_are_the_same_for_a_seed_and_not_trained() -> None:
 
 def test_untrained_teachers_have_features() -> None:
     study = tiny(Path("nowhere"), "--with", "ablation")
-    runner = Runner(study, Notes())
-    job = next(job for job in plan(study) if job.method == "untrained-teachers")
-    teachers = build(runner.study, job, torch.device("cpu"))[0].distiller.teachers
-    images = torch.stack([runner.config.data.split("train")[i]["image"] for i in range(4)])
+    spec = next(spec for spec in plan(study.values) if spec.method == "untrained-teachers")
+    teachers = built(study, spec)[0].distiller.teachers
+    images = torch.stack([study.objects.data.split("train")[i]["image"] for i in range(4)])
     last = teachers(images, "depth")["last"]
     assert float(last.square().sum(1).sqrt().median()) > 0.1  # far above the guard of the distance
     assert not any(module.training for module in teachers._nets["depth"].modules())
@@ -341,16 +344,16 @@ def test_a_run_of_an_earlier_version_is_known(ablation: tuple, tmp_path: Path) -
 def test_a_run_of_another_process_is_left_alone_and_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     study = tiny(tmp_path / "runs", "--methods", "kd4mtl")
     notes = Notes()
-    runner = Runner(study, notes)
-    jobs = plan(study)
-    with locked(jobs[1].folder) as mine, locked(jobs[1].folder) as again:
+    specs = plan(study.values)
+    ready, busy = Ready(study), study.folder / specs[1].id
+    with locked(busy) as mine, locked(busy) as again:
         assert (mine, again) == (True, False)
-        assert runner.train_next(jobs, jobs)
-        assert runner.train_next(jobs[1:], jobs)
+        assert execute_next(study, specs, ready, notes)
+        assert execute_next(study, specs[1:], ready, notes)
         assert [name for name, _ in notes.started] == ["single segmentation, seed 0", "single normals, seed 0"]
-        assert not runner.train_next(jobs[1:2] + jobs[3:], jobs)  # its teacher is still missing
+        assert not execute_next(study, specs[1:2] + specs[3:], ready, notes)  # its teacher is still missing
     monkeypatch.setattr("time.sleep", lambda seconds: pytest.fail("nobody is at anything"))
-    rows = runner.run()
+    rows = run_study(study, notes)
     assert [name for name, _ in notes.started][2:] == ["single depth, seed 0", "kd4mtl, seed 0"]
     assert len(rows) == 4
 

@@ -8,11 +8,12 @@ import torch
 import yaml
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tests.data.test_folders import write
-from tests.study.conftest import TINY, Notes, tiny
+from tests.study.conftest import TINY, Notes, built, tiny
 from tests.train.fixture import assert_same
 
-from tutelage.study import Runner, load_study, plan, read_values, run_study
-from tutelage.study.build import build, load_tensors
+from tutelage.study import load_study, plan, read_values, run_study
+from tutelage.study.execute import fabric_for
+from tutelage.study.teachers import load_tensors
 
 METHODS = ["single", "uniform", "uncertainty", "kd4mtl", "url"]
 METRICS = {
@@ -85,11 +86,11 @@ def test_a_run_leaves_everything(finished: tuple) -> None:
 
 def test_the_student_is_saved_without_adaptors_and_gives_the_same_numbers(finished: tuple) -> None:
     out, _, _ = finished
-    runner = Runner(tiny(out), Notes())
-    job = next(job for job in plan(runner.study) if job.method == "kd4mtl")
-    run, _ = build(runner.study, job, torch.device("cpu"))
-    run.resume(job.folder / "checkpoint.pt")
-    assert_same(load_tensors(job.folder / "student.safetensors"), dict(run.student.state_dict()))
+    study = tiny(out)
+    spec = next(spec for spec in plan(study.values) if spec.method == "kd4mtl")
+    run, _ = built(study, spec)
+    run.resume(out / spec.id / "checkpoint.pt")
+    assert_same(load_tensors(out / spec.id / "student.safetensors"), dict(run.student.state_dict()))
 
 
 def test_the_same_command_again_repeats_nothing(finished: tuple) -> None:
@@ -169,26 +170,26 @@ def test_runs_of_other_values_or_data_are_not_averaged(finished: tuple, tmp_path
 
 
 def test_the_board_has_every_point_once_after_a_resume(tmp_path: Path) -> None:
-    runner = Runner(tiny(tmp_path), Notes())
-    job = plan(runner.study)[0]
+    study = tiny(tmp_path)
+    folder = study.folder / plan(study.values)[0].id
     for done, steps in ((0, (20, 40, 60)), (40, (60, 80))):  # killed after 60, with a checkpoint of 40
-        fabric = runner.fabric(job, done)
+        fabric = fabric_for(study.objects.train, folder, done)
         for step in steps:
             fabric.log_dict({"loss/segmentation": float(step)}, step)
         for logger in fabric.loggers:
             logger.finalize("")
         time.sleep(1.1)  # the names of the board's files are seconds
-    board = EventAccumulator(str(job.folder / "tensorboard"))
+    board = EventAccumulator(str(folder / "tensorboard"))
     board.Reload()
     assert [event.step for event in board.Scalars("loss/segmentation")] == [20, 40, 60, 80]
-    lines = (job.folder / "log.jsonl").read_text().splitlines()
+    lines = (folder / "log.jsonl").read_text().splitlines()
     assert [json.loads(line)["step"] for line in lines] == [20, 40, 60, 80]
 
 
 def test_a_schedule_is_that_of_the_epochs_whatever_max_steps(tmp_path: Path) -> None:
     flags = ["--epochs", "5", "--max-steps", "3", "--train.student.scheduler", "tutelage.train.Cosine"]
     study = tiny(tmp_path, *flags, "--train.student.interval", "step")
-    run, _ = build(study, plan(study)[0], torch.device("cpu"))
+    run, _ = built(study, plan(study.values)[0])
     scheduler, interval = run.optimisers.schedulers["student"]
     assert (scheduler.total, interval) == (10, "step")  # two steps an epoch
 
@@ -223,7 +224,7 @@ def test_a_wrong_tap_is_found_before_anything_is_trained(tmp_path: Path) -> None
 def test_a_runs_config_is_a_study_of_its_own(finished: tuple) -> None:
     out, rows, _ = finished
     study = load_study(out / "kd4mtl/seed0/config.yaml")
-    assert (study.config.methods, study.config.seeds) == (["kd4mtl"], [0])
+    assert (study.objects.methods, study.objects.seeds) == (["kd4mtl"], [0])
     assert str(study.folder) == "runs/rooms-tiny-kd4mtl-seed0"  # it cannot spoil the study that it comes from
     notes = Notes()
     again = run_study(load_study(out / "kd4mtl/seed0/config.yaml", ["--out", str(out)]), notes)
@@ -231,7 +232,7 @@ def test_a_runs_config_is_a_study_of_its_own(finished: tuple) -> None:
     order = ["single", "kd4mtl", "uncertainty", "uniform", "url"]
     assert again == sorted(rows, key=lambda row: order.index(row["method"]))
     single = load_study(out / "single/depth/seed0/config.yaml")
-    assert list(single.config.tasks) == ["depth"]
+    assert list(single.objects.tasks) == ["depth"]
     assert yaml.safe_load((out / "single/depth/seed0/config.yaml").read_text())["methods"] == ["single"]
 
 

@@ -16,13 +16,13 @@ import yaml
 from PIL import Image
 from tests.data.plain import Plain
 from tests.report.test_page import Page
-from tests.study.conftest import Notes
+from tests.study.conftest import Notes, teacher
 from tests.train.fixture import Killed, assert_same
 
 from tutelage.data import Mix
 from tutelage.report import write_report
 from tutelage.study import Study, load_study, read_values, run_study
-from tutelage.study.build import load_tensors, teacher
+from tutelage.study.teachers import load_tensors
 
 INDOOR = {"train": 10, "val": 5, "size": [32, 48], "tasks": ["segmentation"], "blank": {"segmentation": [1]}}
 STREETS = {"train": 6, "val": 3, "size": [40, 32], "tasks": ["depth"], "seed": 1}
@@ -68,8 +68,8 @@ class Reads(Notes):
 def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[dict], Reads]:
     """Folder, rows and display of the finished study."""
     found = study(tmp_path_factory.mktemp("sources") / "runs")
-    assert isinstance(found.config.data, Mix)
-    display = Reads(found.config.data)
+    assert isinstance(found.objects.data, Mix)
+    display = Reads(found.objects.data)
     return found.folder, run_study(found, display), display
 
 
@@ -109,7 +109,7 @@ def test_each_validation_image_is_evaluated_once(finished: tuple) -> None:
 def test_metrics_are_those_of_a_loop_over_the_images_of_the_tasks_source(finished: tuple) -> None:
     out, rows, _ = finished
     found = study(out)
-    net = teacher(found, "depth", 0).eval()
+    net = teacher(found, "depth").eval()
     samples = Plain(**STREETS).split("val")
     errors = []
     for sample in (samples[i] for i in range(3)):
@@ -171,7 +171,7 @@ def test_the_page_draws_images_of_both_sources_each_with_its_own_tasks(finished:
     out, _, _ = finished
     copy = tmp_path / "runs"
     shutil.copytree(out, copy)
-    page = Page(write_report(copy, study(copy).config.tasks).read_text())
+    page = Page(write_report(copy, study(copy).objects.tasks).read_text())
     pictures = {"image": [], "segmentation": [], "depth": []}
     for tag, of in page.tags:
         if tag == "img" and of["alt"] is not None and of["src"] is not None:

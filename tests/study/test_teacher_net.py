@@ -6,18 +6,17 @@ import shutil
 from pathlib import Path
 
 import pytest
-import torch
 from rich.console import Console
-from tests.study.conftest import Notes, tiny
+from tests.study.conftest import Notes, built, teacher, tiny
 from tests.train.fixture import assert_same
+from tutelage.study.plan import plan
 
 import tutelage
 from tutelage.nets import EncoderDecoder, SegNet, TappedModule
 from tutelage.report import write_report
 from tutelage.study import Study, check_data, estimate, load_study, run_study
-from tutelage.study.build import build, load_tensors, teacher
-from tutelage.study.jobs import Job, plan
-from tutelage.study.operations import operations
+from tutelage.study.budget import operations, stretch, training_config
+from tutelage.study.teachers import load_tensors
 
 SMALL = "{class_path: tutelage.nets.SegNet, init_args: {filters: [8, 8, 16, 16, 16]}}"
 OTHER = "{class_path: tutelage.nets.EncoderDecoder, init_args: {encoder: test_resnet, decoder: FPN}}"
@@ -68,8 +67,8 @@ def test_the_table_has_them_beside_the_networks_that_delta_compares_with(trained
 
 def test_the_student_learns_from_their_weights(trained: tuple) -> None:
     made, _, _ = trained
-    (job,) = (job for job in plan(made) if job.method == "kd4mtl")
-    run, _ = build(made, job, torch.device("cpu"))
+    (spec,) = (spec for spec in plan(made.values) if spec.method == "kd4mtl")
+    run, _ = built(made, spec)
     nets = run.distiller.teachers._nets
     assert [type(net) for net in nets.values()] == [SegNet, EncoderDecoder, SegNet]
     for (task, net), kind in zip(nets.items(), ["teacher", "teacher", "single"], strict=True):
@@ -79,9 +78,9 @@ def test_the_student_learns_from_their_weights(trained: tuple) -> None:
 
 def test_the_lr_of_teacher_is_theirs_alone(trained: tuple) -> None:
     made, _, _ = trained
-    for job in plan(made):
-        rates = build(made, job, torch.device("cpu"), trained=False)[0].optimisers.lr()
-        assert rates["student"] == (0.002 if job.method == "teacher" else 0.001)
+    for spec in plan(made.values):
+        rates = built(made, spec, trained=False)[0].optimisers.lr()
+        assert rates["student"] == (0.002 if spec.method == "teacher" else 0.001)
 
 
 def test_a_teacher_is_loaded_as_what_it_is(trained: tuple) -> None:
@@ -93,7 +92,7 @@ def test_a_teacher_is_loaded_as_what_it_is(trained: tuple) -> None:
 
 def test_the_page_tells_of_them(trained: tuple) -> None:
     made, _, _ = trained
-    page = write_report(made.folder, made.config.tasks).read_text()
+    page = write_report(made.folder, made.objects.tasks).read_text()
     assert "the teachers, one network a task, of a kind of their own" in page
     assert "what Delta compares with, and some of the teachers" in page  # that of the normals
     assert page.count('alt="depth, teacher"') == page.count('alt="depth, single"') > 0
@@ -103,7 +102,7 @@ def test_the_page_tells_of_them(trained: tuple) -> None:
 def test_what_does_not_learn_from_them_does_not_depend_on_them(trained: tuple) -> None:
     made, rows, _ = trained
     notes = Notes()
-    out = Path(made.config.out)
+    out = Path(made.objects.out)
     again = run_study(tiny(out, "--methods", "uniform"), notes)
     assert notes.started == []  # all is kept
     assert again == rows  # the others' rows, too
@@ -121,15 +120,15 @@ def test_one_network_for_all_tasks(tmp_path: Path) -> None:
     ):
         text = "methods: [kd4mtl]\n" + ("" if flags else f"teacher_net: {SMALL}\n")
         made = study(tmp_path / f"runs{k}", text, *flags)
-        assert list(made.config.teacher_net) == ["segmentation", "depth", "normals"]
-        nets = [make({"a": 1}) for make in made.config.teacher_net.values()]
+        assert list(made.objects.teacher_net) == ["segmentation", "depth", "normals"]
+        nets = [make({"a": 1}) for make in made.objects.teacher_net.values()]
         assert [net.filters[0] for net in nets] == [64 if k == 2 else 8] * 3
-        assert [job.method for job in plan(made)].count("teacher") == 3
+        assert [spec.method for spec in plan(made.values)].count("teacher") == 3
 
 
 def test_no_method_that_distils_needs_none(tmp_path: Path) -> None:
     made = study(tmp_path / "runs", f"methods: [uniform]\nteacher_net: {SMALL}")
-    assert "teacher" not in [job.method for job in plan(made)]
+    assert "teacher" not in [spec.method for spec in plan(made.values)]
 
 
 def test_features_alone_need_no_training(tmp_path: Path) -> None:
@@ -138,7 +137,7 @@ def test_features_alone_need_no_training(tmp_path: Path) -> None:
     rows = run_study(made, notes)
     assert list(dict.fromkeys(row["method"] for row in rows)) == ["single", "kd4mtl"]
     assert not (made.folder / "teacher").exists()
-    net = teacher(made, "depth", 0)
+    net = teacher(made, "depth")
     assert isinstance(net, TappedModule)
     assert net.widths == {}
     facts = json.loads((made.folder / "kd4mtl/seed0/environment.json").read_text())
@@ -164,23 +163,31 @@ def test_the_teachers_compute_is_counted(tmp_path: Path) -> None:
     same = study(tmp_path / "same", text + "teacher_net: {depth: {class_path: tutelage.nets.SegNet, init_args: "
                  "{filters: [8, 16, 16, 24, 24]}}}")  # fmt: skip
     plain = study(tmp_path / "plain", text)
-    job = Job("uniform", 0, tmp_path)
-    assert job.stretch(plain) == 1 + 4
+
+    def factor(made: Study) -> float:
+        spec = plan(made.values)[-1]
+        return stretch(spec, made.build(spec.config))
+
+    assert factor(plain) == 1 + 4
     # Three networks with a head each, over one with three: less than three.
-    assert 4 < job.stretch(same) < 5
+    assert 4 < factor(same) < 5
     width = {"depth": 1}
 
+    def whole(made: Study) -> int:
+        return operations(made.objects, made.objects.net)
+
     def cost(made: Study) -> float:
-        return operations(made, made.config.teacher_net["depth"], width) / operations(made, made.config.net)
+        return operations(made.objects, made.objects.teacher_net["depth"], width) / whole(made)
 
     wide = study(tmp_path / "wide", text + "teacher_net: {depth: {class_path: tutelage.nets.SegNet, init_args: "
                  "{filters: [16, 32, 32, 48, 48]}}}")  # fmt: skip
     alone = study(tmp_path / "alone", f"{text}teacher_net: {{depth: {FEATURES}}}\nteachers: {{depth: features}}")
-    one = operations(alone, alone.config.teacher_net["depth"], {}) / operations(alone, alone.config.net)
-    assert job.stretch(alone) == pytest.approx(job.stretch(same) - 4 / 3 * cost(same) + one / 3)  # it is not trained
-    more = operations(wide, wide.config.teacher_net["depth"], width) - operations(wide, wide.config.net, width)
-    assert job.stretch(wide) - job.stretch(same) == pytest.approx(4 / 3 * more / operations(wide, wide.config.net))
-    assert more > 2 * operations(wide, wide.config.net, width)
+    one = operations(alone.objects, alone.objects.teacher_net["depth"], {}) / whole(alone)
+    assert factor(alone) == pytest.approx(factor(same) - 4 / 3 * cost(same) + one / 3)  # it is not trained
+    own = operations(wide.objects, wide.objects.net, width)
+    more = operations(wide.objects, wide.objects.teacher_net["depth"], width) - own
+    assert factor(wide) - factor(same) == pytest.approx(4 / 3 * more / whole(wide))
+    assert more > 2 * own
 
 
 def test_the_plan_tells_of_them(tmp_path: Path) -> None:
@@ -197,10 +204,10 @@ def test_a_table_has_the_same_teachers_for_all(trained: tuple, tmp_path: Path) -
         (f"teacher_net: {{depth: {OTHER}}}", r"teacher/depth/seed0: .* method\.single\.lr = 0\.002; found None;"),
     ):
         with pytest.raises(ValueError, match=line):
-            run_study(study(Path(made.config.out), f"methods: [url]\n{teachers}"), Notes())
+            run_study(study(Path(made.objects.out), f"methods: [url]\n{teachers}"), Notes())
     text = f"methods: [url]\nmethod: {{teacher: {{lr: 0.002}}}}\nteacher_net: {{depth: {OTHER}}}"
     with pytest.raises(ValueError, match=r"kd4mtl/seed0: expected the config .*, teacher_net\.segmentation"):
-        run_study(study(Path(made.config.out), text), Notes())
+        run_study(study(Path(made.objects.out), text), Notes())
     out = tmp_path / "runs"
     run_study(study(out, "methods: [kd4mtl]"), Notes())
     with pytest.raises(ValueError, match=r"kd4mtl/seed0: expected the config .*, teacher_net\."):
@@ -213,8 +220,8 @@ def test_a_budget_of_the_teachers_compute_depends_on_them(tmp_path: Path) -> Non
     run_study(made, Notes())
     steps = json.loads((made.folder / "long/seed0/result.json").read_text())["steps"]
     alone = load_study(made.folder / "long/seed0/config.yaml")
-    (job,) = (job for job in plan(alone) if job.method == "long")
-    assert steps == job.training(alone).epochs * 2
+    (spec,) = (spec for spec in plan(alone.values) if spec.method == "long")
+    assert steps == training_config(spec, alone.build(spec.config)).epochs * 2
     with pytest.raises(ValueError, match=r"long/seed0: expected the config .*, teacher_net\.depth"):
         run_study(study(tmp_path / "runs", f"{text}{{depth: {OTHER}}}"), Notes())
 
@@ -246,7 +253,7 @@ def test_a_teachers_config_is_a_study_of_its_own(trained: tuple, tmp_path: Path)
 
 
 def test_a_distilled_runs_config_has_the_rates_of_its_teachers(trained: tuple) -> None:
-    config = load_study(trained[0].folder / "kd4mtl/seed0/config.yaml").config
+    config = load_study(trained[0].folder / "kd4mtl/seed0/config.yaml").objects
     assert config.method["teacher"].lr == 0.002
     assert "single" not in config.method
 
@@ -259,7 +266,7 @@ def test_features_alone_are_called_so(tmp_path: Path) -> None:
     rows = run_study(made, Notes())
     assert "teacher" not in {row["method"] for row in rows}  # one of them has no numbers
     run_study(tiny(tmp_path / "runs", "--methods", "uniform"), Notes())
-    page = write_report(made.folder, made.config.tasks).read_text()
+    page = write_report(made.folder, made.objects.tasks).read_text()
     assert "segmentation of another kind; depth features alone; normals mean" in page
     assert "what Delta compares with, and some of the teachers" in page
 
@@ -366,4 +373,4 @@ def test_a_tuning_has_them_too(tmp_path: Path) -> None:
     assert [row["method"] for row in rows] == ["single", "kd4mtl"]
     assert [name for name, _ in notes.started].count("teacher depth, seed 0") == 1
     (config,) = made.folder.glob("tune/*/teacher/depth/seed0/config.yaml")
-    assert load_study(config).config.method["single"].lr == 0.002
+    assert load_study(config).objects.method["single"].lr == 0.002

@@ -2,7 +2,6 @@ import contextlib
 import json
 import shutil
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,10 +12,11 @@ import yaml
 from tests.study.conftest import TINY, Notes
 
 from tutelage.cli import main
-from tutelage.study import Runner, Study, Tuner, load_study, read_values, run_study
-from tutelage.study.build import load_tensors
+from tutelage.study import RunSpec, Study, Tuner, execute, load_study, read_values, run_study
 from tutelage.study.config import Range
-from tutelage.study.store import locked, refuse_mixing
+from tutelage.study.mixing import refuse_mixing
+from tutelage.study.store import locked
+from tutelage.study.teachers import load_tensors
 from tutelage.study.tuning import tuner as tune_module
 from tutelage.study.tuning.search import Space, ask
 from tutelage.study.tuning.trials import Trial, best, overlay, row
@@ -44,8 +44,7 @@ def loaded(*flags: str) -> Study:
 
 def tuner(out: Path, *flags: str, trials: int = 3, methods: tuple[str, ...] | None = None) -> Tuner:
     study = loaded(*flags)
-    out_of = {"out": str(out)}
-    return Tuner(Study(replace(study.config, **out_of), {**study.values, **out_of}), methods, trials)
+    return Tuner(Study({**study.values, "out": str(out)}, study.build), methods, trials)
 
 
 def contents(out: Path) -> dict[str, object]:
@@ -158,11 +157,11 @@ def test_the_tuned_study_runs_in_a_folder_of_its_own(
     file = study_file(tmp_path, "tutelage.data.Rooms")
     study = load_study(file, [*TINY, "--methods", "kd4mtl", "--with", str(out / "tune/tuned.yaml")])
     assert str(study.folder) == f"{out}-tuned"
-    study.config.out = None
+    study = Study({**study.values, "out": None}, study.build)
     assert study.folder == Path("runs/rooms-tiny-tuned")
     found = run_study(study, Notes())
     assert {(row["method"], row["values"]) for row in found} == {("single", "tuned"), ("kd4mtl", "tuned")}
-    method = study.config.method["kd4mtl"]
+    method = study.objects.method["kd4mtl"]
     assert method.lr == rows[2]["parameters"]["lr"]
     assert study.values["method"]["kd4mtl"]["distiller"]["init_args"]["match"] == {  # all else is the method's
         "bottleneck": "bottleneck",
@@ -207,14 +206,12 @@ def test_more_trials_go_on_and_fewer_are_the_first(copy: Path) -> None:
 
 
 def test_values_that_diverge_are_a_trial_and_no_end(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    train = Runner.train
-
-    def diverges(self: Runner, job: object, index: int, of: int) -> None:
-        if job.method == "uniform-trial01":
+    def diverges(spec: RunSpec, *rest: object) -> dict:
+        if spec.method == "uniform-trial01":
             raise NonFiniteError("not finite at step 2")
-        train(self, job, index, of)
+        return execute(spec, *rest)
 
-    monkeypatch.setattr(Runner, "train", diverges)
+    monkeypatch.setattr("tutelage.study.launch.local.execute", diverges)
     forget(copy, "uniform", 1, 2)
     notes = Notes()
     (found,) = tuner(copy, methods=("uniform",)).run(notes)

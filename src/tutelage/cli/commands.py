@@ -80,14 +80,14 @@ def _run(console: Console, source: str, flags: list[str], dry: bool) -> int:
     from tutelage.study import ConsoleDisplay, check_data, load_study, run_study
 
     study = load_study(source, flags)
-    study.config.data.check(study.config.tasks)
+    study.objects.data.check(study.objects.tasks)
     check_data(study, console)
     if dry:
         return _plan(console, study)
     with ConsoleDisplay(console) as display:
         run_study(study, display)
-    page = write_report(study.folder, study.config.tasks)
-    _tables(console, study.folder, study.config.tasks)
+    page = write_report(study.folder, study.objects.tasks)
+    _tables(console, study.folder, study.objects.tasks)
     _say(console, f"page      {page}\nresults   {study.folder / 'results.json'}")
     again = shlex.join(["tutelage", "run", source, *flags, *([] if "--seeds" in flags else ["--seeds", "0,1,2"])])
     _say(console, f"next      open the page in a browser; more seeds: {again}; other studies: tutelage presets")
@@ -100,12 +100,12 @@ def _tune(console: Console, source: str, flags: list[str], methods: str | None, 
 
     flags = [*flags, *(["--methods", methods] if methods else [])]
     study = load_study(source, flags)
-    tuner = Tuner(study, study.config.methods if methods else None, trials, part)
-    tuner.study.config.data.check(study.config.tasks)
+    tuner = Tuner(study, study.methods if methods else None, trials, part)
+    tuner.study.objects.data.check(study.objects.tasks)
     check_data(tuner.study, console)
     with ConsoleDisplay(console) as display:
         rows = tuner.run(display)
-    console.print(tuning_table(f"{study.config.study}: {trials} trials each, judged on {part:g} of train", rows))
+    console.print(tuning_table(f"{study.name}: {trials} trials each, judged on {part:g} of train", rows))
     # A method's own flags would win over what was found.
     rest = _without(flags, "--out", "--study", "--method", "--method.", but="--method.teacher.")  # which is not tuned
     again = shlex.join(["tutelage", "run", source, *rest, "--with", str(tuner.file)])
@@ -133,7 +133,7 @@ def _plan(console: Console, study: "Study") -> int:
 
     with console.status("a few steps of every kind of run"):
         kinds = estimate(study)
-    console.print(plan_table(study.config.study, study.config.seeds, kinds))
+    console.print(plan_table(study.name, study.seeds, kinds))
     console.print(
         f"The study is valid. Nothing was written; without --dry-run it goes to {study.folder}.", markup=False
     )
@@ -193,16 +193,17 @@ def _predict(console: Console, known: argparse.Namespace) -> int:
 
 def _report(console: Console, folder: Path, as_markdown: bool, seeds: list[int] | None) -> int:
     from tutelage.report import markdown, write_report
-    from tutelage.study import load_study
+    from tutelage.study import build_tasks, read_values, with_new_names
 
     if not (folder / "study.yaml").is_file():
         raise UserError(f"{folder}: expected the folder of a study, found no study.yaml in it; run the study first")
-    study = load_study(folder / "study.yaml")
+    # Tasks alone: data, networks and devices of the machine that trained are not needed.
+    tasks = build_tasks(with_new_names(read_values(folder / "study.yaml"), {}))
     if as_markdown:
-        print(markdown(folder, study.config.tasks, seeds))
+        print(markdown(folder, tasks, seeds))
         return 0
-    page = write_report(folder, study.config.tasks)
-    _tables(console, folder, study.config.tasks, seeds)
+    page = write_report(folder, tasks)
+    _tables(console, folder, tasks, seeds)
     _say(console, f"page      {page}")
     return 0
 

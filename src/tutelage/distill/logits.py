@@ -17,7 +17,7 @@ class LogitDistiller(Distiller):
     b sum_t lambda_t l_t(y_hat_t, y_hat_t^teacher)
 
     where l_t(y_hat, y_hat^teacher) is the task's loss with the teacher's prediction in place of the label, at every
-    position (`Task.imitate`), and b is 1, or falls from 1 to 0 over the run. BAM's teacher annealing is b falling in a
+    position (`Task.distillation_loss`), and b is 1, or falls from 1 to 0 over the run. BAM's teacher annealing is b falling in a
     line together with `Uniform(schedule="rising")`, which lets the labels' part grow from 0 to 1.
 
     The paper anneals the target, l_t(y_hat, a y + (1 - a) y^teacher); this is a l_t(y_hat, y) + (1 - a) l_t(y_hat,
@@ -30,7 +30,7 @@ class LogitDistiller(Distiller):
         example: Not looked at.
         weights: lambda_t by task; a task that is not named has 1.
         schedule: b over the run: `constant`, or falling to 0 in a line (`linear`) or half a `cosine`.
-        temperature: Of logits, see `Task.imitate`.
+        temperature: Of logits, see `Task.distillation_loss`.
         scale: One factor for all lambda_t.
         teach: Which images teacher t sees: `all`, or its `own`, those with a label of t.
 
@@ -38,7 +38,7 @@ class LogitDistiller(Distiller):
         ValueError: Where `weights` names a task without teacher, or the temperature is not positive.
     """
 
-    imitates = True
+    uses_predictions = True
 
     def __init__(
         self,

@@ -1,13 +1,28 @@
 """What is compared with what: a study file becomes runs, and runs become results.json."""
 
 from tutelage.study.check import check_data
-from tutelage.study.config import SINGLE, Method, StudyConfig
-from tutelage.study.display import ConsoleDisplay, duration, plan_table
+from tutelage.study.config import (
+    SINGLE,
+    Method,
+    Study,
+    StudyConfig,
+    TeacherConfig,
+    build_tasks,
+    describe,
+    load_study,
+    methods,
+    normalise,
+    overlays,
+    presets,
+    read_values,
+    with_new_names,
+)
 from tutelage.study.estimate import Estimate, estimate
-from tutelage.study.jobs import Job, plan
-from tutelage.study.library import methods, overlays, presets, read_values
-from tutelage.study.load import Study, describe, load_study, normalise
-from tutelage.study.run import Display, Runner, run_study
+from tutelage.study.execute import RunObserver, execute
+from tutelage.study.launch import Display, run_study
+from tutelage.study.plan import RunSpec, TeacherSpec, plan
+from tutelage.study.progress import ConsoleDisplay, duration, plan_table
+from tutelage.study.store import write_shared
 from tutelage.study.tuning import Tuner
 
 __all__ = [
@@ -15,16 +30,20 @@ __all__ = [
     "ConsoleDisplay",
     "Display",
     "Estimate",
-    "Job",
     "Method",
-    "Runner",
+    "RunObserver",
+    "RunSpec",
     "Study",
     "StudyConfig",
+    "TeacherConfig",
+    "TeacherSpec",
     "Tuner",
+    "build_tasks",
     "check_data",
     "describe",
     "duration",
     "estimate",
+    "execute",
     "load_study",
     "methods",
     "normalise",
@@ -34,4 +53,6 @@ __all__ = [
     "presets",
     "read_values",
     "run_study",
+    "with_new_names",
+    "write_shared",
 ]

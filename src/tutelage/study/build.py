@@ -1,11 +1,9 @@
-"""From a run's config to the objects that are trained."""
+"""From the objects of a run's config to what is trained: student, teachers, distiller, balancer, optimisers, images."""
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 
-import safetensors
-import safetensors.torch
 import torch
 from torch import Tensor
 from torch.optim.swa_utils import update_bn
@@ -13,72 +11,40 @@ from torch.optim.swa_utils import update_bn
 from tutelage.data import DataSource
 from tutelage.distill import Teachers
 from tutelage.errors import UserError
-from tutelage.nets import SegNet, load_authors
-from tutelage.study.config import TEACHER
-from tutelage.study.jobs import Job, features, teacher_folder, teacher_net
-from tutelage.study.load import Study
-from tutelage.study.messages import one_line
-from tutelage.train import EpochSelection, Optimisers, Streams, Training, seeded, select
-from tutelage.types import Distiller, MultiTaskNet, Teach
+from tutelage.study.budget import method_of, stretch, training_config
+from tutelage.study.config import FEATURES, Method, StudyConfig
+from tutelage.study.config.messages import one_line
+from tutelage.study.plan import RunSpec
+from tutelage.study.teachers import build_net, load_teacher, load_weights
+from tutelage.train import EpochSelection, Optimisers, Streams, TrainConfig, Training, seeded, select
+from tutelage.types import Balancer, Distiller, MultiTaskNet, Teach
 
 _IMAGES, _BATCH = 64, 8  # of a source, that the statistics of teachers are estimated on
 
 
-def build(study: Study, job: Job, device: torch.device, trained: bool = True) -> tuple[Training, Streams]:
+def build_run(
+    spec: RunSpec, objects: StudyConfig, folder: Path, device: torch.device, trained: bool = True
+) -> tuple[Training, Streams]:
     """The run at its first step, and the images that it trains on.
 
     Args:
-        study: of the run.
-        job: the run.
+        spec: the run.
+        objects: of its config.
+        folder: of the study.
         device: where everything is put.
         trained: False takes untrained teachers, to time a step or to find mistakes.
+
+    Raises:
+        UserError: network, teachers, distiller and balancer do not fit each other.
     """
-    tasks, method, train = job.tasks(study), job.taught(study), job.training(study)
-    layout = torch.channels_last if train.channels_last else torch.contiguous_format
-    # A single-task network begins elsewhere than the student: were they to begin alike, their features would be
-    # near each other without any distillation.
-    with seeded(job.seed, "net", job.task or "student"):
-        key = f"teacher_net.{job.task}" if job.method == TEACHER else "net"
-        student = build_net(key, job.net(study), {t: task.width for t, task in tasks.items()})
-    if (given := job.given(study)) is not None:
-        load_given(student, given)
-    _place(student, device, layout)
-    distiller: Distiller | None = None
+    train, method = training_config(spec, objects), method_of(objects)
+    student = _build_student(spec, objects, train, device)
+    distiller = None
     if method.distiller is not None:
-        load = trained and method.teachers == "trained"
-        check_features(study, job, None)
-        teachers = {t: _place(teacher(study, t, job.seed, load), device, layout) for t in tasks}
-        with seeded(job.seed, "adaptors"):
-            shown = example(study.config.data, tasks, device)
-            try:
-                distiller = method.distiller(student, teachers, shown).to(device)
-            except ValueError as error:
-                raise UserError(f"method.{job.method}.distiller: {error}") from error
-        check_features(study, job, distiller)
-        distiller.setup(tasks)
-        images = partial(some_images, study.config.data, teach=distiller.teach, device=device)
-        if trained and method.teachers == "random":
-            for t, net in teachers.items():
-                estimate_norms(net, images(t))
-        if trained:
-            distiller.calibrate(images)
-        if train.official_quirks:
-            for module in distiller.modules():
-                if isinstance(module, Teachers):
-                    module.train_as_the_authors()
-    balancer = method.balancer()
-    output = None if trained else student.eval()(example(study.config.data, tasks, device))
-    try:
-        with seeded(job.seed, "balancer"):
-            balancer.setup(tasks, student, distiller)
-        balancer.to(device)
-        if output is not None:  # to find mistakes: a network that the balancer cannot work with
-            balancer.boundary(output)
-    except ValueError as error:
-        where = "" if str(error).startswith("balancer") else "balancer: "
-        raise UserError(f"method.{job.method}.{where}{error}") from error
+        distiller = _build_distiller(spec, objects, method, student, folder, device, trained)
+    balancer = _build_balancer(spec, objects, method, student, distiller, device, trained)
     unlabelled = distiller is not None and distiller.teach == "all"
-    streams = Streams(select(study.config.data, tasks, unlabelled), train, balancer.draws)
+    streams = Streams(select(objects.data, objects.tasks, unlabelled), train, balancer.draws)
     if not trained:
         check_single_images(student, streams, device)
     if balancer.whole_step and train.accumulate > 1:
@@ -86,6 +52,92 @@ def build(study: Study, job: Job, device: torch.device, trained: bool = True) ->
             f"train.accumulate: expected 1 with {type(balancer).__name__}, which needs all losses of a step at once, "
             f"found {train.accumulate}; raise batch_size instead"
         )
+    optimisers = _build_optimisers(spec, objects, train, method, student, distiller, balancer, streams)
+    selection = EpochSelection(last_batch=spec.task is not None) if train.official_quirks else None
+    return Training(student, distiller, balancer, optimisers, train.ema, selection), streams
+
+
+def _build_student(spec: RunSpec, objects: StudyConfig, train: TrainConfig, device: torch.device) -> MultiTaskNet:
+    # A teacher begins elsewhere than the student: were they to begin alike, their features would be near each other
+    # without any distillation.
+    with seeded(spec.seed, "net", spec.role):
+        student = build_net(spec.key, objects.net, {t: task.width for t, task in objects.tasks.items()})
+    if spec.file is not None:
+        load_weights(student, Path(spec.file))
+    return _place(student, train, device)
+
+
+def _build_distiller(
+    spec: RunSpec,
+    objects: StudyConfig,
+    method: Method,
+    student: MultiTaskNet,
+    folder: Path,
+    device: torch.device,
+    trained: bool,
+) -> Distiller:
+    assert method.distiller is not None
+    tasks, train = objects.tasks, objects.train
+    load = trained and method.teachers == "trained"
+    check_features(spec, method, None)
+    teachers = {
+        teacher.name: _place(load_teacher(spec, teacher, objects, folder, load), train, device)
+        for teacher in spec.teachers
+    }
+    with seeded(spec.seed, "adaptors"):
+        image = example(objects.data, tasks, device)
+        try:
+            distiller = method.distiller(student, teachers, image).to(device)
+        except ValueError as error:
+            raise UserError(f"method.{spec.method}.distiller: {error}") from error
+    check_features(spec, method, distiller)
+    distiller.setup(tasks)
+    images = partial(some_images, objects.data, teach=distiller.teach, device=device)
+    if trained and method.teachers == "random":
+        for t, net in teachers.items():
+            estimate_norms(net, images(t))
+    if trained:
+        distiller.calibrate(images)
+    if train.official_quirks:
+        for module in distiller.modules():
+            if isinstance(module, Teachers):
+                module.train_as_the_authors()
+    return distiller
+
+
+def _build_balancer(
+    spec: RunSpec,
+    objects: StudyConfig,
+    method: Method,
+    student: MultiTaskNet,
+    distiller: Distiller | None,
+    device: torch.device,
+    trained: bool,
+) -> Balancer:
+    balancer = method.balancer()
+    output = None if trained else student.eval()(example(objects.data, objects.tasks, device))
+    try:
+        with seeded(spec.seed, "balancer"):
+            balancer.setup(objects.tasks, student, distiller)
+        balancer.to(device)
+        if output is not None:  # to find mistakes: a network that the balancer cannot work with
+            balancer.boundary(output)
+    except ValueError as error:
+        where = "" if str(error).startswith("balancer") else "balancer: "
+        raise UserError(f"method.{spec.method}.{where}{error}") from error
+    return balancer
+
+
+def _build_optimisers(
+    spec: RunSpec,
+    objects: StudyConfig,
+    train: TrainConfig,
+    method: Method,
+    student: MultiTaskNet,
+    distiller: Distiller | None,
+    balancer: Balancer,
+    streams: Streams,
+) -> Optimisers:
     adaptors = [] if distiller is None else [p for p in distiller.parameters() if p.requires_grad]
     parts = {
         "student": (list(student.parameters()), train.student),
@@ -93,11 +145,8 @@ def build(study: Study, job: Job, device: torch.device, trained: bool = True) ->
         "balancer": (list(balancer.parameters()), method.balancer_optim),
     }
     rates = {} if method.lr is None else {"student": method.lr}
-    optimisers = Optimisers(
-        parts, train.epochs, streams.scheduled, rates, job.stretch(study), early=train.official_quirks
-    )
-    selection = EpochSelection(last_batch=job.task is not None) if train.official_quirks else None
-    return Training(student, distiller, balancer, optimisers, train.ema, selection), streams
+    factor = stretch(spec, objects)
+    return Optimisers(parts, train.epochs, streams.scheduled, rates, factor, early=train.official_quirks)
 
 
 def example(source: DataSource, tasks: Collection[str], device: torch.device) -> Tensor:
@@ -118,7 +167,7 @@ def some_images(source: DataSource, task: str, teach: Teach, device: torch.devic
 
 
 def check_single_images(net: MultiTaskNet, streams: Streams, device: torch.device) -> None:
-    """Raise a ValueError where a step takes a single image of a source that the network cannot be trained on alone."""
+    """Raise a UserError where a step takes a single image of a source that the network cannot be trained on alone."""
     for stream, size in zip(streams.streams, streams.batch_sizes, strict=True):
         if size == 1:
             try:
@@ -127,113 +176,35 @@ def check_single_images(net: MultiTaskNet, streams: Streams, device: torch.devic
                 raise UserError(one_line(error)) from error
 
 
-def teacher(study: Study, task: str, seed: int, trained: bool = True) -> MultiTaskNet:
-    """The network that teaches a task: the single-task one, or of a kind of its own."""
-    alone = features(study, task)
-    with seeded(seed, "random teacher", task):
-        key = f"teacher_net.{task}" if task in study.config.teacher_net else "net"
-        net = build_net(key, teacher_net(study, task), {} if alone else {task: study.config.tasks[task].width})
-    if trained and not alone:
-        path = teacher_folder(study, task, seed) / "student.safetensors"
-        try:
-            net.load_state_dict(load_tensors(path))
-        except RuntimeError as error:
-            raise UserError(
-                f"{path}: expected the weights of this study's network for `{task}`, found another's; remove its run's "
-                "folder"
-            ) from error
-    return net
-
-
-def build_net(key: str, make: Callable[[dict[str, int]], MultiTaskNet], widths: dict[str, int]) -> MultiTaskNet:
-    """A network of the study.
+def check_features(spec: RunSpec, method: Method, distiller: Distiller | None) -> None:
+    """Raise a UserError where a run asks more of a teacher by its features alone than these.
 
     Args:
-        key: where the study names it.
-        make: of the study.
-        widths: channels by task; none for features alone.
-
-    Raises:
-        ValueError: whatever a network raises when it is built.
-    """
-    try:
-        return make(widths)
-    except Exception as error:  # whatever a network of the user's own raises
-        hint = "" if widths else "; for `features` it is built without a task, as tutelage.nets.TappedModule can be"
-        if isinstance(error, ValueError):
-            raise UserError(f"{'' if key == 'net' else f'{key}: '}{one_line(error)}{hint}") from error
-        raise UserError(
-            f"{key}: expected a network that can be built of {widths}, found {type(error).__name__}: "
-            f"{one_line(error)}{hint}"
-        ) from error
-
-
-def check_features(study: Study, job: Job, distiller: Distiller | None) -> None:
-    """Raise a ValueError where a run asks more of a teacher of features alone than these.
-
-    Args:
-        study: of the run.
-        job: the run.
+        spec: the run.
+        method: of the run.
         distiller: as it was built; None: it is not yet.
     """
-    for t in (t for t in study.config.tasks if features(study, t)):
-        if job.taught(study).teachers == "random":
+    for teacher in (teacher for teacher in spec.teachers if teacher.kind == FEATURES):
+        if method.teachers == "random":
             problem = "can be untrained"
         elif distiller is not None and distiller.uses_predictions:
             problem = "predicts"
         else:
             continue
         raise UserError(
-            f"teachers.{t}: expected a network that {problem}, as `{job.method}` needs, found `features`; give a file, "
-            "or leave that method out"
+            f"teachers.{teacher.name}: expected a network that {problem}, as `{spec.method}` needs, found `features`; "
+            "give a file, or leave that method out"
         )
 
 
 def estimate_norms(net: MultiTaskNet, batches: Iterable[Tensor]) -> None:
     """Give the batch norm of an untrained network the statistics of some images.
 
-    With those that it is made with, mean 0 and variance 1, the features of a deep network all but vanish.
+    With those that it is built with, mean 0 and variance 1, the features of a deep network all but vanish.
     """
     update_bn(batches, net)
 
 
-def load_given(net: MultiTaskNet, path: Path) -> None:
-    """Load a single-task network that was trained elsewhere: our safetensors, or a checkpoint of the authors.
-
-    Raises:
-        ValueError: the file is missing, is neither, or is of another network.
-    """
-    if path.suffix != ".safetensors":
-        if not isinstance(net, SegNet):
-            raise UserError(
-                f"{path}: expected a .safetensors file for a {type(net).__name__}, found another; the authors' "
-                "checkpoints are of SegNet and MTAN"
-            )
-        return load_authors(net, path)
-    try:
-        net.load_state_dict(load_tensors(path))
-    except RuntimeError as error:
-        problem = one_line(error).removeprefix(f"Error(s) in loading state_dict for {type(net).__name__}: ")
-        raise UserError(
-            f"{path}: expected the weights of the study's network, found another's ({problem[:120]}); give `net` or "
-            "`teacher_net` the arguments that it was trained with"
-        ) from error
-
-
-def _place(net: MultiTaskNet, device: torch.device, layout: torch.memory_format) -> MultiTaskNet:
+def _place(net: MultiTaskNet, train: TrainConfig, device: torch.device) -> MultiTaskNet:
+    layout = torch.channels_last if train.channels_last else torch.contiguous_format
     return net.to(device).to(memory_format=layout)
-
-
-def load_tensors(path: Path) -> dict[str, Tensor]:
-    """The tensors of a safetensors file.
-
-    Raises:
-        ValueError: the file is missing or not one.
-    """
-    try:
-        return safetensors.torch.load_file(path)
-    except (OSError, safetensors.SafetensorError) as error:
-        problem = str(error).split("\n")[0]
-        raise UserError(
-            f"{path}: expected a network saved by tutelage, found {problem}; remove its run folder"
-        ) from error

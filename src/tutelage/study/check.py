@@ -21,10 +21,10 @@ from tutelage.data.base import Split
 from tutelage.data.modalities import Size
 from tutelage.errors import UserError
 from tutelage.files import write_atomically
-from tutelage.study.build import build_net
-from tutelage.study.jobs import features
-from tutelage.study.load import Study
-from tutelage.study.messages import one_line
+from tutelage.study.config import FEATURES, Study
+from tutelage.study.config.messages import one_line
+from tutelage.study.plan import teacher_values
+from tutelage.study.teachers import build_net, teacher_net
 from tutelage.types import MultiTaskNet, Task
 
 _VERSION = 3  # raised whenever more is looked at
@@ -49,16 +49,19 @@ def check_data(study: Study, console: Console) -> None:
     if sizes is None:
         sizes = _look_at_all(study, console)
         _remember(path, sizes)
-    widths = {t: task.width for t, task in study.config.tasks.items()}
-    nets = {"net": (build_net("net", study.config.net, widths).eval(), list(widths))}
-    for t, make in study.config.teacher_net.items():
-        key, alone = f"teacher_net.{t}", features(study, t)
-        nets[key] = (build_net(key, make, {} if alone else {t: widths[t]}).eval(), [] if alone else [t])
-    for name, part in study.config.data.parts().items():
-        tasks = {t: task for t, task in study.config.tasks.items() if t in part.source.modalities}
+    objects = study.objects
+    widths = {t: task.width for t, task in objects.tasks.items()}
+    nets = {"net": (build_net("net", objects.net, widths).eval(), list(widths))}
+    for name, teacher in teacher_values(study.values).items():
+        if teacher["net"] is not None:
+            taught = [] if teacher["kind"] == FEATURES else teacher["tasks"]
+            net = build_net(teacher["key"], teacher_net(objects, name), {t: widths[t] for t in taught})
+            nets[teacher["key"]] = (net.eval(), taught)
+    for name, part in study.objects.data.parts().items():
+        tasks = {t: task for t, task in study.objects.tasks.items() if t in part.source.modalities}
         for size in sizes[name]:
-            if study.config.train.augment is not None:
-                study.config.train.augment.check(size)
+            if study.objects.train.augment is not None:
+                study.objects.train.augment.check(size)
             for key, (net, said) in nets.items():
                 _check_net(key, net, size, {t: task for t, task in tasks.items() if t in said})
 
@@ -72,7 +75,7 @@ class _Seen:
 
 def _look_at_all(study: Study, console: Console) -> dict[str, list[Size]]:
     """Raise for the first sample that is wrong; by source the sizes with the least height and the least width."""
-    config = study.config
+    config = study.objects
     parts, names = config.data.parts(), get_args(Split)
     splits: dict[tuple[Split, str], Samples] = {(s, n): parts[n].source.split(s) for s in names for n in parts}
     most = {key: min(len(x), _FEW) if parts[key[1]].source.trusted else len(x) for key, x in splits.items()}
@@ -149,7 +152,7 @@ def _check_labelled(name: Split, tasks: Mapping[str, Task], seen: list[_Seen]) -
         if not any(found.labelled.get(t) for found in seen):
             where = next((found.where(t) for found in seen if t in found.labelled), f"tasks.{t}")
             raise UserError(
-                f"{where}: expected {task.needs} for `{t}` somewhere in {name}, found none in {labels[t]} labels; see "
+                f"{where}: expected {task.requirement} for `{t}` somewhere in {name}, found none in {labels[t]} labels; see "
                 "docs/data.md for the values that mean: no label"
             )
 
@@ -178,7 +181,7 @@ def _check_net(key: str, net: MultiTaskNet, size: Size, tasks: Mapping[str, Task
 
 
 def _remembered(study: Study) -> Path:
-    values, data = study.values, study.config.data
+    values, data = study.values, study.objects.data
     depends = (
         _VERSION,
         data.fingerprint(),

@@ -1,12 +1,11 @@
 """What a study would cost, measured on a few steps of every kind of run."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from tutelage.study.build import build
-from tutelage.study.jobs import plan
-from tutelage.study.load import Study
-from tutelage.study.run import Runner
+from tutelage.study.build import build_run
+from tutelage.study.config import Study
+from tutelage.study.execute import fabric_for
+from tutelage.study.plan import plan
 from tutelage.train import Streams, fit, training_loader
 
 _WARM, _TIMED = 1, 3
@@ -28,33 +27,24 @@ class Estimate:
         return self.runs * self.seconds
 
 
-class _Silent:
-    def start(self, name: str, index: int, of: int, resumed: int) -> None: ...
-    def finish(self, name: str, metrics: Mapping[str, Mapping[str, float]]) -> None: ...
-    def note(self, text: str) -> None: ...
-    def step(self, step: int, total: int) -> None: ...
-    def log(self, step: int, values: Mapping[str, float]) -> None: ...
-
-
 def estimate(study: Study) -> list[Estimate]:
     """Build every kind of run, train it for a few steps, and forget it: what works here works in the study.
 
     Only the step is timed; evaluation and the loading of the data come on top.
     """
-    runner = Runner(study, _Silent())
-    fabric = runner.fabric()
-    found = []
-    for job in (job for job in plan(study) if job.seed == study.config.seeds[0] and job.given(study) is None):
-        tasks = job.tasks(study)
-        run, streams = build(study, job, fabric.device, trained=False)
+    fabric = fabric_for(study.objects.train)
+    estimates = []
+    for spec in (spec for spec in plan(study.values) if spec.seed == study.seeds[0] and spec.file is None):
+        objects = study.build(spec.config)
+        run, streams = build_run(spec, objects, study.folder, fabric.device, trained=False)
         warm = 0.0
         for stop in (_WARM, _WARM + _TIMED):
             warm = run.seconds
             few = Streams(streams.streams, replace(streams.config, max_steps=stop, workers=0), streams.draws)
-            batches = list(training_loader(few, tasks, job.seed, run.step))  # loaded before the clock starts
-            fit(fabric, run, tasks, batches, few, job.seed)
+            batches = list(training_loader(few, objects.tasks, spec.seed, run.step))  # loaded before the clock starts
+            fit(fabric, run, objects.tasks, batches, few, spec.seed)
         seconds = streams.steps * (run.seconds - warm) / _TIMED
         parameters = sum(p.numel() for p in run.student.parameters())
-        name = f"{job.method} {job.task}" if job.task else job.method
-        found.append(Estimate(name, len(study.config.seeds), streams.steps, parameters, seconds))
-    return found
+        name = spec.label.removesuffix(f", seed {spec.seed}")
+        estimates.append(Estimate(name, len(study.seeds), streams.steps, parameters, seconds))
+    return estimates

@@ -1,14 +1,13 @@
-"""The folder of a run: what it was made with, whether it is finished, and what it was made on."""
+"""The folder of a run and of a study: claimed, locked, read and written so that several processes can share it."""
 
 import importlib.metadata
 import json
 import os
 import platform
-import re
 import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from hashlib import blake2b
 from pathlib import Path
@@ -20,59 +19,21 @@ from torch import Tensor
 
 from tutelage.errors import UserError
 from tutelage.files import remove_parts, write_text
-from tutelage.study.config import METHODS_ALONE
-from tutelage.study.load import resolve
+from tutelage.study.plan import RunSpec
 
 if sys.platform != "win32":
     import fcntl
 
-# What cannot change a result: where files are, how they are loaded, what is written when.
-_FREE = (
-    *("study", "out", "methods", "seeds"),
-    *(f"train.{name}" for name in ("workers", "checkpoint_seconds", "checkpoint_steps", "log_steps", "observe_steps")),
-    *(f"data.init_args.{name}" for name in ("root", "data", "cache", "partial", "download")),
-)
-_ALONE = re.compile(rf"method\.[^.]+\.({'|'.join(METHODS_ALONE)})(\..*)?")
-
-
-def refuse_mixing(
-    folder: Path, config: Mapping[str, Any], data: str, networks: Mapping[str, str] | None = None
-) -> None:
-    """Raise a ValueError that says what differs, if `folder` holds a run of another config, data or networks.
-
-    Args:
-        folder: of a run, or empty.
-        config: of the run that wants it.
-        data: their fingerprint.
-        networks: what it learns from or was given: task -> fingerprint; as far as known.
-    """
-    path, facts = folder / "config.yaml", folder / "environment.json"
-    if not (path.exists() and facts.exists()):
-        return
-    then, made = read_record(path), read_record(facts)
-    differing, before, now = _differences(then, made.get("data"), config, data)
-    if differing:  # an earlier version may have written fewer keys
-        with suppress(ValueError):
-            filled = _differences(resolve(then).values, made.get("data"), config, data)
-            differing, before, now = min((differing, before, now), filled, key=lambda found: len(found[0]))
-    if differing:
-        first, *more = differing
-        also = f" (and {', '.join(more[:3])}{', ...' if more[3:] else ''})" if more else ""
-        raise UserError(
-            f"{folder}: expected the config that its run was made with, {first} = {_short(before.get(first))}; found "
-            f"{_short(now.get(first))}{also}; give another folder with --out, or remove this one"
-        )
-    for task, network in (made.get("networks") or {}).items():
-        if network != (networks or {}).get(task, network):
-            raise UserError(
-                f"{folder}: expected the network of `{task}` that its run was made with, found another one; bring that "
-                "network back, or remove this folder"
-            )
-
 
 def claim(folder: Path, config: Mapping[str, Any], data: str, networks: Mapping[str, str] | None = None) -> None:
-    """Make `folder` the folder of the run with this config, these data and these networks."""
-    refuse_mixing(folder, config, data, networks)
+    """Make `folder` the folder of a run, or of a tuning, with this config, these data and these networks.
+
+    Args:
+        folder: empty, or claimed before with the same (`mixing.refuse_mixing` checks that).
+        config: plain values.
+        data: fingerprint of the data.
+        networks: teacher -> fingerprint of its weights.
+    """
     remove_parts(folder)
     if not (folder / "config.yaml").exists():
         facts = {**environment(config, data), "networks": dict(networks or {})}
@@ -80,11 +41,21 @@ def claim(folder: Path, config: Mapping[str, Any], data: str, networks: Mapping[
         write_text(folder / "config.yaml", yaml.safe_dump(dict(config), sort_keys=False))
 
 
+def write_spec(folder: Path, spec: RunSpec) -> None:
+    """Write spec.json: what the run is, and what teaches it."""
+    write_text(folder / "spec.json", json.dumps(spec.record(), indent=2) + "\n")
+
+
+def is_finished(folder: Path) -> bool:
+    """Whether the result of a run is there."""
+    return (folder / "result.json").exists()
+
+
 def read_record(path: Path, *keys: str) -> dict[str, Any]:
     """What a file of a run holds: JSON, or YAML, by its suffix.
 
     Raises:
-        ValueError: it is damaged, or lacks one of `keys`.
+        UserError: it is damaged, or lacks one of `keys`.
     """
     try:
         record = (json.loads if path.suffix == ".json" else yaml.safe_load)(path.read_text())
@@ -104,10 +75,10 @@ def run_folders(study: Path, file: str) -> list[Path]:
 
 @contextmanager
 def locked(folder: Path, wait: bool = False) -> Iterator[bool]:
-    """Be the only process at a folder for a block, or learn that another one is (False); `wait` waits for it.
+    """Hold the lock of a folder for a block, or learn that another process does (False); `wait` waits for it.
 
-    The lock is the operating system's: it goes when its process goes, however that ends, and the processes that load
-    its images with it (`train.workers`: within seconds). There is none on Windows.
+    The lock is the operating system's: it ends with its process, however that ends, and with the processes that load
+    its images (`train.workers`: within seconds). There is none on Windows.
     """
     if sys.platform == "win32":
         yield True
@@ -130,7 +101,7 @@ def write_shared(path: Path, text: str) -> None:
 
 
 def note_determinism(folder: Path, forced: Mapping[str, str], note: Callable[[str], None]) -> None:
-    """Record what deterministic mode meant for a run, and say what stays open."""
+    """Record what deterministic mode meant for a run, and say what remains open."""
     facts = json.loads((folder / "environment.json").read_text())
     facts["deterministic"] = dict(forced)
     write_text(folder / "environment.json", json.dumps(facts, indent=2) + "\n")
@@ -138,46 +109,14 @@ def note_determinism(folder: Path, forced: Mapping[str, str], note: Callable[[st
         note(f"deterministic: {operation}: {became}")
 
 
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) and value else {f"{prefix}{key}": value}
-    return flat
-
-
-def _differences(
-    then: Mapping[str, Any], data: str | None, config: Mapping[str, Any], fingerprint: str
-) -> tuple[list[str], Mapping[str, Any], Mapping[str, Any]]:
-    """The keys that differ, those with the fewest parts first, and all values of both."""
-    before, now = {**_flat(then), "data": data}, {**_flat(config), "data": fingerprint}
-    keys = [key for key in {**before, **now} if _said(before.get(key)) != _said(now.get(key)) and not _free(key)]
-    return sorted(keys, key=lambda key: (key.count("."), key)), before, now
-
-
-def _said(value: Any) -> Any:
-    """An empty text, list or mapping says as little as a missing key; 0 and false are values."""
-    return value if value or isinstance(value, bool | int | float) else None
-
-
 def fingerprint(tensors: Mapping[str, Tensor]) -> str:
-    """Of names and values of tensors; of a file its bytes would not do, since their order is not fixed."""
+    """Of names and values of tensors; a file's bytes would not do, since their order is not fixed."""
     digest = blake2b(digest_size=8)
     for name in sorted(tensors):
         data = tensors[name].detach().cpu().contiguous()
         digest.update(f"{name}:{data.dtype}:{tuple(data.shape)}".encode())
         digest.update(data.reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
-
-
-def _free(key: str) -> bool:
-    # What is free of a source stays so within data.HoldOut and data.Mix.
-    key = re.sub(r"\.init_args\.(source|sources\.[^.]+)(?=\.)", "", key)
-    return key in _FREE or bool(_ALONE.fullmatch(key))
-
-
-def _short(value: Any) -> str:
-    text = str(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def environment(config: Mapping[str, Any], data: str) -> dict[str, Any]:

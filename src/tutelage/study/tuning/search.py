@@ -6,8 +6,7 @@ from math import inf
 from typing import Any
 
 from tutelage.errors import UserError
-from tutelage.study.config import SINGLE, Range
-from tutelage.study.load import Study
+from tutelage.study.config import SINGLE, Range, Study
 from tutelage.study.tuning.trials import Trial
 
 _SINGLE = {"lr": Range(3.0e-4, 1.0e-2)}  # where the preset methods look, too
@@ -29,7 +28,7 @@ def space(study: Study, name: str) -> Space:
     Raises:
         ValueError: there is no `search`, or it names what cannot be varied.
     """
-    method = study.config.method.get(name)
+    method = study.objects.method.get(name)
     search = {path: given for path, given in method.search.items() if given is not None} if method is not None else {}
     if not search and name == SINGLE:
         search = dict(_SINGLE)

@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from tutelage.files import write_text
-from tutelage.study.load import Study
+from tutelage.study.config import Study
 from tutelage.study.store import read_record
 
 
@@ -91,7 +91,7 @@ def row(method: str, trials: Sequence[Trial]) -> dict[str, Any]:
 
 def overlay(study: Study, rows: Sequence[Mapping[str, Any]], trials: int, part: float, seed: int) -> str:
     """The YAML that `--with` lays over the study: the best values of every method, trained in a folder of its own."""
-    name = study.config.study
+    name = study.name
     command = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
     lines = [
         f"# The best of {trials} trials of every method of {name}, by: {command}",
@@ -114,8 +114,8 @@ def overlay(study: Study, rows: Sequence[Mapping[str, Any]], trials: int, part: 
             for path, value in found["parameters"].items():
                 put(method, path, value)
     values: dict[str, Any] = {"study": f"{name}-tuned"}
-    if study.config.out:  # its own folder is not for other values
-        values["out"] = f"{study.config.out.rstrip('/')}-tuned"
+    if study.values.get("out"):  # its own folder is not for other values
+        values["out"] = f"{study.values['out'].rstrip('/')}-tuned"
     return "\n".join(lines) + "\n" + yaml.safe_dump({**values, "method": methods}, sort_keys=False)
 
 

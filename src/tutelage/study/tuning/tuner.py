@@ -10,14 +10,14 @@ from typing import Any
 
 import torch
 
-from tutelage.data import HoldOut
 from tutelage.errors import UserError
 from tutelage.metrics import deltas
-from tutelage.study.build import build
-from tutelage.study.config import FEATURES, SINGLE, TEACHER
-from tutelage.study.jobs import Job, kind, plan
-from tutelage.study.load import Study, resolve
-from tutelage.study.run import Display, Runner
+from tutelage.study.build import build_run
+from tutelage.study.config import SINGLE, TEACHER, Study, resolve
+from tutelage.study.launch import Display, run_study
+from tutelage.study.mixing import refuse_mixing
+from tutelage.study.plan import RunSpec, method_run, plan, teacher_values
+from tutelage.study.results import with_nan
 from tutelage.study.store import claim, locked, read_record, write_shared
 from tutelage.study.tuning.search import ask, need_optuna, space
 from tutelage.study.tuning.trials import Trial, best, label, overlay, put, row
@@ -54,30 +54,29 @@ class Tuner:
         need_optuna()
         if trials < 1:
             raise UserError(f"--trials: expected at least 1, found {trials}")
-        if files := [t for t, file in study.config.teachers.items() if file != FEATURES]:
+        if files := [name for name, teacher in teacher_values(study.values).items() if teacher["file"]]:
             raise UserError(
                 "teachers: expected none, since they may have seen the images that trials are judged on; found "
                 f"{', '.join(files)}; tune with --teachers '{{}}'"
             )
-        self.given, self.trials, self.part, self.seed = study, trials, part, study.config.seeds[0]
-        names = [SINGLE, *study.config.methods] if methods is None else methods
+        self.given, self.trials, self.part, self.seed = study, trials, part, study.seeds[0]
+        names = [SINGLE, *study.methods] if methods is None else methods
         self.methods = sorted(dict.fromkeys(names), key=lambda name: name != SINGLE)  # teachers first
         held = {"source": study.values["data"], "part": part, "seed": self.seed}
         data = {"class_path": "tutelage.data.HoldOut", "init_args": held}
         method = {name: values for name, values in study.values["method"].items() if name in (*_ALONE, *self.methods)}
         changes = {"data": data, "methods": self.methods, "method": method, "seeds": [self.seed]}
-        self.study = resolve({**study.values, **changes})
-        self.study.config.data = HoldOut(study.config.data, part, self.seed)  # one for all trials, and so its memory
+        self.study = resolve({**study.values, **changes}, study.build)
         self.spaces = {name: space(self.study, name) for name in self.methods}
         self.folder = study.folder / "tune"
         self.file = self.folder / "tuned.yaml"
 
     def run(self, display: Display) -> list[dict[str, Any]]:
         """Train what is not finished and write tuned.yaml, an overlay of the study; a row for each method."""
-        for job in {job.method: job for job in plan(self.study)}.values():
-            build(
-                self.study, job, torch.device("cpu"), trained=False
-            )  # a wrong tap is not found after a night of trials
+        for spec in {spec.method: spec for spec in plan(self.study.values)}.values():
+            # A tap that is not there is found now, not after a night of trials.
+            objects = self.study.build(spec.config)
+            build_run(spec, objects, self.study.folder, torch.device("cpu"), trained=False)
         watch = Watch(display, self.trials * sum(map(self._runs, self.methods)))
         if SINGLE not in self.methods:
             watch.of += self._runs(SINGLE)
@@ -105,8 +104,8 @@ class Tuner:
     def _reference(self, watch: Watch) -> _Metrics:
         """The metrics of the single-task networks with the study's own values, which every trial is compared with."""
         study = self._study(SINGLE, _OWN, _OWN)
-        Runner(study, watch).run()
-        single = _metrics(_own(SINGLE, study))
+        run_study(study, watch)
+        single = _metrics(study, _own(SINGLE, study))
         if not isfinite(self._delta(single, single)):
             raise UserError(
                 f"tune: expected single-task networks whose main metrics are not 0, to compare with; found {single}; "
@@ -116,8 +115,8 @@ class Tuner:
 
     def _teachers(self, name: str, tuned: Mapping[str, list[Trial]]) -> Trial | None:
         """The trial of the single-task networks that a method stands beside; none as long as it is not known."""
-        learns = {} if name == SINGLE else Job(name, self.seed, self.folder).teachers(self.study)
-        if SINGLE not in self.methods or all(kind(self.study, t) == TEACHER for t in learns):
+        needs = () if name == SINGLE else method_run(self.study.values, name, self.seed).needs
+        if SINGLE not in self.methods or not any(need.startswith(f"{SINGLE}/") for need in needs):
             return _OWN
         return best(tuned[SINGLE]) if SINGLE in tuned else None
 
@@ -131,7 +130,9 @@ class Tuner:
         search = {path: asdict(found) for path, found in where.ranges.items()}
         method = self.study.values["method"].get(name, {})
         values = {**self.study.values, "method": {name: method}, "tune": {"search": search}}
-        claim(folder, values, self.study.config.data.fingerprint())
+        data = self.study.build.fingerprint(self.study.objects)
+        refuse_mixing(folder, values, data)
+        claim(folder, values, data)
         trials: list[Trial] = []
         for number in range(self.trials):
             path, facts = folder / f"trial{number:02d}.json", {"method": name, "seed": self.seed}
@@ -152,16 +153,18 @@ class Tuner:
     def _judge(self, name: str, trial: Trial, teachers: Trial, single: _Metrics, watch: Watch) -> Trial:
         """Train a trial and compare it."""
         study = self._study(name, trial, teachers)
-        jobs = _own(name, study)
+        specs = _own(name, study)
         try:
-            Runner(study, watch).run()
-            delta = self._delta(_metrics(jobs), single)
+            run_study(study, watch)
+            delta = self._delta(_metrics(study, specs), single)
             found = {"delta": delta} if isfinite(delta) else {"problem": "a main metric has no value"}
             trial = replace(trial, **found)
         except NonFiniteError as error:  # values to stay away from, and no reason to stop
             trial = replace(trial, problem=str(error))
-        for job in jobs:
-            (job.folder / "checkpoint.pt").unlink(missing_ok=True)  # the greatest file of a run, of no more use
+        for spec in specs:
+            (study.folder / spec.id / "checkpoint.pt").unlink(
+                missing_ok=True
+            )  # the greatest file of a run, of no more use
         return trial
 
     def _study(self, name: str, trial: Trial, teachers: Trial) -> Study:
@@ -171,14 +174,12 @@ class Tuner:
         if name != SINGLE:
             methods[label(name, trial.number)] = self._method(name, trial)
         changes = {
-            "study": f"{self.given.config.study}-tune",
+            "study": f"{self.given.name}-tune",
             "methods": [SINGLE if name == SINGLE else label(name, trial.number)],
             "method": {called: method for called, method in methods.items() if method},
             "out": str(self.folder / label(SINGLE, single.number)),
         }
-        study = resolve({**self.study.values, **changes})
-        study.config.data = self.study.config.data
-        return study
+        return resolve({**self.study.values, **changes}, self.study.build)
 
     def _method(self, name: str, trial: Trial) -> dict[str, Any]:
         """A method's definition with the values of a trial; the first one's are those that it has."""
@@ -190,17 +191,18 @@ class Tuner:
         return method
 
     def _runs(self, name: str) -> int:
-        return len(self.study.config.tasks) if name == SINGLE else 1
+        return len(self.study.objects.tasks) if name == SINGLE else 1
 
     def _delta(self, metrics: _Metrics, single: _Metrics) -> float:
-        return deltas(metrics, single, self.study.config.tasks)["main"]
+        return deltas(metrics, single, self.study.objects.tasks)["main"]
 
 
-def _own(name: str, study: Study) -> list[Job]:
+def _own(name: str, study: Study) -> list[RunSpec]:
     """The runs of a trial, without those of its teachers."""
-    return [job for job in plan(study) if (job.method == SINGLE if name == SINGLE else job.task is None)]
+    specs = plan(study.values)
+    return [spec for spec in specs if (spec.method == SINGLE if name == SINGLE else spec.method in study.methods)]
 
 
-def _metrics(jobs: list[Job]) -> _Metrics:
-    results = [read_record(job.folder / "result.json", "metrics") for job in jobs]
-    return {t: metrics for result in results for t, metrics in result["metrics"]["dataset"].items()}
+def _metrics(study: Study, specs: list[RunSpec]) -> _Metrics:
+    results = [read_record(study.folder / spec.id / "result.json", "metrics") for spec in specs]
+    return {t: metrics for result in results for t, metrics in with_nan(result["metrics"]["dataset"]).items()}

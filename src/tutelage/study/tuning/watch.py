@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from tutelage.study.config import SINGLE
-from tutelage.study.run import Display
+from tutelage.study.launch import Display
 from tutelage.study.tuning.trials import Trial, label, written
 
 
@@ -35,7 +35,7 @@ class Watch:
         name = name.replace(SINGLE, self.name, 1) if single else name
         self.display.start(name, self.done + (index if single else 0), self.of, resumed)
 
-    def finish(self, name: str, metrics: Mapping[str, Mapping[str, float]]) -> None:
+    def finish(self, name: str, metrics: Mapping[str, Mapping[str, float | None]]) -> None:
         """A run ended."""
         self.display.finish(name, metrics)
 

@@ -15,7 +15,7 @@ def show(display: ConsoleDisplay) -> None:
 
 
 def test_plain_lines_where_there_is_no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tutelage.study.display._EVERY", 0.0)
+    monkeypatch.setattr("tutelage.study.progress._EVERY", 0.0)
     file = io.StringIO()
     with ConsoleDisplay(Console(file=file, width=40)) as display:
         show(display)

@@ -53,13 +53,13 @@ class ConsoleDisplay:
         return Group(self.progress, Text(self.losses, style="dim", no_wrap=True, overflow="ellipsis"))
 
     def start(self, name: str, index: int, of: int, resumed: int) -> None:
-        """A run begins, or goes on after `resumed` steps."""
+        """A run begins, or continues after `resumed` steps."""
         if self.bar is not None:  # of a run that diverged
             self.progress.remove_task(self.bar)
         self.name, self.losses, self.first = f"[{index + 1}/{of}] {name}", "", resumed
         self.began = self.told = time.monotonic()
         if resumed:
-            self.note(f"{self.name}: goes on after step {resumed}")
+            self.note(f"{self.name}: continues after step {resumed}")
         if self.console.is_terminal:
             if self.study is None:
                 self.study = self.progress.add_task("runs", total=of, completed=index)
@@ -82,10 +82,10 @@ class ConsoleDisplay:
         losses = {name.removeprefix("loss/"): value for name, value in values.items() if name.startswith("loss/")}
         self.losses = "  ".join(f"{task} {value:.3f}" for task, value in losses.items())
 
-    def finish(self, name: str, metrics: Mapping[str, Mapping[str, float]]) -> None:
+    def finish(self, name: str, metrics: Mapping[str, Mapping[str, float | None]]) -> None:
         """A run ended with these metrics."""
         first = [
-            f"{task} {metric} {value:.3f}"
+            f"{task} {metric} {'-' if value is None else f'{value:.3f}'}"
             for task, values in metrics.items()
             for metric, value in [*values.items()][:1]
         ]

@@ -11,11 +11,11 @@ from tutelage.balance import Uniform
 from tutelage.data import DataSource
 from tutelage.errors import UserError
 from tutelage.train import Optim, TrainConfig
-from tutelage.types import Balancer, Distiller, MultiTaskNet, Task
+from tutelage.types import Balancer, Distiller, MultiTaskNet, Task, Teach
 
-SINGLE = "single"  # the single-task networks of the student's kind: what Delta compares with, and the teachers,
-TEACHER = "teacher"  # unless these are of a kind of their own
-FEATURES = "features"  # a teacher without a task: a network that is used as it is built
+SINGLE = "single"  # single-task networks of the student's architecture: Delta's reference, by default the teachers
+TEACHER = "teacher"  # teachers that the study trains besides: of another architecture, or of several tasks
+FEATURES = "features"  # a teacher that is used as it is built: nothing trains it, and it predicts nothing
 METHODS_ALONE = ("about", "values", "search")  # keys that cannot change a result
 DEFAULT_METHODS = (SINGLE, "uniform", "uncertainty", "kd4mtl", "url")
 
@@ -57,10 +57,11 @@ class Method:
         adaptor_optim: trains the distiller's adaptors.
         lr: learning rate of the network in place of the study's, where it was tuned for this method.
         teachers: `trained`, or `random`: untrained networks, a control.
-        budget: `student`: the study's epochs; a number: so many times these; `with_teachers`: as many more as the
-            compute of T teachers would pay for, a control. With a forward as the unit a step costs 3, training T
-            teachers 3 T and running them T, so that epochs become 1 + 4 T / 3 times as many. With a `teacher_net`, T is
-            the operations of all teachers' forwards, over the student's, and teachers of features alone are only run.
+        budget: `student`: the study's epochs; a number: a factor for them; `with_teachers`: a control with the compute
+            that the teachers cost. With a forward pass as the unit, a training step costs 3, training T teachers 3 T
+            and running them T, so the epochs are multiplied by 1 + 4 T / 3. With teachers of another architecture T is
+            the operations of all teachers' forward passes over those of the student's, and teachers that nothing
+            trains count as run only.
     """
 
     about: str = ""
@@ -82,6 +83,30 @@ class Method:
 
 
 @dataclass
+class TeacherConfig:
+    """One teacher, by its name in the study.
+
+    Args:
+        tasks: what it teaches: one task or several; `[]`: none in particular, by its features alone. By default the
+            task of its own name.
+        net: takes {task: channels of its head}; by default `teacher_net` of its name, else the study's `net`.
+        file: its weights, trained elsewhere; `features`: none, it is used as `net` builds it, by its features alone;
+            by default the study trains it: on one task as the single-task networks, on several with equal weights.
+        match: {student's tap: teacher's tap} in place of the distiller's.
+        sees: which images it sees, in place of the distiller's `teach`: `all`, or its `own`, those with a label of one
+            of its tasks.
+        weight: a factor for all of its distillation terms.
+    """
+
+    tasks: list[str] | None = None
+    net: Callable[[dict[str, int]], MultiTaskNet] | None = None
+    file: Literal["features"] | Path | None = None
+    match: dict[str, str] | None = None
+    sees: Teach | None = None
+    weight: float = 1.0
+
+
+@dataclass
 class StudyConfig:
     """A study.
 
@@ -90,16 +115,16 @@ class StudyConfig:
         data: where images and labels come from.
         tasks: name -> task; the names are those of the labels.
         net: takes {task: channels of its head}; the single-task networks are the same network with one task.
-        teacher_net: task -> network of its teacher, made as `net` is; a file may give one for all tasks without their
-            names. The teacher of a task that is not named is its single-task network. `method` may have an `lr` for
-            `teacher`.
+        teacher_net: task -> network of its teacher, built as `net` is; a file may give one for all tasks without their
+            names. A task without one is taught by its single-task network. `method.teacher.lr` is their learning rate.
         train: how every network is trained.
         methods: what is compared, in the order of the table; `single` is always trained first.
-        method: name -> method, for methods of your own; those of `tutelage presets` are known by name. `single` may
-            have an `lr`.
-        teachers: task -> file of a teacher that is trained already, which is evaluated and taught from instead of
-            training one: a student.safetensors of a run, or a checkpoint of the authors for SegNet or MTAN; or
-            `features`: its `teacher_net` as it is built, without any task, by its features alone.
+        method: name -> method, for your own methods; those of `tutelage presets` are known by name. `single` may have
+            an `lr`.
+        teachers: name -> teacher. Every task that none of them teaches has the default teacher of its name: its
+            `teacher_net`, or else its single-task network. In place of the keys of one, a task's name may have the file
+            of its trained teacher (a student.safetensors of a run, or a checkpoint of the authors for SegNet or MTAN),
+            which is evaluated and taught from instead of training one; or `features`: its `teacher_net` as it is built.
         seeds: every method is run once for each.
         out: the folder for all results; by default runs/<study>.
     """
@@ -112,6 +137,6 @@ class StudyConfig:
     train: TrainConfig = field(default_factory=TrainConfig)
     methods: list[str] = field(default_factory=lambda: list(DEFAULT_METHODS))
     method: dict[str, Method] = field(default_factory=dict)
-    teachers: dict[str, Literal["features"] | Path] = field(default_factory=dict)
+    teachers: dict[str, Literal["features"] | Path | TeacherConfig] = field(default_factory=dict)
     seeds: list[int] = field(default_factory=lambda: [0])
     out: str | None = None

@@ -1,0 +1,72 @@
+"""How long a run trains: the study's epochs, or the compute that a method's budget asks for."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from tutelage.study.config import FEATURES, SINGLE, Method, StudyConfig
+from tutelage.study.plan import RunSpec, teacher_values
+from tutelage.study.teachers import teacher_net
+from tutelage.train import TrainConfig, select
+from tutelage.types import MultiTaskNet
+
+
+def training_config(spec: RunSpec, objects: StudyConfig) -> TrainConfig:
+    """The study's training over the epochs of the method's budget."""
+    train, method = objects.train, method_of(objects)
+    if method.budget == "student":
+        return train
+    factor = stretch(spec, objects)
+    steps = None if train.max_steps is None else max(1, round(train.max_steps * factor))
+    return replace(train, epochs=max(1, round(train.epochs * factor)), max_steps=steps)
+
+
+def method_of(objects: StudyConfig) -> Method:
+    """The method of a run, from the objects of its config; a network that learns from labels alone has the default."""
+    (name,) = objects.methods
+    return objects.method.get(name, Method()) if name == SINGLE else objects.method[name]
+
+
+def stretch(spec: RunSpec, objects: StudyConfig) -> float:
+    """How many times the study's epochs a run has: 1, the method's factor, or what the teachers' compute pays for.
+
+    With `with_teachers` and a forward pass as the unit: a step of the student costs 3, training a teacher 3, running it
+    1. T teachers of the student's architecture give 1 + 4 T / 3; others count by the operations of their forward pass.
+    """
+    budget = method_of(objects).budget
+    if isinstance(budget, float):
+        return budget
+    if budget == "student":
+        return 1.0
+    teachers = teacher_values(spec.config)
+    if all(teacher["kind"] == SINGLE for teacher in teachers.values()):
+        return 1 + 4 * len(teachers) / 3
+    cost = 0.0
+    for name, teacher in teachers.items():
+        run_only = teacher["kind"] == FEATURES
+        widths = {} if run_only else {t: objects.tasks[t].width for t in teacher["tasks"]}
+        operations_of = operations(objects, teacher_net(objects, name), widths)
+        cost += operations_of if run_only else 4 * operations_of
+    return 1 + cost / (3 * operations(objects, objects.net))
+
+
+def operations(
+    objects: StudyConfig, net: Callable[[dict[str, int]], MultiTaskNet], widths: dict[str, int] | None = None
+) -> int:
+    """Floating-point operations of matrix products and convolutions in a forward pass of one image of the study.
+
+    Args:
+        objects: of the study: its tasks and images.
+        net: builds the network.
+        widths: of its heads; None: of all tasks of the study.
+    """
+    tasks = objects.tasks
+    with torch.random.fork_rng(devices=[]):  # weights are drawn and not used again
+        network = net({t: task.width for t, task in tasks.items()} if widths is None else widths).eval()
+    stream = select(objects.data, tasks)[0]
+    counter = FlopCounterMode(display=False)
+    with counter, torch.no_grad():
+        network(stream.samples[stream.index(0)]["image"][None])
+    return int(counter.get_total_flops())

@@ -1,0 +1,66 @@
+"""Old names of classes and arguments: the YAML that uses them keeps working, and one line says what to write."""
+
+from typing import Any
+
+# Both tables go with the next minor version.
+CLASSES = {
+    "tutelage.balance.Gradients": "tutelage.balance.Aggregator",
+    "tutelage.balance.Losses": "tutelage.balance.Scalarizer",
+    "tutelage.data.Class": "tutelage.data.ClassLabel",
+    "tutelage.data.Classes": "tutelage.data.ClassesLabel",
+    "tutelage.data.Depth": "tutelage.data.DepthLabel",
+    "tutelage.data.InverseDepth": "tutelage.data.InverseDepthLabel",
+    "tutelage.data.Mask": "tutelage.data.MaskLabel",
+    "tutelage.data.Normals": "tutelage.data.NormalsLabel",
+    "tutelage.data.Numbers": "tutelage.data.NumbersLabel",
+    "tutelage.distill.Together": "tutelage.distill.SumDistiller",
+    "tutelage.nets.Tapped": "tutelage.nets.TappedModule",
+}
+ARGUMENTS: dict[str, dict[str, str]] = {}
+
+
+def with_new_names(value: Any, replaced: dict[str, str]) -> Any:
+    """Plain values with every old name replaced.
+
+    Args:
+        value: of a study, an overlay or a flag.
+        replaced: receives {old name: new name} of every one that was there.
+    """
+    if isinstance(value, str) and value in CLASSES:
+        replaced[value] = CLASSES[value]
+        return CLASSES[value]
+    if isinstance(value, list):
+        return [with_new_names(item, replaced) for item in value]
+    if not isinstance(value, dict):
+        return value
+    values = {key: with_new_names(item, replaced) for key, item in value.items()}
+    path, arguments = values.get("class_path"), values.get("init_args")
+    if isinstance(path, str) and isinstance(arguments, dict):
+        values["init_args"] = {_argument(path, key, replaced): item for key, item in arguments.items()}
+    return values
+
+
+def flags_with_new_names(flags: list[str], values: dict[str, Any], replaced: dict[str, str]) -> list[str]:
+    """The same of flags: class paths as values, and arguments of the study's own classes as keys."""
+    flags = [with_new_names(flag, replaced) for flag in flags]
+    for i, flag in enumerate(flags):
+        key, _, argument = flag.removeprefix("--").partition(".")
+        owner = values.get(key)
+        if flag.startswith("--") and isinstance(owner, dict) and isinstance(path := owner.get("class_path"), str):
+            flags[i] = f"--{key}.{_argument(path, argument, replaced)}" if argument else flag
+    return flags
+
+
+def _argument(path: str, argument: str, replaced: dict[str, str]) -> str:
+    new = ARGUMENTS.get(path, {}).get(argument)
+    if new is None:
+        return argument
+    replaced[f"{path}({argument})"] = f"{path}({new})"
+    return new
+
+
+def notes(replaced: dict[str, str]) -> list[str]:
+    """One line for each old name that was replaced."""
+    return [
+        f"deprecated: `{old}` is now `{new}`; the old name goes in the next release" for old, new in replaced.items()
+    ]

@@ -1,0 +1,109 @@
+"""From the plain values of a study to its objects: the only place that builds what a YAML file names."""
+
+import copy
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import fields
+from typing import Any
+
+from jsonargparse import ArgumentParser, Namespace
+
+from tutelage.errors import UserError
+from tutelage.study.config.messages import one_line as parser_line
+from tutelage.study.config.schema import StudyConfig
+from tutelage.types import Task
+
+_BY_NAME = ("tasks", "teacher_net", "method", "teachers")  # fields of the study that hold several objects by name
+
+
+def study_parser(values: Mapping[str, Any] | None = None, prog: str | None = None) -> ArgumentParser:
+    """The parser of a study's keys, with `values` as its defaults."""
+    about = (
+        "Keys of the study, with its values as defaults; keys of `train` need no prefix: --epochs 2, --max-steps 100. "
+        "Besides: --with FILE lays an overlay over the study, --with ablation adds the controls."
+    )
+    parser = ArgumentParser(prog=prog, exit_on_error=False, description=about)
+    parser.add_class_arguments(StudyConfig)
+    if values:
+        parser.set_defaults(copy.deepcopy(dict(values)))
+    return parser
+
+
+class Builder:
+    """Builds the objects of plain values; equal values give the same object.
+
+    So all runs of a study, whose configs share most of their values, share the images that its data keep in memory.
+    """
+
+    def __init__(self) -> None:
+        self._objects: dict[str, Any] = {}  # field and plain value -> object
+        self._fingerprints: dict[int, str] = {}
+
+    def __call__(self, values: Mapping[str, Any]) -> StudyConfig:
+        """The objects of a study's values.
+
+        Raises:
+            UserError: a class is missing, or takes no such arguments.
+        """
+        if not all(key in self._objects for _, _, key in _components(values)):
+            try:
+                self.add(values, study_parser().parse_object(copy.deepcopy(dict(values)), defaults=True))
+            except Exception as error:  # jsonargparse raises many kinds; the message says what is wrong
+                raise UserError(parser_line(error)) from error
+        objects: dict[str, Any] = {}
+        for field, name, key in _components(values):
+            if name is None:
+                objects[field] = self._objects[key]
+            else:
+                objects.setdefault(field, {})[name] = self._objects[key]
+        return StudyConfig(**objects)
+
+    def add(self, values: Mapping[str, Any], parsed: Namespace) -> None:
+        """Build the objects of values that are parsed already.
+
+        Raises:
+            UserError: whatever a class raises when it is built.
+        """
+        try:
+            objects = vars(study_parser().instantiate(parsed))
+        except Exception as error:  # whatever a class of the user raises when it is built
+            raise UserError(parser_line(error)) from error
+        for field, name, key in _components(values):
+            self._objects.setdefault(key, objects[field] if name is None else objects[field][name])
+
+    def fingerprint(self, objects: StudyConfig) -> str:
+        """The fingerprint of a study's data, which are read once for it."""
+        key = id(objects.data)  # the builder keeps the object
+        if key not in self._fingerprints:
+            self._fingerprints[key] = objects.data.fingerprint()
+        return self._fingerprints[key]
+
+
+def _components(values: Mapping[str, Any]) -> Iterator[tuple[str, str | None, str]]:
+    """Field of `StudyConfig`, name within it or None, and what identifies the object."""
+    for field in (f.name for f in fields(StudyConfig) if f.name in values):
+        value = values[field]
+        if field in _BY_NAME and isinstance(value, Mapping):
+            yield from ((field, str(name), _key(field, item)) for name, item in value.items())
+        else:
+            yield field, None, _key(field, value)
+
+
+def _key(field: str, value: Any) -> str:
+    return f"{field}: {json.dumps(value, sort_keys=True, default=str)}"
+
+
+def build_tasks(values: Mapping[str, Any]) -> dict[str, Task]:
+    """The tasks of a study's values, and nothing else: no data, no network, no device.
+
+    Raises:
+        UserError: a task cannot be built.
+    """
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_argument("--tasks", type=dict[str, Task])
+    try:
+        parsed = parser.parse_object({"tasks": copy.deepcopy(values.get("tasks"))})
+        tasks: dict[str, Task] = parser.instantiate(parsed).tasks
+    except Exception as error:  # of jsonargparse, or whatever a task of the user raises when it is built
+        raise UserError(parser_line(error)) from error
+    return tasks

@@ -1,0 +1,87 @@
+"""What comes with tutelage, studies, overlays and methods, and how the YAML of a study is read."""
+
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tutelage.errors import UserError, one_line
+from tutelage.study.config.schema import SINGLE
+
+_PRESETS = resources.files("tutelage.study") / "presets"
+
+
+def presets() -> dict[str, str]:
+    """Name and one line of every preset study."""
+    return _headlines(_PRESETS, lambda text: text.splitlines()[0].lstrip("# "))
+
+
+def overlays() -> dict[str, str]:
+    """Name and one line of every preset overlay, which `--with` lays over any study."""
+    return _headlines(_PRESETS / "overlays", lambda text: text.splitlines()[0].lstrip("# "))
+
+
+def methods() -> dict[str, str]:
+    """Name and one line of every preset method."""
+    about = {SINGLE: "The single-task networks: the teachers, and what Delta compares with"}
+    return about | _headlines(_PRESETS / "methods", lambda text: yaml.safe_load(text)["about"])
+
+
+def _headlines(folder: Any, headline: Any) -> dict[str, str]:
+    files = sorted((file for file in folder.iterdir() if file.name.endswith(".yaml")), key=lambda file: file.name)
+    return {file.name.removesuffix(".yaml"): headline(file.read_text()) for file in files}
+
+
+def read_values(source: str | Path) -> dict[str, Any]:
+    """The plain values of a preset study or a YAML file.
+
+    Raises:
+        UserError: there is none of that name, or it does not hold keys and values.
+    """
+    path = Path(source)
+    preset = _PRESETS / f"{source}.yaml"
+    if path.suffix in (".yaml", ".yml") or path.is_file():
+        if not path.is_file():
+            raise UserError(f"{source}: expected a YAML file of a study, found none; see `tutelage presets`")
+        try:
+            text = path.read_text()
+        except ValueError as error:
+            raise UserError(f"{source}: expected text, found {error}") from error
+    elif preset.is_file():
+        text = preset.read_text()
+    else:
+        raise UserError(f"{source}: expected a YAML file or one of the presets {', '.join(presets())}; found neither")
+    try:
+        values = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise UserError(f"{source}: expected YAML, found {one_line(error)}") from error
+    if not isinstance(values, dict):
+        raise UserError(f"{source}: expected keys and values of a study, found {type(values).__name__}")
+    return values
+
+
+def read_overlay(source: str) -> dict[str, Any]:
+    """The plain values of a preset overlay or a YAML file with some keys of a study.
+
+    Raises:
+        UserError: there is none of that name, or it does not hold keys and values.
+    """
+    preset = _PRESETS / "overlays" / f"{source}.yaml"
+    if preset.is_file():
+        values: dict[str, Any] = yaml.safe_load(preset.read_text())
+        return values
+    if not Path(source).is_file():
+        raise UserError(f"--with {source}: expected a YAML file or one of {', '.join(overlays())}; found neither")
+    return read_values(source)
+
+
+def is_preset_overlay(source: str) -> bool:
+    """Whether `read_overlay` takes a preset of that name."""
+    return (_PRESETS / "overlays" / f"{source}.yaml").is_file()
+
+
+def read_method(name: str) -> dict[str, Any]:
+    """The plain values of a preset method."""
+    values: dict[str, Any] = yaml.safe_load((_PRESETS / "methods" / f"{name}.yaml").read_text())
+    return values

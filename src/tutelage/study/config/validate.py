@@ -1,0 +1,138 @@
+"""What a study must be beyond what its types say; no data are read."""
+
+import re
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jsonargparse import ArgumentParser
+from torch import nn
+
+from tutelage.errors import UserError
+from tutelage.study.config.schema import FEATURES, METHODS_ALONE, SINGLE, TEACHER, Method, StudyConfig, TeacherConfig
+from tutelage.study.config.study import Study
+from tutelage.types import Task
+
+
+def validate(study: Study) -> None:
+    """Raise a UserError for the first mistake: one line with key, expectation and finding."""
+    objects = study.objects
+    _names(study)
+    _seeds_and_methods(objects)
+    for name, teacher in objects.teachers.items():
+        _teacher(name, teacher, objects)
+    for name in objects.teacher_net:
+        if name not in objects.tasks:
+            raise UserError(
+                f"teacher_net.{name}: expected one of the study's tasks, {', '.join(objects.tasks)}; or one network "
+                "for all, with class_path and init_args"
+            )
+    _definitions(study)
+    for name, task in objects.tasks.items():
+        if not isinstance(task, Task):
+            raise UserError(f"tasks.{name}: expected a tutelage.types.Task, found {type(task).__name__}")
+
+
+def _names(study: Study) -> None:
+    objects = study.objects
+    if not re.fullmatch(r"[\w.-]+", objects.study):
+        raise UserError(f"study: expected a name of letters, digits, '.', '_' and '-', found `{objects.study}`")
+    for path in (study.folder, *study.folder.parents):
+        if path.exists() and not path.is_dir():
+            raise UserError(f"out: expected a folder, found the file {path}; give another with --out")
+    if not objects.tasks:
+        raise UserError("tasks: expected at least one task, found none")
+    for key, names in (("tasks", objects.tasks), ("methods", objects.methods), ("teachers", objects.teachers)):
+        for name in names:
+            if not re.fullmatch(r"\w[\w-]*", str(name)):
+                raise UserError(f"{key}: expected names of letters, digits, '_' and '-', found `{name}`")
+    for key, names in (("tasks", objects.tasks), ("teachers", objects.teachers)):
+        for name in names:
+            # Networks and distillers keep modules under these names.
+            if any(hasattr(container(), name) for container in (nn.ModuleDict, nn.ParameterDict)):
+                raise UserError(
+                    f"{key}: expected names that torch's modules have no other use for, found `{name}`; take another, "
+                    f"such as `{name}_`{', in tasks and data' if key == 'tasks' else ''}"
+                )
+
+
+def _seeds_and_methods(objects: StudyConfig) -> None:
+    if not objects.seeds or len(set(objects.seeds)) != len(objects.seeds):
+        raise UserError(f"seeds: expected one or more different numbers, found {objects.seeds}")
+    if not objects.methods or len(set(objects.methods)) != len(objects.methods):
+        raise UserError(f"methods: expected one or more different names, found {objects.methods}")
+
+
+def _teacher(name: str, teacher: str | Path | TeacherConfig, objects: StudyConfig) -> None:
+    tasks = ", ".join(objects.tasks)
+    file: str | Path | None
+    if isinstance(teacher, TeacherConfig):
+        file, taught = teacher.file, [name] if teacher.tasks is None else teacher.tasks
+        with_net = teacher.net is not None or name in objects.teacher_net
+        key = f"teachers.{name}.file"
+    else:
+        file, taught, with_net, key = teacher, [name], name in objects.teacher_net, f"teachers.{name}"
+    if not isinstance(teacher, TeacherConfig) and name not in objects.tasks:
+        raise UserError(f"{key}: expected one of the study's tasks, {tasks}")
+    if isinstance(teacher, TeacherConfig) and teacher.tasks is None and name not in objects.tasks:
+        raise UserError(
+            f"teachers.{name}.tasks: expected what it teaches, some of {tasks}, or [] for its features alone, found "
+            "none; only a teacher that is named after a task needs no `tasks`"
+        )
+    for t in taught:
+        if t not in objects.tasks:
+            raise UserError(f"teachers.{name}.tasks: expected some of the study's tasks, {tasks}; found `{t}`")
+    if len(set(taught)) != len(taught):
+        raise UserError(f"teachers.{name}.tasks: expected different tasks, found {', '.join(taught)}")
+    if name in objects.tasks and name not in taught:
+        raise UserError(
+            f"teachers.{name}: expected a teacher of `{name}`, since it has the name of that task, found one of "
+            f"{', '.join(taught) or 'no task'}; give it another name"
+        )
+    if (file == FEATURES or not taught) and not with_net:
+        raise UserError(
+            f"teachers.{name}: expected a teacher_net for `{name}`, whose features are to teach, found none; give "
+            f"teacher_net.{name}"
+            if name in objects.tasks
+            else f"teachers.{name}.net: expected a network, whose features are to teach, found none; give one"
+        )
+    if isinstance(file, Path) and not file.is_file():
+        raise UserError(f"{key}: expected the file of a trained network, or `features`, found no file {file}")
+    if isinstance(teacher, TeacherConfig) and not 0 <= teacher.weight < float("inf"):
+        raise UserError(f"teachers.{name}.weight: expected a number of at least 0, found {teacher.weight}")
+
+
+def _definitions(study: Study) -> None:
+    objects = study.objects
+    for name in objects.methods:
+        if name != SINGLE and name not in objects.method:
+            raise UserError(
+                f"method.{name}: expected a definition, found none; give single values as --method.{name}.KEY VALUE"
+            )
+    of_teachers = [TEACHER] if objects.teacher_net or objects.teachers else []
+    for name, method in objects.method.items():
+        if name not in (SINGLE, *objects.methods, *of_teachers):
+            raise UserError(
+                f"method.{name}: expected one of the study's methods, {', '.join(objects.methods)}, found `{name}`"
+            )
+        if name in (SINGLE, TEACHER):
+            _only_a_rate(name, study.values["method"][name])
+        if method.lr is not None and method.lr <= 0:
+            raise UserError(f"method.{name}.lr: expected a positive number or null, found {method.lr}")
+
+
+def _only_a_rate(name: str, values: Mapping[str, Any]) -> None:
+    """Refuse what networks that learn from labels alone have no use for."""
+    for key, value in values.items():
+        if key not in (*METHODS_ALONE, "lr") and value != _default_method().get(key):
+            raise UserError(f"method.{name}: expected no more than an `lr`, found `{key}`; remove it")
+
+
+@cache
+def _default_method() -> dict[str, Any]:
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_class_arguments(Method)
+    values: dict[str, Any] = yaml.safe_load(parser.dump(parser.parse_object({}, defaults=True), skip_validation=True))
+    return values

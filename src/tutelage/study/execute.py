@@ -1,0 +1,176 @@
+"""One run, from its spec to its result: it knows no other run, and all that a launcher calls is here."""
+
+import json
+from collections.abc import Mapping
+from math import isfinite
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from lightning_fabric import Fabric
+from lightning_fabric.loggers.tensorboard import TensorBoardLogger
+from torch import Tensor
+
+from tutelage.data import DataSource
+from tutelage.files import write_text
+from tutelage.study.budget import training_config
+from tutelage.study.build import build_run
+from tutelage.study.config import Builder
+from tutelage.study.mixing import Guard, refuse_mixing
+from tutelage.study.plan import RunSpec
+from tutelage.study.store import claim, fingerprint, note_determinism, write_spec
+from tutelage.train import (
+    JsonLines,
+    NonFiniteError,
+    Observer,
+    TrainConfig,
+    deterministic,
+    evaluate,
+    fit,
+    make_batch,
+    predict,
+    save_safetensors,
+    training_loader,
+    validation_loader,
+)
+from tutelage.types import MultiTaskNet, Task
+
+_SHOWN = 6  # test images whose predictions are kept for the report
+
+
+class RunObserver(Observer, Protocol):
+    """Who watches one run."""
+
+    def begin(self, resumed: int) -> None:
+        """The run begins, or continues after `resumed` steps."""
+
+    def note(self, text: str) -> None:
+        """One line to the user."""
+
+
+def execute(spec: RunSpec, folder: Path, observer: RunObserver, build: Builder | None = None) -> dict[str, Any]:
+    """Train a run from its last checkpoint, evaluate it and write its result.
+
+    The caller holds the lock of the run's folder and has the runs that it needs finished.
+
+    Args:
+        spec: the run.
+        folder: of the study; the run's is `folder / spec.id`.
+        observer: is told how far it is.
+        build: builds the objects of its config; shared by runs in one process, so that they share the images in memory.
+
+    Returns:
+        What result.json holds.
+
+    Raises:
+        UserError: the folder holds another run, or the config cannot be built.
+        NonFiniteError: the training diverged.
+    """
+    build = build or Builder()
+    objects, place = build(spec.config), folder / spec.id
+    data, networks = build.fingerprint(objects), Guard(folder, build).networks(spec)
+    refuse_mixing(place, spec.config, data, networks)
+    claim(place, spec.config, data, networks)
+    write_spec(place, spec)
+    config, tasks = training_config(spec, objects), objects.tasks
+    with deterministic(config.deterministic) as forced:  # before anything runs on a GPU
+        run, streams = build_run(spec, objects, folder, fabric_for(config).device)
+        run.resume(place / "checkpoint.pt")
+        fabric = fabric_for(config, place, run.step)
+        observer.begin(run.step)
+        loader = training_loader(streams, tasks, spec.seed, run.step)
+        try:
+            if spec.file is None:
+                fit(fabric, run, tasks, loader, streams, spec.seed, place / "checkpoint.pt", observer)
+        except NonFiniteError as error:
+            raise NonFiniteError(f"{spec.label}: {error}") from error
+        finally:
+            for logger in fabric.loggers:
+                logger.finalize("")
+        loader = validation_loader(objects.data, tasks, config)
+        metrics = evaluate(fabric, run.result, tasks, loader, config.channels_last)
+    if config.deterministic:
+        note_determinism(place, forced, observer.note)
+    save_predictions(fabric, run.result, tasks, objects.data, place / "predictions.safetensors")
+    student = {"config": json.dumps(spec.config), "format": "tutelage-student-1"}
+    save_safetensors(place / "student.safetensors", run.result.state_dict(), student)
+    result = {
+        "method": spec.method,
+        "task": spec.task,
+        "seed": spec.seed,
+        "split": "test",
+        "values": spec.values,
+        "weights": fingerprint(run.result.state_dict()),
+        "metrics": _defined(spec, metrics, observer),
+        "parameters": sum(p.numel() for p in run.result.parameters()),
+        "seconds": round(run.seconds, 3),
+        "steps": run.step,
+    }
+    text = json.dumps(result, indent=2, allow_nan=False)
+    write_text(place / "result.json", text + "\n")  # last: it says that all is there
+    return result
+
+
+def fabric_for(config: TrainConfig, place: Path | None = None, done: int = 0) -> Fabric:
+    """Device and precision, with the loggers of a run's folder."""
+    accelerator = config.accelerator
+    if accelerator == "auto":
+        accelerator = "cuda" if torch.cuda.is_available() else "cpu"
+    loggers = []
+    if place is not None:
+        board = TensorBoardLogger(place, name="tensorboard", version="", purge_step=done + 1)
+        loggers = [JsonLines(place / "log.jsonl", after=done), board]
+    return Fabric(accelerator=accelerator, devices=1, precision=config.resolved_precision(), loggers=loggers)
+
+
+def save_predictions(
+    fabric: Fabric, net: MultiTaskNet, tasks: Mapping[str, Task], source: DataSource, path: Path
+) -> None:
+    """Keep what the report draws of every source: images, targets and activated predictions."""
+    tensors: dict[str, Tensor] = {}
+    parts = source.parts()
+    for name, part in parts.items():
+        samples = part.source.split("val")
+        count, shown = len(samples), min(len(samples), _SHOWN)
+        chosen = [samples[i * count // shown] for i in range(shown)]
+        batch = make_batch([x for x in chosen if x["image"].shape == chosen[0]["image"].shape], tasks)
+        prefix = f"{name}/" if len(parts) > 1 else ""
+        tensors[f"{prefix}image"] = (batch.images * 255).round().to(torch.uint8)
+        # Of several sources, each has predictions of the tasks that it has labels of.
+        labelled = {t: task for t, task in tasks.items() if t in part.source.modalities}
+        for t, prediction in predict(fabric, net, labelled, batch).items():
+            tensors[f"{prefix}prediction/{t}"] = _compact(prediction)
+        for t, target in batch.targets.items():
+            tensors |= {f"{prefix}target/{t}": _compact(target.value), f"{prefix}valid/{t}": target.valid}
+    save_safetensors(path, tensors)
+
+
+def _compact(value: Tensor) -> Tensor:
+    if value.ndim <= 2:  # of whole images: any number
+        return value
+    return value.to(torch.float16 if value.is_floating_point() else torch.int16)
+
+
+def _defined(
+    spec: RunSpec, metrics: Mapping[str, Mapping[str, Mapping[str, float]]], observer: RunObserver
+) -> dict[str, dict[str, dict[str, float | None]]]:
+    """The metrics with None, which JSON has, for a value that does not exist; the user is told of them."""
+    undefined = [
+        f"{t} {name} ({protocol})"
+        for protocol, of_tasks in metrics.items()
+        for t, values in of_tasks.items()
+        for name, value in values.items()
+        if not isfinite(value)
+    ]
+    if undefined:
+        observer.note(
+            f"{spec.label}: no value for {', '.join(undefined)}: no test image has what it is measured on, or the "
+            "predictions are not finite; it is null in result.json"
+        )
+    return {
+        protocol: {
+            t: {name: value if isfinite(value) else None for name, value in values.items()}
+            for t, values in of_tasks.items()
+        }
+        for protocol, of_tasks in metrics.items()
+    }

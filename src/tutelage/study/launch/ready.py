@@ -1,0 +1,67 @@
+"""What every launcher does before the first run: mistakes are found before anything is trained."""
+
+from collections.abc import Callable, Iterable
+
+import torch
+
+from tutelage.study.build import build_run
+from tutelage.study.config import Study
+from tutelage.study.mixing import Guard, earlier_runs
+from tutelage.study.plan import RunSpec, plan
+from tutelage.study.store import is_finished
+from tutelage.study.teachers import load_teacher
+
+
+class Ready:
+    """The runs of a study, compared with what is in its folder.
+
+    Args:
+        study: whose runs.
+    """
+
+    def __init__(self, study: Study) -> None:
+        self.study, self.specs = study, plan(study.values)
+        self._guard = Guard(study.folder, study.build)
+
+    @property
+    def unfinished(self) -> list[RunSpec]:
+        """The runs without a result, in the order of the plan."""
+        return [spec for spec in self.specs if not self.is_finished(spec)]
+
+    def is_finished(self, spec: RunSpec) -> bool:
+        """Whether the result of a run is there."""
+        return is_finished(self.study.folder / spec.id)
+
+    def check(self, specs: Iterable[RunSpec]) -> None:
+        """Raise a UserError where the folder of a run holds another one."""
+        self._guard.check(specs, self.study.build.fingerprint(self.study.objects))
+
+    def check_all(self) -> None:
+        """The same of all runs, and of those that earlier calls left in the study's folder."""
+        self.check([*self.specs, *earlier_runs(self.study, self.specs)])
+
+
+def make_ready(study: Study, note: Callable[[str], None]) -> Ready:
+    """Plan a study, refuse to mix it with another one, and build every kind of run once.
+
+    Args:
+        study: to run.
+        note: is told what is finished already.
+
+    Raises:
+        UserError: something does not fit.
+    """
+    ready = Ready(study)
+    ready.check_all()
+    unfinished = ready.unfinished
+    if len(unfinished) < len(ready.specs):
+        finished = f"{len(ready.specs) - len(unfinished)} of {len(ready.specs)} runs are finished"
+        note(f"{finished} in {study.folder}; they are kept")
+    for spec in {(spec.method, spec.task, spec.name): spec for spec in unfinished}.values():
+        # A tap that is not there is found now, not after the teachers.
+        build_run(spec, study.build(spec.config), study.folder, torch.device("cpu"), trained=False)
+    teachers = {(spec.seed, teacher.name): (spec, teacher) for spec in unfinished for teacher in spec.teachers}
+    for spec, teacher in teachers.values():
+        if teacher.run is not None and is_finished(study.folder / teacher.run):
+            load_teacher(spec, teacher, study.build(spec.config), study.folder)  # damaged weights are found now
+    return ready

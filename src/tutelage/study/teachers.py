@@ -1,0 +1,124 @@
+"""The networks that a study names, and the teachers of a run with their weights."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import safetensors
+import safetensors.torch
+from torch import Tensor
+
+from tutelage.errors import UserError
+from tutelage.nets import SegNet, load_authors
+from tutelage.study.config import FEATURES, StudyConfig, TeacherConfig
+from tutelage.study.config.messages import one_line
+from tutelage.study.plan import RunSpec, TeacherSpec, teacher_values
+from tutelage.train import seeded
+from tutelage.types import MultiTaskNet
+
+MakeNet = Callable[[dict[str, int]], MultiTaskNet]
+
+
+def teacher_net(objects: StudyConfig, name: str) -> MakeNet:
+    """What builds the network of a teacher: its own `net`, the `teacher_net` of its name, or the study's."""
+    teacher = objects.teachers.get(name)
+    if isinstance(teacher, TeacherConfig) and teacher.net is not None:
+        return teacher.net
+    return objects.teacher_net.get(name, objects.net)
+
+
+def load_teacher(
+    spec: RunSpec, teacher: TeacherSpec, objects: StudyConfig, folder: Path, trained: bool = True
+) -> MultiTaskNet:
+    """The network of one of a run's teachers.
+
+    Args:
+        spec: the run.
+        teacher: one of `spec.teachers`.
+        objects: of the run's config.
+        folder: of the study.
+        trained: load its weights.
+
+    Raises:
+        UserError: the weights are missing or another network's.
+    """
+    alone = teacher.kind == FEATURES
+    with seeded(spec.seed, "random teacher", teacher.name):
+        widths = {} if alone else {t: objects.tasks[t].width for t in teacher.tasks}
+        net = build_net(teacher.key, teacher_net(objects, teacher.name), widths)
+    file = teacher_values(spec.config)[teacher.name]["file"]
+    if not trained or (teacher.run is None and file is None):
+        return net
+    if teacher.run is None:
+        load_weights(net, Path(file))
+        return net
+    path = folder / teacher.run / "student.safetensors"
+    try:
+        net.load_state_dict(load_tensors(path))
+    except RuntimeError as error:
+        raise UserError(
+            f"{path}: expected the weights of this study's network for `{teacher.name}`, found another's; remove its "
+            "run's folder"
+        ) from error
+    return net
+
+
+def build_net(key: str, net: MakeNet, widths: dict[str, int]) -> MultiTaskNet:
+    """A network of the study.
+
+    Args:
+        key: where the study names it.
+        net: builds it.
+        widths: channels by task; none for a teacher by its features alone.
+
+    Raises:
+        UserError: whatever a network raises when it is built.
+    """
+    try:
+        return net(widths)
+    except Exception as error:  # whatever a network of the user's own raises
+        hint = "" if widths else "; for `features` it is built without a task, as tutelage.nets.TappedModule can be"
+        if isinstance(error, ValueError):
+            raise UserError(f"{'' if key == 'net' else f'{key}: '}{one_line(error)}{hint}") from error
+        raise UserError(
+            f"{key}: expected a network that can be built of {widths}, found {type(error).__name__}: "
+            f"{one_line(error)}{hint}"
+        ) from error
+
+
+def load_weights(net: MultiTaskNet, path: Path) -> None:
+    """Load a network that was trained elsewhere: our safetensors, or a checkpoint of the authors.
+
+    Raises:
+        UserError: the file is missing, is neither, or is of another network.
+    """
+    if path.suffix != ".safetensors":
+        if not isinstance(net, SegNet):
+            raise UserError(
+                f"{path}: expected a .safetensors file for a {type(net).__name__}, found another; the authors' "
+                "checkpoints are of SegNet and MTAN"
+            )
+        return load_authors(net, path)
+    try:
+        net.load_state_dict(load_tensors(path))
+    except RuntimeError as error:
+        problem = one_line(error).removeprefix(f"Error(s) in loading state_dict for {type(net).__name__}: ")
+        raise UserError(
+            f"{path}: expected the weights of the study's network, found another's ({problem[:120]}); give `net` or "
+            "`teacher_net` the arguments that it was trained with"
+        ) from error
+
+
+def load_tensors(path: Path) -> Mapping[str, Tensor]:
+    """The tensors of a safetensors file.
+
+    Raises:
+        UserError: the file is missing or not one.
+    """
+    try:
+        tensors: Mapping[str, Tensor] = safetensors.torch.load_file(path)
+    except (OSError, safetensors.SafetensorError) as error:
+        problem = str(error).split("\n")[0]
+        raise UserError(
+            f"{path}: expected a network saved by tutelage, found {problem}; remove its run folder"
+        ) from error
+    return tensors
