@@ -236,7 +236,7 @@ class Distiller(nn.Module, ABC):
             a label of its task.
     """
 
-    imitates = False  # True: reads the student's predictions, where it is asked about an image
+    uses_predictions = False  # True: reads the student's predictions, where it is asked about an image
     teach: Teach = "all"
 
     def setup(self, tasks: Mapping[str, Task]) -> None:
