@@ -12,12 +12,11 @@ from torch.optim.swa_utils import update_bn
 
 from tutelage.data import DataSource
 from tutelage.distill import Teachers
-from tutelage.errors import UserError
+from tutelage.errors import UserError, one_line
 from tutelage.nets import SegNet, load_authors
 from tutelage.study.config import TEACHER
 from tutelage.study.jobs import Job, features, teacher_folder, teacher_net
 from tutelage.study.load import Study
-from tutelage.study.messages import one_line
 from tutelage.train import EpochSelection, Optimisers, Streams, Training, seeded, select
 from tutelage.types import Distiller, MultiTaskNet, Teach
 
@@ -124,7 +123,12 @@ def check_single_images(net: MultiTaskNet, streams: Streams, device: torch.devic
             try:
                 net.train()(stream.samples[stream.index(0)]["image"][None].to(device))
             except ValueError as error:
-                raise UserError(one_line(error)) from error
+                if not str(error).startswith("Expected more than 1 value per channel"):  # torch's batch norm
+                    raise
+                raise UserError(
+                    "train.batch_size: expected two images or more of every source, since batch norm has one value a "
+                    "channel otherwise, found 1; raise it, or take a network with another norm"
+                ) from error
 
 
 def teacher(study: Study, task: str, seed: int, trained: bool = True) -> MultiTaskNet:

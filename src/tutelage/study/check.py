@@ -19,19 +19,18 @@ from rich.progress import Progress
 from tutelage.data import Samples
 from tutelage.data.base import Split
 from tutelage.data.modalities import Size
-from tutelage.errors import UserError
+from tutelage.errors import UserError, one_line
 from tutelage.files import write_atomically
 from tutelage.study.build import build_net
 from tutelage.study.jobs import features
 from tutelage.study.load import Study
-from tutelage.study.messages import one_line
 from tutelage.types import MultiTaskNet, Task
 
 _VERSION = 3  # raised whenever more is looked at
 _FEW = 8  # samples of each split that stand for all of a source that is trusted
 
 
-def check_data(study: Study, console: Console) -> None:
+def check_data(study: Study, console: Console, level: str = "auto") -> None:
     """Decode every sample of both splits, in parallel, and try the smallest images on augmentation and network.
 
     That samples are sound is remembered in the user's cache folder, by the data's fingerprint and by what else it

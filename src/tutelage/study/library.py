@@ -7,9 +7,8 @@ from typing import Any
 
 import yaml
 
-from tutelage.errors import UserError
+from tutelage.errors import UserError, one_line
 from tutelage.study.config import METHODS_ALONE, SINGLE, TEACHER
-from tutelage.study.messages import one_line
 
 _PRESETS = resources.files("tutelage.study") / "presets"
 

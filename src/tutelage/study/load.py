@@ -12,10 +12,10 @@ import yaml
 from jsonargparse import ArgumentParser, Namespace
 from torch import nn
 
-from tutelage.errors import UserError
+from tutelage.errors import UserError, user_code
 from tutelage.study.config import DEFAULT_METHODS, FEATURES, METHODS_ALONE, SINGLE, TEACHER, Method, StudyConfig
 from tutelage.study.library import definitions, merge, read_overlay, read_values
-from tutelage.study.messages import one_line
+from tutelage.study.messages import rephrase
 from tutelage.train import TrainConfig
 from tutelage.types import Task
 
@@ -76,7 +76,7 @@ def load_study(source: str | Path, overrides: Sequence[str] = ()) -> Study:
         flags = _flags_by_task(flags, values)
         _check_file(values, flags)
     except Exception as error:  # jsonargparse raises many kinds; its message is what matters
-        raise UserError(f"{source}: {one_line(error)}") from error
+        raise UserError(f"{source}: {rephrase(error)}") from error
     study = resolve(values, flags)
     _mark_changes(study, values, flags)
     return study
@@ -129,7 +129,7 @@ def resolve(values: dict[str, Any], flags: Sequence[str] = ()) -> Study:
     try:
         parsed = study_parser(values).parse_args(flags)
     except Exception as error:  # jsonargparse raises many kinds; its message is what matters
-        raise UserError(one_line(error)) from error
+        raise UserError(rephrase(error)) from error
     return _build(parsed)
 
 
@@ -142,7 +142,7 @@ def describe(source: str | Path) -> str:
     try:
         return str(study_parser(read_values(source), prog=f"tutelage run {source}").format_help())
     except Exception as error:  # as above
-        raise UserError(f"{source}: {one_line(error)}") from error
+        raise UserError(f"{source}: {rephrase(error)}") from error
 
 
 def _build(parsed: Namespace) -> Study:
@@ -151,7 +151,10 @@ def _build(parsed: Namespace) -> Study:
     try:
         config = StudyConfig(**vars(parser.instantiate(parsed)))
     except Exception as error:  # whatever a class of the user raises when it is built
-        raise UserError(one_line(error)) from error
+        place, line = user_code(error), rephrase(error)
+        if place is not None and not isinstance(error, ValueError):
+            line = f"{place}: expected a class that can be built, found {type(error).__name__}: {line}"
+        raise UserError(line) from error
     study = Study(config, plain)
     _check(study)
     study.values["train"]["precision"] = config.train.precision = config.train.resolved_precision()
