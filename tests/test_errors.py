@@ -82,14 +82,15 @@ def test_code_of_the_user_is_found_below_a_librarys_and_behind_our_line() -> Non
 
 def test_the_innermost_folder_belongs_to_an_error_and_what_it_causes(tmp_path: Path) -> None:
     assert folder_of(KeyError()) is None
-    with pytest.raises(UserError) as info, writing_to(tmp_path):
-        try:
-            with writing_to(tmp_path / "run"):
-                raise KeyError("x")
-        except KeyError as error:
-            raise UserError("x") from error
-    assert folder_of(info.value) == tmp_path
-    assert folder_of(info.value.__cause__) == tmp_path / "run"
+    cause = KeyError("x")
+    with pytest.raises(KeyError), writing_to(tmp_path / "run"):
+        raise cause
+    unmarked = UserError("x")
+    unmarked.__cause__ = cause
+    assert folder_of(unmarked) == tmp_path / "run"
+    with pytest.raises(UserError), writing_to(tmp_path):
+        raise unmarked
+    assert folder_of(unmarked) == tmp_path
     with pytest.raises(KeyError) as other, writing_to(tmp_path), writing_to(tmp_path / "run"):
         raise KeyError("x")
     assert folder_of(pickle.loads(pickle.dumps(other.value))) == tmp_path / "run"  # it comes from other processes, too

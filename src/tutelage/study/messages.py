@@ -1,7 +1,7 @@
 """What jsonargparse says of a mistake in a study, as one line: key, expectation, finding, what to do.
 
-The patterns are the wording of one minor version of jsonargparse; pyproject.toml pins it, and tests/study/test_messages.py
-shows for every rule an input that needs it.
+The patterns are the wording of one minor version of jsonargparse; pyproject.toml pins it, and
+tests/study/test_messages.py shows for every rule an input that needs it.
 """
 
 import re
@@ -18,7 +18,10 @@ RULES: dict[str, tuple[str, str]] = {
     "key": (r'Parser key "([^"]+)":', r"\1:"),
     "factory": (r"Type \S*Callable\[.*?\] expects a function or a callable class: ", ""),
     "union": (r"Does not validate against any of the Union subtypes Subtypes: .*? Errors: (- )?", ""),
-    "class that a key implies": (r"Problem with given class_path 'tutelage\.(study\.Method|data\.(Label|Column))': ", ""),
+    "class that a key implies": (
+        r"Problem with given class_path 'tutelage\.(study\.Method|data\.(Label|Column))': ",
+        "",
+    ),
     "class": (r"Problem with given class_path '([^']+)':", r"\1:"),
     "other class": (
         r"Import path (\S+) does not correspond to a subclass of (\w+)",
