@@ -39,9 +39,9 @@ def other_splits(folder: Path) -> None:
 
 PREPARE: dict[str, tuple[Make, str]] = {
     "no data set": (command("prepare"), r"DATA: expected a value, found none; see `tutelage prepare --help`"),
-    "another data set": (command("prepare", "kitti"), r"DATA: expected one of 'nyuv2', 'cityscapes', found `kitti`"),
+    "another data set": (command("prepare", "kitti"), r"DATA: expected one of nyuv2, cityscapes, found `kitti`"),
     "no paths": (command("prepare", "nyuv2", "a.mat"), r"splits.mat, OUT: expected a value, found none"),
-    "no number of jobs": (cityscapes(nothing, "--jobs", "all"), r"--jobs: expected a number \(int\), found `all`"),
+    "no number of jobs": (cityscapes(nothing, "--jobs", "all"), r"--jobs: expected a whole number, found `all`"),
     "no jobs": (nyuv2(nothing, "--jobs", "0"), r"--jobs: expected 1 or more, found 0"),
     "no size": (cityscapes(nothing, "--size", "0", "48"), r"--size: expected height and width .*, found 0 48"),
     "no labelled frames": (

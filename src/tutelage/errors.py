@@ -1,13 +1,88 @@
-"""What a person has to change, and what other code says of a mistake: the only maker of one-line messages."""
+"""`UserError`, and the only maker of one-line messages."""
+
+import os
+import re
+import sysconfig
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+_PACKAGE = os.path.dirname(os.path.abspath(__file__))
+_STANDARD = tuple(os.path.abspath(sysconfig.get_path(name)) + os.sep for name in ("stdlib", "platstdlib"))
+_INSTALLED = re.compile(r"[\\/](site|dist)-packages[\\/]")
+_FRAME = re.compile(r'File "(.+?)", line (\d+), in (\S+)')  # of a traceback that is text
+_FOLDER = "tutelage_folder"
 
 
 class UserError(ValueError):
-    """Something that the user has to change, said in one line: key or file, expectation, finding, what to do.
+    """A mistake that the user has to correct.
 
-    Any other exception that leaves the command is a defect of tutelage.
+    Its text is one line: the key or file, what was expected, what was found, what to do. The command prints that line
+    and ends with status 2. An invariant of ours is an `assert` or another exception: the command reports it as a defect
+    of tutelage.
     """
 
 
 def one_line(error: BaseException, most: int = 160) -> str:
-    """An error's text in one line, cut off after `most` characters; its kind, where it has no text."""
-    return " ".join(str(error).split())[:most] or type(error).__name__
+    """The text of an error as one printable line.
+
+    A `UserError` is not cut off, since its end says what to do. Of an error in a process that loads images, the last
+    line of the traceback that PyTorch passes on is taken. An error without text gives the name of its type.
+
+    Args:
+        error: any exception.
+        most: number of characters after which the text of any other error is cut off.
+    """
+    text = str(error).strip()
+    if text.startswith("Caught "):  # "Caught KIND in DataLoader worker process N.", a traceback, "module.KIND: text"
+        text = text.splitlines()[-1].split(": ", 1)[-1]
+    text = "".join(c if c.isprintable() else " " for c in text)  # a terminal obeys control characters
+    return " ".join(text.split())[: None if isinstance(error, UserError) else most].strip() or type(error).__name__
+
+
+def chain(error: BaseException) -> Iterator[BaseException]:
+    """The error, then what caused it, and so on."""
+    current: BaseException | None = error
+    while current is not None:
+        yield current
+        current = current.__cause__ or (None if current.__suppress_context__ else current.__context__)
+
+
+def user_code(error: BaseException) -> str | None:
+    """Where the user's own code took part in an error, as `FILE:LINE in FUNCTION`.
+
+    A class of the user's is named in YAML by its class_path and called by us. Its code is whatever is neither in this
+    package nor in an installed one nor in Python's standard library. None: there is no such code in the tracebacks of
+    the error and its causes.
+    """
+    for current in chain(error):
+        frames = [
+            (frame.f_code.co_filename, line, frame.f_code.co_qualname)
+            for frame, line in traceback.walk_tb(current.__traceback__)
+        ]
+        frames += _FRAME.findall(str(current))  # of another process
+        for file, line, function in reversed(frames):
+            path = os.path.abspath(file)
+            foreign = path.startswith((_PACKAGE + os.sep, *_STANDARD)) or _INSTALLED.search(path)
+            if not foreign and not file.startswith("<"):  # "<string>" and "<frozen ...>" are generated
+                return f"{file}:{line} in {function}"
+    return None
+
+
+@contextmanager
+def writing_to(folder: Path) -> Iterator[None]:
+    """Mark an exception that leaves the block with the folder that the block writes to.
+
+    The command puts the traceback of a defect there. The innermost of nested blocks counts.
+    """
+    try:
+        yield
+    except BaseException as error:
+        vars(error).setdefault(_FOLDER, folder)
+        raise
+
+
+def folder_of(error: BaseException) -> Path | None:
+    """The folder with which `writing_to` marked the error, or one of its causes."""
+    return next((vars(one)[_FOLDER] for one in chain(error) if _FOLDER in vars(one)), None)

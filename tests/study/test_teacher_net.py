@@ -9,13 +9,13 @@ import pytest
 from rich.console import Console
 from tests.study.conftest import Notes, built, teacher, tiny
 from tests.train.fixture import assert_same
-from tutelage.study.plan import plan
 
 import tutelage
 from tutelage.nets import EncoderDecoder, SegNet, TappedModule
 from tutelage.report import write_report
 from tutelage.study import Study, check_data, estimate, load_study, run_study
 from tutelage.study.budget import operations, stretch, training_config
+from tutelage.study.plan import plan
 from tutelage.study.teachers import load_tensors
 
 SMALL = "{class_path: tutelage.nets.SegNet, init_args: {filters: [8, 8, 16, 16, 16]}}"

@@ -1,5 +1,5 @@
-"""The command `tutelage`: the only place that parses arguments."""
+"""The command `tutelage`: the only place that parses arguments. Each verb is one file."""
 
-from tutelage.cli.commands import main
+from tutelage.cli.command import main
 
 __all__ = ["main"]

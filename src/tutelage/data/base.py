@@ -122,9 +122,9 @@ class Wrapper(DataSource):
         self.source.check(tasks)
 
 
-def renamed(error: ValueError, key: str) -> ValueError:
+def renamed(error: UserError, key: str) -> UserError:
     """A source's error as its user knows it, whose keys are below `key`: `data.root` as `data.source.root`."""
-    return ValueError(_KEY.sub(f"{key}.", str(error), count=1))
+    return UserError(_KEY.sub(f"{key}.", str(error), count=1))
 
 
 def identity(source: DataSource) -> str:

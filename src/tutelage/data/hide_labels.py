@@ -53,7 +53,7 @@ class HideLabels(Wrapper):
         """As the source says, and some image keeps each label."""
         try:
             super().check(tasks)
-        except ValueError as error:
+        except UserError as error:
             raise renamed(error, "data.source") from error
         for part in self.parts().values():
             assert isinstance(part.source, HideLabels)

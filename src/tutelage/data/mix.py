@@ -73,7 +73,7 @@ class Mix(DataSource):
         for name, source in self.sources.items():
             try:
                 source.check([t for t in tasks if t in source.modalities])
-            except ValueError as error:
+            except UserError as error:
                 raise renamed(error, f"data.sources.{name}") from error
 
     def fingerprint(self) -> str:

@@ -17,8 +17,8 @@ class LogitDistiller(Distiller):
     b sum_t lambda_t l_t(y_hat_t, y_hat_t^teacher)
 
     where l_t(y_hat, y_hat^teacher) is the task's loss with the teacher's prediction in place of the label, at every
-    position (`Task.distillation_loss`), and b is 1, or falls from 1 to 0 over the run. BAM's teacher annealing is b falling in a
-    line together with `Uniform(schedule="rising")`, which lets the labels' part grow from 0 to 1.
+    position (`Task.distillation_loss`), and b is 1, or falls from 1 to 0 over the run. BAM's teacher annealing is b
+    falling in a line together with `Uniform(schedule="rising")`, which lets the labels' part grow from 0 to 1.
 
     The paper anneals the target, l_t(y_hat, a y + (1 - a) y^teacher); this is a l_t(y_hat, y) + (1 - a) l_t(y_hat,
     y^teacher), which for cross-entropy has the same gradient where there is a label, and otherwise need not mix a label

@@ -13,7 +13,6 @@ from tutelage.distill import Teachers
 from tutelage.errors import UserError
 from tutelage.study.budget import method_of, stretch, training_config
 from tutelage.study.config import FEATURES, Method, StudyConfig
-from tutelage.study.config.messages import one_line
 from tutelage.study.plan import RunSpec
 from tutelage.study.teachers import build_net, load_teacher, load_weights
 from tutelage.train import EpochSelection, Optimisers, Streams, TrainConfig, Training, seeded, select
@@ -173,7 +172,12 @@ def check_single_images(net: MultiTaskNet, streams: Streams, device: torch.devic
             try:
                 net.train()(stream.samples[stream.index(0)]["image"][None].to(device))
             except ValueError as error:
-                raise UserError(one_line(error)) from error
+                if not str(error).startswith("Expected more than 1 value per channel"):  # torch's batch norm
+                    raise
+                raise UserError(
+                    "train.batch_size: expected two images or more of every source, since batch norm has one value per "
+                    "channel otherwise, found 1; raise it, or take a network with another norm"
+                ) from error
 
 
 def check_features(spec: RunSpec, method: Method, distiller: Distiller | None) -> None:

@@ -19,10 +19,9 @@ from rich.progress import Progress
 from tutelage.data import Samples
 from tutelage.data.base import Split
 from tutelage.data.modalities import Size
-from tutelage.errors import UserError
+from tutelage.errors import UserError, one_line
 from tutelage.files import write_atomically
 from tutelage.study.config import FEATURES, Study
-from tutelage.study.config.messages import one_line
 from tutelage.study.plan import teacher_values
 from tutelage.study.teachers import build_net, teacher_net
 from tutelage.types import MultiTaskNet, Task
@@ -31,7 +30,7 @@ _VERSION = 3  # raised whenever more is looked at
 _FEW = 8  # samples of each split that stand for all of a source that is trusted
 
 
-def check_data(study: Study, console: Console) -> None:
+def check_data(study: Study, console: Console, level: str = "auto") -> None:
     """Decode every sample of both splits, in parallel, and try the smallest images on augmentation and network.
 
     That samples are sound is remembered in the user's cache folder, by the data's fingerprint and by what else it
@@ -152,8 +151,8 @@ def _check_labelled(name: Split, tasks: Mapping[str, Task], seen: list[_Seen]) -
         if not any(found.labelled.get(t) for found in seen):
             where = next((found.where(t) for found in seen if t in found.labelled), f"tasks.{t}")
             raise UserError(
-                f"{where}: expected {task.requirement} for `{t}` somewhere in {name}, found none in {labels[t]} labels; see "
-                "docs/data.md for the values that mean: no label"
+                f"{where}: expected {task.requirement} for `{t}` somewhere in {name}, found none in {labels[t]} labels; "
+                "see docs/data.md for the values that mean: no label"
             )
 
 

@@ -12,6 +12,7 @@ from lightning_fabric.loggers.tensorboard import TensorBoardLogger
 from torch import Tensor
 
 from tutelage.data import DataSource
+from tutelage.errors import writing_to
 from tutelage.files import write_text
 from tutelage.study.budget import training_config
 from tutelage.study.build import build_run
@@ -66,8 +67,13 @@ def execute(spec: RunSpec, folder: Path, observer: RunObserver, build: Builder |
         UserError: the folder holds another run, or the config cannot be built.
         NonFiniteError: the training diverged.
     """
-    build = build or Builder()
-    objects, place = build(spec.config), folder / spec.id
+    place = folder / spec.id
+    with writing_to(place):
+        return _execute(spec, folder, place, observer, build or Builder())
+
+
+def _execute(spec: RunSpec, folder: Path, place: Path, observer: RunObserver, build: Builder) -> dict[str, Any]:
+    objects = build(spec.config)
     data, networks = build.fingerprint(objects), Guard(folder, build).networks(spec)
     refuse_mixing(place, spec.config, data, networks)
     claim(place, spec.config, data, networks)

@@ -7,10 +7,9 @@ import safetensors
 import safetensors.torch
 from torch import Tensor
 
-from tutelage.errors import UserError
+from tutelage.errors import UserError, one_line
 from tutelage.nets import SegNet, load_authors
 from tutelage.study.config import FEATURES, StudyConfig, TeacherConfig
-from tutelage.study.config.messages import one_line
 from tutelage.study.plan import RunSpec, TeacherSpec, teacher_values
 from tutelage.train import seeded
 from tutelage.types import MultiTaskNet

@@ -8,8 +8,8 @@ from typing import Any
 
 from jsonargparse import ArgumentParser, Namespace
 
-from tutelage.errors import UserError
-from tutelage.study.config.messages import one_line as parser_line
+from tutelage.errors import UserError, user_code
+from tutelage.study.config.messages import rephrase
 from tutelage.study.config.schema import StudyConfig
 from tutelage.types import Task
 
@@ -49,7 +49,7 @@ class Builder:
             try:
                 self.add(values, study_parser().parse_object(copy.deepcopy(dict(values)), defaults=True))
             except Exception as error:  # jsonargparse raises many kinds; the message says what is wrong
-                raise UserError(parser_line(error)) from error
+                raise UserError(rephrase(error)) from error
         objects: dict[str, Any] = {}
         for field, name, key in _components(values):
             if name is None:
@@ -67,7 +67,10 @@ class Builder:
         try:
             objects = vars(study_parser().instantiate(parsed))
         except Exception as error:  # whatever a class of the user raises when it is built
-            raise UserError(parser_line(error)) from error
+            place, line = user_code(error), rephrase(error)
+            if place is not None and not isinstance(error, ValueError):
+                line = f"{place}: expected a class that can be built, found {type(error).__name__}: {line}"
+            raise UserError(line) from error
         for field, name, key in _components(values):
             self._objects.setdefault(key, objects[field] if name is None else objects[field][name])
 
@@ -105,5 +108,5 @@ def build_tasks(values: Mapping[str, Any]) -> dict[str, Task]:
         parsed = parser.parse_object({"tasks": copy.deepcopy(values.get("tasks"))})
         tasks: dict[str, Task] = parser.instantiate(parsed).tasks
     except Exception as error:  # of jsonargparse, or whatever a task of the user raises when it is built
-        raise UserError(parser_line(error)) from error
+        raise UserError(rephrase(error)) from error
     return tasks

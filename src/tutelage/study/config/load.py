@@ -13,7 +13,7 @@ from jsonargparse import ArgumentParser, Namespace
 from tutelage.errors import UserError
 from tutelage.study.config.aliases import flags_with_new_names, notes, with_new_names
 from tutelage.study.config.build import Builder, study_parser
-from tutelage.study.config.messages import one_line as parser_line
+from tutelage.study.config.messages import rephrase
 from tutelage.study.config.methods import definitions, for_tasks, merge
 from tutelage.study.config.presets import is_preset_overlay, read_overlay, read_values
 from tutelage.study.config.schema import DEFAULT_METHODS, METHODS_ALONE, StudyConfig
@@ -52,7 +52,7 @@ def load_study(source: str | Path, overrides: Sequence[str] = ()) -> Study:
         flags = _teacher_flags_per_task(flags, values)
         _check_file(values, flags)
     except Exception as error:  # jsonargparse raises many kinds; the message says what is wrong
-        raise UserError(f"{source}: {parser_line(error)}") from error
+        raise UserError(f"{source}: {rephrase(error)}") from error
     plain, parsed = _parse(values, flags)
     for name in _changed_methods(plain, values, flags):
         plain["method"][name]["values"] = parsed.method[name]["values"] = "changed"
@@ -77,7 +77,7 @@ def describe(source: str | Path) -> str:
     try:
         return str(study_parser(read_values(source), prog=f"tutelage run {source}").format_help())
     except Exception as error:  # as above
-        raise UserError(f"{source}: {parser_line(error)}") from error
+        raise UserError(f"{source}: {rephrase(error)}") from error
 
 
 def _parse(values: Mapping[str, Any], flags: Sequence[str] = ()) -> tuple[dict[str, Any], Namespace]:
@@ -87,7 +87,7 @@ def _parse(values: Mapping[str, Any], flags: Sequence[str] = ()) -> tuple[dict[s
         plain: dict[str, Any] = yaml.safe_load(study_parser().dump(parsed, skip_validation=True))
         train = TrainConfig(precision=plain["train"]["precision"], accelerator=plain["train"]["accelerator"])
     except Exception as error:  # as above
-        raise UserError(parser_line(error)) from error
+        raise UserError(rephrase(error)) from error
     plain["train"]["precision"] = parsed.train.precision = train.resolved_precision()
     return plain, parsed
 

@@ -1,53 +1,93 @@
-"""What libraries say of a mistake, as one line in the house's form: key, expectation, finding, what to do."""
+"""What jsonargparse says of a mistake in a study, as one line: key, expectation, finding, what to do.
+
+The patterns are the wording of one minor version of jsonargparse; pyproject.toml pins it, and
+tests/study/test_messages.py shows for every rule an input that needs it.
+"""
 
 import re
 
-_HELP = "`tutelage run STUDY --help` lists them"
+from tutelage.errors import one_line
 
-# jsonargparse says where (keys and classes, from the outside in), what, and all that it was given. In this order:
-# its own types and their nesting, what it expected and found, and what is left of its dump.
-_RULES = (
-    (r"\.? Got value: Namespace\(.*", ""),
-    (r'Parser key "([^"]+)":', r"\1:"),
-    (r"Type \S*Callable\[.*?\] expects a function or a callable class: ", ""),
-    (r"Does not validate against any of the Union subtypes Subtypes: .*? Errors: (- )?", ""),
-    (r"Problem with given class_path 'tutelage\.(study\.Method|data\.(Label|Column))': ", ""),
-    (r"Problem with given class_path '([^']+)':", r"\1:"),
-    (r"Import path (\S+) does not correspond to a subclass of (\w+)", r"expected a subclass of \2, found \1"),
-    (r"Expected '([^']+)' to be a subclass of <class '([^']+)'>\.?", r"expected a subclass of \2, found \1"),
-    (r"Expected a dot import path string: (\S+)", r"expected a class_path such as tutelage.nets.SegNet, found `\1`"),
-    (r"module '([^']+)' has no attribute '([^']+)'", r"expected a class, found no `\2` in \1; correct class_path"),
-    (r"No module named '([^']+)'", r"expected a class, found no module `\1`; correct class_path or install it"),
-    (r"Dict must include a class_path and optionally init_args, but got", r"expected class_path and init_args, found"),
-    (r"Group '([^']+)' does not accept option '([^']+)'", rf"\1: expected a known key, found `\2`; {_HELP}"),
-    (r"Option '([^']+)' is not accepted", rf"expected a known key, found `\1`; {_HELP}"),
-    (r"Unable to load config '(.*?)'.*", r"expected keys and values, found `\1`"),
-    (r"'(\w+)' object has no attribute '(keys|items)'", r"expected keys and values, found \1"),
-    (r"unrecognized arguments: (.*)", rf"expected flags of the study, found `\1`; {_HELP}"),
-    (r"argument (--\S+): expected one argument", r"\1: expected a value, found none"),
-    (r" - Expected an? <class 'NoneType'>", ""),
-    (r"(\bfound\b.*) Given value type: .*", r"\1"),
-    (r"\.? Given value type: .*? Given value:", ", found"),
-    (r"\.? Got value:", ", found"),
-    (r"Expected an? typing\.Literal\[(.*?)\]", r"expected one of \1"),
-    (r"Expected an? <class '([^']+)'>", r"expected \1"),
-    (r"Expected an? ", "expected a "),
-    (
+_HELP = "`tutelage run STUDY --help` lists them"
+_SUCH = "a class_path such as tutelage.nets.SegNet"
+
+# jsonargparse names keys and classes from the outside in, then says what is wrong and repeats all that it was given.
+# The rules apply one after the other: keys and classes, what it found, what it expected, what is left of its dump.
+RULES: dict[str, tuple[str, str]] = {
+    "dump of all values": (r"\.? Got value: Namespace\(.*", ""),
+    "key": (r'Parser key "([^"]+)":', r"\1:"),
+    "factory": (r"Type \S*Callable\[.*?\] expects a function or a callable class: ", ""),
+    "union": (r"Does not validate against any of the Union subtypes Subtypes: .*? Errors: (- )?", ""),
+    "class that a key implies": (
+        r"Problem with given class_path 'tutelage\.(study\.Method|data\.(Label|Column))': ",
+        "",
+    ),
+    "class": (r"Problem with given class_path '([^']+)':", r"\1:"),
+    "other class": (
+        r"Import path (\S+) does not correspond to a subclass of (\w+)",
+        r"expected a subclass of \2, found \1",
+    ),
+    "other class for a factory": (
+        r"Expected '([^']+)' to be a subclass of <class '([^']+)'>\.?",
+        r"expected a subclass of \2, found \1",
+    ),
+    "no class": (
+        r"Not a valid subclass of (\w+)(\. Got value: .*?)? Subclass types expect one of:.*?\(implicit class_path\)",
+        r"expected class_path and init_args for \1\2",
+    ),
+    "no class for a factory": (
+        r"Expected an import path or a subclass spec, but got .*?\. Got value:",
+        r"expected class_path and init_args, found",
+    ),
+    "class_path that is not text": (r"unhashable type: '(\w+)'", rf"expected {_SUCH}, found a \1"),
+    "name for a class": (r"Expected a dot import path string: (\S+)", rf"expected {_SUCH}, found `\1`"),
+    "misspelled class": (
+        r"module '([^']+)' has no attribute '([^']+)'",
+        r"expected a class, found no `\2` in \1; correct class_path",
+    ),
+    "no module": (
+        r"No module named '([^']+)'",
+        r"expected a class, found no module `\1`; correct class_path or install it",
+    ),
+    "no class_path": (
+        r"Dict must include a class_path and optionally init_args, but got",
+        r"expected class_path and init_args, found",
+    ),
+    "unknown key of a group": (
+        r"Group '([^']+)' does not accept option '([^']+)'",
+        rf"\1: expected a known key, found `\2`; {_HELP}",
+    ),
+    "unknown key": (r"Option '([^']+)' is not accepted", rf"expected a known key, found `\1`; {_HELP}"),
+    "value for keys": (r"Unable to load config '(.*?)'.*", r"expected keys and values, found `\1`"),
+    "value for keys of a group": (
+        r"functools\.partial\(.*\) argument after \*\* must be a mapping, not (\w+)",
+        r"expected keys and values, found \1",
+    ),
+    "unknown flag": (r"unrecognized arguments: (.*)", rf"expected flags of the study, found `\1`; {_HELP}"),
+    "flag without value": (r"argument (--\S+): expected one argument", r"\1: expected a value, found none"),
+    "optional": (r" - Expected an? <class 'NoneType'>", ""),
+    "value": (r"\.? Got value:", ", found"),
+    "value of a union, again": (r"(\bfound\b.*) Given value type: .*", r"\1"),
+    "value of a union": (r"\.? Given value type: .*? Given value:", ", found"),
+    "choice": (r"Expected an? typing\.Literal\[(.*?)\]", r"expected one of \1"),
+    "type": (r"Expected an? <class '(?:\w+\.)*(\w+)'>", r"expected \1"),
+    "tuple": (r"Expected a tuple", "expected a tuple"),
+    "path": (r"Not of type Path: expected str, bytes or os.PathLike object, not \w+", "expected a file"),
+    "alternative": (r"(\bexpected [^;]*?) - expected ", r"\1 or "),
+    "required argument of a class": (
         r"^(\w+): (\w+(?:\.\w+)+): the following arguments are required: (\w+).*",
         r"\1.\3: expected a value for \2, found none; give it in the file or as --\1.\3",
     ),
-    (
-        r"Expected more than 1 value per channel when training, got input size torch.Size\(\[1, (.*?)\]\)",
-        r"train.batch_size: expected two images or more of every source, since batch norm has one value a channel "
-        r"otherwise, found 1; raise it, or take a network with another norm",
+    "required key": (
+        r"the following arguments are required: (\w+).*",
+        r"\1: expected a value, found none; give it in the file",
     ),
-    (r"the following arguments are required: (\w+).*", r"\1: expected a value, found none; give it in the file"),
-)
+}
 
 
-def one_line(error: Exception) -> str:
-    """A library's message without its line breaks and its dump of what it was given."""
-    text = re.sub(r"\s+", " ", str(error)).strip()
-    for pattern, replacement in _RULES:
+def rephrase(error: Exception) -> str:
+    """The message of jsonargparse without its line breaks and its dump of all values; any other message as it is."""
+    text = one_line(error, 10_000)  # the rules cut it off where it repeats what it was given
+    for pattern, replacement in RULES.values():
         text = re.sub(pattern, replacement, text)
     return text

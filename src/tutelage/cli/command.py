@@ -1,0 +1,66 @@
+"""The command line as a whole: from its words to a verb, and from an error to an exit status."""
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+from typing import NoReturn
+
+from rich.console import Console
+
+from tutelage.cli import bench, predict, prepare, presets, report, run, tune
+from tutelage.cli.failures import explain
+from tutelage.cli.parsing import Parser
+
+_TRACEBACK = "--traceback"
+
+
+class _Version(argparse.Action):
+    """Print the versions only where they are asked for: it takes time to look them up."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
+        print(f"tutelage {version('tutelage')}, torch {version('torch')}")
+        parser.exit()
+
+
+def parser() -> Parser:
+    """The parser of the command with all of its verbs."""
+    top = Parser(prog="tutelage", description="Teach one network many tasks.", allow_abbrev=False)
+    top.add_argument("--version", action=_Version, nargs=0, help="print the versions of tutelage and torch")
+    top.add_argument(_TRACEBACK, action="store_true", help="print the traceback of an error; may stand anywhere")
+    verbs = top.add_subparsers(dest="verb", required=True, metavar="VERB")
+    for module in (run, tune, presets, report, bench, prepare, predict):
+        module.add_parser(verbs)
+    return top
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command.
+
+    Returns:
+        The exit status. 0: done. 2: the user has to change something, for example an argument, a file or a learning
+        rate with which training diverges. 1: a defect of tutelage. 130 and 143: stopped by SIGINT or SIGTERM.
+    """
+    words = sys.argv[1:] if arguments is None else list(arguments)
+    show = _TRACEBACK in words or os.environ.get("TUTELAGE_TRACEBACK", "0") not in ("", "0")
+    top = parser()
+    args, flags = top.parse_known_args([word for word in words if word != _TRACEBACK])
+    args.flags = flags
+    if flags and not getattr(args, "takes_flags", False):  # those of a study are read later
+        top.error(f"unrecognized arguments: {' '.join(flags)}")
+    # It logs the precision of every run twice.
+    logging.getLogger("lightning_fabric.utilities.rank_zero").setLevel(logging.WARNING)
+    try:
+        status: int = args.execute(args, Console())
+        return status
+    except BrokenPipeError as error:
+        if args.verb not in ("presets", "report"):
+            return explain(error, show)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # its reader, such as `head`, has gone
+        return 0
+    except SystemExit:
+        raise
+    except BaseException as error:  # Ctrl-C and signals, too
+        return explain(error, show, getattr(args, "again", None))

@@ -1,0 +1,109 @@
+"""From an error to one line on stderr, an exit status and, for a defect of tutelage, a file with the traceback."""
+
+import errno
+import os
+import platform
+import re
+import shlex
+import signal
+import sys
+import tempfile
+import time
+import traceback
+from importlib.metadata import version
+from pathlib import Path
+
+from tutelage.errors import UserError, folder_of, one_line, user_code
+from tutelage.files import write_text
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+# Errors of the system that name no file.
+_SYSTEM = (*_FULL, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO, errno.EROFS, errno.ESTALE, errno.EPIPE)
+# What PyTorch says where the machine is too small -> expectation, advice.
+_MACHINE = (
+    (
+        r"out of memory|can't allocate memory|ALLOC_FAILED|^MemoryError",
+        "enough memory",
+        "lower train.batch_size (and raise train.accumulate), or take smaller images",
+    ),
+    (
+        r"DataLoader worker .*(killed by signal|exited unexpectedly)",
+        "processes that load images to stay alive",
+        "free memory (also shared memory, /dev/shm), or lower train.workers",
+    ),
+)
+
+
+def explain(error: BaseException, show: bool, again: str | None = None) -> int:
+    """Print why the command stops.
+
+    Args:
+        error: what left the verb.
+        show: print the traceback, too, in place of writing a file.
+        again: how the same command continues after an interruption.
+
+    Returns:
+        The exit status: 2 where the user has to change something, 1 for a defect of tutelage, 128 + the number of the
+        signal after an interruption.
+    """
+    stopped = _interruption(error)
+    if stopped is not None:
+        line, status = stopped
+        print(f"\ntutelage: {line}" + (f"; the same command continues {again}" if again else ""), file=sys.stderr)
+        return status
+    defect, line = _line(error)
+    if show:
+        traceback.print_exception(error)
+    elif defect or user_code(error) is not None:
+        file = _write(error)
+        if file is None:
+            traceback.print_exception(error)
+        else:
+            line += f"; please report it with {file}" if defect else f"; the traceback is in {file}"
+    print(f"tutelage: {line}", file=sys.stderr)
+    return 1 if defect else 2
+
+
+def _interruption(error: BaseException) -> tuple[str, int] | None:
+    """The line and the status after Ctrl-C or a signal; None after anything else."""
+    kind = getattr(sys.modules.get("tutelage.train"), "Interrupted", None)  # only training raises it
+    if kind is not None and isinstance(error, kind):
+        number = signal.Signals(getattr(error, "signal", signal.SIGINT))
+        return f"stopped by {number.name} after step {getattr(error, 'step', '?')}, which is saved", 128 + number
+    return ("stopped", 128 + signal.SIGINT) if isinstance(error, KeyboardInterrupt) else None
+
+
+def _line(error: BaseException) -> tuple[bool, str]:
+    """Whether an error is a defect of tutelage, and its line."""
+    text = one_line(error)
+    if isinstance(error, UserError):
+        return False, text
+    if isinstance(error, OSError) and error.errno is not None and (error.filename or error.errno in _SYSTEM):
+        return False, text + ("; make room and give the same command again" if error.errno in _FULL else "")
+    name = type(error).__name__
+    for pattern, expected, advice in _MACHINE:
+        if isinstance(error, RuntimeError | MemoryError) and re.search(pattern, text):
+            return False, f"expected {expected}, found {name}: {text}; {advice}"
+    place = user_code(error)
+    if place is not None:
+        return False, f"{place}: expected this code of yours to run, found {name}: {text}"
+    return True, f"this is a defect of tutelage: {name}: {text}"
+
+
+def _write(error: BaseException) -> Path | None:
+    """Write the traceback in the folder of the run, the study or the user; None where none is writable."""
+    lines = (
+        f"command   {shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])}",
+        f"versions  tutelage {version('tutelage')}, torch {version('torch')}, Python {platform.python_version()}",
+        f"platform  {platform.platform()}",
+    )
+    text = "\n".join(lines) + "\n\n" + "".join(traceback.format_exception(error))
+    name = f"tutelage-traceback-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.txt"
+    for folder in (folder_of(error), Path(), Path(tempfile.gettempdir())):
+        if folder is not None and folder.is_dir():
+            try:
+                write_text(folder / name, text)
+                return folder / name
+            except OSError:  # a full or read-only disk: try the next folder
+                continue
+    return None

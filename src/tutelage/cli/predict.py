@@ -1,0 +1,53 @@
+"""`tutelage predict`: predict every task of images with one trained network."""
+
+import argparse
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from tutelage.cli.output import say
+from tutelage.cli.parsing import whole
+
+_ABOUT = """\
+Predict every task of images with one trained network. For each IMAGE and task it writes OUT/IMAGE.TASK.png, a picture,
+and OUT/IMAGE.TASK.npy, the numbers. MODEL is the folder of a run, its student.safetensors, or a file of
+`tutelage.deploy.save`. A file of weights never runs code: networks and tasks that are not tutelage's own are built only
+where --trust names their module.
+"""
+
+
+def add_parser(verbs: Any) -> None:
+    """Add the verb to the command."""
+    parser = verbs.add_parser(
+        "predict", help="predict images", description=_ABOUT, allow_abbrev=False,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    parser.add_argument("model", type=Path, metavar="MODEL", help="folder of a run, or a .safetensors file")
+    parser.add_argument("images", type=Path, nargs="+", metavar="IMAGE", help="picture, or .npy [H, W, 3]")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write to")
+    parser.add_argument("--overwrite", action="store_true", help="replace existing files")
+    parser.add_argument(
+        "--trust", action="append", default=[], metavar="MODULE",
+        help="module of your own whose classes may be built; may be repeated",
+    )  # fmt: skip
+    sizes = parser.add_mutually_exclusive_group()
+    sizes.add_argument(
+        "--size", type=whole, nargs=2, metavar=("H", "W"), help="resize images to this; by default as in training"
+    )
+    sizes.add_argument("--keep-size", action="store_true", help="do not resize images")
+    parser.set_defaults(execute=execute, again="with --overwrite")
+
+
+def execute(args: argparse.Namespace, console: Console) -> int:
+    """Predict every image."""
+    from torch.cuda import is_available
+
+    from tutelage.deploy import load, predict_files
+
+    size = None if args.size is None else (args.size[0], args.size[1])
+    predictor = load(args.model, args.trust, "keep" if args.keep_size else size or "trained")
+    predictor.to("cuda" if is_available() else "cpu")
+    predict_files(predictor, args.images, args.out, args.overwrite, partial(say, console))
+    return 0

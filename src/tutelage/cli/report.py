@@ -1,0 +1,42 @@
+"""`tutelage report`: write the table and the page of a study again."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from tutelage.cli.output import print_tables, say
+from tutelage.cli.parsing import whole_numbers
+from tutelage.errors import UserError, writing_to
+
+
+def add_parser(verbs: Any) -> None:
+    """Add the verb to the command."""
+    parser = verbs.add_parser("report", help="write the table and the page of a study again", allow_abbrev=False)
+    parser.add_argument("folder", type=Path, metavar="DIR", help="folder of a study, for example runs/rooms")
+    parser.add_argument(
+        "--seeds", type=whole_numbers, metavar="A,B", help="tables of these seeds alone; by default of all"
+    )
+    parser.add_argument("--markdown", action="store_true", help="print the tables as Markdown and write nothing")
+    parser.set_defaults(execute=execute)
+
+
+def execute(args: argparse.Namespace, console: Console) -> int:
+    """Write the page and print the tables, or print these as Markdown."""
+    from tutelage.report import markdown, write_report
+    from tutelage.study import build_tasks, read_values, with_new_names
+
+    folder = args.folder
+    if not (folder / "study.yaml").is_file():
+        raise UserError(f"{folder}: expected the folder of a study, found no study.yaml in it; run the study first")
+    with writing_to(folder):
+        # Tasks alone: data, networks and devices of the machine that trained are not needed.
+        tasks = build_tasks(with_new_names(read_values(folder / "study.yaml"), {}))
+        if args.markdown:
+            print(markdown(folder, tasks, args.seeds))
+            return 0
+        page = write_report(folder, tasks)
+        print_tables(console, folder, tasks, args.seeds)
+    say(console, f"page      {page}")
+    return 0

@@ -1,0 +1,93 @@
+"""`tutelage run`: train the networks of a study and compare them."""
+
+import argparse
+import shlex
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+
+from tutelage.cli.output import print_tables, say
+from tutelage.errors import writing_to
+
+if TYPE_CHECKING:
+    from tutelage.study import Study
+
+_ABOUT = """\
+Train the single-task networks, then every method, and compare them.
+
+STUDY is a preset (see `tutelage presets`) or a YAML file. Any value of it can be overridden by a flag:
+  --epochs 2  --seeds 0,1,2  --methods uniform,kd4mtl  --out DIR  --max-steps N  --net.width 0.5  --data.root DIR
+  --with ablation (adds the controls)  --with FILE (an overlay: some keys of the study with other values)
+`tutelage run STUDY --help` lists all of them with the values of that study. To continue a run that was stopped, give
+the same command again.
+"""
+
+
+def add_parser(verbs: Any) -> None:
+    """Add the verb to the command."""
+    parser = verbs.add_parser(
+        "run", help="train and compare", description=_ABOUT, formatter_class=argparse.RawDescriptionHelpFormatter,
+        add_help=False, allow_abbrev=False,
+    )  # fmt: skip
+    parser.add_argument("--dry-run", action="store_true", help="validate everything and print the plan")
+    add_study(parser)
+    parser.set_defaults(execute=execute, takes_flags=True, parser=parser, again="from the last checkpoint")
+
+
+def add_study(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments that `run` and `tune` share."""
+    parser.add_argument("study", metavar="STUDY", nargs="?", help="preset or YAML file")
+    parser.add_argument(
+        "--check", choices=["full", "sample", "none"], default="auto",
+        help="which samples of the data are decoded before training; by default all up to 20,000, else a sample",
+    )  # fmt: skip
+    parser.add_argument("-h", "--help", action="store_true", help="print this text; after STUDY, all of its keys")
+
+
+def execute(args: argparse.Namespace, console: Console) -> int:
+    """Train the study, write its page and print its tables."""
+    if args.study is None or args.help:
+        return describe(args)
+    from tutelage.report import write_report
+    from tutelage.study import ConsoleDisplay, check_data, load_study, run_study
+
+    study = load_study(args.study, args.flags)
+    for note in study.notes:
+        say(console, note)
+    with writing_to(study.folder):
+        study.objects.data.check(study.objects.tasks)
+        check_data(study, console, level=args.check)
+        if args.dry_run:
+            return _plan(console, study)
+        with ConsoleDisplay(console) as display:
+            run_study(study, display)
+        page = write_report(study.folder, study.objects.tasks)
+        print_tables(console, study.folder, study.objects.tasks)
+    say(console, f"page      {page}\nresults   {study.folder / 'results.json'}")
+    more = [] if "--seeds" in args.flags else ["--seeds", "0,1,2"]
+    again = shlex.join(["tutelage", "run", args.study, *args.flags, *more])
+    say(console, f"next      open the page in a browser; more seeds: {again}; other studies: tutelage presets")
+    return 0
+
+
+def describe(args: argparse.Namespace) -> int:
+    """Print how the verb is used or, after STUDY, every key of that study."""
+    if args.study is None:
+        print(args.parser.format_help())
+        return 0 if args.help else 2
+    from tutelage.study import describe as keys_of
+
+    print(keys_of(args.study))
+    return 0
+
+
+def _plan(console: Console, study: "Study") -> int:
+    from tutelage.study import estimate, plan_table
+
+    with console.status("a few steps of every kind of run"):
+        kinds = estimate(study)
+    console.print(plan_table(study.name, study.seeds, kinds))
+    console.print(
+        f"The study is valid. Nothing was written; without --dry-run it goes to {study.folder}.", markup=False
+    )
+    return 0

@@ -1,0 +1,134 @@
+"""Every argument of the command with a wrong value is one line; what it prints without torch."""
+
+import argparse
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from importlib.metadata import version
+
+import pytest
+
+from tutelage.cli import main
+from tutelage.cli.command import parser
+
+# A right command of every verb, to which one wrong flag is added.
+RIGHT = {
+    "run": ["run", "rooms"],
+    "tune": ["tune", "rooms"],
+    "presets": ["presets"],
+    "report": ["report", "runs"],
+    "bench": ["bench"],
+    "prepare nyuv2": ["prepare", "nyuv2", "a.mat", "splits.mat", "out"],
+    "prepare cityscapes": ["prepare", "cityscapes", "download", "out"],
+    "predict": ["predict", "runs", "photo.png", "--out", "predictions"],
+}
+TEXTS = {"out", "methods", "trust"}  # any text is right
+
+
+def verbs(top: argparse.ArgumentParser, name: str = "") -> Iterator[tuple[str, argparse.ArgumentParser]]:
+    """Every parser of a verb, with the verb's name."""
+    below = [action for action in top._actions if isinstance(action, argparse._SubParsersAction)]
+    for action in below:
+        for verb, inner in action.choices.items():
+            yield from verbs(inner, f"{name} {verb}".strip())
+    if not below:
+        yield name, top
+
+
+def wrong() -> Iterator[tuple[str, list[str], str]]:
+    """Name, words and line of a wrong value for every flag of every verb."""
+    for verb, inner in verbs(parser()):
+        for action in inner._actions:
+            if not action.option_strings or action.dest == "help":
+                continue
+            flag = action.option_strings[-1]
+            if action.nargs == 0:
+                yield f"{verb} {flag}", [*RIGHT[verb], f"{flag}=x"], rf"{flag}: expected no value, found `x`"
+                continue
+            few = "a value, found none" if action.nargs is None else f"{action.nargs} values, found fewer"
+            yield f"{verb} {flag} alone", [*RIGHT[verb], flag], rf"{flag}: expected {few}"
+            if action.dest in TEXTS:
+                continue
+            kinds = {
+                "whole": "a whole number", "number": "a number", "whole_numbers": "whole numbers such as 0,1,2",
+            }  # fmt: skip
+            expected = f"one of {', '.join(action.choices)}" if action.choices else kinds[action.type.__name__]
+            words = [*RIGHT[verb], flag, *["x"] * (action.nargs or 1)]
+            yield f"{verb} {flag}", words, rf"{flag}: expected {expected}, found `x`"
+
+
+WRONG = {name: (words, line) for name, words, line in wrong()}
+MORE = {
+    "no verb": ([], "VERB: expected a value, found none"),
+    "both sizes": ([*RIGHT["predict"], "--keep-size", "--size", "1", "2"], "--size: expected no --keep-size beside it"),
+    "an abbreviated flag": ([*RIGHT["report"], "--mark"], "expected no more arguments, found `--mark`"),
+    "seeds in words": (
+        [*RIGHT["report"], "--seeds", "0,a"],
+        "--seeds: expected whole numbers such as 0,1,2, found `0,a`",
+    ),
+    "no seeds": ([*RIGHT["report"], "--seeds", ""], "--seeds: expected whole numbers such as 0,1,2, found ``"),
+    "no images": (["predict", "runs", "--out", "x"], "IMAGE: expected a value, found none"),
+}
+
+
+@pytest.mark.parametrize("name", [*WRONG, *MORE])
+def test_a_wrong_argument_is_one_line(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    words, line = {**WRONG, **MORE}[name]
+    with pytest.raises(SystemExit) as stop:
+        main(words)
+    error = capsys.readouterr().err
+    assert stop.value.code == 2
+    assert re.fullmatch(rf"tutelage: {re.escape(line)}.*; see `tutelage.* --help`\n", error), error
+    assert not re.search(r"_\w+ value|<|object at", error)
+
+
+def test_every_verb_is_tried() -> None:
+    assert {name for name, _ in verbs(parser())} == {*RIGHT}
+    assert len(WRONG) > 25
+
+
+@pytest.mark.parametrize(("words", "level"), [([], "auto"), *((["--check", x], x) for x in ("full", "sample", "none"))])
+@pytest.mark.parametrize("verb", ["run", "tune"])
+def test_how_much_of_the_data_is_checked(
+    verb: str, words: list[str], level: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    levels = []
+    monkeypatch.setattr("tutelage.study.check_data", lambda study, console, level: levels.append(level))
+    monkeypatch.setattr("tutelage.cli.run._plan", lambda *_: 0)
+    monkeypatch.setattr("tutelage.study.Tuner.run", lambda *_: [])
+    monkeypatch.setattr("tutelage.report.tuning_table", lambda *_: "")
+    dry = ["--dry-run"] if verb == "run" else []
+    assert main([verb, "rooms-tiny", *dry, *words, "--out", "nowhere"]) == 0
+    assert levels == [level]
+
+
+def test_the_versions(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(["--version"])
+    assert stop.value.code == 0
+    assert capsys.readouterr().out == f"tutelage {version('tutelage')}, torch {version('torch')}\n"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--help"],
+        ["--version"],
+        ["run", "--help"],
+        ["report"],
+        ["report", "nowhere", "--seeds", "a"],
+        pytest.param(
+            ["presets"], marks=pytest.mark.xfail(strict=True, reason="tutelage.study imports torch")
+        ),
+    ],
+    ids=" ".join,
+)  # fmt: skip
+def test_torch_is_not_imported_to_print_a_text(words: list[str]) -> None:
+    code = (
+        "import sys\nfrom tutelage.cli import main\n"
+        "try: main(sys.argv[1:])\nexcept SystemExit: pass\n"
+        "sys.exit(' '.join({'torch', 'numpy', 'jsonargparse', 'matplotlib'} & {*sys.modules}) or 0)"
+    )
+    result = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr

@@ -1,0 +1,219 @@
+"""Every rule of study/config/messages.py has an input for which jsonargparse says what the rule looks for.
+
+If a test fails after an update of jsonargparse, its wording has changed: correct the rule.
+"""
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from tests.wrong import base
+
+from tutelage.errors import UserError
+from tutelage.study import load_study
+from tutelage.study.config.messages import RULES, rephrase
+
+DEPTH = {"class_path": "tutelage.tasks.Depth"}
+SEGNET = {"class_path": "tutelage.nets.SegNet"}
+HELP = "`tutelage run STUDY --help` lists them"
+
+
+@dataclass
+class Case:
+    """A wrong study or flag.
+
+    Attributes:
+        line: what the user reads, without the name of the file.
+        rules: the names of the rules that match, in their order.
+        flags: of the command.
+        keys: top-level keys of the file with a wrong value; None: the key is left out.
+    """
+
+    line: str
+    rules: list[str]
+    flags: list[str] = field(default_factory=list)
+    keys: dict[str, Any] = field(default_factory=dict)
+
+
+def train(**values: Any) -> dict[str, Any]:
+    return {"train": {**base()["train"], **values}}
+
+
+def data(class_path: str, **arguments: Any) -> dict[str, Any]:
+    return {"data": {"class_path": class_path, "init_args": arguments}}
+
+
+CASES = {
+    "unknown key": Case(
+        f"expected a known key, found `epocs`; {HELP}",
+        ["unknown key"],
+        keys={"epocs": 3},
+    ),
+    "unknown key of train": Case(
+        f"train: expected a known key, found `epocs`; {HELP}",
+        ["unknown key of a group"],
+        keys=train(epocs=3),
+    ),
+    "unknown argument of a network": Case(
+        f"net: expected a known key, found `depth`; {HELP}",
+        ["dump of all values", "key", "factory", "unknown key"],
+        keys={"net": {**SEGNET, "init_args": {"depth": 3}}},
+    ),
+    "unknown key of a method": Case(
+        f"method: expected a known key, found `balancr`; {HELP}",
+        ["key", "class that a key implies", "unknown key"],
+        keys={"method": {"uniform": {"balancr": 3}}},
+    ),
+    "no data": Case(
+        "data: expected a value, found none; give it in the file",
+        ["required key"],
+        keys={"data": None},
+    ),
+    "no root": Case(
+        "data.root: expected a value for tutelage.data.NYUv2, found none; give it in the file or as --data.root",
+        ["key", "class", "required argument of a class"],
+        keys=data("tutelage.data.NYUv2"),
+    ),
+    "no match": Case(
+        "method: distiller: match: expected a value, found none; give it in the file",
+        ["key", "factory", "union", "class that a key implies", "optional", "value of a union", "required key"],
+        ["--methods", "own"],
+        {"method": {"own": {"distiller": {"class_path": "tutelage.distill.FeatureDistiller"}}}},
+    ),
+    "a misspelled network": Case(
+        "net: expected a class, found no `SegNett` in tutelage.nets; correct class_path",
+        ["dump of all values", "key", "factory", "misspelled class"],
+        keys={"net": {"class_path": "tutelage.nets.SegNett"}},
+    ),
+    "a module that is not there": Case(
+        "net: expected a class, found no module `nowhere`; correct class_path or install it",
+        ["dump of all values", "key", "factory", "no module"],
+        keys={"net": {"class_path": "nowhere.Net"}},
+    ),
+    "a name for a class": Case(
+        "data: expected a class_path such as tutelage.nets.SegNet, found `rooms`",
+        ["key", "name for a class"],
+        keys={"data": "rooms"},
+    ),
+    "a list for a class_path": Case(
+        "data: expected a class_path such as tutelage.nets.SegNet, found a list",
+        ["key", "class_path that is not text"],
+        ["--data.class_path", "[x]"],
+    ),
+    "a task as data": Case(
+        "data: expected a subclass of DataSource, found tutelage.tasks.Depth",
+        ["key", "other class"],
+        keys={"data": DEPTH},
+    ),
+    "a task as network": Case(
+        "net: expected a subclass of MultiTaskNet, found tutelage.tasks.Depth",
+        ["dump of all values", "key", "factory", "other class for a factory"],
+        keys={"net": DEPTH},
+    ),
+    "a list for a task": Case(
+        "tasks: expected class_path and init_args for Task, found ['x']",
+        ["key", "no class", "value"],
+        ["--tasks.depth", "[x]"],
+    ),
+    "a list for a network": Case(
+        "net: expected class_path and init_args, found ['x']",
+        ["key", "factory", "no class for a factory"],
+        ["--net", "[x]"],
+    ),
+    "a network without class_path": Case(
+        "net: expected class_path and init_args, found {'width': 1}",
+        ["dump of all values", "key", "factory", "no class_path"],
+        keys={"net": {"width": 1}},
+    ),
+    "a word for train": Case(
+        "train: expected keys and values, found `fast`",
+        ["key", "value for keys"],
+        ["--train", "fast"],
+    ),
+    "a number for the student": Case(
+        "expected keys and values, found int",
+        ["value for keys of a group"],
+        ["--train", "{student: 3}"],
+    ),
+    "an unknown flag": Case(
+        f"expected flags of the study, found `--epocs 3`; {HELP}",
+        ["unknown flag"],
+        ["--epocs", "3"],
+    ),
+    "a flag without value": Case(
+        "--train.epochs: expected a value, found none",
+        ["flag without value"],
+        ["--epochs"],
+    ),
+    "epochs in words": Case(
+        "train.epochs: expected int, found many",
+        ["key", "value", "type"],
+        ["--epochs", "many"],
+    ),
+    "steps in words": Case(
+        "train.max_steps: expected int, found few",
+        ["key", "union", "optional", "value of a union", "type"],
+        ["--max-steps", "few"],
+    ),
+    "a seed in words": Case(
+        "seeds: expected int, found a",
+        ["key", "value", "type"],
+        ["--seeds", "a"],
+    ),
+    "a flip in words": Case(
+        "train.augment: tutelage.data.Augment: flip: expected float, found often",
+        ["key", "union", "class", "optional", "value", "value of a union, again", "type"],
+        ["--train.augment", "tutelage.data.Augment", "--train.augment.flip", "often"],
+    ),
+    "a precision of others": Case(
+        "train.precision: expected one of 'auto', '32-true', 'bf16-mixed', found fp8",
+        ["key", "value", "choice"],
+        ["--precision", "fp8"],
+    ),
+    "three sizes": Case(
+        "data: tutelage.data.Rooms: size: expected a tuple with 2 elements, found [1, 2, 3]",
+        ["key", "class", "value", "tuple"],
+        ["--data.size", "[1, 2, 3]"],
+    ),
+    "a mapping for a teacher": Case(
+        "teachers: expected one of 'features' or a file, found {'a': 1}",
+        ["key", "union", "value of a union", "choice", "path", "alternative"],
+        ["--teachers", "{depth: {a: 1}}"],
+    ),
+}
+
+
+def raw(case: Case, folder: Path) -> tuple[str, Exception]:
+    """The user's line for a case, and the error of jsonargparse behind it."""
+    file = folder / "study.yaml"
+    file.write_text(yaml.safe_dump({k: v for k, v in base(**case.keys).items() if v is not None}))
+    with pytest.raises(UserError) as info:
+        load_study(file, case.flags)
+    assert isinstance(info.value.__cause__, Exception)
+    return str(info.value).removeprefix(f"{file}: "), info.value.__cause__
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_mistake_is_exactly_this_line(name: str, tmp_path: Path) -> None:
+    case = CASES[name]
+    line, error = raw(case, tmp_path)
+    assert line == rephrase(error)
+    text = " ".join(str(error).split())
+    matching = []
+    for rule, (pattern, replacement) in RULES.items():
+        if re.search(pattern, text):
+            matching.append(rule)
+        text = re.sub(pattern, replacement, text)
+    assert (line, matching) == (case.line, case.rules)
+
+
+def test_every_rule_has_a_case() -> None:
+    assert {rule for case in CASES.values() for rule in case.rules} == {*RULES}
+
+
+def test_no_line_shows_what_only_python_can_read() -> None:
+    for case in CASES.values():
+        assert not re.search(r"<|Namespace|NestedArg|NoneType|typing|Subtypes|functools", case.line)
