@@ -78,6 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(console: Console, source: str, flags: list[str], dry: bool) -> int:
     from tutelage.report import write_report
     from tutelage.study import ConsoleDisplay, check_data, load_study, run_study
+    from tutelage.study.store import write_shared
 
     study = load_study(source, flags)
     study.config.data.check(study.config.tasks)
@@ -86,7 +87,7 @@ def _run(console: Console, source: str, flags: list[str], dry: bool) -> int:
         return _plan(console, study)
     with ConsoleDisplay(console) as display:
         run_study(study, display)
-    page = write_report(study.folder, study.config.tasks)
+    page = write_report(study.folder, study.config.tasks, write_shared)
     _tables(console, study.folder, study.config.tasks)
     _say(console, f"page      {page}\nresults   {study.folder / 'results.json'}")
     again = shlex.join(["tutelage", "run", source, *flags, *([] if "--seeds" in flags else ["--seeds", "0,1,2"])])
@@ -194,6 +195,7 @@ def _predict(console: Console, known: argparse.Namespace) -> int:
 def _report(console: Console, folder: Path, as_markdown: bool, seeds: list[int] | None) -> int:
     from tutelage.report import markdown, write_report
     from tutelage.study import load_study
+    from tutelage.study.store import write_shared
 
     if not (folder / "study.yaml").is_file():
         raise UserError(f"{folder}: expected the folder of a study, found no study.yaml in it; run the study first")
@@ -201,7 +203,7 @@ def _report(console: Console, folder: Path, as_markdown: bool, seeds: list[int] 
     if as_markdown:
         print(markdown(folder, study.config.tasks, seeds))
         return 0
-    page = write_report(folder, study.config.tasks)
+    page = write_report(folder, study.config.tasks, write_shared)
     _tables(console, folder, study.config.tasks, seeds)
     _say(console, f"page      {page}")
     return 0
