@@ -1,8 +1,9 @@
-"""A study's folder as a run leaves it, without training anything."""
+"""A study's folder as runs leave it, without training anything; without spec.json, as earlier versions left it."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import safetensors.torch
 import torch
@@ -39,13 +40,13 @@ def write(folder: Path, methods: Iterable[str] = ("uniform", "kd4mtl"), seeds: I
             for run in [folder / method / t / f"seed{seed}" for t in TASKS] if method == "single" else [
                 folder / method / f"seed{seed}"
             ]:  # fmt: skip
-                _run(run, [run.parent.name] if method == "single" else list(TASKS), method)
+                _run(run, [run.parent.name] if method == "single" else list(TASKS), method, seed)
     (folder / "results.json").write_text(json.dumps({"study": "kitchen", "rows": rows}))
     (folder / "study.yaml").write_text(yaml.safe_dump({"study": "kitchen"}))
     return folder
 
 
-def _run(run: Path, tasks: list[str], method: str) -> None:
+def _run(run: Path, tasks: list[str], method: str, seed: int) -> None:
     run.mkdir(parents=True)
     log = []
     for step in (1, 2, 3):
@@ -55,8 +56,13 @@ def _run(run: Path, tasks: list[str], method: str) -> None:
             line |= {f"{name}/depth/last": step / 8 for name in ("dead", "norm", "rank")}
         log.append(line)
     (run / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in log))
-    (run / "result.json").write_text("{}")
-    (run / "config.yaml").write_text(yaml.safe_dump({"method": {method: {"about": f"about {method}"}}}))
+    of_run = {t: values(method, seed)[t] for t in tasks}
+    (run / "result.json").write_text(json.dumps({"metrics": {"dataset": of_run, "image": of_run}}))
+    config: dict[str, Any] = {"tasks": dict.fromkeys(tasks), "teacher_net": {}, "teachers": {}}
+    config["method"] = {method: {"about": f"about {method}"}}
+    if method == "kd4mtl":
+        config["method"][method]["distiller"] = {"class_path": "tutelage.distill.FeatureDistiller"}
+    (run / "config.yaml").write_text(yaml.safe_dump(config))
     environment = {"command": f"tutelage run {method} <b>", "versions": {"torch": "2.15"}, "python": "3.11"}
     environment |= {"gpu": None, "threads": 2, "data": "f1ng3r"}
     (run / "environment.json").write_text(json.dumps(environment))
@@ -67,3 +73,25 @@ def _run(run: Path, tasks: list[str], method: str) -> None:
         valid[1] = False  # an image without a label
         tensors |= {f"prediction/{t}": value, f"target/{t}": value.clone(), f"valid/{t}": valid}
     safetensors.torch.save_file(tensors, run / "predictions.safetensors")
+
+
+def specify(folder: Path, method: str, teachers: Mapping[str, Mapping[str, Any]], seed: int = 0) -> None:
+    """Write the spec.json of a method's run: teacher -> tasks, kind, run."""
+    run = f"{method}/seed{seed}"
+    spec = {"format": 1, "id": run, "method": method, "task": None, "seed": seed, "tasks": list(TASKS)}
+    (folder / run / "spec.json").write_text(json.dumps({**spec, "values": "paper", "needs": [], "teachers": teachers}))
+
+
+def log(folder: Path, run: str, *lines: Mapping[str, float]) -> None:
+    """Append lines to the log of a run."""
+    with (folder / run / "log.jsonl").open("a") as file:
+        file.writelines(json.dumps(line) + "\n" for line in lines)
+
+
+def change_rows(folder: Path, change: Any) -> None:
+    """Apply `change` to every row of results.json."""
+    path = folder / "results.json"
+    results = json.loads(path.read_text())
+    for row in results["rows"]:
+        change(row)
+    path.write_text(json.dumps(results))

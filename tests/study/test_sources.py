@@ -15,7 +15,7 @@ import torch
 import yaml
 from PIL import Image
 from tests.data.plain import Plain
-from tests.report.test_page import Page
+from tests.report.page import Page
 from tests.study.conftest import Notes, teacher
 from tests.train.fixture import Killed, assert_same
 

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -93,8 +94,8 @@ def test_a_teacher_is_loaded_as_what_it_is(trained: tuple) -> None:
 def test_the_page_tells_of_them(trained: tuple) -> None:
     made, _, _ = trained
     page = write_report(made.folder, made.objects.tasks).read_text()
-    assert "the teachers, one network a task, of a kind of their own" in page
-    assert "what Delta compares with, and some of the teachers" in page  # that of the normals
+    assert "the teachers, with an architecture of their own where the study names one" in page
+    assert "the baseline of Delta, and some of the teachers" in page  # that of the normals
     assert page.count('alt="depth, teacher"') == page.count('alt="depth, single"') > 0
     assert page.count('alt="normals, teacher"') == page.count('alt="normals, single"')  # the same networks
 
@@ -267,8 +268,8 @@ def test_features_alone_are_called_so(tmp_path: Path) -> None:
     assert "teacher" not in {row["method"] for row in rows}  # one of them has no numbers
     run_study(tiny(tmp_path / "runs", "--methods", "uniform"), Notes())
     page = write_report(made.folder, made.objects.tasks).read_text()
-    assert "segmentation of another kind; depth features alone; normals mean" in page
-    assert "what Delta compares with, and some of the teachers" in page
+    assert re.search(r"themselves: segmentation miou [\d.]+ %; depth features alone; normals mean [\d.]+ deg", page)
+    assert "the baseline of Delta, and some of the teachers" in page
 
 
 def test_they_are_tried_on_the_images(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ def add_parser(verbs: Any) -> None:
 def execute(args: argparse.Namespace, console: Console) -> int:
     """Write the page and print the tables, or print these as Markdown."""
     from tutelage.report import markdown, write_report
-    from tutelage.study import build_tasks, read_values, with_new_names
+    from tutelage.study import build_tasks, read_values, with_new_names, write_shared
 
     folder = args.folder
     if not (folder / "study.yaml").is_file():
@@ -36,7 +36,7 @@ def execute(args: argparse.Namespace, console: Console) -> int:
         if args.markdown:
             print(markdown(folder, tasks, args.seeds))
             return 0
-        page = write_report(folder, tasks)
+        page = write_report(folder, tasks, write_shared)
         print_tables(console, folder, tasks, args.seeds)
     say(console, f"page      {page}")
     return 0

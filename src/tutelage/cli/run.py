@@ -49,7 +49,7 @@ def execute(args: argparse.Namespace, console: Console) -> int:
     if args.study is None or args.help:
         return describe(args)
     from tutelage.report import write_report
-    from tutelage.study import ConsoleDisplay, check_data, load_study, run_study
+    from tutelage.study import ConsoleDisplay, check_data, load_study, run_study, write_shared
 
     study = load_study(args.study, args.flags)
     for note in study.notes:
@@ -61,7 +61,7 @@ def execute(args: argparse.Namespace, console: Console) -> int:
             return _plan(console, study)
         with ConsoleDisplay(console) as display:
             run_study(study, display)
-        page = write_report(study.folder, study.objects.tasks)
+        page = write_report(study.folder, study.objects.tasks, write_shared)
         print_tables(console, study.folder, study.objects.tasks)
     say(console, f"page      {page}\nresults   {study.folder / 'results.json'}")
     more = [] if "--seeds" in args.flags else ["--seeds", "0,1,2"]

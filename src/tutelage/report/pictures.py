@@ -1,10 +1,10 @@
-"""The page's pictures: validation images with truth and predictions."""
+"""The page's pictures: a few images of the split with labels and predictions."""
 
 import io
 from base64 import b64encode
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from copy import copy
-from html import escape
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,102 +13,100 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from tutelage.report.charts import Swatch
 from tutelage.report.results import Results
 from tutelage.types import Picture, Task
 
 _WIDEST = 320  # pixels
 
 
-def pictures(found: Results) -> str:
-    """What the first seed's networks say about a few images; nothing where no run left predictions."""
-    if not found.seeds:
-        return ""
-    runs = {
-        (m, t): Predictions(found.run(m, t) / "predictions.safetensors") for m in found.methods for t in found.tasks
-    }
+@dataclass(frozen=True)
+class Scene:
+    """One image: its address (a data URI), and for each task the pictures of the label and of every method."""
+
+    image: str
+    tasks: Mapping[str, Sequence[str | None]]
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """The scenes of every source, under its name, and the legends of the tasks."""
+
+    seed: int
+    split: str
+    columns: Sequence[str]
+    legends: Mapping[str, Sequence[Swatch]]
+    sources: Mapping[str, Sequence[Scene]]
+
+
+def pictures(results: Results) -> Pictures | None:
+    """Labels and predictions of the first seed's networks; None where no run left predictions."""
+    if not results.seeds:
+        return None
+    folders = {(m, t): results.run(m, t) for m in results.methods for t in results.tasks}
+    files = {folder: Predictions(folder) for folder in folders.values()}  # one for all tasks of a run
+    runs = {key: files[folder] for key, folder in folders.items()}
     sources = dict.fromkeys(source for run in runs.values() for source in run.sources)
     if not sources:
-        return ""
-    legends = "".join(
-        f"<dt>{escape(t)}</dt><dd>{swatches((name, _hex(colour), 0) for name, colour in task.legend())}</dd>"
-        for t, task in found.tasks.items()
-        if task.legend()
-    )
+        return None
+    legends = {t: task.legend() for t, task in results.tasks.items()}
     parts = ((source, {key: run.of(source) for key, run in runs.items()}) for source in sources)
-    scenes = "".join(_scenes(found, source, part) for source, part in parts)
-    return (
-        '<h2>Predictions</h2>\n<p class="soft">Validation images at even distances through the split, seed '
-        f"{found.seeds[0]}; black: no label.</p>\n<dl>{legends}</dl>\n{scenes}"
+    return Pictures(
+        results.seeds[0],
+        results.split,
+        ("truth", *results.methods),
+        {t: [Swatch(name, _hex(colour)) for name, colour in legend] for t, legend in legends.items() if legend},
+        {source.removesuffix("/"): _scenes(results, part) for source, part in parts},
     )
 
 
 Runs = Mapping[tuple[str, str], "Predictions"]  # of one source, by method and task
 
 
-def _scenes(found: Results, source: str, runs: Runs) -> str:
+def _scenes(results: Results, runs: Runs) -> list[Scene]:
     images = next(run for run in runs.values() if len(run))
-    # A task without labels in this source has a prediction of it nowhere.
-    tasks = {t: task for t, task in found.tasks.items() if any(run.predicts(t) for run in runs.values())}
+    # No run has predictions of a task that this source has no labels of.
+    tasks = {t: task for t, task in results.tasks.items() if any(run.predicts(t) for run in runs.values())}
     if not tasks:
-        return ""
-    head = f"<h3>{escape(source.removesuffix('/'))}</h3>\n" if source else ""
-    return head + "".join(_scene(found, tasks, index, images, runs) for index in range(len(images)))
+        return []
+    return [
+        Scene(images.image(i), {t: _row(results, t, task, i, runs) for t, task in tasks.items()})
+        for i in range(len(images))
+    ]
 
 
-def _scene(found: Results, tasks: Mapping[str, Task], index: int, images: "Predictions", runs: Runs) -> str:
-    names = ("truth", *found.methods)
-    heads = "".join(f'<th scope="col">{escape(name)}</th>' for name in ("image", *names))
-    lines: list[str] = []
-    for t, task in tasks.items():
-        # The file of a single-task network holds its own task's truth alone.
-        truth = next((run.target(t, task, index) for (_, of), run in runs.items() if of == t and len(run)), None)
-        cells = [truth, *(runs[m, t].prediction(t, task, index) for m in found.methods)]
-        shown = "".join(f"<td>{_img(cell, f'{t}, {name}')}</td>" for cell, name in zip(cells, names, strict=True))
-        if not lines:
-            image = _img(images.image(index), f"image {index + 1}")
-            shown = f'<td rowspan="{len(tasks)}">{image}</td>{shown}'
-        lines.append(f'<tr><th scope="row">{escape(t)}</th>{shown}</tr>\n')
-    return (
-        f'<div class="wide"><table class="pictures"><thead><tr><td></td>{heads}</tr></thead>\n'
-        f"<tbody>{''.join(lines)}</tbody></table></div>\n"
-    )
-
-
-def swatches(entries: Iterable[tuple[str, str, int]]) -> str:
-    """Names, their colours and how their lines are drawn (0 solid, 1 dashed, 2 dotted) as a list."""
-    items = "".join(
-        f'<li><i class="dash{dash}" style="color:{colour}"></i>{escape(name)}</li>' for name, colour, dash in entries
-    )
-    return f'<ul class="legend">{items}</ul>\n'
+def _row(results: Results, name: str, task: Task, index: int, runs: Runs) -> list[str | None]:
+    """The label, then the prediction of every method."""
+    # The file of a single-task network holds its own task's labels alone.
+    truth = next((run.target(name, task, index) for (_, t), run in runs.items() if t == name and len(run)), None)
+    return [truth, *(runs[m, name].prediction(name, task, index) for m in results.methods)]
 
 
 def _hex(colour: Iterable[int]) -> str:
     return "#{:02x}{:02x}{:02x}".format(*colour)
 
 
-def _img(uri: str | None, name: str) -> str:
-    return '<span class="soft">none</span>' if uri is None else f'<img src="{uri}" alt="{escape(name)}">'
-
-
 class Predictions:
-    """The predictions.safetensors of one run; of several sources, the names of each begin with its own.
+    """The predictions.safetensors of one run; with several sources, each name begins with its source.
 
     Args:
-        path: the file; where there is none, or it is unreadable, there is nothing to draw.
+        run: the folder of the run, or None. A missing or damaged file holds no predictions.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, run: Path | None) -> None:
         self.tensors: dict[str, Tensor] = {}
+        if run is None:
+            return
         try:
-            arrays = safetensors.numpy.load_file(path)
+            arrays = safetensors.numpy.load_file(run / "predictions.safetensors")
         except (OSError, safetensors.SafetensorError):
             return
         self.tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
 
     @property
     def sources(self) -> list[str]:
-        """The names of the sources; of one alone, the empty name."""
-        tasks = ("prediction/", "target/", "valid/")  # one may be called `image`
+        """The names of the sources; the empty name where there is one source."""
+        tasks = ("prediction/", "target/", "valid/")  # a task may be called `image`
         images = (name for name in self.tensors if name == "image" or name.endswith("/image"))
         return [name.removesuffix("image") for name in images if name.count("/") < 2 and not name.startswith(tasks)]
 
@@ -130,16 +128,21 @@ class Predictions:
         return uri(self.tensors["image"][index].permute(1, 2, 0).numpy(), photograph=True)
 
     def target(self, name: str, task: Task, index: int) -> str | None:
-        """The truth of a task, or nothing where the image has none."""
-        valid = self.tensors.get(f"valid/{name}")
-        if valid is None or not valid[index].any():
+        """The label of a task, or None where the image has none."""
+        values, valid = self._entry("target", name, index), self._entry("valid", name, index)
+        if values is None or valid is None or not valid.any():
             return None
-        return uri(task.draw(_value(self.tensors[f"target/{name}"][index]), valid[index]))
+        return uri(task.draw(_value(values), valid))
 
     def prediction(self, name: str, task: Task, index: int) -> str | None:
-        """What the network says."""
-        values = self.tensors.get(f"prediction/{name}")
-        return None if values is None or index >= len(values) else uri(task.draw(_value(values[index])))
+        """The network's prediction, or None where there is none."""
+        values = self._entry("prediction", name, index)
+        return None if values is None else uri(task.draw(_value(values)))
+
+    def _entry(self, kind: str, name: str, index: int) -> Tensor | None:
+        """The entry of one image; None where there is none."""
+        values = self.tensors.get(f"{kind}/{name}")
+        return None if values is None or index >= len(values) else values[index]
 
 
 def _value(tensor: Tensor) -> Tensor:

@@ -1,150 +1,148 @@
-"""What a study left in its folder: rows, runs, and what several seeds say about them."""
+"""What a study left in its folder: rows, runs, and what the values of several seeds have in common."""
 
-import json
 from collections.abc import Collection, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any
-
-import yaml
+from typing import Any, get_args
 
 from tutelage.errors import UserError
+from tutelage.report.rows import Row, read_rows
+from tutelage.report.run_files import (
+    SINGLE,
+    TEACHER,
+    Log,
+    Teacher,
+    keys,
+    read_log,
+    read_mapping,
+    read_teachers,
+    single_teacher,
+)
 from tutelage.report.statistics import Summary, paired, summarise
-from tutelage.types import MetricInfo, MetricProtocol, Task
-
-CONVENTIONS = {"main": "% ↑", "task_mean": "% ↑", "all_metrics": "% ↓"}  # of Delta: unit, and where it is better
-SINGLE = "single"  # the single-task networks: a folder a task
-TEACHER = "teacher"  # the teachers of another kind, where there are any: likewise
-FEATURES = "features"  # teachers of another kind that do not predict: no run
-
-Row = Mapping[str, Any]
-_KEYS = ("seed", "split", "protocol", "metrics", "delta", "parameters", "seconds")  # of a row
+from tutelage.types import MetricProtocol, Task
 
 
 class Results:
-    """The folder of a study.
+    """The folder of a study. It is read on any machine: no network and no teacher is built.
 
     Args:
         folder: with results.json and, as far as they are there, study.yaml and the runs.
-        tasks: name -> task, for units and pictures.
-        seeds: which are looked at; none: all.
+        tasks: Task name -> task, for units and pictures.
+        seeds: the seeds to read; None: all.
 
     Raises:
-        ValueError: There is no results.json, or it is something else.
+        UserError: There is no results.json, or it holds something else, or none of `seeds` is in it.
     """
 
     def __init__(self, folder: Path, tasks: Mapping[str, Task], seeds: Collection[int] | None = None) -> None:
         self.folder, self.tasks = folder, tasks
         path = folder / "results.json"
-        try:
-            results = json.loads(path.read_text())
-            self.study = str(results["study"])
-            self.rows: list[Row] = [
-                {**row, **{key: row[key] for key in _KEYS}, "method": str(row["method"])} for row in results["rows"]
-            ]
-        except FileNotFoundError:
-            raise UserError(f"{path}: expected the results of a study, found no file; run the study first") from None
-        except (ValueError, KeyError, TypeError) as error:
-            raise UserError(
-                f"{path}: expected the results of a study, found something else ({error!r}); run the study again"
-            ) from None
-        self.rows = [row for row in self.rows if seeds is None or row["seed"] in seeds]
+        self.study, rows = read_rows(path)
+        self.rows = [row for row in rows if seeds is None or row.seed in seeds]
         if seeds is not None and not self.rows:
             raise UserError(f"--seeds: expected seeds with results in {path}, found none of {sorted(seeds)}")
-        self.methods = list(dict.fromkeys(row["method"] for row in self.rows))  # in the order of the table
-        self.seeds = sorted({row["seed"] for row in self.rows})
-        self.split = self.rows[0]["split"] if self.rows else "val"
+        self.methods = list(dict.fromkeys(row.method for row in self.rows))  # in the order of the table
+        self.seeds = sorted({row.seed for row in self.rows})
+        self.split = self.rows[0].split if self.rows else "val"
 
     @cached_property
     def values(self) -> dict[str, Any]:
         """The resolved study."""
-        return _yaml(self.folder / "study.yaml")
+        return read_mapping(self.folder / "study.yaml")
 
     @property
     def protocol(self) -> MetricProtocol:
-        """What the first table is of: `dataset`, unless the study does as the authors' scripts do."""
+        """The protocol of the first table: `dataset`, or `image` where the study follows the authors' scripts."""
         train = self.values.get("train")
         return "image" if isinstance(train, dict) and train.get("official_quirks") else "dataset"
 
-    @cached_property
-    def teachers(self) -> dict[str, str]:
-        """What the teacher of each task is to the methods that learn from one: `single`, `teacher` or `features`."""
-        found = dict.fromkeys(self.tasks, SINGLE)
-        for config in (self._config(m) for m in self.multi):
-            if nets := config.get("teacher_net"):  # the same in all of them
-                files = config.get("teachers") or {}
-                found |= {t: FEATURES if files.get(t) == FEATURES else TEACHER for t in nets if t in found}
-                break
-        return found
+    @property
+    def protocols(self) -> list[MetricProtocol]:
+        """All protocols, that of the first table first."""
+        return sorted(get_args(MetricProtocol), key=lambda protocol: protocol != self.protocol)
 
     @property
-    def multi(self) -> list[str]:
-        """The methods of multi-task networks."""
+    def multi_task(self) -> list[str]:
+        """The methods that train one network for all tasks."""
         return [m for m in self.methods if m not in (SINGLE, TEACHER)]
 
     @property
     def references(self) -> list[str]:
         """The methods that the others are compared with, pair by pair: all but the controls."""
-        return [m for m in self.methods if self.of(m, "dataset")[0].get("values") != "control"]
+        return [m for m in self.methods if self.first(m).values != "control"]
+
+    def first(self, method: str) -> Row:
+        """The first row of a method, for what does not depend on the protocol."""
+        return next(row for row in self.rows if row.method == method)
+
+    def of(self, method: str, protocol: str) -> list[Row]:
+        """The rows of a method, one per seed."""
+        return [row for row in self.rows if row.method == method and row.protocol == protocol]
+
+    def metric(self, method: str, protocol: str, task: str, name: str) -> Summary:
+        """A metric of a method over its seeds."""
+        return summarise(row.metrics.get(task, {}).get(name) for row in self.of(method, protocol))
+
+    def delta(self, method: str, protocol: str, convention: str) -> Summary:
+        """Delta of a method over its seeds."""
+        return summarise(self.deltas(method, protocol, convention).values())
+
+    def deltas(self, method: str, protocol: str, convention: str) -> dict[int, float | None]:
+        """Delta of a method at each of its seeds."""
+        return {row.seed: row.delta[convention] for row in self.of(method, protocol)}
+
+    def difference(self, a: str, b: str, protocol: str, convention: str) -> Summary:
+        """Delta of method `a` minus Delta of method `b`, over the seeds that both have."""
+        return paired(self.deltas(a, protocol, convention), self.deltas(b, protocol, convention))
 
     def about(self, method: str) -> str:
-        """The line that its runs' config has on a method: a later call may have had other methods."""
-        return str(self._config(method).get("method", {}).get(method, {}).get("about", ""))
+        """What the config of the method's runs says about it; study.yaml may be that of a later call without it."""
+        for row in self.of(method, self.protocol):
+            methods = read_mapping(self._folder(method, row.seed) / "config.yaml").get("method")
+            values = methods.get(method) if isinstance(methods, dict) else None
+            if isinstance(values, dict):
+                return str(values.get("about", ""))
+        return ""
 
-    def _config(self, method: str) -> dict[str, Any]:
-        return _yaml(self.folder / method / f"seed{self.of(method, 'dataset')[0]['seed']}" / "config.yaml")
+    @cached_property
+    def teachers(self) -> dict[str, Teacher]:
+        """The teachers of the study's runs by name, in the order of the tasks; one per task where no run says more."""
+        teachers: dict[str, Teacher] = {}
+        for method in self.multi_task:
+            teachers = read_teachers(self._folder(method, self.first(method).seed), method) | teachers
+        teachers = teachers or {t: single_teacher(t) for t in self.tasks}
+        return {name: teachers[name] for name in dict.fromkeys([*self.tasks, *teachers]) if name in teachers}
 
-    def of(self, method: str, protocol: MetricProtocol) -> list[Row]:
-        """The rows of a method, one a seed."""
-        return [row for row in self.rows if row["method"] == method and row["protocol"] == protocol]
+    @cached_property
+    def multi_task_logs(self) -> dict[str, Log]:
+        """The logs of the first seed's multi-task networks by method."""
+        return {m: read_log(self._folder(m, self.seeds[0]) / "log.jsonl") for m in self.multi_task}
 
-    def run(self, method: str, task: str) -> Path:
-        """The folder of the first seed's network that does `task` by `method`."""
-        seed = f"seed{self.seeds[0]}"
-        if method not in (SINGLE, TEACHER):
-            return self.folder / method / seed
-        return self.folder / (SINGLE if method == SINGLE else self.teachers[task]) / task / seed
+    @cached_property
+    def teacher_names(self) -> list[str]:
+        """The names of the teachers, with those that only the logs of distances tell."""
+        names = list(self.teachers)
+        for log in self.multi_task_logs.values():
+            for key in keys(log, "distance/"):
+                if not any(key.startswith(f"distance/{name}/") for name in names):
+                    names.append(key.split("/")[1])
+        return names
 
+    def run(self, method: str, task: str) -> Path | None:
+        """The folder of the first seed's network that does `task` by `method`; None where there is none."""
+        if method == SINGLE:
+            return self._folder(f"{SINGLE}/{task}", self.seeds[0])
+        if method != TEACHER:
+            return self._folder(method, self.seeds[0])
+        runs = (teacher.runs for teacher in self.teachers.values() if task in teacher.tasks)
+        return next((self._folder(folder, self.seeds[0]) for folder in runs if folder is not None), None)
 
-def _yaml(path: Path) -> dict[str, Any]:
-    try:
-        values = yaml.safe_load(path.read_text())
-    except (OSError, yaml.YAMLError):
-        return {}
-    return values if isinstance(values, dict) else {}
+    def log(self, method: str, task: str) -> Log:
+        """The log of the run in `run`; empty where there is none."""
+        if method in self.multi_task_logs:
+            return self.multi_task_logs[method]
+        run = self.run(method, task)
+        return [] if run is None else read_log(run / "log.jsonl")
 
-
-def metric(rows: list[Row], task: str, name: str) -> Summary:
-    """A metric over the seeds of `rows`."""
-    return summarise(row["metrics"].get(task, {}).get(name) for row in rows)
-
-
-def delta(rows: list[Row], convention: str) -> Summary:
-    """A Delta over the seeds of `rows`."""
-    return summarise(row["delta"][convention] for row in rows)
-
-
-def difference(found: Results, a: str, b: str, protocol: MetricProtocol, convention: str) -> Summary:
-    """Delta of method `a` minus Delta of method `b`, over the seeds that both have."""
-
-    def by_seed(method: str) -> dict[int, float | None]:
-        return {row["seed"]: row["delta"][convention] for row in found.of(method, protocol)}
-
-    return paired(by_seed(a), by_seed(b))
-
-
-def unit(info: MetricInfo) -> str:
-    """The unit with an arrow to where it is better: `% ↑`."""
-    return f"{info.unit} {'↑' if info.higher_is_better else '↓'}".strip()
-
-
-def count(number: int) -> str:
-    """A number of parameters in three digits.
-
-    >>> count(25_055_185), count(512_345), count(999)
-    ('25.1 M', '512 k', '999')
-    """
-    for factor, name in ((1e6, " M"), (1e3, " k")):
-        if number >= factor:
-            return f"{number / factor:.3g}{name}"
-    return str(number)
+    def _folder(self, method: str, seed: int) -> Path:
+        return self.folder / method / f"seed{seed}"

@@ -151,8 +151,8 @@ def _check_labelled(name: Split, tasks: Mapping[str, Task], seen: list[_Seen]) -
         if not any(found.labelled.get(t) for found in seen):
             where = next((found.where(t) for found in seen if t in found.labelled), f"tasks.{t}")
             raise UserError(
-                f"{where}: expected {task.requirement} for `{t}` somewhere in {name}, found none in {labels[t]} labels; "
-                "see docs/data.md for the values that mean: no label"
+                f"{where}: expected {task.requirement} for `{t}` in {name}, found none in {labels[t]} labels; see "
+                "docs/data.md for the values that mean: no label"
             )
 
 

@@ -1,4 +1,4 @@
-"""The table that a tuning ends with, on a terminal."""
+"""The table of a tuning on a terminal."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,25 +11,25 @@ from tutelage.report.statistics import summarise
 
 
 def tuning_table(title: str, rows: Sequence[Mapping[str, Any]]) -> Table:
-    """Methods against what their trials found.
+    """Methods against the results of their trials.
 
     Args:
         title: of the table.
         rows: of `tutelage.study.Tuner`: for each method the number of its trials and of those that failed, Delta with
             its own values, and number, Delta and values of the best trial.
     """
-    shown = Table(title=Text(title), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-    shown.add_column(Text("method"), no_wrap=True)
-    shown.add_column(Text("trials"), justify="right")
-    shown.add_column(Text("Delta of\nown, %"), justify="right", no_wrap=True)
-    shown.add_column(Text("Delta of\nbest, %"), justify="right", no_wrap=True)
-    shown.add_column(Text("best\ntrial"), justify="right", no_wrap=True)
-    shown.add_column(Text("its values"), overflow="fold")
+    rendered = Table(title=Text(title), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    rendered.add_column(Text("method"), no_wrap=True)
+    rendered.add_column(Text("trials"), justify="right")
+    rendered.add_column(Text("Delta of\nown, %"), justify="right", no_wrap=True)
+    rendered.add_column(Text("Delta of\nbest, %"), justify="right", no_wrap=True)
+    rendered.add_column(Text("best\ntrial"), justify="right", no_wrap=True)
+    rendered.add_column(Text("its values"), overflow="fold")
     for row in rows:
         failed = f" ({row['failed']} failed)" if row["failed"] else ""
         values = "\n".join(f"{_short(path)} {value:g}" for path, value in row["parameters"].items())
         number = "-" if row["best"] is None else str(row["best"])
-        shown.add_row(
+        rendered.add_row(
             Text(row["method"]),
             f"{row['trials']}{failed}",
             _delta(row["own"]),
@@ -37,7 +37,7 @@ def tuning_table(title: str, rows: Sequence[Mapping[str, Any]]) -> Table:
             number,
             Text(values),
         )
-    return shown
+    return rendered
 
 
 def _delta(value: float | None) -> str:
@@ -45,7 +45,7 @@ def _delta(value: float | None) -> str:
 
 
 def _short(path: str) -> str:
-    """A path without the keys that say nothing here.
+    """A path without the keys that are the same everywhere.
 
     >>> _short("adaptor_optim.optimizer.init_args.lr")
     'adaptor_optim.lr'

@@ -1,0 +1,66 @@
+"""A study's tables as Markdown, for a README or a paper's notes."""
+
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+
+from tutelage.report.results import Results
+from tutelage.report.tables import Column, TableModel, difference_table, metric_table, seed_table
+from tutelage.report.undefined import undefined
+from tutelage.types import Task
+
+
+def markdown(folder: Path, tasks: Mapping[str, Task], seeds: Collection[int] | None = None) -> str:
+    """Metrics and the three Deltas in both protocols, Delta main of each seed, and paired differences.
+
+    Args:
+        folder: of the study.
+        tasks: Task name -> task.
+        seeds: the seeds that count; None: all.
+
+    Raises:
+        UserError: There is no results.json in `folder`.
+    """
+    results = Results(folder, tasks, seeds)
+    names = ", ".join(map(str, results.seeds))
+    over = f"seeds {names}; mean ± half the 95 % interval" if len(results.seeds) > 1 else f"seed {names}; no interval"
+    parts = [f"Split `{results.split}`, {over}.\n"]
+    for protocol in results.protocols:
+        model = metric_table(results, protocol)
+        values = [*model.of_kind("delta"), *model.of_kind("metric")]
+        parts.append(f"*{protocol}* protocol:\n")
+        main = [column for column in values if column.main]
+        parts.append(_table(model.select([*model.of_kind("values", "seeds"), *main]), _heading))
+        parts.append(_table(model.select(column for column in values if not column.main), _heading))
+    if note := undefined(results):
+        parts.append(f"{note}\n")
+    if len(results.seeds) > 1:
+        parts.append(f"Delta main of each seed, *{results.protocol}* protocol:\n")
+        parts.append(_table(seed_table(results), _heading))
+        parts.append(
+            f"Paired differences of Delta main (row minus column), *{results.protocol}* protocol; bold where the "
+            "interval does not include 0; over the seeds that both have:\n"
+        )
+        model = difference_table(results, results.protocol, "main")
+        parts.append(_table(model, lambda column: f"{column.group} {_code(column.name)}"))
+    return "\n".join(parts)
+
+
+def _heading(column: Column) -> str:
+    return " ".join(_plain(part) for part in (column.group, column.name, column.mark) if part)
+
+
+def _table(model: TableModel, heading: Callable[[Column], str]) -> str:
+    lines = [f"| method | {' | '.join(map(heading, model.columns))} |", "|---" * (len(model.columns) + 1) + "|"]
+    for line in model.lines:
+        cells = [f"**{cell.text}**" if cell.strong else _plain(cell.text) for cell in line.cells]
+        lines.append(f"| {_code(line.name)} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _code(name: str) -> str:
+    return f"`{_plain(name).replace('`', chr(39))}`"
+
+
+def _plain(text: str) -> str:
+    """A bar would end the cell."""
+    return text.replace("|", "\\|")

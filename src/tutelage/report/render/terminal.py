@@ -1,0 +1,102 @@
+"""A study's tables on a terminal."""
+
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from tutelage.report.results import Results
+from tutelage.report.tables import Column, TableModel, difference_table, metric_table
+from tutelage.types import Task
+
+
+def table(folder: Path, tasks: Mapping[str, Task], width: int = 80, seeds: Collection[int] | None = None) -> Table:
+    """Methods against metrics, with Delta against the single-task networks of each seed.
+
+    In the dataset protocol, unless the study has `official_quirks`. Several seeds give mean ± half the 95 % interval.
+    Where `width` columns are not enough for all metrics, each task is represented by its main one; after that the
+    numbers of parameters are left out, then the origin of the values, and the intervals last.
+
+    Raises:
+        UserError: There is no results.json in `folder`.
+    """
+    results = Results(folder, tasks, seeds)
+    model = metric_table(results, results.protocol)
+    metrics, [parameters] = model.of_kind("metric"), model.of_kind("parameters")
+    main = [column for column in metrics if column.main]
+    values = model.of_kind("values")
+    delta = [column for column in model.of_kind("delta") if column.main]
+    stages: Sequence[list[Column]] = (
+        [*values, *metrics, *delta, parameters],
+        [*values, *main, *delta, parameters],
+        [*values, *main, *delta],
+        [*main, *delta],
+    )
+    for columns in stages:
+        rendered = _metrics(results, model.select(columns), intervals=True)
+        if _width(rendered) <= width:
+            return rendered
+    return _metrics(results, model.select(stages[-1]), intervals=False)
+
+
+def _metrics(results: Results, model: TableModel, intervals: bool) -> Table:
+    seeds = len(results.seeds)
+    over = "1 seed, no interval" if seeds == 1 else f"{seeds} seeds, mean{' ± 95 % interval' if intervals else ''}"
+    rendered = _empty(f"{results.study}: split {results.split}, {results.protocol} protocol, {over}")
+    for group, columns in model.groups:
+        for index, column in enumerate(columns):
+            if column.kind == "values":
+                rendered.add_column(Text(column.name), no_wrap=True, vertical="bottom", style="dim")
+            elif column.kind == "parameters":
+                rendered.add_column(Text("para-\nmeters"), justify="right", no_wrap=True)
+            else:
+                heading = f"{group if index == 0 else ''}\n{column.name}\n{column.mark}"
+                rendered.add_column(Text(heading), justify="right", no_wrap=True)
+    for line in model.lines:
+        cells = (Text(cell.text if intervals else cell.short) for cell in line.cells)
+        rendered.add_row(Text(f"{line.name} {line.note}".rstrip()), *cells)
+    return rendered
+
+
+def differences(
+    folder: Path, tasks: Mapping[str, Task], width: int = 80, seeds: Collection[int] | None = None
+) -> Table | None:
+    """Delta main of each method minus that of the others, pair by pair of the same seed; None for a single seed.
+
+    Controls are compared and are no reference. As many references as fit into `width` columns are shown. Bold: the
+    95 % interval does not include 0.
+
+    Raises:
+        UserError: There is no results.json in `folder`.
+    """
+    results = Results(folder, tasks, seeds)
+    if len(results.seeds) <= 1 or len(results.methods) < 3:
+        return None
+    model = difference_table(results, results.protocol, "main")
+    while len(model.columns) > 1 and _width(_differences(model)) > width:
+        model = model.select(model.columns[:-1])
+    return _differences(model)
+
+
+def _differences(model: TableModel) -> Table:
+    rendered = _empty("differences of Delta main in %, same seeds: mean ± 95 % interval; bold: 0 is not in it")
+    for column in model.columns:
+        rendered.add_column(Text(f"{column.group}\n{column.name}"), justify="right", no_wrap=True)
+    for line in model.lines:
+        cells = (Text(cell.text, style="bold" if cell.strong else "") for cell in line.cells)
+        rendered.add_row(Text(line.name), *cells)
+    return rendered
+
+
+def _empty(title: str) -> Table:
+    """A table with the methods' column alone; names are `Text`, since a string would be read as rich's markup."""
+    rendered = Table(title=Text(title), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    rendered.add_column(Text("method"), no_wrap=True, vertical="bottom")
+    return rendered
+
+
+def _width(rendered: Table) -> int:
+    return Console(width=10_000).measure(rendered).maximum
