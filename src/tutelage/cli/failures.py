@@ -91,7 +91,7 @@ def _line(error: BaseException) -> tuple[bool, str]:
 
 
 def _write(error: BaseException) -> Path | None:
-    """Write the traceback where the run, the study or the user is, and give the file; None where nothing is writable."""
+    """Write the traceback into the folder of the run or study, the current or a temporary one; None: into none."""
     lines = (
         f"command   {shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])}",
         f"versions  tutelage {version('tutelage')}, torch {version('torch')}, Python {platform.python_version()}",
