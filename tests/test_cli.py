@@ -86,7 +86,7 @@ def test_presets_and_help(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_bad_file_is_one_line_from_a_loading_process_too(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tutelage.study.check_data", lambda *_: None)  # the file was damaged after it
+    monkeypatch.setattr("tutelage.study.check_data", lambda *_, **__: None)  # the file was damaged after it
     for split in ("train", "val"):
         write(tmp_path / "nyuv2" / split, ["0", "1"], npy=True)
     for path in (tmp_path / "nyuv2/train/depth").iterdir():

@@ -31,6 +31,7 @@ from tutelage.balance.objective import Balance
 from tutelage.balance.on_gradients import TaskGradients
 from tutelage.balance.rows import gramian
 from tutelage.distill import FeatureDistiller
+from tutelage.errors import UserError
 from tutelage.train import PartialStep, training_step
 from tutelage.types import Batch, Distiller, Output, Term, TermMap, Terms
 
@@ -708,7 +709,7 @@ def test_a_solver_that_fails_is_named() -> None:
     made = Solver("UPGrad")
     net, _ = build(made)
     with pytest.raises(
-        RuntimeError, match=r"^Solver expected gradients of segmentation, depth, normals .* TypeError: no solution; t"
+        UserError, match=r"^Solver expected gradients of segmentation, depth, normals .* TypeError: no solution; t"
     ):
         step(made, net, None, batch(0, 1))
 

@@ -43,7 +43,7 @@ def test_flags_override_any_value() -> None:
     ]
     flags += ["--tasks.segmentation.classes", "40"]
     study = load_study("rooms-tiny", flags)
-    config = study.config
+    config = study.objects
     assert (config.train.epochs, config.train.max_steps) == (2, 9)
     assert (config.seeds, config.methods, str(study.folder)) == ([0, 1, 2], ["uniform", "kd4mtl"], "elsewhere")
     assert study.values["net"]["init_args"]["width"] == 0.5

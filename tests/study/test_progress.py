@@ -20,7 +20,7 @@ def test_plain_lines_where_there_is_no_terminal(monkeypatch: pytest.MonkeyPatch)
     with ConsoleDisplay(Console(file=file, width=40)) as display:
         show(display)
     lines = file.getvalue().splitlines()
-    assert lines[0] == "[2/3] kd4mtl, seed 0: goes on after step 4"
+    assert lines[0] == "[2/3] kd4mtl, seed 0: continues after step 4"
     assert any("step 6 of 8" in line and "left; depth 0.500  normals nan" in line for line in lines)
     assert lines[-1].startswith("[2/3] kd4mtl, seed 0: finished in 0 s; depth abs_err 0.250")  # not wrapped
     assert "\x1b" not in file.getvalue()

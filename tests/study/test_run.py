@@ -34,7 +34,7 @@ def test_results_have_one_row_for_every_method_seed_and_protocol(finished: tuple
         }  # fmt: skip
         assert {task: set(values) for task, values in row["metrics"].items()} == METRICS
         assert set(row["delta"]) == {"main", "task_mean", "all_metrics"}
-        assert (row["seed"], row["split"]) == (0, "val")
+        assert (row["seed"], row["split"]) == (0, "test")
         assert row["seconds"] > 0
 
 

@@ -250,7 +250,7 @@ class GradientBalancer(Balancer, ABC):
             except Exception as error:  # of any solver, which names neither task nor cause
                 bad = [t for t, *rows in zip(tasks, *matrices, strict=True) if not torch.stack(rows).isfinite().all()]
                 if not bad:
-                    raise RuntimeError(
+                    raise UserError(
                         f"{type(self).__name__} expected gradients of {', '.join(tasks)} that it can combine, found "
                         f"{type(error).__name__}: {one_line(error)}; take another method, or other arguments"
                     ) from error

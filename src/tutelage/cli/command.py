@@ -11,7 +11,7 @@ from typing import NoReturn
 from rich.console import Console
 
 from tutelage.cli import bench, predict, prepare, presets, report, run, tune
-from tutelage.cli.failures import explain
+from tutelage.cli.failures import explain, interruption
 from tutelage.cli.parsing import Parser
 
 _TRACEBACK = "--traceback"
@@ -60,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return explain(error, show)
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # its reader, such as `head`, has gone
         return 0
-    except SystemExit:
-        raise
     except BaseException as error:  # Ctrl-C and signals, too
+        if not isinstance(error, Exception) and interruption(error) is None:
+            raise  # SystemExit, for example
         return explain(error, show, getattr(args, "again", None))

@@ -46,7 +46,7 @@ def explain(error: BaseException, show: bool, again: str | None = None) -> int:
         The exit status: 2 where the user has to change something, 1 for a defect of tutelage, 128 + the number of the
         signal after an interruption.
     """
-    stopped = _interruption(error)
+    stopped = interruption(error)
     if stopped is not None:
         line, status = stopped
         print(f"\ntutelage: {line}" + (f"; the same command continues {again}" if again else ""), file=sys.stderr)
@@ -64,7 +64,7 @@ def explain(error: BaseException, show: bool, again: str | None = None) -> int:
     return 1 if defect else 2
 
 
-def _interruption(error: BaseException) -> tuple[str, int] | None:
+def interruption(error: BaseException) -> tuple[str, int] | None:
     """The line and the status after Ctrl-C or a signal; None after anything else."""
     kind = getattr(sys.modules.get("tutelage.train"), "Interrupted", None)  # only training raises it
     if kind is not None and isinstance(error, kind):

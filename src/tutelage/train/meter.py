@@ -6,11 +6,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from tutelage.errors import UserError
 from tutelage.types import Terms
 
 
-class NonFiniteError(RuntimeError):
-    """A loss or a weight is no longer a number; the last checkpoint is from before that."""
+class NonFiniteError(UserError):
+    """A loss or a weight is not finite; the last checkpoint is from before that. The user has to change training."""
 
 
 class Meter:

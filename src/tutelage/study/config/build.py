@@ -50,12 +50,12 @@ class Builder:
                 self.add(values, study_parser().parse_object(copy.deepcopy(dict(values)), defaults=True))
             except Exception as error:  # jsonargparse raises many kinds; the message says what is wrong
                 raise UserError(rephrase(error)) from error
-        objects: dict[str, Any] = {}
+        objects: dict[str, Any] = {field: {} for field in _BY_NAME if field in values}
         for field, name, key in _components(values):
             if name is None:
                 objects[field] = self._objects[key]
             else:
-                objects.setdefault(field, {})[name] = self._objects[key]
+                objects[field][name] = self._objects[key]
         return StudyConfig(**objects)
 
     def add(self, values: Mapping[str, Any], parsed: Namespace) -> None:
