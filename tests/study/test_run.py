@@ -66,7 +66,7 @@ def test_a_run_leaves_everything(finished: tuple) -> None:
         names = {path.name for path in (out / folder).iterdir()}
         assert names == {
             "config.yaml", "environment.json", "log.jsonl", "tensorboard", "checkpoint.pt", "student.safetensors",
-            "predictions.safetensors", "result.json", ".lock",
+            "predictions.safetensors", "result.json", "spec.json", ".lock",
         }  # fmt: skip
         assert list((out / folder / "tensorboard").iterdir())
     facts = json.loads((out / "kd4mtl/seed0/environment.json").read_text())
