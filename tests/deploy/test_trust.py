@@ -123,7 +123,7 @@ def test_every_argument_of_ours_is_plain_but_for_one() -> None:
                     rest += [(key, part) for part in hint.__args__ if part is not ...]
                 elif origin not in (*_PLAIN, Tap):
                     found.add((name, key))
-    assert found == {("Tapped", "module")}
+    assert found == {("TappedModule", "module")}
 
 
 def test_a_tapped_network_of_a_trusted_module(tmp_path: Path, images: Tensor, own: None) -> None:

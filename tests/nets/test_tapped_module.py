@@ -56,7 +56,7 @@ class TestHeads(NetTester):
     def test_the_boundary_is_the_tap(self, net: MultiTaskNet, images: Tensor) -> None:
         output = net(images)
         assert output.shared == (output.taps["last"],)
-        check_apart(output.shared, "Tapped")
+        check_apart(output.shared, "TappedModule")
         loss, shared = sum(x.square().mean() for x in output.predictions.values()), net.shared_parameters()
         at = torch.autograd.grad(loss, output.shared, retain_graph=True)
         exact = torch.autograd.grad(loss, shared, retain_graph=True)
@@ -358,7 +358,7 @@ class InPlace(nn.Sequential):
         ),
         (
             lambda: TappedModule({}, Tokens(), {"x": "patches"}, size=(4, 4)),
-            r"Tapped.size: expected one that fits, found \[4, 4\]: .*Kernel size",
+            r"TappedModule.size: expected one that fits, found \[4, 4\]: .*Kernel size",
         ),
         (lambda: TappedModule({}, Small(), TAPS, mean=(0, 0, 0)), "expected both `mean` and `std`"),
         (lambda: TappedModule({}, Small(), TAPS, mean=(0, 0, 0), std=(1, 0, 1)), "the latter positive"),
