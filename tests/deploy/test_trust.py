@@ -181,13 +181,13 @@ def test_what_is_trusted_is_built_and_nothing_beside_it(own: None, tmp_path: Pat
 
 def test_nothing_is_downloaded_or_read(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[tuple[Any, ...]] = []
-    parts = encoder_decoder.parts
+    build_parts = encoder_decoder.build_parts
 
     def watched(*arguments: Any) -> Any:
         seen.append(arguments)
-        return parts(*arguments)
+        return build_parts(*arguments)
 
-    monkeypatch.setattr(encoder_decoder, "parts", watched)
+    monkeypatch.setattr(encoder_decoder, "build_parts", watched)
     evil = {"pretrained": True, "checkpoint_path": "/etc/passwd", "cache_dir": "/tmp/x"}
     evil["pretrained_cfg_overlay"] = {"file": "/etc/passwd", "hf_hub_id": "x/y", "crop_pct": 0.5}
     arguments = {"encoder": "test_resnet", "decoder": "FPN", "pretrained": True}
