@@ -50,9 +50,9 @@ def test_a_run_becomes_what_its_study_evaluated(distilled: Study, tmp_path: Path
     predictor = load(run)
     assert predictor.size == (32, 48)
     small = load(save(predictor, tmp_path))
-    for found in (predictor(batch.images), predictor.predict(batch.images), small.predict(batch.images)):
+    for actual in (predictor(batch.images), predictor.predict(batch.images), small.predict(batch.images)):
         for t, value in expected.items():
-            torch.testing.assert_close(found[t].detach(), value, rtol=0, atol=0)
+            torch.testing.assert_close(actual[t].detach(), value, rtol=0, atol=0)
     count = sum(p.numel() for p in net.parameters())
     with safe_open(tmp_path / "predictor.safetensors", "pt") as file:
         assert set(file.keys()) == set(net.state_dict())  # no adaptor, no teacher
@@ -176,8 +176,8 @@ def test_a_predictor_made_of_objects_is_saved_with_its_config(tmp_path: Path, im
         "net": {"class_path": "tutelage.nets.SegNet", "init_args": {"filters": [4, 4, 4, 4, 4]}},
         "tasks": {"depth": {"class_path": "tutelage.tasks.Depth"}},
     }
-    found = load(save(predictor, tmp_path, described))
-    torch.testing.assert_close(found.predict(images), predictor.predict(images), rtol=0, atol=0)
+    actual = load(save(predictor, tmp_path, described))
+    torch.testing.assert_close(actual.predict(images), predictor.predict(images), rtol=0, atol=0)
     wider = {**described, "net": {"class_path": "tutelage.nets.SegNet", "init_args": {"width": 0.1}}}
     mtan = {**described, "net": {"class_path": "tutelage.nets.MTAN", "init_args": {"width": 0.1}}}
     for wrong, message in (

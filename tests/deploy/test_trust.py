@@ -107,10 +107,10 @@ def test_every_argument_of_ours_is_plain_but_for_one() -> None:
     from tutelage.deploy.build import _PLAIN, _hints
     from tutelage.nets import Tap
 
-    found = set()
-    for room in (tutelage.nets, tutelage.tasks):
-        for name in room.__all__:
-            kind = getattr(room, name)
+    actual = set()
+    for package in (tutelage.nets, tutelage.tasks):
+        for name in package.__all__:
+            kind = getattr(package, name)
             if not isinstance(kind, type) or kind is Tap:
                 continue
             kinds = {p.kind for p in inspect.signature(kind).parameters.values()}
@@ -122,8 +122,8 @@ def test_every_argument_of_ours_is_plain_but_for_one() -> None:
                 if getattr(hint, "__args__", None) and "Literal" not in str(origin):
                     rest += [(key, part) for part in hint.__args__ if part is not ...]
                 elif origin not in (*_PLAIN, Tap):
-                    found.add((name, key))
-    assert found == {("TappedModule", "module")}
+                    actual.add((name, key))
+    assert actual == {("TappedModule", "module")}
 
 
 def test_a_tapped_network_of_a_trusted_module(tmp_path: Path, images: Tensor, own: None) -> None:

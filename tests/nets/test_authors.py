@@ -94,8 +94,8 @@ def test_every_tensor_of_mtan_is_where_the_authors_code_reads_it(tmp_path: Path,
     load_authors(net, save(tmp_path / "x", state))
     images = torch.rand(2, 3, 64, 96, generator=torch.Generator().manual_seed(1))
     output = net(images)
-    found = (output.predictions, output.taps["bottleneck"], output.taps["last"])
-    for values, expected in zip(found, mtan_reference.forward(state, images), strict=True):
+    actual = (output.predictions, output.taps["bottleneck"], output.taps["last"])
+    for values, expected in zip(actual, mtan_reference.forward(state, images), strict=True):
         torch.testing.assert_close([values[t] for t in tasks], expected, rtol=1e-4, atol=1e-4)
 
 

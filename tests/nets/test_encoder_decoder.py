@@ -179,9 +179,9 @@ def test_pretrained_from_a_file(encoder: str, decoder: str, block: str, tmp_path
     torch.save(weights, tmp_path / "weights.pth")
     arguments = {"pretrained_cfg_overlay": {"file": str(tmp_path / "weights.pth")}}
     net = EncoderDecoder({"a": 1}, encoder, decoder, pretrained=True, encoder_args=arguments)
-    found = net.encoder.model.state_dict()
-    assert any(name.startswith(block) for name in found)
-    assert all(torch.equal(x, weights[name]) for name, x in found.items())
+    actual = net.encoder.model.state_dict()
+    assert any(name.startswith(block) for name in actual)
+    assert all(torch.equal(x, weights[name]) for name, x in actual.items())
 
 
 def overlay(weights: dict[str, Tensor], path: Path) -> dict[str, Any]:

@@ -67,14 +67,14 @@ def test_propagation_is_the_papers(tasks: tuple[str, ...]) -> None:
         assert module.weigh is None
         masked = joined
     z = module.reduce(masked)
-    found = module(f)
-    assert found.keys() == f.keys()
+    actual = module(f)
+    assert actual.keys() == f.keys()
     for t in tasks:
         state = module.excite[t].state_dict()
         hidden = (z.mean((2, 3)) @ state["fc1.weight"].flatten(1).T + state["fc1.bias"]).relu()
         assert hidden.shape == (2, 1)  # 16 / 16
         gate = (hidden @ state["fc2.weight"].flatten(1).T + state["fc2.bias"]).sigmoid()
-        torch.testing.assert_close(found[t], f[t] + gate[:, :, None, None] * z)
+        torch.testing.assert_close(actual[t], f[t] + gate[:, :, None, None] * z)
 
 
 @torch.no_grad()

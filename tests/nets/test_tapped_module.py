@@ -288,7 +288,7 @@ def test_wrong_checkpoints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     torch.save([1, 2], "list.pt")
     Path("text.pt").write_text("hello")
     Path("text.safetensors").write_text("hello")
-    found = {
+    actual = {
         "code.pt": "a file that wants to run `posix.mkdir`; nothing of it was run",
         "shape.pt": r"`decoder.bias` of shape \[6\], found \[7\]",
         "more.pt": r"`fc.weight` of shape none, found \[7\]",
@@ -298,7 +298,7 @@ def test_wrong_checkpoints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         "text.safetensors": r"found one that cannot be read \(SafetensorError\)",
         "none.pt": r"found one that cannot be read \(FileNotFoundError\)",
     }
-    for name, message in found.items():
+    for name, message in actual.items():
         with pytest.raises(ValueError, match=f"{name}: .*{message}") as error:
             TappedModule({}, Small(), TAPS, checkpoint=name)
         assert "\n" not in str(error.value)
@@ -414,6 +414,14 @@ def test_modules_by_name() -> None:
         4,
         4,
     )
+
+
+def test_timm_prints_nothing_of_a_backbone(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    torch.save(timm.create_model("test_resnet").state_dict(), tmp_path / "weights.pth")  # with a classifier
+    arguments = {"model_name": "test_resnet", "features_only": True, "pretrained": True}
+    arguments["pretrained_cfg_overlay"] = {"file": str(tmp_path / "weights.pth")}
+    TappedModule({}, {"class_path": "timm.create_model", "init_args": arguments}, {"last": "layer4"})
+    assert capfd.readouterr() == ("", "")
 
 
 def test_weights_of_transformers(tmp_path: Path) -> None:
