@@ -100,7 +100,7 @@ def test_a_wrong_path_is_one_line(study: Path, capsys: pytest.CaptureFixture[str
     study.write_text(YAML.replace("encoder.model.layer4", "encoder.layer4"))
     assert main(["run", str(study), "--dry-run"]) != 0
     error = capsys.readouterr().err.strip()
-    assert "Tapped.taps.bottleneck: expected a submodule, found `encoder.layer4`; near it: encoder.model" in error
+    assert "TappedModule.taps.bottleneck: expected a submodule, found `encoder.layer4`; near it: encoder.model" in error
     assert "\n" not in error
 
 

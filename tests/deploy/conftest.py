@@ -1,4 +1,4 @@
-"""One run of a distilled student, trained once for all tests of the room; and a predictor of every network."""
+"""A study with a distilled student, trained once for all tests here; and a predictor of every network."""
 
 from typing import Any
 
@@ -40,7 +40,7 @@ def config(name: str, size: list[int] | None) -> dict[str, Any]:
 
 
 def make(name: str = "SegNet", size: tuple[int, int] | None = (32, 64)) -> Predictor:
-    """One whose batch norms have seen something."""
+    """A predictor whose batch norms have statistics of their own."""
     predictor = build(config(name, None if size is None else list(size)))
     for module in predictor.net.modules():
         if isinstance(module, nn.BatchNorm2d):

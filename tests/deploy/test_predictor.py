@@ -19,10 +19,10 @@ def test_at_the_trained_size_it_is_the_net_and_the_activations(name: str, images
     predictor = make(name)
     with torch.no_grad():
         raw = predictor.net(images).predictions
-        found = predictor(images)
-    assert list(found) == list(predictor.tasks)
+        actual = predictor(images)
+    assert list(actual) == list(predictor.tasks)
     for t, task in predictor.tasks.items():
-        torch.testing.assert_close(found[t], task.activate(raw[t]), rtol=0, atol=0)
+        torch.testing.assert_close(actual[t], task.activate(raw[t]), rtol=0, atol=0)
 
 
 def test_other_sizes_are_resized_as_training_did_and_back(images: Tensor) -> None:
@@ -30,19 +30,19 @@ def test_other_sizes_are_resized_as_training_did_and_back(images: Tensor) -> Non
     for size in ((48, 80), (24, 40)):
         image = Rgb().resize(images[0], size)
         raw = predictor.net(Rgb().resize(image, (32, 64))[None]).predictions
-        found = predictor.predict(image)
+        actual = predictor.predict(image)
         for t, task in predictor.tasks.items():
             back = interpolate(raw[t], size, mode="bilinear", antialias=True)
-            torch.testing.assert_close(found[t], task.activate(back)[0].detach(), rtol=0, atol=0)
-        assert found["segmentation"].shape == size
-        assert found["segmentation"].dtype == torch.int64
-        torch.testing.assert_close(found["normals"].norm(dim=0), torch.ones(size))
+            torch.testing.assert_close(actual[t], task.activate(back)[0].detach(), rtol=0, atol=0)
+        assert actual["segmentation"].shape == size
+        assert actual["segmentation"].dtype == torch.int64
+        torch.testing.assert_close(actual["normals"].norm(dim=0), torch.ones(size))
 
 
 def test_predictions_of_the_whole_image_are_not_resized(images: Tensor) -> None:
-    found = make("ResNet").predict(interpolate(images, (40, 40)))
-    assert found["digit"].shape == (2,)
-    assert found["angle"].shape == (2, 2)
+    actual = make("ResNet").predict(interpolate(images, (40, 40)))
+    assert actual["digit"].shape == (2,)
+    assert actual["angle"].shape == (2, 2)
 
 
 def test_without_a_size_images_are_taken_as_they_are(images: Tensor) -> None:
@@ -114,8 +114,8 @@ def test_it_stays_in_eval_mode_and_needs_no_gradient(images: Tensor) -> None:
 
 def test_it_predicts_on_another_device_and_in_bfloat16(images: Tensor) -> None:
     predictor = make()
-    found = predictor.to(torch.bfloat16).predict(images)
-    assert found["depth"].dtype == torch.float32
+    actual = predictor.to(torch.bfloat16).predict(images)
+    assert actual["depth"].dtype == torch.float32
     if torch.cuda.is_available():
         assert make().to("cuda").predict(images)["depth"].device.type == "cpu"
 

@@ -107,10 +107,10 @@ def test_every_argument_of_ours_is_plain_but_for_one() -> None:
     from tutelage.deploy.build import _PLAIN, _hints
     from tutelage.nets import Tap
 
-    found = set()
-    for room in (tutelage.nets, tutelage.tasks):
-        for name in room.__all__:
-            kind = getattr(room, name)
+    actual = set()
+    for package in (tutelage.nets, tutelage.tasks):
+        for name in package.__all__:
+            kind = getattr(package, name)
             if not isinstance(kind, type) or kind is Tap:
                 continue
             kinds = {p.kind for p in inspect.signature(kind).parameters.values()}
@@ -122,8 +122,8 @@ def test_every_argument_of_ours_is_plain_but_for_one() -> None:
                 if getattr(hint, "__args__", None) and "Literal" not in str(origin):
                     rest += [(key, part) for part in hint.__args__ if part is not ...]
                 elif origin not in (*_PLAIN, Tap):
-                    found.add((name, key))
-    assert found == {("Tapped", "module")}
+                    actual.add((name, key))
+    assert actual == {("TappedModule", "module")}
 
 
 def test_a_tapped_network_of_a_trusted_module(tmp_path: Path, images: Tensor, own: None) -> None:
@@ -181,13 +181,13 @@ def test_what_is_trusted_is_built_and_nothing_beside_it(own: None, tmp_path: Pat
 
 def test_nothing_is_downloaded_or_read(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[tuple[Any, ...]] = []
-    parts = encoder_decoder.parts
+    build_parts = encoder_decoder.build_parts
 
     def watched(*arguments: Any) -> Any:
         seen.append(arguments)
-        return parts(*arguments)
+        return build_parts(*arguments)
 
-    monkeypatch.setattr(encoder_decoder, "parts", watched)
+    monkeypatch.setattr(encoder_decoder, "build_parts", watched)
     evil = {"pretrained": True, "checkpoint_path": "/etc/passwd", "cache_dir": "/tmp/x"}
     evil["pretrained_cfg_overlay"] = {"file": "/etc/passwd", "hf_hub_id": "x/y", "crop_pct": 0.5}
     arguments = {"encoder": "test_resnet", "decoder": "FPN", "pretrained": True}

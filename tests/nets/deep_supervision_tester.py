@@ -1,4 +1,4 @@
-"""What a network holds whose tasks are predicted on the way, too, and read each other's features (PAD-Net, MTI-Net)."""
+"""Properties of networks with first predictions, whose tasks read each other's features (PAD-Net, MTI-Net)."""
 
 from typing import Any
 
@@ -40,8 +40,8 @@ class DeepSupervisionTester(MadeOnceTester):
             if isinstance(module, nn.Dropout):
                 module.eval()
         output = net(images)
-        for t, found in output.auxiliary.items():
-            for scale, (name, y) in enumerate(zip(self.firsts, found, strict=True)):
+        for t, actual in output.auxiliary.items():
+            for scale, (name, y) in enumerate(zip(self.firsts, actual, strict=True)):
                 raw = self.first_head(net, scale, t)(output.taps[name][t])
                 assert torch.equal(y, interpolate(raw, (64, 96), mode="bilinear")[..., :60, :93])
 
@@ -58,9 +58,9 @@ class DeepSupervisionTester(MadeOnceTester):
         for t, task in TASKS.items():
             made = [output.predictions[t], *output.auxiliary[t]]
             expected = sum(task.loss(y, batch.targets[t]).sum for y in made)
-            found = task_loss(task, t, output, batch.targets[t])
-            torch.testing.assert_close(found.sum, expected)
-            assert int(found.count) == int(batch.targets[t].valid.sum())
+            actual = task_loss(task, t, output, batch.targets[t])
+            torch.testing.assert_close(actual.sum, expected)
+            assert int(actual.count) == int(batch.targets[t].valid.sum())
             assert len(made) == 1 + len(self.firsts)
         training_step([batch], net, TASKS, None, Uniform(), NoReduce())
         assert all(p.grad is not None and p.grad.isfinite().all() for p in net.parameters())
@@ -121,5 +121,5 @@ def ids(parameters: list[nn.Parameter]) -> set[int]:
 
 def depends(output: Output, tensor: Tensor, module: nn.Module) -> set[bool]:
     """Whether a tensor of an output depends on the parameters of a module, by parameter."""
-    found = torch.autograd.grad(tensor.sum(), list(module.parameters()), retain_graph=True, allow_unused=True)
-    return {g is not None for g in found}
+    actual = torch.autograd.grad(tensor.sum(), list(module.parameters()), retain_graph=True, allow_unused=True)
+    return {g is not None for g in actual}

@@ -1,4 +1,4 @@
-"""What every network of the room holds."""
+"""Properties that every network has."""
 
 import copy
 
@@ -11,7 +11,7 @@ WIDTHS = {"segmentation": 5, "depth": 1, "normals": 3}
 
 
 def objective(output: Output) -> torch.Tensor:
-    """Something of all that a training step asks of an output."""
+    """A loss that depends on every part of an output that a training step reads."""
     made = [*output.predictions.values(), *(y for ys in output.auxiliary.values() for y in ys)]
     return sum((y.square().mean() for y in made), torch.zeros(())) + sum(output.penalties.values())
 
@@ -27,7 +27,7 @@ class NetTester:
     sizes = ((32, 32), (33, 47), (70, 50))
     dense = True  # a prediction for every pixel; otherwise one for the whole image
     taps = {"bottleneck", "last"}
-    boundary = True  # the heads share what they read
+    boundary = True  # the heads read one shared tensor
 
     def build(self, widths: dict[str, int]) -> MultiTaskNet:
         raise NotImplementedError
@@ -115,13 +115,13 @@ class NetTester:
         torch.testing.assert_close(_bottlenecks(net(images)), expected, rtol=1e-3, atol=1e-4)
         with torch.autocast("cpu", torch.bfloat16):
             output = net(images)
-        for k, found in _bottlenecks(output).items():
-            assert float((found.float() - expected[k]).norm() / expected[k].norm()) < 0.1
+        for k, actual in _bottlenecks(output).items():
+            assert float((actual.float() - expected[k]).norm() / expected[k].norm()) < 0.1
         assert all(x.isfinite().all() for x in output.predictions.values())
 
 
 class MadeOnceTester(NetTester):
-    """Of networks that take longer to make than to test."""
+    """For networks that take longer to build than to test: each is built once and copied."""
 
     made: dict[tuple[object, ...], MultiTaskNet] = {}
 

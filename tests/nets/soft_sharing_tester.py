@@ -1,4 +1,4 @@
-"""What every network holds whose tasks have features of their own, mixed of several encoders."""
+"""Properties of networks in which every task has its own features, mixed from those of several encoders."""
 
 import pytest
 import torch

@@ -94,8 +94,8 @@ def test_every_tensor_of_mtan_is_where_the_authors_code_reads_it(tmp_path: Path,
     load_authors(net, save(tmp_path / "x", state))
     images = torch.rand(2, 3, 64, 96, generator=torch.Generator().manual_seed(1))
     output = net(images)
-    found = (output.predictions, output.taps["bottleneck"], output.taps["last"])
-    for values, expected in zip(found, mtan_reference.forward(state, images), strict=True):
+    actual = (output.predictions, output.taps["bottleneck"], output.taps["last"])
+    for values, expected in zip(actual, mtan_reference.forward(state, images), strict=True):
         torch.testing.assert_close([values[t] for t in tasks], expected, rtol=1e-4, atol=1e-4)
 
 
@@ -198,7 +198,7 @@ def test_a_file_that_wants_to_run_code(tmp_path: Path, function: object, wants: 
     argument = Runs(os.system, command) if function is functools.partial else command
     content = {"state_dict": tensors(), "best_loss": Runs(function, argument)}
     torch.save(content, tmp_path / "x", _use_new_zipfile_serialization=not legacy)
-    expect(small(), tmp_path / "x", str(tmp_path / "x"), "wants to run", wants, "nothing was run")
+    expect(small(), tmp_path / "x", str(tmp_path / "x"), "wants to run", wants, "nothing of it was run")
     assert not trace.exists()
 
 
@@ -207,7 +207,7 @@ def test_the_payload_of_that_test_is_alive(tmp_path: Path) -> None:
     assert (tmp_path / "trace").exists()
 
 
-def test_only_scalars_of_numpy_are_passed_over(tmp_path: Path) -> None:
+def test_only_scalars_of_numpy_are_ignored(tmp_path: Path) -> None:
     allowed = set(torch.serialization.get_safe_globals())
     expect(small(), save(tmp_path / "x", tensors(), best_loss=np.ones(2)), "wants to run", "_reconstruct`")
     assert set(torch.serialization.get_safe_globals()) == allowed
@@ -218,10 +218,10 @@ def test_not_a_checkpoint(tmp_path: Path) -> None:
     expect(small(), tmp_path, "no such file")
     for content in (b"", b"<!DOCTYPE html>", b"PK\x03\x04 cut off", pickle.dumps({"a": 1}, protocol=4)):
         (tmp_path / "x").write_bytes(content)
-        expect(small(), tmp_path / "x", "what torch does not read", "nothing of it was run")
-    for content, found in (([1], "found list"), ({"epoch": 3, "model": {}}, "found dict of epoch, model")):
+        expect(small(), tmp_path / "x", "found one that cannot be read", "nothing of it was run")
+    for content, message in (([1], "found a list"), ({"epoch": 3, "net": {}}, "found a dict of epoch, net")):
         torch.save(content, tmp_path / "x")
-        expect(small(), tmp_path / "x", "expected a state_dict", found)
+        expect(small(), tmp_path / "x", "expected a state_dict", message)
 
 
 @pytest.mark.parametrize("task", WIDTHS)

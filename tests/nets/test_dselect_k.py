@@ -19,10 +19,10 @@ from tutelage.types import MultiTaskNet
 class DSelectKTester(SoftSharingTester):
     def test_penalties_are_the_asked_tasks_and_of_training(self, net: MultiTaskNet, images: Tensor) -> None:
         assert set(net(images).penalties) == set(WIDTHS)
-        found = net(images, tasks=["depth"]).penalties
-        assert set(found) == {"depth"}
-        assert found["depth"].shape == ()
-        gradients = torch.autograd.grad(found["depth"], list(net.parameters()), allow_unused=True)
+        actual = net(images, tasks=["depth"]).penalties
+        assert set(actual) == {"depth"}
+        assert actual["depth"].shape == ()
+        gradients = torch.autograd.grad(actual["depth"], list(net.parameters()), allow_unused=True)
         reached = {id(p) for p, g in zip(net.parameters(), gradients, strict=True) if g is not None and g.any()}
         own = {id(p) for p in net.task_parameters("depth")}
         assert reached
@@ -64,12 +64,12 @@ def step(z: float, gamma: float) -> float:
 def test_the_smooth_step_and_its_gradient(gamma: float) -> None:
     z = gamma * torch.tensor([-2.0, -0.51, -0.5, -0.3, 0.0, 0.2, 0.499, 0.5, 0.7], dtype=torch.float64)
     z.requires_grad_()
-    found = smooth_step(z, gamma)
-    torch.testing.assert_close(found, torch.tensor([step(float(v), gamma) for v in z.detach()], dtype=torch.float64))
+    actual = smooth_step(z, gamma)
+    torch.testing.assert_close(actual, torch.tensor([step(float(v), gamma) for v in z.detach()], dtype=torch.float64))
     inside = z.detach().abs() < gamma / 2
     slope = torch.where(inside, -6 / gamma**3 * z.detach() ** 2 + 3 / (2 * gamma), 0)
-    torch.testing.assert_close(torch.autograd.grad(found.sum(), z)[0], slope)
-    assert set(found[~inside].tolist()) == {0.0, 1.0}  # exactly
+    torch.testing.assert_close(torch.autograd.grad(actual.sum(), z)[0], slope)
+    assert set(actual[~inside].tolist()) == {0.0, 1.0}  # exactly
 
 
 def selected(z: Tensor, w: Tensor, experts: int, gamma: float) -> tuple[list[float], list[list[float]]]:
@@ -194,11 +194,11 @@ def test_a_task_reads_what_its_gate_selects(static: bool) -> None:
 
 def test_the_penalties_are_of_each_tasks_gate() -> None:
     student = net(experts=3, entropy_weight=0.5)
-    found = student(images()).penalties
+    actual = student(images()).penalties
     x = (images() - student.mean) / student.std
     for t in WIDTHS:
-        torch.testing.assert_close(found[t], penalty(student.gates[t](x)[1], 0.5))
-    assert len({float(v.detach()) for v in found.values()}) == 3
+        torch.testing.assert_close(actual[t], penalty(student.gates[t](x)[1], 0.5))
+    assert len({float(v.detach()) for v in actual.values()}) == 3
 
 
 @pytest.mark.parametrize("gamma", [1.0, 5.0])

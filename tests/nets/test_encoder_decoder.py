@@ -1,3 +1,4 @@
+import logging
 import sys
 from pathlib import Path
 from typing import Any
@@ -178,9 +179,58 @@ def test_pretrained_from_a_file(encoder: str, decoder: str, block: str, tmp_path
     torch.save(weights, tmp_path / "weights.pth")
     arguments = {"pretrained_cfg_overlay": {"file": str(tmp_path / "weights.pth")}}
     net = EncoderDecoder({"a": 1}, encoder, decoder, pretrained=True, encoder_args=arguments)
-    found = net.encoder.model.state_dict()
-    assert any(name.startswith(block) for name in found)
-    assert all(torch.equal(x, weights[name]) for name, x in found.items())
+    actual = net.encoder.model.state_dict()
+    assert any(name.startswith(block) for name in actual)
+    assert all(torch.equal(x, weights[name]) for name, x in actual.items())
+
+
+def overlay(weights: dict[str, Tensor], path: Path) -> dict[str, Any]:
+    torch.save(weights, path)
+    return {"pretrained_cfg_overlay": {"file": str(path)}}
+
+
+@pytest.mark.parametrize(
+    ("encoder", "decoder"), [("test_resnet", "Unet"), ("test_vit", "DPT"), ("test_convnext", "UPerNet")]
+)
+def test_building_prints_nothing(
+    encoder: str, decoder: str, tmp_path: Path, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    weights = timm.create_model(encoder).state_dict()
+    if encoder != "test_vit":  # which timm loads strictly
+        weights["more.weight"] = torch.zeros(3)
+    before = [(x.handlers, x.level, x.propagate) for x in map(logging.getLogger, ("timm", "huggingface_hub"))]
+    arguments = overlay(weights, tmp_path / "weights.pth")
+    with caplog.at_level(logging.DEBUG):
+        EncoderDecoder({"a": 1}, encoder, decoder, pretrained=True, encoder_args=arguments)
+    assert not caplog.records
+    assert capfd.readouterr() == ("", "")
+    assert before == [(x.handlers, x.level, x.propagate) for x in map(logging.getLogger, ("timm", "huggingface_hub"))]
+    logging.getLogger("timm").warning("heard again")
+    assert "heard again" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("encoder", "decoder", "name", "problem"),
+    [
+        ("test_resnet", "Unet", "layer1.0.conv1.weight", "they lack 1 tensors of the encoder, such as"),
+        ("test_convnext", "UPerNet", "stages.1.blocks.0.conv_dw.bias", "they lack 1 tensors of the encoder, such as"),
+        ("test_vit", "DPT", "blocks.0.attn.qkv.weight", "Missing key"),
+    ],
+)
+def test_weights_of_another_network_are_refused(
+    encoder: str, decoder: str, name: str, problem: str, tmp_path: Path
+) -> None:
+    """timm may load what fits and only log the rest: an encoder would be random in part."""
+    weights = timm.create_model(encoder).state_dict()
+    for file, message in (
+        ({key: x for key, x in weights.items() if key != name}, f"{problem}.*{name}"),
+        ({f"encoder.{key}": x for key, x in weights.items()}, "they lack|Missing key|'encoder\\."),
+        ({**weights, name: torch.zeros(3)}, f"size mismatch for {name}"),
+    ):
+        arguments = overlay(file, tmp_path / "weights.pth")
+        with pytest.raises(ValueError, match=rf"EncoderDecoder\.pretrained: expected weights .*({message})") as error:
+            EncoderDecoder({"a": 1}, encoder, decoder, pretrained=True, encoder_args=arguments)
+        assert "\n" not in str(error.value)
 
 
 def test_weights_that_cannot_be_had(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

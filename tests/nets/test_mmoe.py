@@ -65,11 +65,11 @@ def test_a_task_reads_its_mixture_of_the_experts(size: tuple[int, int], argument
                 if f is None or f is x:
                     part.append(f)
                     continue
-                found = torch.zeros_like(f)
+                actual = torch.zeros_like(f)
                 for b in range(2):
                     for e, expert in enumerate(experts):
-                        found[b] += g[b, e] * expert[p][k][b]
-                part.append(found)
+                        actual[b] += g[b, e] * expert[p][k][b]
+                part.append(actual)
             mixed.append(part)
         maps = [f for f in mixed[0] if f is not x]
         for k, f in enumerate(maps, 1):

@@ -122,8 +122,8 @@ def test_a_distilled_step_is_autograd_of_the_papers_formula() -> None:
         torch.testing.assert_close(terms.distill[t].mean(), d[t])
         others = [p for other in WIDTHS if other != t for p in student.attention[other].parameters()]
         others += [p for other in WIDTHS if other != t for p in distiller.adaptors[other].parameters()]
-        found = torch.autograd.grad(terms.distill[t].sum, others, retain_graph=True, allow_unused=True)
-        assert all(g is None for g in found)
+        actual = torch.autograd.grad(terms.distill[t].sum, others, retain_graph=True, allow_unused=True)
+        assert all(g is None for g in actual)
 
     parameters = [*student.parameters(), *distiller.parameters()]
     formula = sum(losses[t].mean() + d[t] for t in WIDTHS)

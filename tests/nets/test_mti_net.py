@@ -1,4 +1,6 @@
+import copy
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -65,37 +67,38 @@ def test_propagation_is_the_papers(tasks: tuple[str, ...]) -> None:
         assert module.weigh is None
         masked = joined
     z = module.reduce(masked)
-    found = module(f)
-    assert found.keys() == f.keys()
+    actual = module(f)
+    assert actual.keys() == f.keys()
     for t in tasks:
         state = module.excite[t].state_dict()
-        hidden = (z.mean((2, 3)) @ state["1.weight"].flatten(1).T + state["1.bias"]).relu()
+        hidden = (z.mean((2, 3)) @ state["fc1.weight"].flatten(1).T + state["fc1.bias"]).relu()
         assert hidden.shape == (2, 1)  # 16 / 16
-        gate = (hidden @ state["3.weight"].flatten(1).T + state["3.bias"]).sigmoid()
-        torch.testing.assert_close(found[t], f[t] + gate[:, :, None, None] * z)
+        gate = (hidden @ state["fc2.weight"].flatten(1).T + state["fc2.bias"]).sigmoid()
+        torch.testing.assert_close(actual[t], f[t] + gate[:, :, None, None] * z)
 
 
 @torch.no_grad()
 def test_a_pyramid_adds_the_coarser_map() -> None:
     net = built(channels=4)
     x = [torch.randn(1, c, 16 // 2**k, 16 // 2**k) for k, c in enumerate((24, 32, 48, 64))]
-    p, found = net.pyramid.state_dict(), net.pyramid(x)
+    p, maps = net.pyramid.state_dict(), list(net.pyramid(dict(zip("1234", x, strict=True))).values())
     above: Tensor | None = None
     for k in (3, 2, 1, 0):
-        y = conv2d(x[k], p[f"lateral.{k}.weight"], p[f"lateral.{k}.bias"])
+        y = conv2d(x[k], p[f"inner_blocks.{k}.0.weight"], p[f"inner_blocks.{k}.0.bias"])
         if above is not None:
             y = y + above.repeat_interleave(2, 2).repeat_interleave(2, 3)
         above = y
-        torch.testing.assert_close(found[k], conv2d(y, p[f"smooth.{k}.weight"], p[f"smooth.{k}.bias"], padding=1))
+        weight, bias = p[f"layer_blocks.{k}.0.weight"], p[f"layer_blocks.{k}.0.bias"]
+        torch.testing.assert_close(maps[k], conv2d(y, weight, bias, padding=1))
 
 
 @torch.no_grad()
 def test_projections_see_their_map_alone() -> None:
     net = built()
     x = [torch.randn(1, c, 4, 4) for c in (24, 32, 48, 64)]
-    p, found = net.pyramid.state_dict(), net.pyramid(x)
+    p, maps = net.pyramid.state_dict(), list(net.pyramid(dict(zip("1234", x, strict=True))).values())
     for k in range(4):
-        torch.testing.assert_close(found[k], conv2d(x[k], p[f"{k}.weight"], p[f"{k}.bias"]))
+        torch.testing.assert_close(maps[k], conv2d(x[k], p[f"{k}.weight"], p[f"{k}.bias"]))
 
 
 def test_blocks_have_their_channels() -> None:
@@ -113,6 +116,65 @@ def test_blocks_have_their_channels() -> None:
             assert channels([net.propagations[s - 1].reduce]) == [(every, c, c)]  # g
 
 
+class OldPyramid(nn.Module):
+    """What MTI-Net had in place of torchvision's FPN: the same values, other names of tensors."""
+
+    def __init__(self, inputs: list[int], channels: int) -> None:
+        super().__init__()
+        self.lateral = nn.ModuleList(nn.Conv2d(i, channels, 1) for i in inputs)
+        self.smooth = nn.ModuleList(nn.Conv2d(channels, channels, 3, padding=1) for _ in inputs)
+
+    def forward(self, maps: dict[str, Tensor]) -> dict[str, Tensor]:
+        sums: list[Tensor] = []
+        for lateral, x in zip(reversed(self.lateral), reversed(list(maps.values())), strict=True):
+            x = lateral(x)
+            sums.insert(0, x + interpolate(sums[0], x.shape[2:]) if sums else x)
+        return {name: smooth(x) for name, smooth, x in zip(maps, self.smooth, sums, strict=True)}
+
+
+class OldExcitation(nn.Sequential):
+    """What it had in place of torchvision's squeeze and excitation."""
+
+    def __init__(self, channels: int, inner: int) -> None:
+        squeeze, excite = nn.Conv2d(channels, inner, 1), nn.Conv2d(inner, channels, 1)
+        super().__init__(nn.AdaptiveAvgPool2d(1), squeeze, nn.ReLU(), excite, nn.Sigmoid())
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x) * x
+
+
+@pytest.mark.parametrize("as_part", [True, False])
+def test_weights_of_earlier_versions_load_and_give_the_same_values(
+    as_part: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr("tutelage.nets.mti_net._pyramid", OldPyramid)
+        patch.setattr("tutelage.nets.mti_net._excitation", lambda channels: OldExcitation(channels, channels // 16))
+        old = built(channels=16)
+        drawn = torch.rand(1)
+    state = old.state_dict()
+    assert {"pyramid.lateral.3.weight", "propagations.0.excite.depth.3.bias"} <= state.keys()
+    new = built(channels=16)
+    assert torch.equal(torch.rand(1), drawn)  # the same random numbers were used
+    for a, b in zip(old.parameters(), new.parameters(), strict=True):  # in one order: optimisers count on it
+        assert torch.equal(a, b)
+    nn.init.zeros_(new.pyramid.inner_blocks[0][0].weight)
+    if as_part:
+        nn.ModuleDict({"net": new}).load_state_dict({f"net.{name}": x for name, x in state.items()})
+    else:
+        torch.save(state, tmp_path / "old.pt")
+        new.load_state_dict(torch.load(tmp_path / "old.pt"))
+        assert "pyramid.lateral.3.weight" in state
+    a, b = old(images()), copy.deepcopy(new)(images())
+    for t in WIDTHS:
+        assert torch.equal(a.predictions[t], b.predictions[t])
+    grads = [torch.autograd.grad(y.predictions["depth"].sum(), net.pyramid.parameters()) for y, net in ((a, old),)]
+    new(images()).predictions["depth"].sum().backward()
+    assert all(torch.equal(x, p.grad) for x, p in zip(grads[0], new.pyramid.parameters(), strict=True))
+    with pytest.raises(RuntimeError, match=r"Missing key.*pyramid\.inner_blocks\.0\.0\.bias"):
+        new.load_state_dict({name: x for name, x in state.items() if name != "pyramid.lateral.0.bias"})
+
+
 def up(x: Tensor, like: Tensor) -> Tensor:
     return interpolate(x, like.shape[2:], mode="bilinear")
 
@@ -122,7 +184,7 @@ def up(x: Tensor, like: Tensor) -> Tensor:
 def test_the_network_is_the_formulas_of_its_docstring(channels: int | Sequence[int]) -> None:
     net = built(channels=channels).eval()
     taps = net(images()).taps
-    maps = net.pyramid([taps[f"stage{s}"] for s in (1, 2, 3, 4)])
+    maps = list(net.pyramid({f"{s}": taps[f"stage{s}"] for s in (1, 2, 3, 4)}).values())
     assert [x.shape[1] for x in maps] == ([8] * 4 if channels == 8 else list(channels))
     propagated: dict[str, Tensor] = {}
     for s in (3, 2, 1, 0):

@@ -104,8 +104,8 @@ def test_whose_an_expert_is(levels: int, last: range) -> None:
     own = {id(p) for p in student.task_parameters("depth")}
     (expert,) = student.experts["depth"]
     modules = [["conv1", "bn1"], ["layer1"], ["layer2"], ["layer3"], ["layer4"]]
-    found = [{id(p) in own for name in stage for p in expert.model[name].parameters()} for stage in modules]
-    assert found == [{k in last} for k in range(5)]
+    actual = [{id(p) in own for name in stage for p in expert.model[name].parameters()} for stage in modules]
+    assert actual == [{k in last} for k in range(5)]
     gates = [next(gate.parameters()) for gate in student.gates["depth"]]
     assert [id(p) in own for p in gates] == [levels - j < 2 for j in range(1, levels + 1)]
     assert not any(id(p) in own for m in (student.shared, student.shared_gates) for p in m.parameters())

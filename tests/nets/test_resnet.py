@@ -99,7 +99,7 @@ def test_groups_look_at_one_image_alone() -> None:
         (lambda: ResNet({"a": 1}, filters=()), r"one stage or more that do not decrease, found \[\]"),
         (lambda: ResNet({"a": 1}, filters=(64, 32)), r"do not decrease, found \[64, 32\]"),
         (lambda: ResNet({"a": 1}, filters=(0, 32)), r"do not decrease, found \[0, 32\]"),
-        (lambda: ResNet({"a": 1}, blocks=0), "at least one block a stage, found 0"),
+        (lambda: ResNet({"a": 1}, blocks=0), "at least one block per stage, found 0"),
         (lambda: ResNet({"a": 1}, (4, 4, 4), 1)(torch.rand(1, 3, 7, 64)), r"at least 8x8, found \(7, 64\)"),
         (lambda: ResNet({"a": 1}, (4,), 1)(torch.rand(1, 3, 2, 2), ["b"]), "tasks among a; found `b`"),
     ],

@@ -1,4 +1,4 @@
-"""The pieces: encoders taken apart, features mixed, images pooled."""
+"""The parts of soft sharing: encoders split into stages, mixed features, pooled images."""
 
 from typing import Any
 
@@ -10,8 +10,8 @@ from torch.nn.functional import adaptive_avg_pool2d
 
 from tutelage.nets import EncoderDecoder
 from tutelage.nets.smp import encode
-from tutelage.nets.soft_sharing import Gate, mix, mix_all, pooled
-from tutelage.nets.stages import check_stages, gathered, stage_channels, stages
+from tutelage.nets.soft_sharing import Gate, mix, mix_all, pool_to_grid
+from tutelage.nets.stages import check_stages, gather_features, split_stages, stage_channels
 
 KINDS = {  # what smp and timm each do in a way of their own
     "test_resnet": {},
@@ -34,16 +34,16 @@ def test_stages_in_a_row_are_the_encoder(name: str) -> None:
     net, x = encoder(name, **KINDS[name]), torch.rand(2, 3, 64, 96)
     (expected,) = encode(net, x)
     f, maps = x, []
-    for stage in stages(net):
+    for stage in split_stages(net):
         f = stage(f)
         maps.append(f)
-    (found,) = gathered(net, maps, x)
-    assert len(found) == len(expected)
-    assert all(a.shape == b.shape and torch.equal(a, b) for a, b in zip(found, expected, strict=True))
-    assert (found[0] is x) == (expected[0] is x)
-    assert [f.stride() for f in found] == [f.stride() for f in expected]
+    (actual,) = gather_features(net, maps, x)
+    assert len(actual) == len(expected)
+    assert all(a.shape == b.shape and torch.equal(a, b) for a, b in zip(actual, expected, strict=True))
+    assert (actual[0] is x) == (expected[0] is x)
+    assert [f.stride() for f in actual] == [f.stride() for f in expected]
     assert [f.shape[1] for f in maps] == stage_channels(net)
-    split = [p for stage in stages(net) for p in stage.parameters()]
+    split = [p for stage in split_stages(net) for p in stage.parameters()]
     assert [id(p) for p in split] == [id(p) for p in net.parameters()]
 
 
@@ -51,7 +51,7 @@ def test_stages_in_a_row_are_the_encoder(name: str) -> None:
 @pytest.mark.parametrize("name", ["test_resnet", "swin_tiny_patch4_window7_224"])
 def test_what_replaces_a_feature_is_read_by_the_next_stage(name: str) -> None:
     net, x = encoder(name, **KINDS[name]), torch.rand(1, 3, 64, 64)
-    first, second, *_ = stages(net)
+    first, second, *_ = split_stages(net)
     f = first(x)
     seen = []
     second.modules[0].register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
@@ -74,11 +74,11 @@ def test_encoders_of_another_kind_are_refused(name: str, decoder: str) -> None:
     assert "\n" not in str(error.value)
 
 
-def test_stages_that_hand_on_several_features_are_refused() -> None:
+def test_stages_that_pass_several_features_on_are_refused() -> None:
     with torch.device("meta"):
         net, x = EncoderDecoder({"a": 1}, "selecsls42", "FPN").encoder, torch.zeros(1, 3, 64, 64)
-    stem, first, *_ = stages(net)
-    with pytest.raises(ValueError, match="stages that hand on one feature, found SelecSlsBlock, which") as error:
+    stem, first, *_ = split_stages(net)
+    with pytest.raises(ValueError, match="stages that pass one feature on, found SelecSlsBlock, which") as error:
         first(stem(x))
     assert "\n" not in str(error.value)
 
@@ -87,11 +87,11 @@ def test_stages_that_hand_on_several_features_are_refused() -> None:
 @pytest.mark.parametrize("size", [(64, 96), (33, 47), (3, 5), (8, 8)])
 def test_pooled_is_the_adaptive_average(size: tuple[int, int], dtype: torch.dtype) -> None:
     x = torch.rand(2, 4, *size, dtype=dtype, requires_grad=True)
-    found, expected = pooled(x, 8), adaptive_avg_pool2d(x, 8).flatten(1)
+    actual, expected = pool_to_grid(x, 8), adaptive_avg_pool2d(x, 8).flatten(1)
     rough = {"rtol": 2e-2, "atol": 2e-2} if dtype == torch.bfloat16 else {}
-    torch.testing.assert_close(found, expected, **rough)
+    torch.testing.assert_close(actual, expected, **rough)
     weights = torch.rand_like(expected)
-    a, b = (torch.autograd.grad((y * weights).sum(), x)[0] for y in (found, expected))
+    a, b = (torch.autograd.grad((y * weights).sum(), x)[0] for y in (actual, expected))
     torch.testing.assert_close(a, b, **rough)
 
 
@@ -108,10 +108,10 @@ def test_a_mixture_weighs_every_image_by_its_own(images: int) -> None:
     weights = torch.rand(images, 3)
     for shape in ((4, 2, 3, 5), (4, 1, 6)):
         xs = [torch.rand(shape) for _ in range(3)]
-        found = mix(xs, weights)
+        actual = mix(xs, weights)
         for b in range(4):
             expected = sum(weights[b if images > 1 else 0, e] * xs[e][b] for e in range(3))
-            torch.testing.assert_close(found[b], expected)
+            torch.testing.assert_close(actual[b], expected)
 
 
 def test_a_mixture_has_the_type_of_the_features() -> None:

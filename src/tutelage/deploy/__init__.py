@@ -1,8 +1,8 @@
-"""The student alone: a network, its tasks' activations and the size of its images, in one module and one file."""
+"""The student alone: a network, the activations of its tasks and the size of its images, as one module and one file."""
 
 from tutelage.deploy.build import build
+from tutelage.deploy.bundle import load, save, write_bundle
 from tutelage.deploy.predictor import Predictor
-from tutelage.deploy.store import load, save
 from tutelage.deploy.write import predict_files
 
-__all__ = ["Predictor", "build", "load", "predict_files", "save"]
+__all__ = ["Predictor", "build", "load", "predict_files", "save", "write_bundle"]

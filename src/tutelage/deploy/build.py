@@ -1,8 +1,8 @@
 """From a config that anybody may have written to a predictor.
 
-jsonargparse, which builds studies, imports whatever a string names where an annotation asks for a function or a class:
-right for a study of one's own, wrong for a file from anybody. Here a class path is all that is imported, and only where
-`trust.resolve` allows it.
+jsonargparse, which builds studies, imports whatever a string names where an annotation asks for a function or a class.
+That is right for a study of one's own and wrong for a file from anybody. Here only class paths are imported, and only
+those that `trust.resolve` allows.
 """
 
 import inspect
@@ -16,7 +16,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 import torch
 
 from tutelage.deploy.predictor import Predictor, Size, check_names
-from tutelage.deploy.trust import HOUSE, harmless, line, resolve, unloaded, within
+from tutelage.deploy.trust import PACKAGES, line, resolve, within, without_default_weights, without_weights
 from tutelage.errors import UserError
 from tutelage.types import MultiTaskNet, Task
 
@@ -26,39 +26,40 @@ _PLAIN = (str, int, float, bool, NoneType, Path, Any, Literal, *_MAPS, *_LISTS)
 
 
 def build(config: Mapping[str, Any], trust: Collection[str] = ()) -> Predictor:
-    """The untrained predictor of a config.
+    """The predictor of a config, with untrained weights.
 
-    Widths of the heads are the tasks'. What would load other weights (`pretrained`, files) is left out.
+    The tasks give the widths of the heads. Arguments that load other weights (`pretrained`, files) are left out.
 
     Args:
         config: {net: {class_path, init_args}, tasks: {name: the same}, size: [H, W] or None}: plain values, as JSON
             holds them.
-        trust: Beginnings of class paths, at a dot, that may be imported and called besides `tutelage.nets` and
+        trust: Beginnings of class paths, up to a dot, that may be imported and called besides `tutelage.nets` and
             `tutelage.tasks`; and full names of networks elsewhere, such as `hf-hub:timm/resnet50.a1_in1k`.
 
     Raises:
         ValueError: The config is wrong, or names what is not trusted; one line.
     """
     trust = [trust] if isinstance(trust, str) else list(trust)
-    given = config.get("tasks")
-    if not isinstance(given, Mapping):
-        raise UserError(f"tasks: expected names and classes, found {type(given).__name__}")
-    check_names(given)
-    tasks = {str(name): _object(value, Task, (), trust, f"tasks.{name}") for name, value in given.items()}
+    task_configs = config.get("tasks")
+    if not isinstance(task_configs, Mapping):
+        raise UserError(f"tasks: expected names and classes, found {type(task_configs).__name__}")
+    check_names(task_configs)
+    tasks = {str(name): _object(value, Task, (), trust, f"tasks.{name}") for name, value in task_configs.items()}
     size = _size(config.get("size"))
-    plain = harmless(config.get("net"), trust)
-    with torch.random.fork_rng(devices=[]):  # weights are drawn, and replaced in a moment
+    plain = without_weights(config.get("net"), trust)
+    with torch.random.fork_rng(devices=[]):  # these random weights are replaced, and must not move the caller's seed
         net = _object(plain, MultiTaskNet, ({name: task.width for name, task in tasks.items()},), trust, "net")
     size_config = None if size is None else list(size)
-    return Predictor(net, tasks, size, {"net": plain, "tasks": dict(given), "size": size_config})
+    return Predictor(net, tasks, size, {"net": plain, "tasks": dict(task_configs), "size": size_config})
 
 
 def _object(value: Any, base: Any, first: tuple[Any, ...], trust: list[str], where: str) -> Any:
-    path, arguments = _parts(value, where)
+    path, arguments = _split(value, where)
     return _call(resolve(path, base, trust, where), first, arguments, trust, where)
 
 
-def _parts(value: Any, where: str) -> tuple[str, dict[str, Any]]:
+def _split(value: Any, where: str) -> tuple[str, dict[str, Any]]:
+    """The class path and the arguments of a config of an object."""
     if isinstance(value, Mapping) and isinstance(value.get("class_path"), str):
         arguments = value.get("init_args") or {}
         if isinstance(arguments, Mapping):
@@ -70,7 +71,7 @@ def _call(kind: Any, first: tuple[Any, ...], values: dict[str, Any], trust: list
     hints = _hints(kind)
     arguments = {str(key): _value(x, hints.get(key, Any), trust, f"{where}.{key}") for key, x in values.items()}
     try:
-        return kind(*first, **unloaded(kind, arguments))
+        return kind(*first, **without_default_weights(kind, arguments))
     except Exception as error:  # whatever a class raises when it is built
         name = getattr(kind, "__name__", str(kind))
         raise UserError(f"{where}: expected arguments of {name} that fit ({line(error)})") from error
@@ -79,36 +80,36 @@ def _call(kind: Any, first: tuple[Any, ...], values: dict[str, Any], trust: list
 def _hints(kind: Any) -> dict[str, Any]:
     try:
         return get_type_hints(inspect.getattr_static(kind, "__init__") if isinstance(kind, type) else kind)
-    except Exception:  # names that exist for a type checker alone
-        if within(kind.__module__, list(HOUSE.values())):
+    except Exception:  # names that exist for a type checker only
+        if within(kind.__module__, list(PACKAGES.values())):
             raise
         return {}
 
 
 def _value(value: Any, hint: Any, trust: list[str], where: str) -> Any:
-    """What JSON says as what an annotation asks for: tuples, data classes, objects, and functions that make objects.
+    """A value of JSON as its annotation asks for it: tuples, data classes, objects, and functions that build objects.
 
-    A string where an object may stand, as in `TappedModule.module`, is taken for the path of one.
+    Where an object is allowed, as in `TappedModule.module`, a string is read as the path of one.
     """
     members = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
     origins = [get_origin(member) or member for member in members]
-    made = [m for m in members if is_dataclass(m) and within(m.__module__, [*HOUSE.values(), *trust])]
-    if isinstance(value, str) and any(origin not in (*_PLAIN, *made) for origin in origins):
-        found = resolve(value, None, trust, where)
-        if any(origin in _MAPS for origin in origins):  # it is resolved once more where it goes
-            return {"class_path": value, "init_args": unloaded(found, {})}
-        return value if str in origins else found
+    classes = [m for m in members if is_dataclass(m) and within(m.__module__, [*PACKAGES.values(), *trust])]
+    if isinstance(value, str) and any(origin not in (*_PLAIN, *classes) for origin in origins):
+        target = resolve(value, None, trust, where)
+        if any(origin in _MAPS for origin in origins):  # the class that receives it resolves it again
+            return {"class_path": value, "init_args": without_default_weights(target, {})}
+        return value if str in origins else target
     if isinstance(value, Mapping) and "class_path" in value:
-        path, arguments = _parts(value, where)
+        path, arguments = _split(value, where)
         kind = resolve(path, None, trust, where)
         if any(origin in _MAPS for origin in origins):
-            return {**value, "init_args": unloaded(kind, arguments)}
+            return {**value, "init_args": without_default_weights(kind, arguments)}
         if abc.Callable in origins:
             return lambda *first: _call(kind, first, arguments, trust, where)
         return _call(kind, (), arguments, trust, where)
     if isinstance(value, Mapping):
-        if made and not any(origin in _MAPS for origin in origins):
-            return _call(made[0], (), dict(value), trust, where)
+        if classes and not any(origin in _MAPS for origin in origins):
+            return _call(classes[0], (), dict(value), trust, where)
         inner = next((get_args(m)[-1] for m in members if get_origin(m) in _MAPS), Any)
         return {key: _value(item, inner, trust, f"{where}.{key}") for key, item in value.items()}
     if isinstance(value, list):

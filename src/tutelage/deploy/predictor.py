@@ -1,4 +1,4 @@
-"""The student alone, as one module: images in, what the tasks mean by its outputs out."""
+"""The student alone, as one module: from images to the activated predictions of its tasks."""
 
 import re
 from collections.abc import Collection, Mapping
@@ -20,21 +20,22 @@ class Predictor(nn.Module):
 
         x' = resize(x, size)            y'_t = net(x')_t            y_t = activate_t(resize(y'_t, size of x))
 
-    where `resize` is bilinear with antialiasing, as the data's of images is, and does nothing to what has the size
-    already; raw outputs of the whole image are not resized. What is resized is the raw output, so that classes are
-    voted on by neighbouring logits and normals have unit length again. With `size` None images are taken as they are.
+    where `resize` is bilinear with antialiasing, as the data resize images, and leaves an image of that size as it is.
+    Raw outputs of the whole image are not resized. The raw output is resized, not the prediction: so classes follow
+    from interpolated logits, and normals have unit length again. With `size` None images keep their size.
 
-    Normalisation is the network's own. A predictor stays in eval mode: `train()` does not change it (that of `net`
-    does, for who wants to train on).
+    The network normalises the images itself. A predictor stays in eval mode: its `train()` has no effect. Call
+    `net.train()` to continue training.
 
     Args:
-        net: With heads of these tasks, or more.
+        net: A network with a head for each of these tasks, or more.
         tasks: name -> task.
-        size: Height and width that images are resized to; None: none is.
-        config: What `build` makes the same of: needed to save.
+        size: Height and width that images are resized to; None: images keep their size.
+        config: The config from which `build` builds the same predictor; `save` needs it.
 
     Raises:
-        ValueError: There is no task, a name is more than letters, digits, `_` and `-`, or `size` is not positive.
+        ValueError: There is no task, a name has other characters than letters, digits, `_` and `-`, or `size` is not
+            positive.
     """
 
     def __init__(
@@ -54,7 +55,7 @@ class Predictor(nn.Module):
         self.eval()
 
     def train(self, mode: bool = True) -> Self:
-        """Nothing: what is deployed predicts."""
+        """Stay in eval mode, whatever `mode` is."""
         return super().train(False)
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
@@ -85,19 +86,19 @@ class Predictor(nn.Module):
 
     @torch.no_grad()
     def predict(self, image: Image) -> dict[str, Tensor]:
-        """{task: activated prediction} on the CPU of one image, without a batch dimension.
+        """{task: activated prediction} of one image, without a batch dimension, on the CPU.
 
         Args:
-            image: A file, a picture of Pillow, an array [H, W, 3] or a tensor [3, H, W], of bytes or floats in 0..1. A
-                tensor [B, 3, H, W] is a batch, and its predictions have a batch dimension.
+            image: A file, a picture of Pillow, an array [H, W, 3] or a tensor [3, H, W], of bytes or of floats in 0..1.
+                A tensor [B, 3, H, W] is a batch, and its predictions have a batch dimension.
 
         Raises:
-            ValueError: It is no image.
+            ValueError: The argument is no image.
         """
         batch = isinstance(image, Tensor) and image.ndim == 4
         images = check(image) if isinstance(image, Tensor) and batch else as_image(image)[None]
-        found = self(images.to(self._weight.device))
-        return {t: (value if batch else value[0]).cpu() for t, value in found.items()}
+        predictions = self(images.to(self._weight.device))
+        return {t: (value if batch else value[0]).cpu() for t, value in predictions.items()}
 
     @property
     def _weight(self) -> Tensor:
@@ -105,7 +106,7 @@ class Predictor(nn.Module):
 
 
 def check_names(tasks: Collection[str]) -> None:
-    """Raise a ValueError where there is no task, or a name that is no part of a file's name."""
+    """Raise a UserError where there is no task, or where a name cannot be part of a file's name."""
     if not tasks:
         raise UserError("tasks: expected one task or more, found none")
     for name in tasks:

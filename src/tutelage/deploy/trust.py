@@ -1,4 +1,4 @@
-"""What of a file from anybody may be imported, called or read: nothing that is not ours or trusted by the caller."""
+"""What a file from anybody may import, call or read: only our own classes, and what the caller trusts."""
 
 import importlib
 import inspect
@@ -11,52 +11,58 @@ from tutelage import errors
 from tutelage.errors import UserError
 from tutelage.types import MultiTaskNet, Task
 
-HOUSE: dict[Any, str] = {MultiTaskNet: "tutelage.nets", Task: "tutelage.tasks"}
+PACKAGES: dict[Any, str] = {MultiTaskNet: "tutelage.nets", Task: "tutelage.tasks"}  # base class -> where ours are
 _PRETRAINED = ("pretrained", "pretrained_backbone")
 _WEIGHTS = re.compile(r"(\w+_)?(weights|checkpoint|ckpt)(_\w+)?")
 _IN_CONFIG = re.compile(r"file|url|source|state_dict|hf_hub\w*")  # of timm's `pretrained_cfg`
 
 
 def resolve(path: str, base: Any, trust: Collection[str], where: str) -> Any:
-    """The class that a class path names, or a function or a class's method where no base is asked for.
+    """The class that a class path names; without a `base` also a function, or a method of a class.
 
-    It is imported only where its path begins as one that is trusted does, or is in the room of ours that `base` has;
-    and taken only where it was defined there, too: what one of these modules imported is not its own.
+    It is imported only where its path is trusted or is in our package of this `base`. It must also have been defined
+    there: what such a module has imported from elsewhere is refused.
+
+    Args:
+        path: The class path.
+        base: The base class of what is expected; None: anything that can be called.
+        trust: Beginnings of class paths, as `build` takes them.
+        where: The key of the path, for messages.
 
     Raises:
-        ValueError: It is not trusted, not there, or no subclass of `base`.
+        ValueError: The class is not trusted, does not exist, or is no subclass of `base`.
     """
-    house = [HOUSE[base]] if base in HOUSE else []
+    packages = [PACKAGES[base]] if base in PACKAGES else []
     if not re.fullmatch(r"[^\W\d]\w*(\.[^\W\d]\w*)+", path):
         raise UserError(f"{where}: expected a class_path such as tutelage.nets.SegNet, found `{path[:80]}`")
-    if not within(path, [*house, *trust]):
-        known = f"a class of {house[0]}" if house else "plain values"
+    if not within(path, [*packages, *trust]):
+        expected = f"a class of {packages[0]}" if packages else "plain values"
         raise UserError(
-            f"{where}: expected {known}, found `{path[:80]}`, which is not imported, since a file may come from "
-            f"anybody; where you trust it: trust=[{path.rpartition('.')[0][:80]!r}]"
+            f"{where}: expected {expected}, found `{path[:80]}`, which is not imported, since a file may come from "
+            f"anybody; if you trust it: trust=[{path.rpartition('.')[0][:80]!r}]"
         )
     try:
-        found = _import(path)
+        target = _import(path)
     except (ImportError, AttributeError) as error:
         raise UserError(f"{where}: expected a class, found no `{path}` ({line(error)})") from error
     if base is None:
-        fits, kind = callable(found), "a class or function"
+        fits, kind = callable(target), "a class or function"
     else:
-        fits = isinstance(found, type) and issubclass(found, base) and not inspect.isabstract(found)
+        fits = isinstance(target, type) and issubclass(target, base) and not inspect.isabstract(target)
         kind = f"a subclass of {base.__name__}"
     if not fits:
         raise UserError(f"{where}: expected {kind}, found {path}")
-    home = f"{getattr(found, '__module__', '')}.{getattr(found, '__qualname__', '')}"
-    if path not in trust and not within(home, [*house, *trust]):
+    origin = f"{getattr(target, '__module__', '')}.{getattr(target, '__qualname__', '')}"
+    if path not in trust and not within(origin, [*packages, *trust]):
         raise UserError(
-            f"{where}: expected {kind} under its own name, found {path}, which is {home}; where you "
-            f"trust it: trust=[{path!r}]"
+            f"{where}: expected {kind} under its own name, found {path}, which is {origin}; if you trust it: "
+            f"trust=[{path!r}]"
         )
-    return found
+    return target
 
 
 def _import(path: str) -> Any:
-    """module.name, or module.Class.name; no way leads through what a module has imported."""
+    """The object of `module.name` or `module.Class.name`. No other attribute of a module is followed."""
     parts = path.split(".")
     try:
         return getattr(importlib.import_module(".".join(parts[:-1])), parts[-1])
@@ -74,25 +80,25 @@ def within(path: str, prefixes: Collection[str]) -> bool:
     return any(path == prefix or path.startswith(f"{prefix}.") for prefix in prefixes)
 
 
-def harmless(value: Any, trust: Collection[str] = (), where: str = "net", inside: str = "") -> Any:
-    """A network's config without what would load other weights, from a file or from elsewhere.
+def without_weights(value: Any, trust: Collection[str] = (), where: str = "net", inside: str = "") -> Any:
+    """A network's config without the arguments that load weights from a file or from elsewhere.
 
     Args:
         value: The config, or a part of it.
-        trust: As `build` has it.
-        where: The part's keys, for messages.
+        trust: Beginnings of class paths and full names of networks, as `build` takes them.
+        where: The keys of the part, for messages.
         inside: The last of these keys that says what the part is: `init_args`, or `pretrained_cfg...`.
 
     Raises:
-        ValueError: A name may say where a network itself is to be loaded from, and is not trusted.
+        ValueError: A name can say where a network itself is loaded from (`hf-hub:...`), and is not trusted.
     """
     if isinstance(value, str) and ":" in value and value not in trust:  # hf-hub:..., local-dir:..., https:...
         raise UserError(
-            f"{where}: expected a name without `:`, found `{value[:80]}`, which may be read from elsewhere; where you "
+            f"{where}: expected a name without `:`, found `{value[:80]}`, which may be loaded from elsewhere; if you "
             f"trust it: trust=[{value[:80]!r}]"
         )
     if isinstance(value, list | tuple):
-        return [harmless(item, trust, where, inside) for item in value]
+        return [without_weights(item, trust, where, inside) for item in value]
     if not isinstance(value, Mapping):
         return value
     kept: dict[Any, Any] = {}
@@ -106,32 +112,32 @@ def harmless(value: Any, trust: Collection[str] = (), where: str = "net", inside
             if inside == "init_args":
                 kept[key] = None
         elif name != "cache_dir" and not (in_config and _IN_CONFIG.fullmatch(name)):
-            kept[key] = harmless(
+            kept[key] = without_weights(
                 item, trust, where if name == "init_args" else f"{where}.{name}", inside if in_config else name
             )
     return kept
 
 
-def unloaded(kind: Any, arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Arguments with which `kind` loads no weights where a config is silent, too (torchvision's `weights_backbone`)."""
+def without_default_weights(kind: Any, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments with which `kind` loads no weights where its defaults would (torchvision's `weights_backbone`)."""
     try:
         parameters = inspect.signature(kind).parameters
-    except (TypeError, ValueError):  # it has none to be seen
+    except (TypeError, ValueError):  # a class of C code may have no signature
         return dict(arguments)
-    silent: dict[str, Any] = {}
+    disabled: dict[str, Any] = {}
     for name, parameter in parameters.items():
         if name in _PRETRAINED and isinstance(parameter.default, bool):
-            silent[name] = False
+            disabled[name] = False
         elif _WEIGHTS.fullmatch(name) and isinstance(parameter.default, str | Enum):
-            silent[name] = None
-    return {**arguments, **silent}
+            disabled[name] = None
+    return {**arguments, **disabled}
 
 
 def line(error: Exception) -> str:
-    """An error of a library in one line."""
+    """The text of a library's error in one line."""
     return printable(errors.one_line(error, 200))
 
 
 def printable(text: str) -> str:
-    """Without what a terminal would obey: texts of a file from anybody are shown there."""
+    """The text without control characters: a terminal would obey those in a file from anybody."""
     return "".join(c if c.isprintable() else " " for c in text)

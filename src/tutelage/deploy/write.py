@@ -1,4 +1,4 @@
-"""Predictions of files, as files."""
+"""Predictions of image files, written as pictures and arrays."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -25,21 +25,21 @@ def predict_files(
     """Write NAME.TASK.png, a picture, and NAME.TASK.npy, the activated prediction, for every image and task.
 
     Args:
-        predictor: What predicts.
-        images: Files, of different names.
+        predictor: The predictor.
+        images: Image files with different names.
         out: The folder to write to.
-        overwrite: Replace what is there.
-        note: Gets one line a file that is written, with the value of a task of the whole image.
+        overwrite: Replace existing files.
+        note: Receives one line per file that is written; for tasks of the whole image the line has the value, too.
 
     Raises:
-        ValueError: Two images have one name, or a file is there already: before anything is written. An image cannot be
-            read: what was written for those before it stays.
+        ValueError: Two images have one name, or a file exists already: nothing was written. Or an image cannot be read:
+            the files of the images before it stay.
     """
     first: dict[str, Path] = {}
     for path in images:
         if path.stem in first:
             raise UserError(
-                f"{path}: expected names that differ, found {first[path.stem]}, too; predict them into two folders"
+                f"{path}: expected names that differ, found {first[path.stem]}, too; write them to two folders"
             )
         first[path.stem] = path
         for t in predictor.tasks:
@@ -49,15 +49,15 @@ def predict_files(
     for path in images:
         for t, value in predictor.predict(path).items():
             task, file = predictor.tasks[t], out / f"{path.stem}.{t}"
-            said = "" if t in predictor.dense else f"  {printable(describe(task, value))}"
+            text = "" if t in predictor.dense else f"  {printable(describe(task, value))}"
             write_atomically(Path(f"{file}.png"), _png(task, value))
-            note(f"{file}.png{said}")
+            note(f"{file}.png{text}")
             write_atomically(Path(f"{file}.npy"), _npy(value))
             note(f"{file}.npy")
 
 
 def describe(task: Task, value: Tensor) -> str:
-    """The value of a task of the whole image, in words: the name of a class, or numbers with their names."""
+    """The value of a task of the whole image as text: the name of a class, or numbers with their names and unit."""
     names: Sequence[str] = getattr(task, "names", None) or ()
     if value.ndim == 0 and not value.is_floating_point():
         index = int(value)

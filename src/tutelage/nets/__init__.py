@@ -1,4 +1,4 @@
-"""Networks: images become predictions, and the features that teachers and balancers look at."""
+"""Networks: from images to the predictions of tasks, and to the features that distillers and balancers read."""
 
 from tutelage.nets.authors import load_authors
 from tutelage.nets.cross_stitch import CrossStitch
@@ -11,7 +11,8 @@ from tutelage.nets.pad_net import PADNet
 from tutelage.nets.ple import PLE
 from tutelage.nets.resnet import ResNet
 from tutelage.nets.segnet import SegNet
-from tutelage.nets.tapped_module import Tap, TappedModule
+from tutelage.nets.tap import Tap
+from tutelage.nets.tapped_module import TappedModule
 
 __all__ = [
     "MTAN",

@@ -1,4 +1,4 @@
-"""Cross-stitch networks: an encoder a task, whose features are exchanged after every stage."""
+"""Cross-stitch networks: one encoder per task, and units that mix the features of the tasks after every stage."""
 
 from collections.abc import Collection, Iterable
 from typing import Any, Literal, cast
@@ -6,9 +6,9 @@ from typing import Any, Literal, cast
 import torch
 from torch import Tensor, nn
 
-from tutelage.nets.smp import Features, encode, parts
-from tutelage.nets.soft_sharing import SoftSharing, weighted
-from tutelage.nets.stages import check_stages, gathered, stage_channels, stages
+from tutelage.nets.smp import Features, build_parts, encode
+from tutelage.nets.soft_sharing import SoftSharing, weighted_sum
+from tutelage.nets.stages import check_stages, gather_features, split_stages, stage_channels
 from tutelage.nets.widths import resolve_tasks
 from tutelage.types import Output
 
@@ -16,38 +16,38 @@ from tutelage.types import Output
 class CrossStitch(SoftSharing):
     """Cross-stitch networks (Misra, Shrivastava, Gupta and Hebert, CVPR 2016), on timm's encoders.
 
-    Every task t has an encoder, a decoder and a head of its own. After each stage of the encoders a unit mixes their
-    features x_t [B, C, h, w], channel by channel,
+    Every task t has its own encoder, decoder and head. After each stage of the encoders a unit mixes their features
+    x_t [B, C, h, w], channel by channel,
 
         x_t <- sum_s alpha_ts * x_s
 
-    over all tasks s; the result is what the next stage of task t's encoder reads, and its decoder. A unit's alpha_ts
-    [C] (a number without `per_channel`) begin as `alpha_same` where s = t, else as `alpha_different`. With one task
-    there is no unit: the network is that of `EncoderDecoder`, and its tensors have the names that they have beside
+    over all tasks s. The next stage of task t's encoder and its decoder read the result. The alpha_ts of a unit [C]
+    (one number without `per_channel`) are initialised to `alpha_same` where s = t, else to `alpha_different`. With one
+    task there are no units: the network is that of `EncoderDecoder`, and its tensors have the same names as beside
     other tasks.
 
-    Taps, each {task: feature}, and of all tasks whatever predictions are asked for: `stage1`, `stage2`, ...,
-    `bottleneck`, as `EncoderDecoder` has them, of the mixed features; `decoder`, the decoder's output [B, C, h, w];
-    `last`, what the head reads: the same. Predictions are [B, width, H, W] for images of any size. The heads share no
-    tensor: there is no boundary of representation gradients.
+    Taps, each {task: feature} of all tasks, whichever predictions are requested: `stage1`, `stage2`, ..., `bottleneck`,
+    as in `EncoderDecoder`, of the mixed features; `decoder`, the decoder's output [B, C, h, w]; `last`, what the head
+    reads: the same. Predictions are [B, width, H, W] for images of any size. The heads share no tensor, so there is no
+    boundary for representation gradients.
 
-    A task's own are the coefficients alpha_t of the last unit, decoder and head. All else reaches two tasks or more.
+    The coefficients alpha_t of the last unit, the decoder and the head belong to task t. Everything else is shared.
 
-    Source: arXiv:1604.03539, which mixes AlexNet's pooled features, with units a channel (section 5), and found
-    (0.9, 0.1) the best start of those that sum to 1 (table 1). Differs: any encoder, any number of tasks, dense
-    decoders. The paper begins with trained single-task networks (table 3), and gives the units 100 to 1000 times the
+    Source: arXiv:1604.03539, which mixes AlexNet's pooled features, with one unit per channel (section 5); of the
+    initial values that sum to 1, (0.9, 0.1) are its best (table 1). Differs: any encoder, any number of tasks, dense
+    decoders. The paper starts from trained single-task networks (table 3), and its units have 100 to 1000 times the
     learning rate (table 2); here they have the optimiser's.
 
     Args:
         widths: Channels of each task's head.
-        encoder, decoder, pretrained, output_stride, encoder_args, decoder_args: As `EncoderDecoder` has them, of
+        encoder, decoder, pretrained, output_stride, encoder_args, decoder_args: As in `EncoderDecoder`, for
             every encoder and decoder. The encoder has to run stage by stage: ResNet, ConvNeXt, Swin, ...; no plain ViT.
-        per_channel: Coefficients a channel; otherwise one for all.
-        alpha_same: The weight of a task's own feature at the start.
-        alpha_different: That of each other task's; None: what is missing to 1, in equal parts.
+        per_channel: One coefficient per channel; otherwise one for all channels.
+        alpha_same: The initial weight of a task's own feature.
+        alpha_different: The initial weight of each other task's feature; None: (1 - alpha_same) in equal parts.
 
     Raises:
-        ValueError: As `EncoderDecoder` has it, and where the encoder does not run stage by stage.
+        ValueError: As in `EncoderDecoder`; or the encoder does not run stage by stage.
     """
 
     def __init__(
@@ -63,17 +63,17 @@ class CrossStitch(SoftSharing):
         alpha_same: float = 0.9,
         alpha_different: float | None = None,
     ) -> None:
-        made = parts(self, encoder, decoder, pretrained, output_stride, encoder_args, decoder_args)
-        check_stages(self, made.encoder)
-        super().__init__(widths, made, widths)
+        parts = build_parts(self, encoder, decoder, pretrained, output_stride, encoder_args, decoder_args)
+        check_stages(self, parts.encoder)
+        super().__init__(widths, parts, widths)
         self.encoders = nn.ModuleDict(
-            {task: made.another_encoder() if i else made.encoder for i, task in enumerate(widths)}
+            {task: parts.build_encoder() if i else parts.encoder for i, task in enumerate(widths)}
         )
-        self.order = sorted(widths)  # of the sums, whatever the order of `widths`
+        self.order = sorted(widths)  # so that sums do not depend on the order of `widths`
         self.units = nn.ModuleList()
         if len(widths) > 1:
             rest = (1 - alpha_same) / (len(widths) - 1) if alpha_different is None else alpha_different
-            for channels in stage_channels(made.encoder):
+            for channels in stage_channels(parts.encoder):
                 start = {t: [alpha_same if s == t else rest for s in self.order] for t in self.order}
                 shape = (len(widths), channels if per_channel else 1)
                 rows = {t: torch.tensor(row)[:, None].expand(shape).clone() for t, row in start.items()}
@@ -85,16 +85,16 @@ class CrossStitch(SoftSharing):
         x = self._enter(images)
         if not self.units:
             return self._output(names, {t: encode(net, x) for t, net in self.encoders.items()}, x, images)
-        by_task = {t: stages(net) for t, net in self.encoders.items()}
+        by_task = {t: split_stages(net) for t, net in self.encoders.items()}
         current = dict.fromkeys(self.order, x)
         maps: dict[str, list[Tensor]] = {t: [] for t in self.order}
         for k, unit in enumerate(self.units):
-            found = [by_task[t][k](current[t]) for t in self.order]
+            xs = [by_task[t][k](current[t]) for t in self.order]
             alpha = cast(nn.ParameterDict, unit)
-            current = {t: weighted(found, alpha[t][..., None, None].unbind()) for t in self.order}
+            current = {t: weighted_sum(xs, alpha[t][..., None, None].unbind()) for t in self.order}
             for t, f in current.items():
                 maps[t].append(f)
-        features: dict[str, Features] = {t: gathered(self.encoders[t], maps[t], x) for t in self.order}
+        features: dict[str, Features] = {t: gather_features(self.encoders[t], maps[t], x) for t in self.order}
         return self._output(names, features, x, images)
 
     def _own(self, task: str) -> Iterable[nn.Parameter]:

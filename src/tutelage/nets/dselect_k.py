@@ -1,4 +1,4 @@
-"""DSelect-k: a mixture of experts whose gates come to choose at most k of them, by gradient descent."""
+"""DSelect-k: a mixture of experts whose gates learn by gradient descent to select at most k of them."""
 
 import math
 from collections.abc import Collection, Iterable
@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from tutelage.errors import UserError
-from tutelage.nets.smp import encode, parts
-from tutelage.nets.soft_sharing import SoftSharing, at_least_one, mix_all, pooled
+from tutelage.nets.smp import build_parts, encode
+from tutelage.nets.soft_sharing import SoftSharing, check_positive, mix_all, pool_to_grid
 from tutelage.nets.widths import resolve_tasks
 from tutelage.types import Output
 
@@ -17,47 +17,47 @@ _EPSILON = 1e-6
 
 
 class DSelectK(SoftSharing):
-    """DSelect-k (Hazimeh et al., NeurIPS 2021): `MMoE` whose gates choose at most k of the n experts.
+    """DSelect-k (Hazimeh et al., NeurIPS 2021): `MMoE` with gates that select at most k of the n experts.
 
-    A task's gate has k selectors. Selector i chooses an expert by the m = ceil(log2 n) bits of its number, each the
-    smooth step of a number z_ij, and has a weight:
+    The gate of a task has k selectors. Selector i selects an expert by the m = ceil(log2 n) bits of its number; bit
+    j is the smooth step S of a number z_ij. Each selector has a weight w_i:
 
         S(z) = 0 for z <= -gamma / 2,  1 for z >= gamma / 2,  else -2 (z / gamma)^3 + 3/2 (z / gamma) + 1/2
         r_ie = prod_j (S(z_ij) if bit j of e is 1 else 1 - S(z_ij))
         g_e  = sum_i softmax(w)_i r_ie
 
-    z and w are linear in p(x), `MMoE`'s image averaged over the cells of a grid, or, if `static`, parameters. As the
-    bits become 0 or 1, and S makes them exactly that, r_i has a single 1, and at most k experts have a weight. In
-    training a task's loss has a penalty (`Output.penalties`), averaged over the images,
+    z and w are linear in p(x), the image averaged over the cells of a grid as in `MMoE`; if `static`, they are
+    parameters. Once the bits are 0 or 1, which S reaches exactly, r_i has a single 1, and at most k experts have a
+    weight. In training a penalty (`Output.penalties`), averaged over the images, is added to the loss of a task:
 
         sum_i [ entropy_weight * sum_e -r_ie log r_ie  +  1 / sum_e r_ie - 1 ]
 
-    whose first part drives the bits there; the second keeps selectors off the numbers that no expert has, and is 0
-    where n is a power of two. All experts are computed, also those that nobody chose. With `pretrained` they begin
-    alike, and only the gates make them different.
+    Its first part drives the bits to 0 or 1. The second drives selectors away from the numbers that no expert has; it
+    is 0 if n is a power of two. All experts are computed, including those that no gate selects. With `pretrained` all
+    experts start from the same weights, and only the gates make them differ.
 
-    Taps and ownership are those of `MMoE`.
+    Taps and the owners of parameters are those of `MMoE`.
 
-    Source: arXiv:2106.03760 and the authors' code (google-research/dselect_k_moe), whose `gamma`, weight of the entropy
-    and start are the defaults: z, or its weights and bias, uniform in +-gamma / 100, those of w in +-0.05. Differs:
-    experts are encoders; the gates read a grid of the image; the penalty is averaged over the images, where theirs is
-    summed, and is 0 where all is reached, where theirs is 1 a selector, so that a loss stays a loss. LibMTL adds the
-    penalty of the last task alone.
+    Source: arXiv:2106.03760 and the authors' code (google-research/dselect_k_moe), from which the defaults of `gamma`,
+    `entropy_weight` and the initial values are taken: z, or its weights and bias, uniform in +-gamma / 100, those of w
+    in +-0.05. Differs: experts are encoders; the gates read a grid of the image; the penalty is averaged over the
+    images, while theirs is summed; its minimum is 0, while theirs is 1 per selector. LibMTL adds the penalty of the
+    last task only.
 
     Args:
         widths: Channels of each task's head.
-        encoder, decoder, pretrained, output_stride, encoder_args, decoder_args: As `EncoderDecoder` has them, of
+        encoder, decoder, pretrained, output_stride, encoder_args, decoder_args: As in `EncoderDecoder`, for
             every encoder and decoder.
-        experts: n, how many encoders.
-        k: How many of them a task selects at most.
+        experts: n, the number of encoders.
+        k: The largest number of experts that a task selects.
         gamma: The width of the smooth step.
-        entropy_weight: Of the entropy in the penalty.
+        entropy_weight: The weight of the entropy in the penalty.
         static: A task selects the same experts for every image.
-        grid: The gates see the image at grid x grid.
+        grid: The gates read the image at grid x grid.
 
     Raises:
-        ValueError: As `EncoderDecoder` has it, and where there are fewer than two experts, k is not among 1..n, gamma
-            is not positive, the entropy's weight is negative, or there is no grid.
+        ValueError: As in `EncoderDecoder`; or there are fewer than two experts, k is not in 1..n, `gamma` is not
+            positive, `entropy_weight` is negative, or `grid` is below 1.
     """
 
     def __init__(
@@ -76,18 +76,20 @@ class DSelectK(SoftSharing):
         static: bool = False,
         grid: int = 8,
     ) -> None:
-        at_least_one(self, k=k, grid=grid)
+        check_positive(self, k=k, grid=grid)
         if experts < 2:
-            raise UserError(f"DSelectK.experts: expected 2 or more to select of, found {experts}; take EncoderDecoder")
+            raise UserError(
+                f"DSelectK.experts: expected 2 or more to select from, found {experts}; take EncoderDecoder"
+            )
         if k > experts:
             raise UserError(f"DSelectK.k: expected at most `experts` ({experts}), found {k}")
         if gamma <= 0:
             raise UserError(f"DSelectK.gamma: expected a positive width of the smooth step, found {gamma}")
         if entropy_weight < 0:
             raise UserError(f"DSelectK.entropy_weight: expected 0 or more, found {entropy_weight}")
-        made = parts(self, encoder, decoder, pretrained, output_stride, encoder_args, decoder_args)
-        super().__init__(widths, made, widths)
-        self.experts = nn.ModuleList([made.encoder, *(made.another_encoder() for _ in range(experts - 1))])
+        parts = build_parts(self, encoder, decoder, pretrained, output_stride, encoder_args, decoder_args)
+        super().__init__(widths, parts, widths)
+        self.experts = nn.ModuleList([parts.encoder, *(parts.build_encoder() for _ in range(experts - 1))])
         self.gates = nn.ModuleDict({t: SelectGate(experts, k, gamma, None if static else grid) for t in widths})
         self.entropy_weight = entropy_weight
 
@@ -95,11 +97,11 @@ class DSelectK(SoftSharing):
         """Predictions of `tasks` (None: all), in training their penalties, and the taps of all tasks."""
         names = resolve_tasks(self, tasks, self.heads)
         x = self._enter(images)
-        found = [encode(expert, x) for expert in self.experts]
-        chosen = {t: gate(x) for t, gate in self.gates.items()}  # g, r
-        output = self._output(names, {t: mix_all(found, g, x) for t, (g, _) in chosen.items()}, x, images)
+        of_experts = [encode(expert, x) for expert in self.experts]
+        gates = {t: gate(x) for t, gate in self.gates.items()}  # g, r
+        output = self._output(names, {t: mix_all(of_experts, g, x) for t, (g, _) in gates.items()}, x, images)
         if self.training:
-            output.penalties = {t: penalty(chosen[t][1], self.entropy_weight) for t in names}
+            output.penalties = {t: penalty(gates[t][1], self.entropy_weight) for t in names}
         return output
 
     def _own(self, task: str) -> Iterable[nn.Parameter]:
@@ -110,13 +112,13 @@ class SelectGate(nn.Module):
     """The k selectors of one task.
 
     Args:
-        experts: n.
-        k: How many selectors.
+        experts: n, the number of experts.
+        k: The number of selectors.
         gamma: The width of the smooth step.
-        grid: Of p; None: a static gate.
+        grid: The cells per side of p's grid; None: a static gate.
     """
 
-    codes: Tensor  # bool [n, m]: the bits of the experts' numbers
+    codes: Tensor  # bool [n, m]: the bits of the numbers of the experts
 
     def __init__(self, experts: int, k: int, gamma: float, grid: int | None) -> None:
         super().__init__()
@@ -134,10 +136,10 @@ class SelectGate(nn.Module):
             nn.init.uniform_(self.w_of.weight, -0.05, 0.05)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Weights g [B, n] and selections r [B, k, n] for entered images x; B is 1 in a static gate."""
+        """Weights g [B, n] and selections r [B, k, n] for normalised images x; B is 1 in a static gate."""
         z, w = self.z[None], self.w[None]
         if self.grid is not None and self.z_of is not None and self.w_of is not None:
-            p = pooled(x, self.grid)
+            p = pool_to_grid(x, self.grid)
             z, w = z + self.z_of(p).view(-1, *self.z.shape), w + self.w_of(p)
         s = smooth_step(z.float(), self.gamma)[:, :, None]  # [B, k, 1, m]
         r = torch.where(self.codes, s, 1 - s).prod(3)
@@ -151,7 +153,7 @@ def smooth_step(z: Tensor, gamma: float) -> Tensor:
 
 
 def penalty(r: Tensor, entropy_weight: float) -> Tensor:
-    """What selections r [B, k, n] add to a task's loss: the mean over the images of a sum over the selectors."""
+    """The penalty of selections r [B, k, n]: the sum over the selectors, averaged over the images."""
     entropy = -(r * (r + _EPSILON).log()).sum(2)
     reach = 1 / r.sum(2).clamp(min=_EPSILON) - 1
     return (entropy_weight * entropy + reach).sum(1).mean()

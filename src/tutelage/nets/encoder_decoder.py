@@ -1,4 +1,4 @@
-"""Any encoder of timm with decoders of segmentation-models-pytorch, one a task or one for all."""
+"""Any encoder of timm with decoders of segmentation-models-pytorch: one per task, or one for all tasks."""
 
 from collections.abc import Collection
 from itertools import chain
@@ -7,36 +7,38 @@ from typing import Any, Literal
 from torch import Tensor, nn
 
 from tutelage.nets.decoders import Decoders
-from tutelage.nets.smp import Features, clone_reinitialised, encode, named_stages, parts
+from tutelage.nets.smp import Features, build_parts, clone_reinitialised, encode, named_stages
 from tutelage.nets.widths import resolve_tasks
 from tutelage.types import Output
 
 
 class EncoderDecoder(Decoders):
-    """An encoder of timm, a decoder of segmentation-models-pytorch (smp) a task or one for all, and a head a task.
+    """An encoder of timm, decoders of segmentation-models-pytorch (smp), and one head per task.
 
-    `resnet50` with `DeepLabV3` a task is the network of LibMTL and of the many papers that compare there. Images in
-    0..1 are normalised with the mean and deviation of those that the encoder was pretrained on; they are buffers, saved
-    with the weights, so that a trained network keeps them whatever a later timm says. A head is smp's, one convolution
-    (DPT: two), resized bilinearly to the image. Decoders start as smp's `initialize` has it, convolutions He uniform
-    and linear layers Xavier uniform, heads Xavier uniform.
+    There is one decoder per task, or one for all tasks. `resnet50` with one `DeepLabV3` per task is the network of
+    LibMTL and of the many papers that compare with it. Images in 0..1 are normalised with the mean and standard
+    deviation of the encoder's pretraining; these are buffers, saved with the weights, so that later versions of timm
+    cannot change a trained network. A head is smp's: one convolution (DPT: two), resized bilinearly to the image.
+    Decoders are initialised by smp's `initialize_decoder`, convolutions He uniform and linear layers Xavier uniform;
+    heads are Xavier uniform.
 
     Taps: `stage1`, `stage2`, ...: the encoder's features [B, C_k, h_k, w_k] from fine to coarse, as many as the decoder
     is built for (`resnet50`: at 1/2, 1/4, 1/8, 1/16 and 1/32 of the image, none coarser than 1/`output_stride`; a plain
-    ViT: four, all at 1/16); `bottleneck`, the last of these; `decoder`, the decoder's output [B, C, h, w], one a task
-    or for all; `last`, what the heads read: the same. They are those of all tasks, whatever predictions are
-    asked for. Predictions are [B, width, H, W]. The shared boundary of representation gradients is what the tasks'
-    decoders read of the encoder or, where the decoder is shared, its output.
+    ViT: four, all at 1/16); `bottleneck`, the last of these; `decoder`, the decoder's output [B, C, h, w], one per task
+    or one for all; `last`, what the heads read: the same. The taps are those of all tasks, whichever predictions are
+    requested. Predictions are [B, width, H, W]. The shared boundary for representation gradients is what the decoders
+    read of the encoder or, if the decoder is shared, its output.
 
-    Images of any size fit: what is missing to the next multiple of the coarsest feature's stride (`multiple`) is
-    repeated from the lower and right edge, and cut off the predictions; taps show it. Encoders with position embeddings
-    take any size where timm can resize these; others are built for one size, with `encoder_args: {img_size: [H, W]}`.
+    Images of any size fit: they are padded at the lower and right edge, by repetition, to the next multiple of the
+    coarsest feature's stride (`multiple`). Predictions are cropped back; taps are not. Encoders with position
+    embeddings take any size if timm can resize these; others are built for one size, with `encoder_args:
+    {img_size: [H, W]}`.
 
     Source: timm (Wightman), smp (Iakubovskii), and DeepLabV3 (arXiv:1706.05587), DeepLabV3Plus (1802.02611), Unet
     (1505.04597), UnetPlusPlus (1807.10165), MAnet (Fan et al., IEEE Access 2020), Linknet (1707.03718), FPN
     (1612.03144), PSPNet (1612.01105), PAN (1805.10180), UPerNet (1807.10221), Segformer (2105.15203), DPT (2103.13413).
     Differs from smp: several tasks; any size; predictions are resized with corners not aligned; DeepLab's decoders
-    start as all others; what an encoder has after its last feature is left out.
+    are initialised as all others; layers of an encoder after its last feature are removed.
 
     Args:
         widths: Channels of each task's head.
@@ -44,17 +46,18 @@ class EncoderDecoder(Decoders):
             `swin_tiny_patch4_window7_224`, `vit_small_patch16_224` (DPT alone), ...
         decoder: Name of smp's class.
         shared_decoder: One decoder for all tasks.
-        pretrained: Begin with timm's weights, from the Hugging Face hub or a file, as `encoder_args:
+        pretrained: Start from timm's weights, from the Hugging Face hub or a file, as `encoder_args:
             {pretrained_cfg_overlay: {file: PATH}}`.
-        output_stride: Of the encoder's last feature: strides beyond it become dilations. None: smp's for the decoder
-            (DeepLabV3 8, DeepLabV3Plus and PAN 16, else the encoder's own).
+        output_stride: The stride of the encoder's last feature; larger strides become dilations. None: smp's default
+            for the decoder (DeepLabV3 8, DeepLabV3Plus and PAN 16, else the encoder's own).
         encoder_args: More arguments of `timm.create_model`.
-        decoder_args: More arguments of smp's class, by its names: `decoder_channels`, `encoder_depth`, ...
+        decoder_args: More arguments of smp's class, under its names: `decoder_channels`, `encoder_depth`, ...
 
     Raises:
-        ValueError: Where timm or smp is not installed, there is no task, a width is not positive, a name or argument is
-            unknown, encoder and decoder do not fit, or pretrained weights cannot be had; in training, where a batch
-            norm of the decoder reads one number a channel, since it is one image; where images are too small for it.
+        ValueError: timm or smp is not installed; there is no task, or a width is not positive; a name or argument is
+            unknown; encoder and decoder do not fit; pretrained weights cannot be loaded or lack tensors of the encoder.
+            In `forward`: images are too small for the decoder, or a batch norm of the decoder in training reads one
+            number per channel, since the batch is one image.
     """
 
     def __init__(
@@ -68,11 +71,11 @@ class EncoderDecoder(Decoders):
         encoder_args: dict[str, Any] | None = None,
         decoder_args: dict[str, Any] | None = None,
     ) -> None:
-        made = parts(self, encoder, decoder, pretrained, output_stride, encoder_args, decoder_args)
-        super().__init__(widths, made, () if shared_decoder else widths)
-        self.encoder = made.encoder
-        self.decoder = clone_reinitialised(made.decoder) if shared_decoder else None
-        self._reads = made.reads
+        parts = build_parts(self, encoder, decoder, pretrained, output_stride, encoder_args, decoder_args)
+        super().__init__(widths, parts, () if shared_decoder else widths)
+        self.encoder = parts.encoder
+        self.decoder = clone_reinitialised(parts.decoder) if shared_decoder else None
+        self._reads = parts.reads
 
     def forward(self, images: Tensor, tasks: Collection[str] | None = None) -> Output:
         """Predictions of `tasks` (None: all) and the taps of all tasks, for images [B, 3, H, W]."""
@@ -95,7 +98,7 @@ class EncoderDecoder(Decoders):
         return Output({t: self._predict(t, last[t], x, images) for t in names}, taps, shared)
 
     def shared_parameters(self) -> list[nn.Parameter]:
-        """The encoder's and those of a shared decoder; none, where the network has one task."""
+        """The parameters of the encoder and of a shared decoder; in a single-task network, none."""
         if len(self.heads) == 1:
             return []
         shared = [self.encoder] if self.decoder is None else [self.encoder, self.decoder]

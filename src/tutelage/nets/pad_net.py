@@ -1,4 +1,4 @@
-"""PAD-Net: tasks are predicted once, tell each other what they have seen, and are predicted again."""
+"""PAD-Net: a first prediction of every task, an exchange of features between tasks, and a last prediction."""
 
 from collections.abc import Collection, Mapping
 from typing import Any, Literal
@@ -9,7 +9,7 @@ from torch.nn.functional import relu
 
 from tutelage.errors import UserError
 from tutelage.nets.decoders import Decoders
-from tutelage.nets.smp import encode, head, named_stages, parts
+from tutelage.nets.smp import build_head, build_parts, encode, named_stages
 from tutelage.nets.widths import resolve_tasks
 from tutelage.types import Output
 
@@ -17,46 +17,45 @@ from tutelage.types import Output
 class PADNet(Decoders):
     """PAD-Net (Xu, Ouyang, Wang and Sebe, CVPR 2018) on an encoder of timm with decoders of smp.
 
-    A decoder of task k makes features F_k [B, C, h, w] of what the encoder gives, and a head of them a first
-    prediction. Multi-modal distillation tells every task what the others have seen, by one of the paper's modules:
+    For each task k a decoder computes features F_k [B, C, h, w] from those of the encoder, and a head a first
+    prediction from F_k. Multi-modal distillation then passes features between tasks, by one of the paper's modules:
 
         a:  F_k^o = [F_1; ...; F_T]
         b:  F_k^o = F_k + sum_{l != k} W_kl * F_l
         c:  F_k^o = F_k + G_k . sum_{l != k} W_kl * F_l,    G_k = sigmoid(V_k * F_k)
 
-    where * is a 3x3 convolution without bias, . the product at every channel and position, [;] joins channels, and
-    tasks are in the order of their names. Two residual bottlenecks of C channels and a head make the prediction of
-    F_k^o. Decoders and heads are smp's and begin as in `EncoderDecoder`; all else as PyTorch's.
+    where * is a 3x3 convolution without bias, . the elementwise product, [;] concatenates channels, and the tasks are
+    in the order of their names. Two residual bottlenecks of C channels and a head compute the last prediction from
+    F_k^o. Decoders and heads are smp's and initialised as in `EncoderDecoder`, everything else as PyTorch's layers.
 
-    In training `Output.auxiliary` has the first prediction of every task that is asked for, resized as the last one:
-    its loss is added to the task's, with weight 1.
+    In training `Output.auxiliary` has the first prediction of every requested task, resized as the last one. Its loss
+    is added to the loss of the task, with weight 1.
 
-    Taps: `stage1`, `stage2`, ... and `bottleneck` of the encoder, as `EncoderDecoder` has them; `initial`, F_k, and
-    `last`, what the head reads, both {task: [B, C, h, w]} of all tasks, whatever predictions are asked for.
-    Predictions are [B, width, H, W]. Images of any size fit, as there. Every task reads the features of the others:
-    there is no boundary of representation gradients. Encoder and decoders are shared; heads, the convolutions of what
-    a task is told (its W and V) and its bottlenecks are the task's own. A single-task network has nobody to listen to:
-    F_k^o = F_k.
+    Taps: `stage1`, `stage2`, ... and `bottleneck` of the encoder, as in `EncoderDecoder`; `initial`, F_k, and `last`,
+    what the last head reads, both {task: [B, C, h, w]} of all tasks, whichever predictions are requested. Predictions
+    are [B, width, H, W] for images of any size. Every task reads the features of the others, so there is no boundary
+    for representation gradients. Encoder and decoders are shared; heads, W_kl, V_k and bottlenecks belong to task k.
+    In a single-task network F_k^o = F_k.
 
     Source: arXiv:1805.04409; the 3x3 convolutions without bias and the bottlenecks before the last head are those of
     the implementation of Vandenhende et al. (Multi-Task-Learning-PyTorch, models/padnet.py). Differs from the paper: an
-    smp decoder and these bottlenecks in place of deconvolutions; every task has a first and a last prediction, where
-    the paper predicts some tasks on the way only; W is of a pair of tasks in c, too. Differs from that implementation:
-    smp's decoders in place of two bottlenecks a task on a fused HRNet; modules a and b; the gate of c reads what the
-    receiver sees, where theirs is of each sender, sigmoid(V_kl * F_l), as in `MTINet`.
+    smp decoder and these bottlenecks replace the deconvolutions; every task has a first and a last prediction, while
+    the paper has only first ones for some tasks; W depends on a pair of tasks in module c, too. Differs from that
+    implementation: smp's decoders replace two bottlenecks per task on a fused HRNet; modules a and b; the gate of c
+    reads the features of the receiver, while theirs reads those of each sender, sigmoid(V_kl * F_l), as in `MTINet`.
 
     Args:
         widths: Channels of each task's head.
         encoder: Name in timm.
         decoder: Name of smp's class.
-        distillation: Module of multi-modal distillation.
-        pretrained: Begin with timm's weights.
+        distillation: The module of multi-modal distillation: `a`, `b` or `c`.
+        pretrained: Start from timm's weights.
         output_stride: Of the encoder's last feature.
         encoder_args: More arguments of `timm.create_model`.
         decoder_args: More arguments of smp's class. All of these are explained in `EncoderDecoder`.
 
     Raises:
-        ValueError: As `EncoderDecoder`; or there is no such module of distillation.
+        ValueError: As in `EncoderDecoder`; or there is no such module of distillation.
     """
 
     def __init__(
@@ -75,15 +74,15 @@ class PADNet(Decoders):
                 f"PADNet.distillation: expected one of {', '.join(_MODULES)}; found `{distillation}`; take `c`, the "
                 "paper's best"
             )
-        made = parts(self, encoder, decoder, pretrained, output_stride, encoder_args, decoder_args)
-        super().__init__(widths, made, widths)
-        self.encoder = made.encoder
-        channels = next(x for x in made.head.modules() if isinstance(x, nn.Conv2d)).in_channels
-        told = channels * len(widths) if distillation == "a" else channels
-        self.initial_heads = nn.ModuleDict({t: head(made.head, width) for t, width in widths.items()})
+        parts = build_parts(self, encoder, decoder, pretrained, output_stride, encoder_args, decoder_args)
+        super().__init__(widths, parts, widths)
+        self.encoder = parts.encoder
+        channels = next(x for x in parts.head.modules() if isinstance(x, nn.Conv2d)).in_channels
+        distilled = channels * len(widths) if distillation == "a" else channels  # channels of F_k^o
+        self.initial_heads = nn.ModuleDict({t: build_head(parts.head, width) for t, width in widths.items()})
         self.distillations = nn.ModuleDict({t: _MODULES[distillation](t, widths, channels) for t in widths})
         self.refinements = nn.ModuleDict(
-            {t: nn.Sequential(*(Residual(i, channels, (1, 3, 1)) for i in (told, channels))) for t in widths}
+            {t: nn.Sequential(*(Residual(i, channels, (1, 3, 1)) for i in (distilled, channels))) for t in widths}
         )
 
     def forward(self, images: Tensor, tasks: Collection[str] | None = None) -> Output:
@@ -102,7 +101,7 @@ class PADNet(Decoders):
         return Output(predictions, taps, auxiliary=first)
 
     def task_parameters(self, task: str) -> list[nn.Parameter]:
-        """Those of the task's heads, of what it is told and of its bottlenecks; all, where it is the only task."""
+        """The parameters of the task's heads, distillation and bottlenecks; in a single-task network, all."""
         (task,) = resolve_tasks(self, [task], self.heads)
         if len(self.heads) == 1:
             return list(self.parameters())
@@ -110,17 +109,17 @@ class PADNet(Decoders):
         return [p for modules in own for p in modules[task].parameters()]
 
     def shared_parameters(self) -> list[nn.Parameter]:
-        """Those of the encoder and of all decoders; none, where the network has one task."""
+        """The parameters of the encoder and of all decoders; in a single-task network, none."""
         return [] if len(self.heads) == 1 else [*self.encoder.parameters(), *self.decoders.parameters()]
 
 
 class Joined(nn.Module):
-    """Module a for a task: [F_1; ...; F_T], in the order of the tasks' names.
+    """Module a: [F_1; ...; F_T], in the order of the tasks' names.
 
     Args:
-        task: The task k whose features become F_k^o.
+        task: The task k that receives.
         tasks: All tasks.
-        channels: Of every F_l.
+        channels: C, the channels of every F_l.
     """
 
     def __init__(self, task: str, tasks: Collection[str], channels: int) -> None:
@@ -132,10 +131,7 @@ class Joined(nn.Module):
 
 
 class Messages(nn.Module):
-    """Module b for task k: F_k + sum_{l != k} W_kl * F_l. With one task: F_k.
-
-    Args: as `Joined`.
-    """
+    """Module b: F_k + sum_{l != k} W_kl * F_l; with one task F_k. Its arguments are those of `Joined`."""
 
     def __init__(self, task: str, tasks: Collection[str], channels: int) -> None:
         super().__init__()
@@ -145,47 +141,50 @@ class Messages(nn.Module):
     def forward(self, features: Mapping[str, Tensor]) -> Tensor:
         """F_k^o [B, C, h, w] of {task: F_l}."""
         own = features[self.task]
-        return own + self.told(features) if self.messages else own
+        return own + self.received(features) if self.messages else own
 
-    def told(self, features: Mapping[str, Tensor]) -> Tensor:
-        """What the others tell the task."""
+    def received(self, features: Mapping[str, Tensor]) -> Tensor:
+        """The sum of the messages to task k."""
         return torch.stack([message(features[t]) for t, message in self.messages.items()]).sum(0)
 
 
 class GatedMessages(Messages):
-    """Module c for task k: F_k + G_k . sum_{l != k} W_kl * F_l with G_k = sigmoid(V_k * F_k). With one task: F_k."""
+    """Module c: F_k + G_k . sum_{l != k} W_kl * F_l with G_k = sigmoid(V_k * F_k); with one task F_k."""
 
     def __init__(self, task: str, tasks: Collection[str], channels: int) -> None:
         super().__init__(task, tasks, channels)
         self.gate = _convolution(channels) if self.messages else None
 
-    def told(self, features: Mapping[str, Tensor]) -> Tensor:
-        """What the others tell the task, where it listens."""
+    def received(self, features: Mapping[str, Tensor]) -> Tensor:
+        """The sum of the messages to task k, times the gate of task k."""
         assert self.gate is not None
         gate: Tensor = self.gate(features[self.task]).sigmoid()
-        return gate * super().told(features)
+        return gate * super().received(features)
 
 
 class MessagesGatedBySender(Messages):
-    """Of MTI-Net, for task k: F_k + sum_{l != k} sigmoid(V_kl * F_l) . (W_kl * F_l). With one task: F_k."""
+    """MTI-Net's module: F_k + sum_{l != k} sigmoid(V_kl * F_l) . (W_kl * F_l); with one task F_k."""
 
     def __init__(self, task: str, tasks: Collection[str], channels: int) -> None:
         super().__init__(task, tasks, channels)
         self.gates = nn.ModuleDict({t: _convolution(channels) for t in self.messages})
 
-    def told(self, features: Mapping[str, Tensor]) -> Tensor:
-        """What the others tell the task, each where it finds that worth telling."""
+    def received(self, features: Mapping[str, Tensor]) -> Tensor:
+        """The sum of the messages to task k, each times the gate of its sender."""
         gates = {t: gate(features[t]).sigmoid() for t, gate in self.gates.items()}
         return torch.stack([gates[t] * message(features[t]) for t, message in self.messages.items()]).sum(0)
 
 
 class Residual(nn.Module):
-    """relu(f(x) + s(x)) with convolutions and batch norms f, a ReLU between each two, and s = x, or a convolution.
+    """relu(f(x) + s(x)), where f has convolutions with batch norm and a ReLU between them, and s(x) = x by default.
+
+    torchvision's BasicBlock and Bottleneck are not used: they need `outputs` divisible by 4 and a module for s.
 
     Args:
         inputs: Channels of x.
-        outputs: Those of the result; where they are others than `inputs`, s is a 1x1 convolution with batch norm.
-        kernels: Of the convolutions of f. Between the first and the last of three there is a quarter of `outputs`.
+        outputs: Channels of the result; if they differ from `inputs`, s is a 1x1 convolution with batch norm.
+        kernels: Kernel sizes of the convolutions of f. If there are three, those before the last have a quarter of
+            `outputs` as channels.
     """
 
     def __init__(self, inputs: int, outputs: int, kernels: tuple[int, ...] = (3, 3)) -> None:

@@ -1,4 +1,4 @@
-"""SegNet, the network of the paper: encoder and decoder shared by all tasks, and a head for each."""
+"""SegNet, the network of the paper: encoder and decoder shared by all tasks, and one head per task."""
 
 import warnings
 from collections.abc import Collection
@@ -22,15 +22,15 @@ _CONVOLUTIONS = (2, 2, 3, 3, 3)  # of each level, as in VGG-16; `deep` has twice
 
 
 class SegNet(MultiTaskNet):
-    """SegNet (Badrinarayanan et al., TPAMI 2017) with a head a task, as in MTAN's and the authors' code.
+    """SegNet (Badrinarayanan et al., TPAMI 2017) with one head per task, as in MTAN's and the authors' code.
 
     Five encoder levels of 3x3 convolutions with batch norm and ReLU, each followed by 2x2 max pooling whose indices the
     decoder's unpooling reuses, and five decoder levels in reverse. A head is a 3x3 and a 1x1 convolution with no
     activation between them. Weights are Xavier normal, biases 0.
 
     Taps: `bottleneck`, the output of the fifth pooling [B, F5, H/32, W/32], and `last`, the last shared decoder level
-    [B, F1, H, W], which is also the shared boundary of representation gradients. Predictions are [B, width, H, W].
-    Images of any size from 32x32 on fit: unpooling restores odd sizes.
+    [B, F1, H, W], which is also the shared boundary for representation gradients. Predictions are [B, width, H, W].
+    Images can have any size from 32x32 on: unpooling restores odd sizes.
 
     With three tasks of 13, 1 and 3 channels it has 25,055,185 parameters (`wide` 43,934,161, `deep` 50,807,761).
 
@@ -40,11 +40,11 @@ class SegNet(MultiTaskNet):
     Args:
         widths: Channels of each task's head.
         variant: `standard`; `wide`: 1024 filters in the fifth level; `deep`: twice as many convolutions.
-        width: Multiplies the numbers of filters, for small machines.
-        filters: The five numbers of filters themselves, in place of `variant`'s.
+        width: Factor for the numbers of filters, for small machines.
+        filters: The five numbers of filters, in place of those of `variant`.
 
     Raises:
-        ValueError: Where there is no task, a width or filter is not positive, or an image is smaller than 32x32.
+        ValueError: There is no task; a width or a number of filters is not positive; an image is smaller than 32x32.
     """
 
     def __init__(
@@ -55,22 +55,26 @@ class SegNet(MultiTaskNet):
         filters: tuple[int, int, int, int, int] | None = None,
     ) -> None:
         super().__init__()
-        chosen = [round(width * f) for f in filters or _FILTERS[variant]]
-        if min(chosen) < 1:
+        scaled = [round(width * f) for f in filters or _FILTERS[variant]]
+        if min(scaled) < 1:
             raise UserError(
-                f"{type(self).__name__}: expected at least one filter in each level, found {chosen}; raise `width`"
+                f"{type(self).__name__}: expected at least one filter in each level, found {scaled}; raise `width`"
             )
         check_widths(self, widths)
-        self.filters = chosen
+        self.filters = scaled
         repeat = 2 if variant == "deep" else 1
-        inputs = [3, *chosen[:4]]  # of the encoder's levels
-        outputs = [chosen[0], *chosen[:4]]  # of the decoder's levels
+        inputs = [3, *scaled[:4]]  # of the encoder's levels
+        outputs = [scaled[0], *scaled[:4]]  # of the decoder's levels
         convolutions = [repeat * n for n in _CONVOLUTIONS]
-        self.encoder = nn.ModuleList(layers(i, f, n) for i, f, n in zip(inputs, chosen, convolutions, strict=True))
-        self.decoder = nn.ModuleList(layers(f, o, n) for f, o, n in zip(chosen, outputs, convolutions, strict=True))
+        self.encoder = nn.ModuleList(
+            build_layers(i, f, n) for i, f, n in zip(inputs, scaled, convolutions, strict=True)
+        )
+        self.decoder = nn.ModuleList(
+            build_layers(f, o, n) for f, o, n in zip(scaled, outputs, convolutions, strict=True)
+        )
         self.heads = nn.ModuleDict(
             {
-                task: nn.Sequential(nn.Conv2d(chosen[0], chosen[0], 3, padding=1), nn.Conv2d(chosen[0], channels, 1))
+                task: nn.Sequential(nn.Conv2d(scaled[0], scaled[0], 3, padding=1), nn.Conv2d(scaled[0], channels, 1))
                 for task, channels in widths.items()
             }
         )
@@ -78,7 +82,7 @@ class SegNet(MultiTaskNet):
 
     def forward(self, images: Tensor, tasks: Collection[str] | None = None) -> Output:
         """Predictions of `tasks` (None: all) and the taps, for images [B, 3, H, W]."""
-        names = self._checked(images, tasks)
+        names = self._resolve(images, tasks)
         x = images
         indices, sizes = [], []  # of each pooling
         for level in self.encoder:
@@ -92,7 +96,7 @@ class SegNet(MultiTaskNet):
         predictions = {task: self.heads[task](x) for task in names}
         return Output(predictions, {"bottleneck": bottleneck, "last": x}, (x,))
 
-    def _checked(self, images: Tensor, tasks: Collection[str] | None) -> Collection[str]:
+    def _resolve(self, images: Tensor, tasks: Collection[str] | None) -> Collection[str]:
         if min(images.shape[2:]) < 32:
             raise UserError(
                 f"{type(self).__name__}: expected images of at least 32x32, found {tuple(images.shape[2:])}; enlarge "
@@ -101,27 +105,27 @@ class SegNet(MultiTaskNet):
         return resolve_tasks(self, tasks, self.heads)
 
     def task_parameters(self, task: str) -> list[nn.Parameter]:
-        """The head's; all, where the network has one task."""
+        """The parameters of the task's head; in a single-task network, all."""
         (task,) = resolve_tasks(self, [task], self.heads)
         return list(self.parameters() if len(self.heads) == 1 else self.heads[task].parameters())
 
     def shared_parameters(self) -> list[nn.Parameter]:
-        """Encoder and decoder; none, where the network has one task."""
+        """The parameters of encoder and decoder; in a single-task network, none."""
         return [] if len(self.heads) == 1 else [*self.encoder.parameters(), *self.decoder.parameters()]
 
 
 def unpool(x: Tensor, index: Tensor, size: torch.Size) -> Tensor:
-    """Every value back to where it was the largest of its 2x2 positions; zero elsewhere."""
+    """Each value at the position where it was the largest of 2x2; zeros elsewhere. Undoes `max_pool2d` with indices."""
     if not torch.are_deterministic_algorithms_enabled():
         return max_unpool2d(x, index, [2, 2], output_size=size)
-    # torch refuses max_unpool2d there, since equal indices would compete; those of 2x2 pooling all differ.
+    # torch refuses max_unpool2d in this mode, since equal indices would compete; those of 2x2 pooling all differ.
     warnings.warn(DeterministicWarning("max_unpool2d: scatter in its place"), stacklevel=2)
     flat = x.new_zeros(*x.shape[:2], size[0] * size[1]).scatter(2, index.flatten(2), x.flatten(2))
     return flat.view(*x.shape[:2], *size)
 
 
-def layers(inputs: int, outputs: int, count: int) -> nn.Sequential:
-    """`count` 3x3 convolutions, each with batch norm and ReLU: three modules a convolution."""
+def build_layers(inputs: int, outputs: int, count: int) -> nn.Sequential:
+    """`count` 3x3 convolutions, each with batch norm and ReLU: three modules per convolution."""
     modules: list[nn.Module] = []
     for i, o in pairwise([inputs, *[outputs] * count]):
         modules += [nn.Conv2d(i, o, 3, padding=1), nn.BatchNorm2d(o), nn.ReLU(inplace=True)]
@@ -129,7 +133,7 @@ def layers(inputs: int, outputs: int, count: int) -> nn.Sequential:
 
 
 def initialise(net: nn.Module) -> None:
-    """Convolutions Xavier normal, their biases 0."""
+    """Initialise convolutions: weights Xavier normal, biases 0."""
     for module in net.modules():
         if isinstance(module, nn.Conv2d) and module.bias is not None:
             nn.init.xavier_normal_(module.weight)

@@ -1,4 +1,4 @@
-"""timm's encoders taken apart, for networks that put something in place of a feature before the next stage reads it."""
+"""timm's encoders stage by stage, for networks that replace a feature before the next stage reads it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,79 +12,76 @@ from tutelage.nets.smp import Features
 
 @dataclass
 class Stage:
-    """A part of an encoder that ends in one of its features; timm's modules, which it does not own."""
+    """A part of an encoder that ends with one of its features. It refers to the modules of timm's encoder."""
 
     modules: list[nn.Module]
-    reads_last: bool  # its modules read channels as the last dimension, as Swin's do
-    gives_last: bool  # they give them there
+    reads_last: bool  # its modules read [B, h, w, C], as Swin's do
+    returns_last: bool  # its modules return [B, h, w, C]
 
     def __call__(self, x: Tensor) -> Tensor:
-        """The feature [B, C, h, w] that comes after the feature `x` or, in the first stage, after the image.
+        """The feature [B, C, h, w] of this stage, from that of the stage before or, in the first, from the image.
 
         Raises:
-            ValueError: There are several.
+            ValueError: The modules return more than one tensor.
         """
         x = x.permute(0, 2, 3, 1) if self.reads_last else x
         for module in self.modules:
             x = module(x)
-        if not isinstance(x, Tensor):  # of a block that hands on more than its feature: timm's SelecSLS
+        if not isinstance(x, Tensor):  # timm's SelecSLS passes more than its feature to the next stage
             raise UserError(
-                f"encoder: expected stages that hand on one feature, found {type(self.modules[-1]).__name__}, which "
-                "hands on several; take another encoder"
+                f"encoder: expected stages that pass one feature on, found {type(self.modules[-1]).__name__}, which "
+                "passes several; take another encoder"
             )
-        return x.permute(0, 3, 1, 2) if self.gives_last else x
+        return x.permute(0, 3, 1, 2) if self.returns_last else x
 
     def parameters(self) -> list[nn.Parameter]:
-        """Those of its modules."""
+        """The parameters of the modules."""
         return [p for module in self.modules for p in module.parameters()]
 
 
 def check_stages(of: object, encoder: nn.Module) -> None:
-    """Refuse an encoder that `stages` cannot take apart.
-
-    Raises:
-        ValueError: It is none of timm's that are a chain of modules.
-    """
+    """Raise a UserError for an encoder that `split_stages` cannot split: timm's is no chain of modules."""
     from timm.models import FeatureListNet
 
-    made: Any = encoder
-    if not isinstance(made.model, FeatureListNet):
+    net: Any = encoder
+    if not isinstance(net.model, FeatureListNet):
         raise UserError(
             f"{type(of).__name__}.encoder: expected one that runs stage by stage (ResNet, ConvNeXt, Swin and most "
-            f"others, with any decoder but DPT), found `{made.name}` as {type(made.model).__name__}; take another "
+            f"others, with any decoder but DPT), found `{net.name}` as {type(net.model).__name__}; take another "
             "encoder or decoder, or a network whose experts are whole encoders (MMoE, PLE with levels: 1)"
         )
 
 
-def stages(encoder: nn.Module) -> list[Stage]:
-    """An encoder's stages from fine to coarse, where `check_stages` passes.
+def split_stages(encoder: nn.Module) -> list[Stage]:
+    """The stages of an encoder from fine to coarse; `check_stages` says whether it has any.
 
-    With x = the image, `for stage in stages(encoder): x = stage(x)` gives all of its features, and whatever is put in
-    place of one is read by the next. `gathered` makes of them what `encode` returns.
+    With x = the image, `for stage in split_stages(encoder): x = stage(x)` computes all of its features. If a feature is
+    replaced, the next stage reads the replacement. `gather_features` turns the features into what `encode` returns.
     """
     net = cast(Any, encoder).model
-    last = net.output_fmt == "NHWC"
-    found: list[Stage] = []
+    channels_last = net.output_fmt == "NHWC"
+    stages: list[Stage] = []
     modules: list[nn.Module] = []
     for name, module in net.items():
         modules.append(module)
         if name in net.return_layers:
-            found.append(Stage(modules, last and bool(found), last))
+            stages.append(Stage(modules, channels_last and bool(stages), channels_last))
             modules = []
-    return found
+    return stages
 
 
 def stage_channels(encoder: nn.Module) -> list[int]:
-    """The channels of the feature of each of an encoder's stages."""
-    every: list[int] = cast(Any, encoder).out_channels
-    return every[-len(stages(encoder)) :]
+    """The channels of the feature of each stage."""
+    channels: list[int] = cast(Any, encoder).out_channels
+    return channels[-len(split_stages(encoder)) :]
 
 
-def gathered(encoder: nn.Module, maps: Sequence[Tensor], images: Tensor) -> Features:
-    """What `encode` gives of `images` where the stages have given `maps`."""
-    found: list[Tensor | None] = [f.contiguous() if cast(Any, encoder).model.output_fmt == "NHWC" else f for f in maps]
-    # smp has the image before them, and nothing at 1/2 of its size where there is no such feature.
-    before = len(cast(Any, encoder).out_channels) - len(found)
+def gather_features(encoder: nn.Module, maps: Sequence[Tensor], images: Tensor) -> Features:
+    """What `encode` returns for `images`, if the features of the stages are `maps`."""
+    net = cast(Any, encoder)
+    features: list[Tensor | None] = [f.contiguous() if net.model.output_fmt == "NHWC" else f for f in maps]
+    # smp puts the image before them, and an empty tensor at 1/2 of its size if the encoder has no such feature.
+    before = len(net.out_channels) - len(features)
     height, width = images.shape[2:]
-    nothing = images.new_empty(len(images), 0, height // 2, width // 2)
-    return ([images, nothing][:before] + found,)
+    empty = images.new_empty(len(images), 0, height // 2, width // 2)
+    return ([images, empty][:before] + features,)

@@ -1,4 +1,4 @@
-"""The tasks that a network is built for, and those that it is asked about."""
+"""Checks of the tasks that a network is built for, and of those that a call requests."""
 
 from collections.abc import Collection, Iterable, Mapping
 
@@ -8,7 +8,7 @@ from tutelage.errors import UserError
 
 
 def check_widths(net: nn.Module, widths: Mapping[str, int]) -> None:
-    """Raise a ValueError where there is no task, or one has no channel."""
+    """Raise a UserError where there is no task, or a task has no channel."""
     if not widths or min(widths.values()) < 1:
         raise UserError(
             f"{type(net).__name__}: expected one task or more with at least one channel each, found {dict(widths)}"
@@ -16,7 +16,7 @@ def check_widths(net: nn.Module, widths: Mapping[str, int]) -> None:
 
 
 def resolve_tasks(net: nn.Module, tasks: Collection[str] | None, own: Iterable[str]) -> list[str]:
-    """The tasks that are asked for (None: all), which have to be among a network's own."""
+    """The requested tasks (None: all); a UserError where one of them is not the network's."""
     names = list(own)
     for task in tasks or ():
         if task not in names:

@@ -2,7 +2,9 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import safetensors.torch
 import torch
@@ -12,7 +14,7 @@ from tests.deploy.conftest import DENSE, NETS, config, make
 from torch import Tensor
 
 import tutelage
-from tutelage.deploy import Predictor, build, load, save
+from tutelage.deploy import Predictor, build, load, save, write_bundle
 from tutelage.nets import SegNet
 from tutelage.study import Study
 from tutelage.study.teachers import load_weights
@@ -48,9 +50,9 @@ def test_a_run_becomes_what_its_study_evaluated(distilled: Study, tmp_path: Path
     predictor = load(run)
     assert predictor.size == (32, 48)
     small = load(save(predictor, tmp_path))
-    for found in (predictor(batch.images), predictor.predict(batch.images), small.predict(batch.images)):
+    for actual in (predictor(batch.images), predictor.predict(batch.images), small.predict(batch.images)):
         for t, value in expected.items():
-            torch.testing.assert_close(found[t].detach(), value, rtol=0, atol=0)
+            torch.testing.assert_close(actual[t].detach(), value, rtol=0, atol=0)
     count = sum(p.numel() for p in net.parameters())
     with safe_open(tmp_path / "predictor.safetensors", "pt") as file:
         assert set(file.keys()) == set(net.state_dict())  # no adaptor, no teacher
@@ -75,20 +77,94 @@ def test_importing_tutelage_imports_no_torch() -> None:
         tutelage.nothing  # noqa: B018, asking is what raises
 
 
-def test_the_size_can_be_another(distilled: Study) -> None:
-    run = distilled.folder / "kd4mtl/seed0/student.safetensors"
-    assert load(run, size="keep").size is None
-    assert load(run, size=(64, 96)).size == (64, 96)
+def test_the_size_can_be_another(tmp_path: Path) -> None:
+    file = save(make(), tmp_path)
+    assert load(file).size == (32, 64)
+    assert load(file, size="keep").size is None
+    assert load(file, size=(64, 96)).size == (64, 96)
 
 
-def test_the_size_of_several_sources_is_the_one_they_share(tmp_path: Path) -> None:
-    predictor = make()
-    for sizes, expected in (([[32, 64], [32, 64]], (32, 64)), ([[32, 64], None], None)):
-        sources = {str(k): {"class_path": "x.Y", "init_args": {"size": size}} for k, size in enumerate(sizes)}
-        values = {**config("SegNet", None), "data": {"class_path": "x.Mix", "init_args": {"sources": sources}}}
-        text = {"format": "tutelage-student-1", "config": json.dumps(values)}
-        safetensors.torch.save_file(predictor.net.state_dict(), tmp_path / "x.safetensors", text)
-        assert load(tmp_path / "x.safetensors").size == expected
+def source(name: str, **arguments: Any) -> dict[str, Any]:
+    return {"class_path": f"tutelage.data.{name}", "init_args": arguments}
+
+
+ROOMS = source("Rooms", train=8, size=[32, 64])
+SMALL = source("Rooms", size=[16, 32])
+AS_THEY_ARE = source("Rooms", size=None)
+
+
+def old_run(file: Path, predictor: Predictor, **values: Any) -> Path:
+    """What a run wrote before it wrote what `save` writes: the config of its study."""
+    metadata = {"format": "tutelage-student-1", "config": json.dumps({**config("SegNet", None), **values})}
+    file.parent.mkdir(parents=True, exist_ok=True)
+    safetensors.torch.save_file(predictor.net.state_dict(), file, metadata)
+    return file
+
+
+@pytest.mark.parametrize(
+    ("data", "size"),
+    [
+        (ROOMS, (32, 64)),
+        (AS_THEY_ARE, None),
+        (None, None),
+        (source("HideLabels", source=ROOMS, keep={"depth": 0.25}), (32, 64)),
+        (source("HoldOut", source=source("HideLabels", source=ROOMS)), (32, 64)),
+        (source("Mix", sources={"a": ROOMS, "b": source("HideLabels", source=ROOMS)}), (32, 64)),
+        (source("HideLabels", source=source("Mix", sources={"a": ROOMS, "b": ROOMS})), (32, 64)),
+        (source("Mix", sources={"a": ROOMS, "b": SMALL}), None),
+        (source("Mix", sources={"a": ROOMS, "b": AS_THEY_ARE}), None),
+    ],
+)
+def test_the_trained_size_of_an_old_run(data: Any, size: tuple[int, int] | None, tmp_path: Path) -> None:
+    assert load(old_run(tmp_path / "x.safetensors", make(), data=data)).size == size
+
+
+def test_a_run_predicts_where_nothing_of_its_training_is_left(tmp_path: Path, images: Tensor) -> None:
+    predictor = make(size=None)
+    away = str(tmp_path / "moved")
+    training = {
+        "data": source("Folders", root=away, size=None),
+        "train": {"accelerator": "cuda", "precision": "bf16-mixed"},
+        "teachers": {"depth": f"{away}/teacher.safetensors"},
+        "teacher_net": {"depth": {"class_path": "their_nets.Moved"}},
+        "method": {"kd4mtl": {"distiller": {"class_path": "their_methods.Moved"}}},
+    }
+    old_run(tmp_path / "run/student.safetensors", predictor, **training)
+    np.save(tmp_path / "image.npy", images[0].permute(1, 2, 0).numpy())
+    code = f"""
+import sys
+from pathlib import Path
+from tutelage.cli import main
+assert main(["predict", {str(tmp_path / "run")!r}, {str(tmp_path / "image.npy")!r}, "--out", {str(tmp_path)!r}]) == 0
+training = ("tutelage.study", "tutelage.train", "tutelage.data", "tutelage.distill", "tutelage.balance")
+assert not [name for name in sys.modules if name.startswith(training)]
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+    expected = predictor.predict(images[0])["depth"].numpy()
+    assert np.array_equal(np.load(tmp_path / "image.depth.npy"), expected)
+
+
+def test_a_bundle_of_plain_values_is_what_save_writes(tmp_path: Path, images: Tensor) -> None:
+    predictor = make("EncoderDecoder")
+    net, tasks, _ = config("EncoderDecoder", None).values()
+    net["init_args"]["encoder_args"] = {"pretrained_cfg_overlay": {"file": "/home/me/weights.pth"}}
+    run = tmp_path / "run/student.safetensors"
+    tensors = predictor.net.state_dict()
+    tensors["mean"] = tensors["std"] = tensors["mean"].expand_as(tensors["mean"])  # one memory
+    write_bundle(run, net, tasks, (32, 64), tensors, {"run": "its resolved config"})
+    with safe_open(run, "pt") as file:
+        metadata = file.metadata()
+    assert metadata.keys() == {"format", "config", "run"}
+    assert metadata["run"] == "its resolved config"
+    assert "/home/me" not in metadata["config"]
+    assert '"pretrained": false' in metadata["config"]
+    loaded = load(run.parent)
+    assert loaded.size == (32, 64)
+    assert loaded.predict(images)["depth"].shape == (2, 1, 32, 64)
+    with safe_open(save(loaded, tmp_path / "again"), "pt") as file:
+        assert file.metadata() == {key: metadata[key] for key in ("format", "config")}
+    with pytest.raises(AssertionError):
+        write_bundle(run, net, tasks, None, tensors, {"config": "{}"})
 
 
 def test_a_predictor_made_of_objects_is_saved_with_its_config(tmp_path: Path, images: Tensor) -> None:
@@ -100,8 +176,8 @@ def test_a_predictor_made_of_objects_is_saved_with_its_config(tmp_path: Path, im
         "net": {"class_path": "tutelage.nets.SegNet", "init_args": {"filters": [4, 4, 4, 4, 4]}},
         "tasks": {"depth": {"class_path": "tutelage.tasks.Depth"}},
     }
-    found = load(save(predictor, tmp_path, described))
-    torch.testing.assert_close(found.predict(images), predictor.predict(images), rtol=0, atol=0)
+    actual = load(save(predictor, tmp_path, described))
+    torch.testing.assert_close(actual.predict(images), predictor.predict(images), rtol=0, atol=0)
     wider = {**described, "net": {"class_path": "tutelage.nets.SegNet", "init_args": {"width": 0.1}}}
     mtan = {**described, "net": {"class_path": "tutelage.nets.MTAN", "init_args": {"width": 0.1}}}
     for wrong, message in (
@@ -114,7 +190,7 @@ def test_a_predictor_made_of_objects_is_saved_with_its_config(tmp_path: Path, im
     assert not (tmp_path / "wrong").exists()
 
 
-def test_a_mistaken_file_is_one_line(distilled: Study, tmp_path: Path) -> None:
+def test_a_mistaken_file_is_one_line(tmp_path: Path) -> None:
     predictor = make()
     state, good = predictor.net.state_dict(), json.dumps(config("SegNet", [32, 64]))
 
@@ -125,6 +201,7 @@ def test_a_mistaken_file_is_one_line(distilled: Study, tmp_path: Path) -> None:
     torch.save(state, tmp_path / "pickle.safetensors")
     kind = "tutelage-predictor-1"
     less = {name: x for name, x in state.items() if not name.startswith("heads.depth")}
+    study = old_run(tmp_path / "study/kd4mtl/seed0/student.safetensors", predictor).parents[2]
     whole = save(predictor, tmp_path / "whole.safetensors").read_bytes()
     (tmp_path / "cut.safetensors").write_bytes(whole[:-100])
     (tmp_path / "both").mkdir()
@@ -146,10 +223,10 @@ def test_a_mistaken_file_is_one_line(distilled: Study, tmp_path: Path) -> None:
         (written("less.safetensors", {"format": kind, "config": good}, less), "weights: .*Missing key"),
         (written("keys.safetensors", {"format": kind, "config": "{}"}), "tasks: expected names and classes"),
         (written("path.safetensors", {"format": kind, "config": evil}), "net: expected a class_path such as"),
-        (written("escape.safetensors", {"format": "\x1b[2J\n"}), "another version"),
+        (written("escape.safetensors", {"format": "\x1b[2J\n"}), "the version of tutelage that wrote it"),
         (tmp_path / "both", "found both"),
         (tmp_path / "empty", "give another folder"),
-        (distilled.folder, "give the folder of one run, such as .*seed0"),
+        (study, "give the folder of one run, such as .*seed0"),
     ):
         with pytest.raises(ValueError, match=message) as caught:
             load(path)
