@@ -11,7 +11,7 @@ from torch.utils.data import Dataset
 from tutelage.balance import Uniform
 from tutelage.data import ClassesLabel, DepthLabel
 from tutelage.distill import FeatureDistiller
-from tutelage.tasks import DepthLabel as DepthTask
+from tutelage.tasks import Depth as DepthTask
 from tutelage.tasks import Segmentation
 from tutelage.train import Optim, Optimisers, Stream, Streams, TrainConfig, Training, fit, seeded, training_loader
 from tutelage.types import Balancer, MultiTaskNet, Output, Sample, Task

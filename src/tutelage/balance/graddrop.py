@@ -6,8 +6,9 @@ import torch
 from torch import Tensor
 
 from tutelage.balance.objective import Balance
-from tutelage.balance.on_gradients import Combined, GradientBalancer, TaskGradients
+from tutelage.balance.on_gradients import GradientBalancer
 from tutelage.balance.representation import parts
+from tutelage.balance.task_gradients import Combined, TaskGradients
 from tutelage.errors import UserError
 from tutelage.types import Distiller, MultiTaskNet, Task
 
@@ -38,25 +39,26 @@ class GradDrop(GradientBalancer):
     def __init__(self, leak: float | dict[str, float] = 0.0, balance: Balance = "task") -> None:
         super().__init__("representation", balance)
         self.leak = leak
-        self._leaks: list[float] = []
+        self._leaks: dict[str, list[float]] = {}  # by group
 
     def setup(self, tasks: Mapping[str, Task], net: MultiTaskNet, distiller: Distiller | None = None) -> None:
         """Learn of the tasks."""
         super().setup(tasks, net, distiller)
-        by_task = self.leak if isinstance(self.leak, dict) else dict.fromkeys(tasks, self.leak)
-        for t, leak in by_task.items():
-            if t not in tasks:
-                raise UserError(f"balancer.leak: expected some of the tasks {', '.join(tasks)}, found `{t}`")
+        names = self.objectives.all_names()
+        leaks = self.leak if isinstance(self.leak, dict) else dict.fromkeys(names, self.leak)
+        for name, leak in leaks.items():
+            if name not in names:
+                raise UserError(f"balancer.leak: expected some of the tasks {', '.join(names)}, found `{name}`")
             if not 0 <= leak <= 1:
-                raise UserError(f"balancer.leak: expected numbers from 0 to 1, found {leak} for `{t}`")
-        self._leaks = [by_task.get(t, 0.0) for t in tasks]
+                raise UserError(f"balancer.leak: expected numbers from 0 to 1, found {leak} for `{name}`")
+        self._leaks = {group: [leaks.get(name, 0.0) for name in of] for group, of in self.names.items()}
 
-    def combine(self, found: TaskGradients) -> Combined:
+    def combine(self, gradients: TaskGradients) -> Combined:
         """sum_t (leak_t + (1 - leak_t) M_t) dL_t/dz."""
-        vector = torch.zeros_like(found.matrix[0])
-        leaks = [self._leaks[i] for i in found.index]
-        rows = zip(*(parts(row, found.features) for row in found.matrix), strict=True)
-        for z, update, grads in zip(found.features, parts(vector, found.features), rows, strict=True):
+        vector = torch.zeros_like(gradients.matrix[0])
+        leaks = [self._leaks[gradients.group][i] for i in gradients.index]
+        rows = zip(*(parts(row, gradients.features) for row in gradients.matrix), strict=True)
+        for z, update, grads in zip(gradients.features, parts(vector, gradients.features), rows, strict=True):
             _add(update, z, grads, leaks)
         return Combined(vector=vector)
 

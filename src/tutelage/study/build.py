@@ -19,7 +19,7 @@ from tutelage.study.jobs import Job, features, teacher_folder, teacher_net
 from tutelage.study.load import Study
 from tutelage.study.messages import one_line
 from tutelage.train import EpochSelection, Optimisers, Streams, Training, seeded, select
-from tutelage.types import Distiller, MultiTaskNet, Teach
+from tutelage.types import Distiller, MultiTaskNet
 
 _IMAGES, _BATCH = 64, 8  # of a source, that the statistics of teachers are estimated on
 
@@ -56,10 +56,10 @@ def build(study: Study, job: Job, device: torch.device, trained: bool = True) ->
                 raise UserError(f"method.{job.method}.distiller: {error}") from error
         check_features(study, job, distiller)
         distiller.setup(tasks)
-        images = partial(some_images, study.config.data, teach=distiller.teach, device=device)
+        images = partial(some_images, study.config.data, device=device)
         if trained and method.teachers == "random":
             for t, net in teachers.items():
-                estimate_norms(net, images(t))
+                estimate_norms(net, images(None if distiller.teach == "all" else (t,)))
         if trained:
             distiller.calibrate(images)
         if train.official_quirks:
@@ -106,9 +106,9 @@ def example(source: DataSource, tasks: Collection[str], device: torch.device) ->
     return stream.samples[stream.index(0)]["image"][None].to(device)
 
 
-def some_images(source: DataSource, task: str, teach: Teach, device: torch.device) -> Iterator[Tensor]:
-    """Batches of a few training images that the teacher of `task` sees, at even distances through every source."""
-    for stream in select(source, [task], everything=teach == "all"):
+def some_images(source: DataSource, tasks: Collection[str] | None, device: torch.device) -> Iterator[Tensor]:
+    """Batches of a few training images with a label of one of `tasks` (None: of all), evenly through every source."""
+    for stream in select(source, tasks or (), everything=tasks is None):
         count = min(len(stream), _IMAGES)
         indices = [stream.index(i * len(stream) // count) for i in range(count)]
         images = [stream.samples[index]["image"].to(device) for index in indices]
