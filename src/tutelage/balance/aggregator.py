@@ -20,26 +20,27 @@ from tutelage.types import Distiller, MultiTaskNet, Task
 class Aggregator(GradientBalancer):
     """The tasks' gradients combined by an aggregator of torchjd, A(J) with J = [grad o_1, ..., grad o_T].
 
-    Heads and adaptors get their own task's gradient, unweighted. A step without a label of some task combines the rows
-    that it has; a memory of the method (GradVac, ExcessMTL, PCD, CR-MOGM) keeps what it knew of the others. Nash-MTL,
-    whose problem has a fixed size, then takes its last weights, and Krum and TrimmedMean, with fewer rows than they
-    need, the mean. PCD's primary task is the study's first. All state is in `state_dict`, also what torchjd keeps
-    elsewhere.
+    Heads and adaptors get their own task's gradient, unweighted. In a step without a label of some task the other rows
+    are combined; the memory of a method (GradVac, ExcessMTL, PCD, CR-MOGM) keeps its values of that task. Nash-MTL,
+    whose problem has a fixed size, then uses its last weights, and Krum and TrimmedMean, if there are fewer rows than
+    they need, the mean. PCD's primary task is the study's first. UPGrad, DualProj, CAGrad, Nash-MTL and FairGrad need
+    `pip install 'tutelage[balancing]'`. All state is in `state_dict`, including what torchjd keeps elsewhere.
 
     Source: the class of torchjd that is named, and the paper that it names.
 
     Args:
-        method: a class of `torchjd.aggregation`: AlignedMTL, CAGrad, ConFIG, DualProj, ExcessMTL, FairGrad, GradDrop,
+        method: A class of `torchjd.aggregation`: AlignedMTL, CAGrad, ConFIG, DualProj, ExcessMTL, FairGrad, GradDrop,
             GradVac, IMTLG, Krum, Mean, MGDA, NashMTL, PCD, PCGrad, Random, Sum, TrimmedMean, UPGrad, ..., or a
             weighting (CRMOGMWeighting); or the import path of an `Aggregator` or `Weighting`.
-        arguments: of its constructor; a value for every task as {task: value}, or one number for all of them; the
-            number of tasks is filled in; a weighting within another by its name, or as {method: name, arguments: ...}.
-        where: whose gradients are combined, as for `GradientBalancer`.
-        balance: what an objective is, as for `GradientBalancer`.
+        arguments: Of its constructor; a value for every objective as {name: value}, or one number for all of them; the
+            number of objectives is filled in; a weighting within another by its name, or as {method: name, arguments:
+            ...}.
+        where: The gradients that are combined, as for `GradientBalancer`.
+        balance: What an objective is, as for `GradientBalancer`.
 
     Raises:
-        ValueError: In `setup`, where there is no such class, or it does not take these arguments or this number of
-            tasks.
+        ValueError: In `setup`, if there is no such class, it does not take these arguments or this number of
+            objectives, or its solver is not installed.
     """
 
     def __init__(
@@ -53,13 +54,13 @@ class Aggregator(GradientBalancer):
         self.method, self.arguments = method, dict(arguments or {})
 
     def setup(self, tasks: Mapping[str, Task], net: MultiTaskNet, distiller: Distiller | None = None) -> None:
-        """Make the aggregators."""
+        """Build the aggregators."""
         from torchjd import aggregation  # here, since with its solvers it takes a second to import
 
         super().setup(tasks, net, distiller)
         if self.method in ("MoDoWeighting", "SDMGradWeighting"):
             raise UserError(
-                f"balancer.method: expected a method of one batch a step, found `{self.method}`; take the class "
+                f"balancer.method: expected a method of one batch a step, found `{self.method}`; use the class "
                 "tutelage.balance.IndependentDraws"
             )
         for group, names in self.names.items():

@@ -16,10 +16,10 @@ class DBMTL(GradientBalancer):
     loss has to be positive. The g_t are T x P numbers, which are saved.
 
     Args:
-        beta: how much of the running gradient is kept at the first steps; 0 takes each step's own.
-        decay: power of the step by which beta falls.
-        epsilon: the smallest o_t and |g_t| that is divided by.
-        balance: what o_t is, as for `GradientBalancer`.
+        beta: How much of the running gradient is kept at the first steps; 0 uses each step's own.
+        decay: Power of the step by which beta falls.
+        epsilon: The smallest o_t and |g_t| that is divided by.
+        balance: What o_t is, as for `GradientBalancer`.
     """
 
     weighs_heads = True

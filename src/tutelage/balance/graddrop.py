@@ -20,20 +20,21 @@ class GradDrop(GradientBalancer):
     M_t = [P > u] [G_t > 0] + [P < u] [G_t < 0]
     update: sum_t (leak_t + (1 - leak_t) M_t) dL_t/dz
 
-    for every tensor that the heads read, [B, ...] with the images first: one sign is chosen for a position of all
-    images, by what the tasks say of it together, and a task that says otherwise is not heard there. Heads get their own
-    task's gradient, unweighted.
+    for every tensor that the heads read, [B, ...] with the images first: the gradients of all tasks choose one sign per
+    position, for all images, and gradients of the other sign are dropped there. Heads get their own task's gradient,
+    unweighted.
 
     The authors' code (lingvo) multiplies the result by its norm over that of the sum; the paper does not, nor does this
     class. torchjd's aggregator, `Aggregator("GradDrop")`, chooses a sign for every position of every image, by the
     gradients alone, or for every parameter.
 
     Args:
-        leak: how much of a task's gradient passes unchanged, from 0 to 1: of all tasks, or by task; others 0.
-        balance: what an objective is, as for `GradientBalancer`.
+        leak: The share of a task's gradient that passes unchanged, from 0 to 1: one for all objectives, or by name; 0
+            for those that are not named.
+        balance: What an objective is, as for `GradientBalancer`.
 
     Raises:
-        ValueError: In `setup`, where `leak` is no number from 0 to 1 or names an unknown task.
+        ValueError: In `setup`, if `leak` is not a number from 0 to 1 or names no objective.
     """
 
     def __init__(self, leak: float | dict[str, float] = 0.0, balance: Balance = "task") -> None:
@@ -64,11 +65,11 @@ class GradDrop(GradientBalancer):
 
 
 def _add(update: Tensor, z: Tensor, grads: tuple[Tensor, ...], leaks: list[float]) -> None:
-    """Add what passes to the update of one tensor [B, ...]; in lists, which keep the memory layout."""
+    """Add what passes to the update of one tensor [B, ...], in place, so that it keeps its memory layout."""
     sign = z.sign().to(update.dtype)
     g = [_over_images(sign, grad) for grad in grads]  # G_t, [...]
     sizes = [x.abs() for x in g]
-    p = (1 + sum(g[1:], g[0]) / sum(sizes[1:], sizes[0])) / 2  # no number where no task says anything
+    p = (1 + sum(g[1:], g[0]) / sum(sizes[1:], sizes[0])) / 2  # NaN where all gradients are 0
     u = torch.rand_like(p)
     positive, negative = p > u, p < u
     for x, leak, grad in zip(g, leaks, grads, strict=True):
@@ -79,6 +80,6 @@ def _add(update: Tensor, z: Tensor, grads: tuple[Tensor, ...], leaks: list[float
 def _over_images(sign: Tensor, grad: Tensor) -> Tensor:
     """sum over images of sgn(z) dL_t/dz; image by image, since one sum over both is several times slower."""
     total = sign[0] * grad[0]
-    for one, other in zip(sign[1:], grad[1:], strict=True):
-        total.addcmul_(one, other)
+    for of_image, gradient in zip(sign[1:], grad[1:], strict=True):
+        total.addcmul_(of_image, gradient)
     return total

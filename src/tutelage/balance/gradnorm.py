@@ -1,4 +1,4 @@
-"""Weights that keep all tasks' gradients at a size that follows their speed."""
+"""Weights that let the norm of each task's gradient follow how fast the task learns."""
 
 from collections.abc import Callable, Mapping
 
@@ -23,9 +23,9 @@ class GradNorm(GradientBalancer):
     the weights of the last shared layer, which an arbitrary network does not name. No w_t becomes negative.
 
     Args:
-        alpha: how strongly a task that lags behind is pulled: 0 makes all G_t equal.
-        where: whose gradients are measured.
-        balance: what o_t is, as for `GradientBalancer`.
+        alpha: How strongly a task that learns slowly is favoured: 0 makes all G_t equal.
+        where: The gradients that are measured.
+        balance: What o_t is, as for `GradientBalancer`.
     """
 
     weighs_heads = True

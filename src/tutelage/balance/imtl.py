@@ -23,8 +23,8 @@ class IMTLH(GradientBalancer):
     gradients at the shared representation, as is the default here.
 
     Args:
-        where: whose gradients are combined.
-        balance: what o_t is, as for `GradientBalancer`.
+        where: The gradients that are combined.
+        balance: What o_t is, as for `GradientBalancer`.
     """
 
     weighs_heads = True

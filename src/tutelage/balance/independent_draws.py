@@ -25,15 +25,15 @@ class IndependentDraws(GradientBalancer):
     coordinates.
 
     Source: MoDo (Chen et al., JMLR 2024, arXiv:2305.20057) and SDMGrad (Xiao et al., NeurIPS 2023, arXiv:2305.18409),
-    as torchjd has them. A task without a label in the batches of the update keeps its weight; one without a label in
-    the others alone has a zero gradient there.
+    as torchjd implements them. A task without a label in the batches of the update keeps its weight; one without a
+    label only in the other batches has a zero gradient there.
 
     Args:
         method: `MoDoWeighting` or `SDMGradWeighting` of torchjd, or the import path of a `Weighting` of a product
             of Jacobians.
-        arguments: of its constructor.
-        draws: 2, as MoDo, or 3, as SDMGrad and the published script of MoDo.
-        balance: what an objective is, as for `GradientBalancer`.
+        arguments: Of its constructor.
+        draws: 2, as in MoDo, or 3, as in SDMGrad and the published script of MoDo.
+        balance: What an objective is, as for `GradientBalancer`.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class IndependentDraws(GradientBalancer):
         self.updates = (0, 1) if draws == 2 else (2,)
 
     def setup(self, tasks: Mapping[str, Task], net: MultiTaskNet, distiller: Distiller | None = None) -> None:
-        """Make the weightings."""
+        """Build the weightings."""
         from torchjd import aggregation  # here, since with its solvers it takes a second to import
 
         super().setup(tasks, net, distiller)
@@ -58,7 +58,7 @@ class IndependentDraws(GradientBalancer):
             if takes_gramian(method):
                 raise UserError(
                     f"balancer.method: expected a weighting of two Jacobians' product, such as MoDoWeighting, found "
-                    f"`{self.method}`, which reads the Gramian of one; take the class tutelage.balance.Aggregator"
+                    f"`{self.method}`, which reads the Gramian of one; use the class tutelage.balance.Aggregator"
                 )
             attempt(method, torch.eye(len(names), device=self._device), self.method, len(names))
             self.methods[group] = method

@@ -21,14 +21,14 @@ class MoCo(GradientBalancer):
     Differs from the paper: the update takes the y_t and w of its own step; y_t starts at the first gradient, not at 0,
     and is not projected on a ball, which only the analysis needs. LibMTL has a softmax in place of P and scales
     gradients to the size of the losses. beta, gamma and their decay are LibMTL's defaults. Tasks without a label in a
-    step keep their w; the others divide the rest. Y has T x P numbers, which are saved.
+    step keep their w; the others share the rest. Y has T x P numbers, which are saved.
 
     Args:
-        beta: how fast y_t follows at the first step; 1 forgets what was.
-        gamma: how fast w moves at the first step.
-        rho: pulls w to equal weights.
-        decay: power of the step by which beta and gamma fall.
-        balance: what o_t is, as for `GradientBalancer`.
+        beta: How fast y_t follows at the first step; 1 keeps nothing of earlier steps.
+        gamma: How fast w moves at the first step.
+        rho: Pulls w towards equal weights.
+        decay: Power of the step by which beta and gamma fall.
+        balance: What o_t is, as for `GradientBalancer`.
     """
 
     def __init__(

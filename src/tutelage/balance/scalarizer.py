@@ -23,28 +23,28 @@ class Scalarizer(LossBalancer):
 
     grad s = sum_t w_t grad l_t,   w_t = ds / dl_t
 
-    so that one backward pass is enough for any s. Heads get their task's gradient times w_t, as the formula says. With
-    `balance` the distillation terms d_t (lambda_t is in them)
+    so that one backward pass is enough for any s. Heads get their task's gradient times w_t. With `balance` (see
+    `Objectives`) the distillation terms d_t (lambda_t is in them)
 
     - `task`: are added as they are, s(l) + sum_t d_t: the paper's way;
     - `task+distill`: belong to their task's objective, s(l_1 + d_1, ..., l_T + d_T);
     - `separately`: are balanced among themselves by a second scalarizer of the same kind, s(l) + s'(d).
 
-    A step without a label of some task balances the tasks that it has. FAMO and DWA, which remember every loss, are
-    given that task's last one (1 before its first), which moves no parameter. Parameters of a scalarizer (UW, IMTLL)
-    are for the `balancer_optim` of the method. All state is in `state_dict`, also what torchjd keeps elsewhere.
+    In a step without a label of some task the others are balanced. FAMO and DWA, which remember every loss, get that
+    task's last one (1 before its first), which moves no parameter. Parameters of a scalarizer (UW, IMTLL)
+    are for the `balancer_optim` of the method. All state is in `state_dict`, including what torchjd keeps elsewhere.
 
     Source: the class of torchjd that is named, and the paper that it names.
 
     Args:
-        method: a class of `torchjd.scalarization`: Sum, Mean, Constant, DWA, FAMO, GeometricMean, IMTLL, Random, STCH,
+        method: A class of `torchjd.scalarization`: Sum, Mean, Constant, DWA, FAMO, GeometricMean, IMTLL, Random, STCH,
             UW, COSMOS, PBI; or the import path of one of your own.
-        arguments: of its constructor; a value for every task as {task: value}, or one number for all of them; the
-            number of tasks is filled in.
-        balance: what happens to the distillation terms.
+        arguments: Of its constructor; a value for every objective as {task: value}, or one number for all of them; the
+            number of objectives is filled in.
+        balance: What happens to the distillation terms.
 
     Raises:
-        ValueError: In `setup`, where there is no such class or it does not take these arguments.
+        ValueError: In `setup`, if there is no such class or it does not take these arguments.
     """
 
     def __init__(self, method: str, arguments: dict[str, Any] | None = None, balance: Balance = "task") -> None:
@@ -57,7 +57,7 @@ class Scalarizer(LossBalancer):
         self._famo = self._dwa = False
 
     def setup(self, tasks: Mapping[str, Task], net: MultiTaskNet, distiller: Distiller | None = None) -> None:
-        """Make the scalarizers."""
+        """Build the scalarizers."""
         from torchjd import scalarization  # here, since with its solvers it takes a second to import
 
         super().setup(tasks, net, distiller)
