@@ -141,7 +141,7 @@ STUDIES: dict[str, tuple[Make, str]] = {
     ),
     "unknown task of lambda": (
         flags("--methods", "kd4mtl", "--method.kd4mtl.distiller.weights", "{hue: 1}"),
-        r"FeatureDistiller.weights: expected tasks with a teacher \(.*depth.*\), found `hue`",
+        r"FeatureDistiller.weights: expected names of teachers \(.*depth.*\), found `hue`",
     ),
     "unknown tap": (
         flags(*URL, "{neck: last}"),
@@ -149,7 +149,7 @@ STUDIES: dict[str, tuple[Make, str]] = {
     ),
     "unknown tap of a teacher": (
         flags(*URL, "{last: neck}"),
-        r"match: expected taps of the teacher of .*, found `neck`",
+        r"match: expected taps of the teacher .*, found `neck`",
     ),
     "no tap": (flags(*URL, "{}"), r"FeatureDistiller.match: expected {student's tap: teacher's tap}, found none"),
 }

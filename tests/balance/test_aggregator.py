@@ -26,10 +26,10 @@ from tests.train.fixture import assert_same
 from torch import Tensor
 from torchjd import aggregation
 
-from tutelage.balance import Aggregator, Combined, library_state
-from tutelage.balance.objective import Balance
-from tutelage.balance.on_gradients import TaskGradients
+from tutelage.balance import Aggregator, Combined, torchjd_state
+from tutelage.balance.objective import Balance, Objectives
 from tutelage.balance.rows import gramian
+from tutelage.balance.task_gradients import TaskGradients
 from tutelage.distill import FeatureDistiller
 from tutelage.errors import UserError
 from tutelage.train import PartialStep, training_step
@@ -542,7 +542,7 @@ def test_random_weights_have_the_same_distribution_for_all_orders(method: str) -
         total = torch.zeros(3)
         for _ in range(400):
             made = balancer(method)
-            made._tasks, made.made = list(TASKS), {"task": torchjds(method)}
+            made.objectives, made.methods = Objectives("task", TASKS), {"task": torchjds(method)}
             combined = made.combine(TaskGradients(list(TASKS), [0, 1, 2], torch.ones(3), [matrix[order]], "task", {}))
             assert combined.weights is not None
             total[order] += combined.weights / 400
@@ -598,7 +598,7 @@ class TestWhatIsRefused:
             ("CRMOGMWeighting", {"weighting": "MGDA"}, r"balancer.method: expected a Weighting.*found `MGDA`"),
             ("CRMOGMWeighting", {"weighting": {"name": "MGDA"}}, r"balancer.arguments.weighting: expected the name"),
             ("Constant", {"weights": {"depth": 1}}, r"Constant.weights: expected a value for each of segmentation, d"),
-            ("Constant", {"weights": [1, 2]}, r"Constant.weights: expected 3 values, one a task .*found 2"),
+            ("Constant", {"weights": [1, 2]}, r"Constant.weights: expected 3 values, one per task .*found 2"),
             (
                 "Krum",
                 {"n_byzantine": 1},
@@ -617,7 +617,7 @@ class TestWhatIsRefused:
         assert "\n" not in str(error.value)
 
     def test_one_task(self) -> None:
-        with pytest.raises(ValueError, match=r"two tasks or more for Gradients.*found depth; take .*Uniform") as error:
+        with pytest.raises(ValueError, match=r"two tasks or more for Aggregator.*found depth; take .*Uniform") as error:
             Aggregator("MGDA").setup({"depth": TASKS["depth"]}, Net(["depth"]))
         assert "\n" not in str(error.value)
 
@@ -703,7 +703,7 @@ def test_aggregator_that_are_no_numbers_are_named(where: Any) -> None:
 
 def test_a_solver_that_fails_is_named() -> None:
     class Solver(Aggregator):
-        def combine(self, found: TaskGradients) -> Combined:
+        def combine(self, gradients: TaskGradients) -> Combined:
             raise TypeError("no\nsolution")
 
     made = Solver("UPGrad")
@@ -719,9 +719,9 @@ def test_of_the_taps_those_that_are_distilled_are_the_representation(match: dict
     sizes = []
 
     class Watched(Aggregator):
-        def combine(self, found: TaskGradients) -> Combined:
-            sizes.append([z.shape[1] for z in found.features])
-            return super().combine(found)
+        def combine(self, gradients: TaskGradients) -> Combined:
+            sizes.append([z.shape[1] for z in gradients.features])
+            return super().combine(gradients)
 
     made = Watched("MGDA", where="representation", balance="task+distill")
     net, _ = build(made)
@@ -753,11 +753,11 @@ def test_no_graph_outlives_a_step(where: Any) -> None:
     terms, _ = training_step([data], net, TASKS, distiller, made, PartialStep.split([[data]], distiller)[0])
     made.finish()
     assert not any(term.sum.requires_grad for part in (terms.task, terms.distill) for term in part.values())
-    assert made._pending is None
+    assert not made._features.matrices
 
 
 def test_every_place_of_torchjds_state_is_still_there() -> None:
-    """`library_state.py` knows them by name: a newer torchjd that renames one would lose it silently."""
+    """`torchjd_state.py` knows them by name: a newer torchjd that renames one would lose it silently."""
     matrix = torch.eye(3, 6)
     buffers = {type(m).__name__: m for m in (aggregation.GradVacWeighting(), aggregation.PCDWeighting(0.1))}
     for made in buffers.values():
@@ -765,8 +765,8 @@ def test_every_place_of_torchjds_state_is_still_there() -> None:
     weightings = {**buffers, "ExcessMTLWeighting": aggregation.ExcessMTLWeighting()}
     weightings |= {name: getattr(aggregation, name)() for name in ("MoDoWeighting", "SDMGradWeighting")}
     held = {name for made in buffers.values() for name in made._buffers}
-    assert set(library_state._ON_CPU) <= held
-    for name, buffer in library_state._SUM_TO_1.items():
+    assert set(torchjd_state._ON_CPU) <= held
+    for name, buffer in torchjd_state._SUM_TO_1.items():
         assert buffer in weightings[name]._buffers
     assert "_tau" in vars(buffers["PCDWeighting"])
     assert all("_state_key" in vars(made) for made in weightings.values())

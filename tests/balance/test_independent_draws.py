@@ -94,11 +94,11 @@ class TestSteps:
         net, _ = build(made)
         step(made, net, None, *STEPS[0][:draws])
         remembered = {"MoDoWeighting": "_lambda", "SDMGradWeighting": "_w"}[method]
-        before = getattr(made.made["task"], remembered).clone()
+        before = getattr(made.methods["task"], remembered).clone()
         data = [batch(i, without=["depth"]) for i in (1, 3, 5)]
         found = step(made, net, None, *data[:draws])
         assert set(found) == {"segmentation", "normals"}
-        assert getattr(made.made["task"], remembered)[1] == before[1]
+        assert getattr(made.methods["task"], remembered)[1] == before[1]
         assert shared_grad(net).isfinite().all()
         assert all(p.grad is None for p in net.task_parameters("depth"))
         assert set(step(made, net, None, *STEPS[1][:draws])) == set(TASKS)
@@ -110,7 +110,7 @@ class TestSteps:
         data = [batch(i, without=["depth"]) for i in (1, 3, 5)]
         step(made, net, None, *data[:draws])
         remembered = {"MoDoWeighting": "_lambda", "SDMGradWeighting": "_w"}[method]
-        assert float(getattr(made.made["task"], remembered).sum()) == pytest.approx(1)
+        assert float(getattr(made.methods["task"], remembered).sum()) == pytest.approx(1)
 
     @pytest.mark.parametrize("missing", [0, 1])
     def test_a_task_without_a_label_in_another_draw(self, method: str, draws: int, missing: int) -> None:

@@ -13,7 +13,7 @@ from torchjd import scalarization
 from torchjd.scalarization import FAMO
 
 from tutelage.balance import Scalarizer
-from tutelage.balance.objective import objectives
+from tutelage.balance.objective import Objectives
 from tutelage.types import Balancer, Term, TermMap, Terms
 
 ARGUMENTS: dict[str, dict[str, Any]] = {
@@ -192,7 +192,7 @@ def test_famo_raises_the_weight_of_what_falls_least() -> None:
     weights, _ = backward(balancer, model, distil=())
     relative = {t: weights[t] / float(model.terms().task[t].mean().detach()) for t in weights}
     assert weights["shapes"] / relative["shapes"] > 0
-    made = balancer._parts["task"]
+    made = balancer._methods["task"]
     assert isinstance(made, FAMO)
     shapes, height = torch.softmax(made._w, 0).tolist()
     assert shapes > height
@@ -220,7 +220,7 @@ def test_a_copy_has_its_own_state() -> None:
     backward(balancer, model)
     other = copy.deepcopy(balancer)
     other.end_epoch()
-    assert balancer._parts["task"]._previous_averages == []
+    assert balancer._methods["task"]._previous_averages == []
 
 
 @pytest.mark.parametrize(
@@ -238,7 +238,7 @@ def test_a_copy_has_its_own_state() -> None:
             {"weights": {"shapes": 1}},
             r"Constant.weights: expected a value for each of shapes, he",
         ),
-        ("Constant", {"weights": [1]}, r"Constant.weights: expected 2 values, one a task \(shapes, height\), found 1"),
+        ("Constant", {"weights": [1]}, r"Constant.weights: expected 2 values, one per task \(shapes, height\), found"),
     ],
 )
 def test_what_is_refused(method: str, arguments: dict[str, Any], line: str) -> None:
@@ -275,6 +275,6 @@ def test_a_teacher_that_saw_no_image_is_no_objective(balance: str) -> None:
         TermMap({"a": Term(loss, one), "b": Term(torch.tensor(0.0), none)}),
         TermMap({"a": Term(distance, one), "b": Term(torch.tensor(0.0), none)}),
     )
-    groups, rest = objectives(terms, balance)
+    groups, rest = Objectives(balance, ["a", "b"]).split(terms)
     assert [list(of_tasks) for of_tasks in groups.values()] == ([["a"], ["a"]] if balance == "separately" else [["a"]])
     assert sum([*(x for of_tasks in groups.values() for x in of_tasks.values()), *rest]).item() == 5.0

@@ -129,5 +129,7 @@ class DistanceTester:
         torch.testing.assert_close(a.grad.float(), exact.grad, rtol=1e-2, atol=1e-4)
 
     def test_shapes_that_differ_are_named(self, distance: Distance) -> None:
-        with pytest.raises(ValueError, match=r"has shape \(1, 2, 3, 3\), the teacher's \(1, 4, 3, 3\)"):
+        with pytest.raises(
+            ValueError, match=r"equal shape, found \(1, 2, 3, 3\) of the adaptor and \(1, 4, 3, 3\) of the teacher"
+        ):
             distance(torch.rand(1, 2, 3, 3), torch.rand(1, 4, 3, 3))

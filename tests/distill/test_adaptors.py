@@ -91,7 +91,7 @@ def test_identity_only_resizes() -> None:
     assert Identity(3, 3)(feature, (4, 6)) is feature
     torch.testing.assert_close(Identity(3, 3)(feature, (8, 12)), bilinear(feature, 8, 12), rtol=1e-4, atol=1e-5)
     assert not list(Identity(3, 3).parameters())
-    with pytest.raises(ValueError, match=r"expected as many channels .* found 3 and 4; take Conv1x1"):
+    with pytest.raises(ValueError, match=r"expected as many channels .* found 3 and 4; use Conv1x1"):
         Identity(3, 4)
 
 
@@ -181,7 +181,7 @@ def test_between_tokens_and_maps() -> None:
     [
         ((1, 5, 24), (8, 12), r"grid: expected \[rows, columns\] of 24 tokens, .* found none; give it"),
         ((1, 5, 4, 6), (144,), r"teacher_grid: expected \[rows, columns\] of 144 tokens, .* found none"),  # 12 x 12 ?
-        ((1, 5, 17), (6, 6), r"grid: expected \[rows, columns\] of 17 tokens, .* prefix tokens"),
+        ((1, 5, 17), (6, 6), r"grid: expected \[rows, columns\] of 17 tokens, .* `prefix_tokens`"),
     ],
 )
 def test_a_grid_that_cannot_be_known(shape: tuple[int, ...], size: tuple[int, ...], message: str) -> None:

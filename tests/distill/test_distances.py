@@ -166,5 +166,5 @@ def test_long_sums_keep_fp32_precision() -> None:
 
 
 def test_epsilon_that_is_not_positive() -> None:
-    with pytest.raises(ValueError, match=r"epsilon should be positive\. Found 0\."):
+    with pytest.raises(ValueError, match=r"NormalisedL2.epsilon: expected a positive number, found 0"):
         NormalisedL2(epsilon=0)

@@ -218,9 +218,9 @@ def test_taps_named_by_module_path() -> None:
     ("kwargs", "message"),
     [
         ({"match": {"neck": "last"}}, r"match: expected taps of the student \(bottleneck, last\), found `neck`"),
-        ({"match": {"last": "neck"}}, r"taps of the teacher of 'colour' \(bottleneck, last\), found `neck`"),
+        ({"match": {"last": "neck"}}, r"taps of the teacher `colour` \(bottleneck, last\), found `neck`"),
         ({"match": {}}, "match: expected .*, found none"),
-        ({"weights": {"colors": 2.0}}, r"expected tasks with a teacher \(colour, height\), found `colors`"),
+        ({"weights": {"colors": 2.0}}, r"expected names of teachers \(colour, height\), found `colors`"),
     ],
 )
 def test_names_that_do_not_exist(kwargs, message: str) -> None:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from tests.distill import tiny
 
-from tutelage.distill import FeatureDistiller
+from tutelage.distill import MLP, FeatureDistiller
 
 EXAMPLE = torch.zeros(1, 3, 4, 6)
 
@@ -52,6 +52,20 @@ def test_norm_and_effective_rank_of_an_adaptor(values: list[float], rank: float)
     assert health["norm/colour/bottleneck"] == pytest.approx(sum(v * v for v in values) ** 0.5)
 
 
+def test_every_matrix_of_an_adaptor_is_looked_at() -> None:
+    distiller = build(adaptor=lambda i, o: MLP(i, o, hidden=4, norm="layer"))
+    adaptor = distiller.adaptors["colour"]["bottleneck"]
+    with torch.no_grad():
+        adaptor.first.weight.copy_(torch.diag(torch.tensor([2.0, 0.0, 0.0, 0.0])))
+        adaptor.second.weight.copy_(torch.diag(torch.tensor([3.0, 3.0, 3.0, 3.0])))
+    health = observe(distiller)
+    assert health["norm/colour/bottleneck/0"] == pytest.approx(2.0)
+    assert health["rank/colour/bottleneck/0"] == pytest.approx(1.0)
+    assert health["norm/colour/bottleneck/1"] == pytest.approx(6.0)
+    assert health["rank/colour/bottleneck/1"] == pytest.approx(4.0)
+    assert "norm/colour/bottleneck" not in health
+
+
 def test_scale_is_one_factor_for_all_lambdas() -> None:
     batch = tiny.batch()
     output = tiny.student().eval()(batch.images)
@@ -72,6 +86,6 @@ def test_an_adaptor_that_is_not_finite_has_no_rank() -> None:
 def test_some_of_the_taps() -> None:
     match = {"bottleneck": "bottleneck", "last": "last"}
     one = FeatureDistiller(tiny.student(), tiny.teachers(), EXAMPLE, match, taps=["last"])
-    assert one.match == {"last": "last"}
+    assert list(one.adaptors["colour"]) == ["last"]
     with pytest.raises(ValueError, match=r"taps: expected taps of `match` \(bottleneck, last\), found `first`"):
         FeatureDistiller(tiny.student(), tiny.teachers(), EXAMPLE, match, taps=["first"])

@@ -3,11 +3,10 @@ import math
 import pytest
 import torch
 from tests.distill import tiny
-from tests.train.fixture import assert_same
 from torch import Tensor
 
 from tutelage.balance import Uniform
-from tutelage.distill import FeatureDistiller, LogitDistiller, SumDistiller
+from tutelage.distill import LogitDistiller
 from tutelage.tasks import Depth, Segmentation
 from tutelage.train import objective
 from tutelage.types import Batch, MultiTaskNet, Task
@@ -98,48 +97,7 @@ def test_has_no_state() -> None:
 
 
 def test_what_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"weights: expected tasks with a teacher \(colour, height\), found `heights`"):
+    with pytest.raises(ValueError, match=r"weights: expected names of teachers \(colour, height\), found `heights`"):
         build(weights={"heights": 1.0})
     with pytest.raises(ValueError, match=r"temperature: expected a positive number, found 0"):
         build(temperature=0.0)
-
-
-def parts() -> list:
-    return [
-        lambda student, teachers, example: FeatureDistiller(student, teachers, example, {"last": "last"}),
-        lambda student, teachers, example: LogitDistiller(student, teachers, example, schedule="linear"),
-    ]
-
-
-def together() -> SumDistiller:
-    torch.manual_seed(3)
-    distiller = SumDistiller(tiny.student(), tiny.teachers(), EXAMPLE, parts())
-    distiller.setup(TASKS)
-    return distiller
-
-
-def test_together_is_the_sum_of_its_parts() -> None:
-    student, batch, distiller = tiny.student().eval(), tiny.batch(), together()
-    assert distiller.uses_predictions
-    distiller.begin_step(0.25, observed=True)
-    output = student(batch.images)
-    whole = {t: float(term.mean().detach()) for t, term in distiller(batch, output).items()}
-    separate = [{t: float(term.mean().detach()) for t, term in part(batch, output).items()} for part in distiller.parts]
-    assert whole == pytest.approx({t: separate[0][t] + separate[1][t] for t in TASKS}, rel=1e-5)
-    assert set(distiller.distances()) == {f"{t}/{k}" for t in TASKS for k in ("last", "prediction")}
-    assert set(distiller.health()) == {f"{q}/{t}/last" for t in TASKS for q in ("dead", "norm", "rank")}
-
-
-def test_together_keeps_the_adaptors_of_its_parts() -> None:
-    one, other = together(), together()
-    with torch.no_grad():
-        for p in one.parameters():
-            p.add_(1.0)
-    other.load_state_dict(one.state_dict())
-    assert_same(dict(other.state_dict()), dict(one.state_dict()))
-    assert len(list(one.parameters())) == len(TASKS)
-
-
-def test_together_of_nothing() -> None:
-    with pytest.raises(ValueError, match=r"parts: expected one distiller or more, found none"):
-        SumDistiller(tiny.student(), tiny.teachers(), EXAMPLE, [])

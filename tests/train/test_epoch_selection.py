@@ -86,7 +86,7 @@ def test_teachers_are_in_training_mode_and_the_same_parameters() -> None:
     assert run.distiller is not None
     teachers = run.distiller.teachers
     teachers.train_as_the_authors()
-    nets = teachers._nets
+    nets = teachers.networks
     before = {t: {k: v.clone() for k, v in net.state_dict().items()} for t, net in nets.items()}
     setup.fit(run, replace(CONFIG, max_steps=2))
     for t in TASKS:

@@ -40,14 +40,14 @@ def test_a_step_trains_everything_that_should_and_nothing_else() -> None:
     setup = Run(replace(CONFIG, max_steps=3), Uncertainty, net={"norm": True})
     run = setup.build()
     teachers = {
-        t: {k: v.clone() for k, v in net.state_dict().items()} for t, net in run.distiller.teachers._nets.items()
+        t: {k: v.clone() for k, v in net.state_dict().items()} for t, net in run.distiller.teachers.networks.items()
     }
     before = {k: v.clone() for k, v in run.state_dict()["student"].items()}
     adaptors = [p.clone() for p in run.distiller.parameters()]
     balancer = [p.clone() for p in run.balancer.parameters()]
     setup.fit(run)
     assert run.step == 3
-    assert_same({t: net.state_dict() for t, net in run.distiller.teachers._nets.items()}, teachers)
+    assert_same({t: net.state_dict() for t, net in run.distiller.teachers.networks.items()}, teachers)
     assert all(not torch.equal(v, before[k]) for k, v in run.state_dict()["student"].items())
     assert all(not torch.equal(p, q) for p, q in zip(run.distiller.parameters(), adaptors, strict=True))
     assert all(not torch.equal(p, q) for p, q in zip(run.balancer.parameters(), balancer, strict=True))
@@ -230,10 +230,10 @@ def test_aggregator_are_balanced_in_the_loop_and_after_a_kill(tmp_path: Path, ac
 
 def test_a_solver_that_fails_on_what_is_no_number_is_told_as_that() -> None:
     class Solver(Aggregator):
-        def combine(self, found: TaskGradients) -> Combined:
-            if not found.matrix.isfinite().all():
+        def combine(self, gradients: TaskGradients) -> Combined:
+            if not gradients.matrix.isfinite().all():
                 raise ArithmeticError("no solution")
-            return super().combine(found)
+            return super().combine(gradients)
 
     config = replace(CONFIG, student=Optim(lambda p: torch.optim.SGD(p, lr=1e30)))
     setup = Run(config, lambda: Solver("UPGrad"))
@@ -243,8 +243,8 @@ def test_a_solver_that_fails_on_what_is_no_number_is_told_as_that() -> None:
 
 def test_aggregator_that_are_no_numbers_end_a_run_as_losses_do() -> None:
     class Overflow(Aggregator):
-        def combine(self, found: TaskGradients) -> Combined:
-            found.matrix[1] = torch.inf
+        def combine(self, gradients: TaskGradients) -> Combined:
+            gradients.matrix[1] = torch.inf
             raise ArithmeticError("no solution")
 
     setup = Run(CONFIG, lambda: Overflow("UPGrad"))

@@ -8,10 +8,11 @@ from tutelage.balance.gradnorm import GradNorm
 from tutelage.balance.imtl import IMTLH
 from tutelage.balance.independent_draws import IndependentDraws
 from tutelage.balance.moco import MoCo
-from tutelage.balance.on_gradients import Combined, GradientBalancer, TaskGradients
+from tutelage.balance.on_gradients import GradientBalancer
 from tutelage.balance.on_losses import LossBalancer
 from tutelage.balance.scalarizer import Scalarizer
 from tutelage.balance.scale_invariant import ScaleInvariant
+from tutelage.balance.task_gradients import Combined, TaskGradients
 from tutelage.balance.uncertainty import Uncertainty
 from tutelage.balance.uniform import Uniform
 

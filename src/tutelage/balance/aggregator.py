@@ -8,8 +8,9 @@ import torch
 from torch import nn
 
 from tutelage.balance.objective import Balance
-from tutelage.balance.on_gradients import Combined, GradientBalancer, TaskGradients, Where
+from tutelage.balance.on_gradients import GradientBalancer, Where
 from tutelage.balance.rows import gramian
+from tutelage.balance.task_gradients import Combined, TaskGradients
 from tutelage.balance.torchjd import attempt, make, quiet_solvers
 from tutelage.balance.torchjd_state import last_weights, of_some
 from tutelage.errors import UserError
@@ -19,26 +20,27 @@ from tutelage.types import Distiller, MultiTaskNet, Task
 class Aggregator(GradientBalancer):
     """The tasks' gradients combined by an aggregator of torchjd, A(J) with J = [grad o_1, ..., grad o_T].
 
-    Heads and adaptors get their own task's gradient, unweighted. A step without a label of some task combines the rows
-    that it has; a memory of the method (GradVac, ExcessMTL, PCD, CR-MOGM) keeps what it knew of the others. Nash-MTL,
-    whose problem has a fixed size, then takes its last weights, and Krum and TrimmedMean, with fewer rows than they
-    need, the mean. PCD's primary task is the study's first. All state is in `state_dict`, also what torchjd keeps
-    elsewhere.
+    Heads and adaptors get their own task's gradient, unweighted. In a step without a label of some task the other rows
+    are combined; the memory of a method (GradVac, ExcessMTL, PCD, CR-MOGM) keeps its values of that task. Nash-MTL,
+    whose problem has a fixed size, then uses its last weights, and Krum and TrimmedMean, if there are fewer rows than
+    they need, the mean. PCD's primary task is the study's first. UPGrad, DualProj, CAGrad, Nash-MTL and FairGrad need
+    `pip install 'tutelage[balancing]'`. All state is in `state_dict`, including what torchjd keeps elsewhere.
 
     Source: the class of torchjd that is named, and the paper that it names.
 
     Args:
-        method: a class of `torchjd.aggregation`: AlignedMTL, CAGrad, ConFIG, DualProj, ExcessMTL, FairGrad, GradDrop,
+        method: A class of `torchjd.aggregation`: AlignedMTL, CAGrad, ConFIG, DualProj, ExcessMTL, FairGrad, GradDrop,
             GradVac, IMTLG, Krum, Mean, MGDA, NashMTL, PCD, PCGrad, Random, Sum, TrimmedMean, UPGrad, ..., or a
             weighting (CRMOGMWeighting); or the import path of an `Aggregator` or `Weighting`.
-        arguments: of its constructor; a value for every task as {task: value}, or one number for all of them; the
-            number of tasks is filled in; a weighting within another by its name, or as {method: name, arguments: ...}.
-        where: whose gradients are combined, as for `GradientBalancer`.
-        balance: what an objective is, as for `GradientBalancer`.
+        arguments: Of its constructor; a value for every objective as {name: value}, or one number for all of them; the
+            number of objectives is filled in; a weighting within another by its name, or as {method: name, arguments:
+            ...}.
+        where: The gradients that are combined, as for `GradientBalancer`.
+        balance: What an objective is, as for `GradientBalancer`.
 
     Raises:
-        ValueError: In `setup`, where there is no such class, or it does not take these arguments or this number of
-            tasks.
+        ValueError: In `setup`, if there is no such class, it does not take these arguments or this number of
+            objectives, or its solver is not installed.
     """
 
     def __init__(
@@ -52,67 +54,69 @@ class Aggregator(GradientBalancer):
         self.method, self.arguments = method, dict(arguments or {})
 
     def setup(self, tasks: Mapping[str, Task], net: MultiTaskNet, distiller: Distiller | None = None) -> None:
-        """Make the aggregators."""
+        """Build the aggregators."""
         from torchjd import aggregation  # here, since with its solvers it takes a second to import
 
         super().setup(tasks, net, distiller)
         if self.method in ("MoDoWeighting", "SDMGradWeighting"):
             raise UserError(
-                f"balancer.method: expected a method of one batch a step, found `{self.method}`; take the class "
+                f"balancer.method: expected a method of one batch a step, found `{self.method}`; use the class "
                 "tutelage.balance.IndependentDraws"
             )
-        for group in self.memory:
+        for group, names in self.names.items():
             kinds = (aggregation.Aggregator, aggregation.Weighting)
-            made = make(aggregation, kinds, self.method, self.arguments, self.tasks, self._device)
-            if isinstance(made, aggregation.Weighting):
-                of_gramian = takes_gramian(made)
-                made = (aggregation.GramianWeightedAggregator if of_gramian else aggregation.WeightedAggregator)(made)
+            others = set(self.objectives.all_names()) - set(names)
+            method = make(aggregation, kinds, self.method, self.arguments, names, self._device, others)
+            if isinstance(method, aggregation.Weighting):
+                of_gramian = takes_gramian(method)
+                kind = aggregation.GramianWeightedAggregator if of_gramian else aggregation.WeightedAggregator
+                method = kind(method)
             # Weights that remember every coordinate, or are as large as gradients are small.
             exact = (aggregation.ExcessMTLWeighting, aggregation.FairGradWeighting, aggregation.NashMTL)
-            if self.where == "representation" and any(isinstance(module, exact) for module in made.modules()):
+            if self.where == "representation" and any(isinstance(module, exact) for module in method.modules()):
                 raise UserError(
                     f"balancer.where: expected `parameters` for {self.method}, whose weights follow the size or every "
                     "coordinate of the gradients, found `representation`, where these are of features and of other "
                     "images in every step"
                 )
-            count = len(self.tasks)
-            attempt(made, torch.eye(count, count + 3, device=self._device), self.method, count)
-            self.made[group] = made
+            count = len(names)
+            attempt(method, torch.eye(count, count + 3, device=self._device), self.method, count)
+            self.methods[group] = method
 
-    def combine(self, found: TaskGradients) -> Combined:
+    def combine(self, gradients: TaskGradients) -> Combined:
         """A(J)."""
         from torchjd.aggregation import Krum, NashMTL, TrimmedMean
 
-        made = self.made[found.group]
-        # A mean loss has tiny gradients with respect to features, which torchjd's guards against zero take for none.
+        method, count = self.methods[gradients.group], len(self.names[gradients.group])
+        # A mean loss has tiny gradients with respect to features, which torchjd's guards against zero treat as none.
         scaled = self.where == "representation"
-        if len(found.tasks) == len(self.tasks):
+        if len(gradients.names) == count:
             with quiet_solvers():
-                return _apply(made, found, scaled)
-        if isinstance(made, NashMTL):
-            weights = last_weights(made).to(found.matrix)[found.index]
-            norm = (weights @ found.matrix).norm()
-            return Combined(weights * (made.max_norm / norm).clamp(max=1) if made.max_norm > 0 else weights)
+                return _apply(method, gradients, scaled)
+        if isinstance(method, NashMTL):
+            weights = last_weights(method).to(gradients.matrix)[gradients.index]
+            norm = (weights @ gradients.matrix).norm()
+            return Combined(weights * (method.max_norm / norm).clamp(max=1) if method.max_norm > 0 else weights)
         try:
-            with quiet_solvers(), of_some(made, found.index, len(self.tasks)):
-                return _apply(made, found, scaled)
+            with quiet_solvers(), of_some(method, gradients.index, count):
+                return _apply(method, gradients, scaled)
         except ValueError:
-            if not isinstance(made, Krum | TrimmedMean):
+            if not isinstance(method, Krum | TrimmedMean):
                 raise
-            return Combined(torch.full_like(found.losses, 1 / len(found.tasks)))
+            return Combined(torch.full_like(gradients.losses, 1 / len(gradients.names)))
 
 
-def _apply(made: nn.Module, found: TaskGradients, scaled: bool) -> Combined:
+def _apply(method: nn.Module, gradients: TaskGradients, scaled: bool) -> Combined:
     from torchjd.aggregation import GramianWeightedAggregator, WeightedAggregator
 
-    if isinstance(made, GramianWeightedAggregator):
-        products = gramian(found.matrix)
+    if isinstance(method, GramianWeightedAggregator):
+        products = gramian(gradients.matrix)
         if scaled:
             products = products / products.trace().clamp(min=torch.finfo(products.dtype).tiny)
-        return Combined(weights=made.gramian_weighting(products))
-    if isinstance(made, WeightedAggregator):
-        return Combined(weights=made.weighting(found.matrix))
-    return Combined(vector=made(found.matrix))
+        return Combined(weights=method.gramian_weighting(products))
+    if isinstance(method, WeightedAggregator):
+        return Combined(weights=method.weighting(gradients.matrix))
+    return Combined(vector=method(gradients.matrix))
 
 
 def takes_gramian(weighting: Any) -> bool:

@@ -3,7 +3,8 @@
 import torch
 
 from tutelage.balance.objective import Balance
-from tutelage.balance.on_gradients import Combined, GradientBalancer, TaskGradients
+from tutelage.balance.on_gradients import GradientBalancer
+from tutelage.balance.task_gradients import Combined, TaskGradients
 
 
 class DBMTL(GradientBalancer):
@@ -15,10 +16,10 @@ class DBMTL(GradientBalancer):
     loss has to be positive. The g_t are T x P numbers, which are saved.
 
     Args:
-        beta: how much of the running gradient is kept at the first steps; 0 takes each step's own.
-        decay: power of the step by which beta falls.
-        epsilon: the smallest o_t and |g_t| that is divided by.
-        balance: what o_t is, as for `GradientBalancer`.
+        beta: How much of the running gradient is kept at the first steps; 0 uses each step's own.
+        decay: Power of the step by which beta falls.
+        epsilon: The smallest o_t and |g_t| that is divided by.
+        balance: What o_t is, as for `GradientBalancer`.
     """
 
     weighs_heads = True
@@ -27,16 +28,16 @@ class DBMTL(GradientBalancer):
         super().__init__("parameters", balance)
         self.beta, self.decay, self.epsilon = beta, decay, epsilon
 
-    def combine(self, found: TaskGradients) -> Combined:
+    def combine(self, gradients: TaskGradients) -> Combined:
         """The sum of the running gradients, each as long as the longest."""
-        memory, count = found.memory, len(self.tasks)
+        memory, count = gradients.memory, len(self.names[gradients.group])
         if "g" not in memory:
-            memory["steps"] = found.matrix.new_zeros(count)
-            memory["g"] = found.matrix.new_zeros(count, found.matrix.shape[1])
-        steps, inverse = memory["steps"][found.index], 1 / found.losses.clamp(min=self.epsilon)
+            memory["steps"] = gradients.matrix.new_zeros(count)
+            memory["g"] = gradients.matrix.new_zeros(count, gradients.matrix.shape[1])
+        steps, inverse = memory["steps"][gradients.index], 1 / gradients.losses.clamp(min=self.epsilon)
         beta = torch.where(steps == 0, 0.0, self.beta / (steps + 1) ** self.decay)
-        g = torch.lerp(found.matrix * inverse[:, None], memory["g"][found.index], beta[:, None])
-        memory["g"][found.index], memory["steps"][found.index] = g, steps + 1
+        g = torch.lerp(gradients.matrix * inverse[:, None], memory["g"][gradients.index], beta[:, None])
+        memory["g"][gradients.index], memory["steps"][gradients.index] = g, steps + 1
         norms = g.norm(dim=1)
         scale = norms.max() / norms.clamp(min=self.epsilon)
         return Combined(weights=scale * inverse, vector=scale @ g, heads=inverse)

@@ -1,4 +1,4 @@
-"""Weights that keep all tasks' gradients at a size that follows their speed."""
+"""Weights that let the norm of each task's gradient follow how fast the task learns."""
 
 from collections.abc import Callable, Mapping
 
@@ -6,7 +6,8 @@ import torch
 from torch import nn
 
 from tutelage.balance.objective import Balance
-from tutelage.balance.on_gradients import Combined, GradientBalancer, TaskGradients, Where
+from tutelage.balance.on_gradients import GradientBalancer, Where
+from tutelage.balance.task_gradients import Combined, TaskGradients
 from tutelage.types import Distiller, MultiTaskNet, Task, Terms
 
 
@@ -22,9 +23,9 @@ class GradNorm(GradientBalancer):
     the weights of the last shared layer, which an arbitrary network does not name. No w_t becomes negative.
 
     Args:
-        alpha: how strongly a task that lags behind is pulled: 0 makes all G_t equal.
-        where: whose gradients are measured.
-        balance: what o_t is, as for `GradientBalancer`.
+        alpha: How strongly a task that learns slowly is favoured: 0 makes all G_t equal.
+        where: The gradients that are measured.
+        balance: What o_t is, as for `GradientBalancer`.
     """
 
     weighs_heads = True
@@ -37,20 +38,20 @@ class GradNorm(GradientBalancer):
     def setup(self, tasks: Mapping[str, Task], net: MultiTaskNet, distiller: Distiller | None = None) -> None:
         """Create w_t = 1."""
         super().setup(tasks, net, distiller)
-        for group in self.memory:
-            self.weights[group] = nn.Parameter(torch.ones(len(tasks), device=self._device))
+        for group, names in self.names.items():
+            self.weights[group] = nn.Parameter(torch.ones(len(names), device=self._device))
 
-    def combine(self, found: TaskGradients) -> Combined:
+    def combine(self, gradients: TaskGradients) -> Combined:
         """sum_t w_t grad o_t, and the gradient of w."""
-        w = self.weights[found.group]
-        initial = found.memory.setdefault("initial", torch.full_like(w, torch.nan))
-        first = initial[found.index]
-        initial[found.index] = first = torch.where(first.isnan(), found.losses, first)
-        chosen, norms = w.detach()[found.index], found.matrix.norm(dim=1)
-        ratio = found.losses / first
+        w = self.weights[gradients.group]
+        initial = gradients.memory.setdefault("initial", torch.full_like(w, torch.nan))
+        first = initial[gradients.index]
+        initial[gradients.index] = first = torch.where(first.isnan(), gradients.losses, first)
+        chosen, norms = w.detach()[gradients.index], gradients.matrix.norm(dim=1)
+        ratio = gradients.losses / first
         target = (chosen * norms).mean() * (ratio / ratio.mean()) ** self.alpha
         w.grad = torch.zeros_like(w)
-        w.grad[found.index] = (chosen * norms - target).sign() * norms
+        w.grad[gradients.index] = (chosen * norms - target).sign() * norms
         return Combined(weights=chosen, heads=chosen)
 
     def after_step(self, again: Callable[[bool], Terms]) -> None:

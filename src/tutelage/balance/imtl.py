@@ -6,8 +6,9 @@ import torch
 from torch import nn
 
 from tutelage.balance.objective import Balance
-from tutelage.balance.on_gradients import Combined, GradientBalancer, TaskGradients, Where
+from tutelage.balance.on_gradients import GradientBalancer, Where
 from tutelage.balance.rows import gramian
+from tutelage.balance.task_gradients import Combined, TaskGradients
 from tutelage.types import Distiller, MultiTaskNet, Task
 
 
@@ -22,8 +23,8 @@ class IMTLH(GradientBalancer):
     gradients at the shared representation, as is the default here.
 
     Args:
-        where: whose gradients are combined.
-        balance: what o_t is, as for `GradientBalancer`.
+        where: The gradients that are combined.
+        balance: What o_t is, as for `GradientBalancer`.
     """
 
     weighs_heads = True
@@ -35,16 +36,16 @@ class IMTLH(GradientBalancer):
     def setup(self, tasks: Mapping[str, Task], net: MultiTaskNet, distiller: Distiller | None = None) -> None:
         """Create s_t = 0."""
         super().setup(tasks, net, distiller)
-        for group in self.memory:
-            self.scales[group] = nn.Parameter(torch.zeros(len(tasks), device=self._device))
+        for group, names in self.names.items():
+            self.scales[group] = nn.Parameter(torch.zeros(len(names), device=self._device))
 
-    def combine(self, found: TaskGradients) -> Combined:
+    def combine(self, gradients: TaskGradients) -> Combined:
         """The impartial sum of the scaled gradients, and the gradient of s."""
         from torchjd.aggregation import IMTLGWeighting
 
-        s = self.scales[found.group]
-        scale = s.detach()[found.index].exp()
+        s = self.scales[gradients.group]
+        scale = s.detach()[gradients.index].exp()
         s.grad = torch.zeros_like(s)
-        s.grad[found.index] = scale * found.losses - 1
-        scaled = gramian(found.matrix) * torch.outer(scale, scale)
+        s.grad[gradients.index] = scale * gradients.losses - 1
+        scaled = gramian(gradients.matrix) * torch.outer(scale, scale)
         return Combined(weights=IMTLGWeighting()(scaled) * scale, heads=scale)

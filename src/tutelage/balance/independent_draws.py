@@ -7,7 +7,8 @@ import torch
 
 from tutelage.balance.aggregator import takes_gramian
 from tutelage.balance.objective import Balance
-from tutelage.balance.on_gradients import Combined, GradientBalancer, TaskGradients
+from tutelage.balance.on_gradients import GradientBalancer
+from tutelage.balance.task_gradients import Combined, TaskGradients
 from tutelage.balance.torchjd import attempt, make
 from tutelage.balance.torchjd_state import of_some
 from tutelage.errors import UserError
@@ -24,15 +25,15 @@ class IndependentDraws(GradientBalancer):
     coordinates.
 
     Source: MoDo (Chen et al., JMLR 2024, arXiv:2305.20057) and SDMGrad (Xiao et al., NeurIPS 2023, arXiv:2305.18409),
-    as torchjd has them. A task without a label in the batches of the update keeps its weight; one without a label in
-    the others alone has a zero gradient there.
+    as torchjd implements them. A task without a label in the batches of the update keeps its weight; one without a
+    label only in the other batches has a zero gradient there.
 
     Args:
         method: `MoDoWeighting` or `SDMGradWeighting` of torchjd, or the import path of a `Weighting` of a product
             of Jacobians.
-        arguments: of its constructor.
-        draws: 2, as MoDo, or 3, as SDMGrad and the published script of MoDo.
-        balance: what an objective is, as for `GradientBalancer`.
+        arguments: Of its constructor.
+        draws: 2, as in MoDo, or 3, as in SDMGrad and the published script of MoDo.
+        balance: What an objective is, as for `GradientBalancer`.
     """
 
     def __init__(
@@ -47,29 +48,29 @@ class IndependentDraws(GradientBalancer):
         self.updates = (0, 1) if draws == 2 else (2,)
 
     def setup(self, tasks: Mapping[str, Task], net: MultiTaskNet, distiller: Distiller | None = None) -> None:
-        """Make the weightings."""
+        """Build the weightings."""
         from torchjd import aggregation  # here, since with its solvers it takes a second to import
 
         super().setup(tasks, net, distiller)
-        for group in self.memory:
-            kind = aggregation.Weighting
-            made = make(aggregation, kind, self.method, self.arguments, self.tasks, self._device)
-            if takes_gramian(made):
+        for group, names in self.names.items():
+            others = set(self.objectives.all_names()) - set(names)
+            method = make(aggregation, aggregation.Weighting, self.method, self.arguments, names, self._device, others)
+            if takes_gramian(method):
                 raise UserError(
                     f"balancer.method: expected a weighting of two Jacobians' product, such as MoDoWeighting, found "
-                    f"`{self.method}`, which reads the Gramian of one; take the class tutelage.balance.Aggregator"
+                    f"`{self.method}`, which reads the Gramian of one; use the class tutelage.balance.Aggregator"
                 )
-            attempt(made, torch.eye(len(self.tasks), device=self._device), self.method, len(self.tasks))
-            self.made[group] = made
+            attempt(method, torch.eye(len(names), device=self._device), self.method, len(names))
+            self.methods[group] = method
 
-    def combine(self, found: TaskGradients) -> Combined:
+    def combine(self, gradients: TaskGradients) -> Combined:
         """w from J_1 J_2^T, and the update."""
-        first, second = found.matrices[:2]
+        first, second = gradients.matrices[:2]
         product = first @ second.T * len(self.updates) ** 2  # rows hold the parts of the update
-        made = self.made[found.group]
-        if len(found.tasks) == len(self.tasks):
-            weights = made(product)
+        method, count = self.methods[gradients.group], len(self.names[gradients.group])
+        if len(gradients.names) == count:
+            weights = method(product)
         else:
-            with of_some(made, found.index, len(self.tasks)):
-                weights = made(product)
-        return Combined(weights, weights @ torch.stack([found.matrices[draw] for draw in self.updates]).sum(0))
+            with of_some(method, gradients.index, count):
+                weights = method(product)
+        return Combined(weights, weights @ torch.stack([gradients.matrices[draw] for draw in self.updates]).sum(0))

@@ -4,8 +4,9 @@ import torch
 from torch import Tensor
 
 from tutelage.balance.objective import Balance
-from tutelage.balance.on_gradients import Combined, GradientBalancer, TaskGradients
+from tutelage.balance.on_gradients import GradientBalancer
 from tutelage.balance.rows import gramian
+from tutelage.balance.task_gradients import Combined, TaskGradients
 
 
 class MoCo(GradientBalancer):
@@ -20,14 +21,14 @@ class MoCo(GradientBalancer):
     Differs from the paper: the update takes the y_t and w of its own step; y_t starts at the first gradient, not at 0,
     and is not projected on a ball, which only the analysis needs. LibMTL has a softmax in place of P and scales
     gradients to the size of the losses. beta, gamma and their decay are LibMTL's defaults. Tasks without a label in a
-    step keep their w; the others divide the rest. Y has T x P numbers, which are saved.
+    step keep their w; the others share the rest. Y has T x P numbers, which are saved.
 
     Args:
-        beta: how fast y_t follows at the first step; 1 forgets what was.
-        gamma: how fast w moves at the first step.
-        rho: pulls w to equal weights.
-        decay: power of the step by which beta and gamma fall.
-        balance: what o_t is, as for `GradientBalancer`.
+        beta: How fast y_t follows at the first step; 1 keeps nothing of earlier steps.
+        gamma: How fast w moves at the first step.
+        rho: Pulls w towards equal weights.
+        decay: Power of the step by which beta and gamma fall.
+        balance: What o_t is, as for `GradientBalancer`.
     """
 
     def __init__(
@@ -36,22 +37,23 @@ class MoCo(GradientBalancer):
         super().__init__("parameters", balance)
         self.beta, self.gamma, self.rho, self.decay = beta, gamma, rho, decay
 
-    def combine(self, found: TaskGradients) -> Combined:
+    def combine(self, gradients: TaskGradients) -> Combined:
         """sum_t w_t y_t."""
-        memory, count = found.memory, len(self.tasks)
+        memory, count = gradients.memory, len(self.names[gradients.group])
         if "w" not in memory:
-            memory["w"] = found.matrix.new_full((count,), 1 / count)
-            memory["steps"] = found.matrix.new_zeros(count)
-            memory["y"] = found.matrix.new_zeros(count, found.matrix.shape[1])
-        y, w, steps = (memory[name][found.index] for name in ("y", "w", "steps"))
+            memory["w"] = gradients.matrix.new_full((count,), 1 / count)
+            memory["steps"] = gradients.matrix.new_zeros(count)
+            memory["y"] = gradients.matrix.new_zeros(count, gradients.matrix.shape[1])
+        y, w, steps = (memory[name][gradients.index] for name in ("y", "w", "steps"))
         beta = torch.where(steps == 0, 1.0, self.beta / (steps + 1) ** self.decay)
-        y = torch.lerp(y, found.matrix, beta[:, None])
+        y = torch.lerp(y, gradients.matrix, beta[:, None])
         gamma = self.gamma / (steps.max() + 1) ** self.decay
         share = w.sum()  # of the tasks of this step, which divide it among themselves
         w = w / share if share > 0 else torch.full_like(w, 1 / len(w))
         products, exact = gramian(y).double(), w.double()  # large numbers, of which the differences count
         w = simplex(exact - gamma * (products @ exact + self.rho * exact)).to(w)
-        memory["y"][found.index], memory["w"][found.index], memory["steps"][found.index] = y, w * share, steps + 1
+        for name, value in (("y", y), ("w", w * share), ("steps", steps + 1)):
+            memory[name][gradients.index] = value
         return Combined(weights=w, vector=w @ y)
 
 

@@ -1,46 +1,114 @@
-"""What is balanced, and what balancers share."""
+"""What is balanced: the objectives of a method, and the terms that each is made of."""
 
-from collections.abc import Iterable
-from typing import Literal
+from collections.abc import Collection, Iterable, Mapping
+from typing import Literal, NamedTuple
 
 from torch import Tensor
 
-from tutelage.types import Terms
+from tutelage.types import Distiller, Term, Terms
 
 Balance = Literal["task", "task+distill", "separately"]
+Groups = dict[str, dict[str, Tensor]]  # by group and objective
 
 
-def objectives(terms: Terms, balance: Balance) -> tuple[dict[str, dict[str, Tensor]], list[Tensor]]:
-    """The objectives o_t that a method balances, by group and task, and the terms that are added as they are.
+class Part(NamedTuple):
+    """A term that an objective contains, and the number that it is divided by."""
+
+    term: Term
+    divisor: int = 1
+
+    def mean(self) -> Tensor:
+        """Its mean over what it counts, divided."""
+        mean = self.term.mean()
+        return mean if self.divisor == 1 else mean / self.divisor
+
+
+class Objectives:
+    """The objectives o_t that a method balances, by group, from the terms of a step.
+
+    l_t is the loss of task t, d_k the distillation term with the key k (lambda is in it), and T_k are the tasks that k
+    counts for (`Distiller.teaches`): one for the teacher of a task, several for a teacher of several, none for a
+    teacher of no task. `balance` says what an objective is:
+
+    - `task`: o_t = l_t, and every d_k is added as it is, unweighted: the paper's way.
+    - `task+distill`: o_t = l_t + sum over the k with t in T_k of d_k / |T_k|; a d_k without tasks is an objective of
+      its own, named k.
+    - `separately`: o_t = l_t, and the d_k form a second group, "distill", that is balanced by itself.
 
     Args:
-        terms: of a part of a step, over the counts of the whole step; what counts nothing in the step, a task without a
-            label or a teacher without an image, has none here.
-        balance: what happens to the distillation terms d_t (lambda_t is in them).
-            `task`: o_t = l_t, and d_t is added as it is: the paper's way.
-            `task+distill`: o_t = l_t + d_t.
-            `separately`: o_t = l_t, and d_t is a second group, balanced by itself.
+        balance: What an objective is.
+        tasks: The tasks that are trained, in their order.
+        distiller: Gives the keys of the distillation terms. None: the keys are names of tasks.
+
+    Attributes:
+        names: The names of the objectives by group, in a fixed order: of tasks as in `tasks`, then others as the
+            distiller gives them. A state with one entry per objective has its entries in this order.
     """
-    tasks = {t: term.mean() for t, term in terms.task.items() if bool(term.count > 0)}
-    distill = {t: term.mean() for t, term in terms.distill.items() if bool(term.count > 0)}
-    if balance == "task":
-        return {"task": tasks}, list(distill.values())
-    if balance == "separately":
-        return {"task": tasks, **({"distill": distill} if distill else {})}, []
-    both = {t: tasks[t] + distill[t] if t in distill else loss for t, loss in tasks.items()}
-    return {"task": both | {t: d for t, d in distill.items() if t not in tasks}}, []
+
+    def __init__(self, balance: Balance, tasks: Collection[str] = (), distiller: Distiller | None = None) -> None:
+        self.balance: Balance = balance
+        self._teaches: Mapping[str, tuple[str, ...]] = {} if distiller is None else distiller.teaches()
+        keys = [*(t for t in tasks if t in self._teaches), *(k for k in self._teaches if k not in tasks)]
+        self.names: dict[str, list[str]] = {"task": list(tasks)}
+        if balance == "task+distill":
+            self.names["task"] += [k for k in keys if not self._teaches[k]]
+        if balance == "separately":
+            self.names["distill"] = keys or list(tasks)
+
+    def all_names(self) -> list[str]:
+        """The names of the objectives of all groups, each once."""
+        return list(dict.fromkeys(name for names in self.names.values() for name in names))
+
+    def tasks(self, group: str, name: str) -> tuple[str, ...]:
+        """The tasks that an objective counts for: those whose heads it may reach."""
+        return self.taught(name) if group == "distill" or name in self._alone() else (name,)
+
+    def taught(self, key: str) -> tuple[str, ...]:
+        """T_k."""
+        return self._teaches.get(key, (key,))
+
+    def _alone(self) -> set[str]:
+        return {key for key, tasks in self._teaches.items() if not tasks}
+
+    def parts(self, terms: Terms) -> tuple[dict[str, dict[str, list[Part]]], list[Term]]:
+        """The parts of every objective, by group and name, and the terms that are added as they are."""
+        task = {t: [Part(term)] for t, term in terms.task.items()}
+        if self.balance == "task":
+            return {"task": task}, list(terms.distill.values())
+        if self.balance == "separately":
+            distill = {key: [Part(term)] for key, term in terms.distill.items()}
+            return {"task": task, **({"distill": distill} if distill else {})}, []
+        for key, term in terms.distill.items():
+            tasks = self.taught(key)
+            for name in tasks or (key,):
+                task.setdefault(name, []).append(Part(term, len(tasks) or 1))
+        return {"task": task}, []
+
+    def split(self, terms: Terms) -> tuple[Groups, list[Tensor]]:
+        """The objectives by group and name, and the values that are added as they are.
+
+        Args:
+            terms: Of a part of a step, over the counts of the whole step. A term that counts nothing in the step (a
+                task without a label, a teacher without an image) is in no objective.
+        """
+        present = Terms()
+        present.task.update({t: term for t, term in terms.task.items() if bool(term.count > 0)})
+        present.distill.update({k: term for k, term in terms.distill.items() if bool(term.count > 0)})
+        parts, rest = self.parts(present)
+        groups: Groups = {}
+        for group, named in parts.items():
+            groups[group] = {name: total(part.mean() for part in of) for name, of in named.items()}
+        return groups, [term.mean() for term in rest]
 
 
-def groups(balance: Balance) -> tuple[str, ...]:
-    """The groups of `objectives`."""
-    return ("task", "distill") if balance == "separately" else ("task",)
+def total(values: Iterable[Tensor]) -> Tensor:
+    """The sum of one value or more, in their order."""
+    first, *rest = values
+    return sum(rest, start=first)
 
 
-def backward(losses: Iterable[Tensor], terms: Terms) -> None:
-    """Add to `.grad` the gradient of sum losses + sum_t lambda_t d_t.
-
-    The balanced losses come first; the distillation terms are added as they are, lambda_t being in them already.
-    """
-    parts = [*losses, *(term.mean() for term in terms.distill.values())]
-    if any(part.requires_grad for part in parts):  # a part of a step may have no label at all
-        sum(parts[1:], start=parts[0]).backward()  # type: ignore[no-untyped-call]  # of torch
+def backward(values: Iterable[Tensor]) -> None:
+    """Add the gradient of a sum of values to `.grad`; of nothing where no value has a graph."""
+    values = list(values)
+    if any(value.requires_grad for value in values):  # a part of a step may have no label at all
+        total(values).backward()  # type: ignore[no-untyped-call]  # torch has no annotation here

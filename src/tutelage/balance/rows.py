@@ -18,7 +18,7 @@ class Rows:
 
     Args:
         parameters: P numbers in all; frozen ones are left out.
-        rows: how many gradients there are room for.
+        rows: The number of gradients.
     """
 
     def __init__(self, parameters: Iterable[nn.Parameter], rows: int) -> None:
@@ -32,7 +32,7 @@ class Rows:
         ]
 
     def clear(self) -> None:
-        """All rows to zero; a `.grad` that is one of them is none any more."""
+        """Set all rows to zero; a `.grad` that is one of them becomes None."""
         self.matrix.zero_()
         for p, *parts in zip(self.parameters, *self._parts, strict=True):
             if any(p.grad is part for part in parts):
@@ -40,7 +40,7 @@ class Rows:
 
     @contextmanager
     def into(self, row: int) -> Iterator[None]:
-        """What a backward pass computes in the block is added to a row, and not to the parameters' `.grad`."""
+        """In this block a backward pass adds to a row in place of the parameters' `.grad`."""
         kept = [p.grad for p in self.parameters]
         for p, part in zip(self.parameters, self._parts[row], strict=True):
             p.grad = part
@@ -51,20 +51,20 @@ class Rows:
                 p.grad = grad
 
     def give(self, row: int) -> None:
-        """Make a row the parameters' `.grad`, or add it to what is there."""
+        """Make a row the parameters' `.grad`, or add it to the one that is there."""
         for p, part in zip(self.parameters, self._parts[row], strict=True):
             p.grad = part if p.grad is None else p.grad + part
 
 
 def gramian(matrix: Tensor) -> Tensor:
-    """J J^T of a few long rows, read once, in blocks: a product of such shapes is several times slower as one."""
+    """J J^T of a few long rows, computed in blocks: as one product of such shapes it is several times slower."""
     rows, columns = matrix.shape
     whole = columns - columns % _BLOCK
     if not whole:
         return matrix @ matrix.T
     blocks = matrix[:, :whole].view(rows, -1, _BLOCK).transpose(0, 1)
-    found = torch.bmm(blocks, blocks.transpose(1, 2)).sum(0)
-    return torch.addmm(found, matrix[:, whole:], matrix[:, whole:].T)
+    products = torch.bmm(blocks, blocks.transpose(1, 2)).sum(0)
+    return torch.addmm(products, matrix[:, whole:], matrix[:, whole:].T)
 
 
 def like(p: Tensor, flat: Tensor) -> Tensor:

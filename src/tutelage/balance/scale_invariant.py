@@ -15,8 +15,8 @@ class ScaleInvariant(LossBalancer):
     has the same direction, times the mean itself. A loss has to be positive.
 
     Args:
-        balance: what o_t is, as for `LossBalancer`.
-        epsilon: the smallest o_t that is divided by.
+        balance: What o_t is, as for `Objectives`.
+        epsilon: The smallest o_t that is divided by.
     """
 
     def __init__(self, balance: Balance = "task", epsilon: float = 1e-8) -> None:
@@ -25,4 +25,4 @@ class ScaleInvariant(LossBalancer):
 
     def weigh(self, group: str, losses: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """1 / o_t."""
-        return {t: 1 / loss.detach().clamp(min=self.epsilon) for t, loss in losses.items()}
+        return {name: 1 / loss.detach().clamp(min=self.epsilon) for name, loss in losses.items()}

@@ -1,6 +1,6 @@
 """The whole state of torchjd's methods, and their state for some of the tasks.
 
-What torchjd keeps where, as of 0.18: names of its attributes stand here and nowhere else.
+This is the only file that names attributes of torchjd, as of 0.18.
 """
 
 from collections.abc import Iterator, Mapping
@@ -20,7 +20,7 @@ def capture(module: nn.Module) -> dict[str, dict[str, Any]]:
     """All state of a module: what torchjd keeps in parameters and buffers, in plain attributes and in optimisers.
 
     `state_dict` leaves the last two out, and cannot be loaded where a buffer did not exist yet. What is neither number,
-    text, tensor, array nor optimiser (a compiled problem of a solver, a function) is not state and is made anew.
+    text, tensor, array nor optimiser (a compiled problem of a solver, a function) is not state and is rebuilt.
     """
     return {name: _attributes(part) for name, part in module.named_modules()}
 
@@ -59,7 +59,7 @@ def _pack(value: Any) -> Any:
 
 
 def restore(module: nn.Module, state: Mapping[str, Mapping[str, Any]], device: torch.device) -> None:
-    """Bring a freshly made module into the state of `capture`."""
+    """Bring a new module into the state of `capture`."""
     for name, part in module.named_modules():
         for key, packed in state[name].items():
             if isinstance(packed, Mapping) and "optimizer" in packed:
@@ -84,7 +84,7 @@ def restore(module: nn.Module, state: Mapping[str, Mapping[str, Any]], device: t
 
 
 def _optimizer(module: nn.Module) -> Optimizer:
-    """FAMO's, which it makes at its first update."""
+    """FAMO's, which it creates at its first update."""
     return torch.optim.Adam(module.parameters(), lr=module.lr, weight_decay=module.weight_decay)  # type: ignore[arg-type]  # floats of FAMO
 
 
@@ -104,17 +104,17 @@ def _unpack(packed: Any, device: torch.device) -> Any:
     return items if kind == "list" else tuple(items)
 
 
-def last_weights(made: Any) -> Tensor:
-    """Those of Nash-MTL's last step."""
-    return torch.from_numpy(made.weighting.prvs_alpha)
+def last_weights(method: Any) -> Tensor:
+    """The weights of Nash-MTL's last step."""
+    return torch.from_numpy(method.weighting.prvs_alpha)
 
 
 @contextmanager
 def of_some(module: nn.Module, rows: list[int], tasks: int) -> Iterator[None]:
-    """A method for some of the tasks, for a block: every tensor with a value a task (or a pair) has theirs.
+    """In this block a method works for some of its tasks: every tensor with a value per task, or per pair, has theirs.
 
-    What the method remembers of them is written back; where it had no memory yet, it has none afterwards: that begins
-    with the first step that has all tasks.
+    What the method remembers of them is written back. If it had no memory yet, it has none afterwards: the memory
+    begins with the first step that has all tasks.
     """
     parts = list(module.modules())
     before = [{**vars(part), "_buffers": dict(part._buffers)} for part in parts]
@@ -163,7 +163,7 @@ def _sliced(module: nn.Module, rows: list[int], tasks: int) -> dict[str, Any]:
 
 
 def _shared(module: nn.Module, name: str) -> bool:
-    """Whether a buffer holds weights that sum to 1: some of the tasks then share what these had together."""
+    """Whether a buffer holds weights that sum to 1, which some of the tasks then share among themselves."""
     return _SUM_TO_1.get(type(module).__name__) == name
 
 

@@ -1,4 +1,4 @@
-"""The paper: frozen single-task teachers pull on a multi-task student's features through small adaptors."""
+"""Distillation: frozen teachers pull on a multi-task student's features and predictions (the paper's method)."""
 
 from tutelage.distill.adaptors import MLP, Adaptor, Conv1x1, Identity, TokenWise
 from tutelage.distill.distances import (
@@ -16,7 +16,7 @@ from tutelage.distill.distances import (
 from tutelage.distill.distiller import FeatureDistiller
 from tutelage.distill.logits import LogitDistiller
 from tutelage.distill.sum_distiller import SumDistiller
-from tutelage.distill.teachers import Teachers
+from tutelage.distill.teachers import Standardise, Teacher, Teachers
 
 __all__ = [
     "CKA",
@@ -35,7 +35,9 @@ __all__ = [
     "LogitDistiller",
     "NormalisedL2",
     "SmoothL1",
+    "Standardise",
     "SumDistiller",
+    "Teacher",
     "Teachers",
     "TokenWise",
 ]

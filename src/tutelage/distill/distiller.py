@@ -8,48 +8,59 @@ from torch import Tensor, nn
 
 from tutelage.distill.adaptors import Adaptor, Conv1x1
 from tutelage.distill.distances import Distance, NormalisedL2
+from tutelage.distill.health import matrices, norm_and_rank
+from tutelage.distill.links import Link, Taps, by_term, link, matches, network_taps, read_tap
+from tutelage.distill.means import Means
 from tutelage.distill.schedule import Schedule, factor
-from tutelage.distill.standardise import Standardise
-from tutelage.distill.teachers import Means, Taps, Teachers, chosen, lambdas, tap
-from tutelage.errors import UserError
-from tutelage.types import Batch, Distiller, MultiTaskNet, Output, Teach, Term, TermMap
+from tutelage.distill.teachers import Standardise, Teacher, Teachers, check_tasks
+from tutelage.distill.teachers.passes import selected
+from tutelage.types import Batch, Distiller, MultiTaskNet, Output, Task, Teach, Term, TermMap
 
 
 class FeatureDistiller(Distiller):
-    """Pulls the student's features, adapted for each task, towards those of that task's teacher (paper, section 2).
+    """Pulls the student's features, adapted for each teacher, towards those of that teacher (paper, section 2).
 
     b s sum_t lambda_t sum_k d(A_t^k(phi^k(x)), phi_t^k'(x))
 
     where phi^k(x) is the student's feature at tap k, phi_t^k'(x) the feature of teacher t at the tap k' matched to k,
-    without gradient, A_t^k the adaptor, d the distance and b the schedule. Every task with a teacher is distilled on
-    every image, since a teacher needs no label, unless `teach` is `own`. `state_dict()` holds the adaptors and the
-    teachers' statistics, `parameters()` the adaptors alone, which are initialised from torch's global random numbers
-    in the order of `teachers` and `match`.
+    without gradient, A_t^k the adaptor, d the distance and b the schedule. In the paper every task has one teacher,
+    which is named after it. Every teacher sees every image, since it needs no label, unless `teach` is `own`.
+
+    A teacher of several tasks has one adaptor per pair of taps, and one per task where a tap of either network has one
+    feature per task (MTAN). The distances of a teacher form one term, under the teacher's name; those of one task of a
+    teacher of several form the term `teacher/task`.
+
+    `state_dict()` holds the adaptors and the teachers' statistics, `parameters()` the adaptors alone, which are
+    initialised from torch's global random numbers in the order of `teachers` and `match`.
 
     Args:
-        student: The network to teach; looked at here for its taps, not kept.
-        teachers: The single-task network of every task; frozen and put in eval mode here.
+        student: The network to teach; it is run here once to learn its taps, and not kept.
+        teachers: The teachers by name; a network alone, under the name of a task, teaches that task. All are frozen and
+            put in eval mode here.
         example: Images [B, 3, H, W] of any content, run once through every network to learn the channels of its taps.
-        match: {student's tap: teacher's tap}. `kd4mtl`: {bottleneck: bottleneck, last: last}; `url`: {bottleneck: last,
-            last: last}.
-        weights: lambda_t by task; a task that is not named has 1.
+        match: {student's tap: teacher's tap}, for the teachers without a `match` of their own. `kd4mtl`: {bottleneck:
+            bottleneck, last: last}; `url`: {bottleneck: last, last: last}.
+        weights: lambda_t by the teacher's name, 1 for a teacher that is not named.
         adaptor: Makes A_t^k from the channels of the student's and the teacher's feature.
         distance: d; None: `NormalisedL2()`, that of `kd4mtl`.
-        scale: s, one factor for all lambda_t.
+        scale: s, one factor of all lambda_t.
         taps: The student's taps of `match` that are used; None: all.
-        teach: Which images teacher t sees: `all`, or its `own`, those with a label of t.
+        teach: Which images a teacher sees: `all`, or its `own`, those with a label of one of its tasks.
         schedule: b over the run: `constant`, or falling to 0 in a line (`linear`) or half a `cosine`.
-        standardise: Bring the teachers' features to mean 0 and variance 1 by channel, estimated once on some of the
-            images that each sees.
+        standardise: Bring the teachers' features to mean 0 and variance 1 by channel, with statistics that are
+            estimated once on some of the images that each teacher sees.
+        only: The names of the teachers that are distilled from; None: all.
 
     Raises:
-        ValueError: Where `match` is empty or names a tap that a network lacks, or `weights` a task without teacher.
+        ValueError: If `match` is empty or names a tap that a network lacks, `weights` or `only` names no teacher, a
+            teacher without tasks is matched to a tap with one feature per task or would see its `own` images; in
+            `setup`, if a teacher has a task that the student lacks.
     """
 
     def __init__(
         self,
         student: MultiTaskNet,
-        teachers: Mapping[str, MultiTaskNet],
+        teachers: Mapping[str, Teacher | MultiTaskNet],
         example: Tensor,
         match: dict[str, str],
         weights: dict[str, float] | None = None,
@@ -60,131 +71,122 @@ class FeatureDistiller(Distiller):
         teach: Teach = "all",
         schedule: Schedule = "constant",
         standardise: bool = False,
+        only: list[str] | None = None,
     ) -> None:
         super().__init__()
-        if not match:
-            raise UserError("FeatureDistiller.match: expected {student's tap: teacher's tap}, found none")
-        for k in taps or ():
-            if k not in match:
-                raise UserError(f"FeatureDistiller.taps: expected taps of `match` ({_list(match)}), found `{k}`")
-        self.match = {k: k_t for k, k_t in match.items() if taps is None or k in taps}
-        self.weights = lambdas("FeatureDistiller", teachers, weights, scale)
-        self.teachers, self.teach = Teachers(teachers, teach), teach
+        self.teachers = Teachers(teachers, teach, only, "FeatureDistiller")
+        self.teach = self.teachers.teach
+        self.weights = self.teachers.lambdas("FeatureDistiller", weights, scale)
         self.distance = distance if distance is not None else NormalisedL2()
-        self.adaptors = nn.ModuleDict()  # task -> tap -> adaptor
-        self.standardise = nn.ModuleDict() if standardise else None  # task -> the teacher's tap -> its statistics
+        self.adaptors = nn.ModuleDict()  # term -> student's tap -> adaptor
+        self.standardise = nn.ModuleDict() if standardise else None  # term -> teacher's tap -> its statistics
         self.schedule: Schedule = schedule
+        self.links: dict[str, list[Link]] = {}  # by teacher
         self._factor, self._means = 1.0, Means()
         self._observed, self._dead = False, dict[str, Tensor]()
 
-        shown = _taps(student, example)
-        for task in teachers:
-            taught = self.teachers(example, task)
-            adaptors = nn.ModuleDict()
-            for k, k_t in self.match.items():
-                _check(k, shown, "the student")
-                _check(k_t, taught, f"the teacher of {task!r}")
-                adaptors[_key(k)] = adaptor(tap(shown, k, task).shape[1], taught[k_t].shape[1])
-            self.adaptors[_key(task)] = adaptors
-            if self.standardise is not None:
-                used = {_key(k_t): Standardise(taught[k_t].shape[1]) for k_t in self.match.values()}
-                self.standardise[_key(task)] = nn.ModuleDict(used)
+        shown = network_taps(student, example)
+        for name, matched in matches(self.teachers.named, match, taps).items():
+            taught, network = self.teachers(example, name), self.teachers.networks[name]
+            self.links[name] = link(self.teachers.named[name], matched, shown, taught)
+            self.teachers.passes.request(network, matched.values())
+            for one in self.links[name]:
+                self._create(one, adaptor, read_tap(shown, one.tap, one.task).shape[1], taught)
 
-    def calibrate(self, images: Callable[[str], Iterable[Tensor]]) -> None:
+    def _create(self, one: Link, adaptor: Callable[[int, int], Adaptor], channels: int, taught: Taps) -> None:
+        """The adaptor of a link, and the statistics of its teacher's feature."""
+        taught_channels = read_tap(taught, one.teacher_tap, one.task).shape[1]
+        _within(self.adaptors, one.term)[_key(one.tap)] = adaptor(channels, taught_channels)
+        if self.standardise is not None:
+            _within(self.standardise, one.term)[_key(one.teacher_tap)] = Standardise(taught_channels)
+
+    def setup(self, tasks: Mapping[str, Task]) -> None:
+        """Check that the teachers' tasks are the student's."""
+        check_tasks(self.teachers.named, tasks)
+
+    def calibrate(self, images: Callable[[tuple[str, ...] | None], Iterable[Tensor]]) -> None:
         """Estimate the statistics of the teachers' features, where they are standardised."""
-        for t in self.teachers.tasks if self.standardise is not None else ():
-            batches = list(images(t))
-            for k_t in set(self.match.values()):
-                statistics = self._statistics(t, k_t)
-                statistics.estimate(self.teachers(batch, t)[k_t] for batch in batches)
+        for name, links in self.links.items() if self.standardise is not None else ():
+            batches = list(images(self.teachers.labels(name)))
+            for one in {(one.term, one.teacher_tap): one for one in links}.values():
+                features = (read_tap(self.teachers(batch, name), one.teacher_tap, one.task) for batch in batches)
+                self._statistics(one).estimate(features)
 
     def begin_step(self, progress: float, observed: bool) -> None:
         """Set b; look at the teachers' features in an observed step."""
         self._factor = factor(self.schedule, progress)
         self._observed, self._means = observed, Means()
 
+    def teaches(self) -> dict[str, tuple[str, ...]]:
+        """The tasks of each term: its teacher's, or the one of `teacher/task`."""
+        return {
+            one.term: self.teachers.named[one.teacher].tasks if one.task is None else (one.task,)
+            for links in self.links.values()
+            for one in links
+        }
+
     def counts(self, batch: Batch) -> dict[str, int]:
-        """The images that each task's teacher sees."""
-        return self.teachers.counts(batch)
+        """The images that the teacher of each term sees."""
+        images = self.teachers.counts(batch)
+        return {one.term: images[name] for name, links in self.links.items() for one in links}
 
     def forward(self, batch: Batch, output: Output) -> TermMap:
-        """{task: (sum over images of b lambda_t sum_k d, number of images)}; the sums are fp32."""
+        """{term: (sum over images of b lambda_t sum_k d, number of images)}; the sums are fp32."""
         terms = TermMap()
-        for t, images in self.counts(batch).items():
-            if not images:
-                continue
-            seen = self.teachers.images(batch, t)
-            phi_t = self.teachers(chosen(batch.images, seen), t)
-            d = {
-                k: self._distance(t, k, chosen(tap(output.taps, k, t), seen), self._standardised(t, k_t, phi_t[k_t]))
-                for k, k_t in self.match.items()
-            }  # [B]
-            weight = self._factor * self.weights[t]
-            count = torch.full((), images, device=batch.images.device)
-            terms[t] = Term(weight * torch.stack(list(d.values())).sum(), count)
-            for k, d_k in d.items():
-                self._means.add(f"{t}/{k}", d_k)
-            if self._observed:
-                self._dead |= {f"{t}/{k}": (phi_t[k_t] == 0).all(1).float().mean() for k, k_t in self.match.items()}
+        images = self.teachers.counts(batch)
+        with self.teachers.passes.batch():
+            for name in (name for name, count in images.items() if count):
+                seen = self.teachers.images(batch, name)
+                taught = self.teachers.read(batch, name).taps
+                for term, links in by_term(self.links[name]).items():
+                    total = torch.stack([self._measure(one, output.taps, taught, seen) for one in links]).sum()
+                    count = torch.full((), images[name], device=batch.images.device)
+                    terms[term] = Term(self._factor * self.weights[name] * total, count)
         return terms
 
+    def _measure(self, one: Link, student: Taps, taught: Taps, seen: Tensor | None) -> Tensor:
+        """d(A_t^k(phi^k(x)), phi_t^k'(x)) for each image that the teacher sees, [B]."""
+        phi = selected(read_tap(student, one.tap, one.task), seen)
+        phi_t = read_tap(taught, one.teacher_tap, one.task)
+        if self._observed:
+            self._dead[one.name] = (phi_t == 0).all(1).float().mean()
+        if self.standardise is not None:
+            phi_t = self._statistics(one)(phi_t)
+        adapted = _within(self.adaptors, one.term)[_key(one.tap)](phi, phi_t.shape[2:])
+        d: Tensor = self.distance(adapted, phi_t)
+        self._means.add(one.name, d)
+        return d
+
     def distances(self) -> dict[str, Tensor]:
-        """{"task/student's tap": d without b and lambda, the mean over the images since `begin_step`}."""
+        """{"term/student's tap": d without b and lambda, the mean over the images since `begin_step`}."""
         return self._means.read()
 
     @torch.no_grad()
     def health(self) -> dict[str, Tensor]:
-        """Of the last observed step, by task and student's tap.
+        """Of the last observed step, by term and student's tap.
 
-        `dead`: the part of the teacher's positions that are zero in all channels, where a distance means nothing.
-        `norm`: the Frobenius norm of each weight matrix of the adaptor. `rank`: its effective rank, exp(- sum_i p_i log
-        p_i) for singular values p normalised to sum 1 (Roy and Vetterli, EUSIPCO 2007): how many directions it uses.
+        `dead`: the share of the teacher's positions that are zero in all channels, where a distance means nothing.
+        `norm` and `rank`: the Frobenius norm and the effective rank (`norm_and_rank`) of the adaptor's weight matrix;
+        the matrices of an adaptor with several are numbered, `norm/TERM/TAP/0`, in the order in which they are applied.
         """
-        found = {f"dead/{name}": value for name, value in self._dead.items()}
-        for task, taps in self.adaptors.items():
+        values = {f"dead/{name}": value for name, value in self._dead.items()}
+        for term, taps in self.adaptors.items():
             for k, adaptor in cast(nn.ModuleDict, taps).items():
-                for weight in (p.detach().float() for p in adaptor.parameters() if p.ndim > 1):
-                    sound = bool(weight.isfinite().all())  # a decomposition of anything else raises
-                    values = torch.linalg.svdvals(weight.flatten(1)) if sound else weight.new_full((1,), torch.nan)
-                    found[f"norm/{task}/{k}"] = values.norm()
-                    found[f"rank/{task}/{k}"] = torch.special.entr(values / values.sum().clamp(min=1e-12)).sum().exp()
-        return found
+                for end, weight in matrices(adaptor):
+                    values[f"norm/{term}/{k}{end}"], values[f"rank/{term}/{k}{end}"] = norm_and_rank(weight)
+        return values
 
-    def _distance(self, task: str, k: str, phi: Tensor, phi_t: Tensor) -> Tensor:
-        """d(A_t^k(phi^k(x)), phi_t^k'(x)) for each image, [B]."""
-        adaptor = cast(nn.ModuleDict, self.adaptors[_key(task)])[_key(k)]
-        d: Tensor = self.distance(adaptor(phi, phi_t.shape[2:]), phi_t)
-        return d
-
-    def _statistics(self, task: str, k_t: str) -> Standardise:
-        return cast(Standardise, cast(nn.ModuleDict, cast(nn.ModuleDict, self.standardise)[_key(task)])[_key(k_t)])
-
-    def _standardised(self, task: str, k_t: str, phi_t: Tensor) -> Tensor:
-        if self.standardise is None:
-            return phi_t
-        standardised: Tensor = self._statistics(task, k_t)(phi_t)
-        return standardised
+    def _statistics(self, one: Link) -> Standardise:
+        assert self.standardise is not None
+        return cast(Standardise, _within(self.standardise, one.term)[_key(one.teacher_tap)])
 
 
-@torch.no_grad()
-def _taps(net: MultiTaskNet, images: Tensor) -> Taps:
-    """The taps of a network, whose modes and batch-norm statistics stay as they are."""
-    modes = [(module, module.training) for module in net.modules()]
-    net.eval()
-    try:
-        return cast(Output, net(images, tasks=())).taps
-    finally:
-        for module, mode in modes:
-            module.training = mode
-
-
-def _check(name: str, taps: Mapping[str, object], owner: str) -> None:
-    if name not in taps:
-        raise UserError(f"FeatureDistiller.match: expected taps of {owner} ({_list(taps)}), found `{name}`")
-
-
-def _list(names: Mapping[str, object]) -> str:
-    return ", ".join(names) or "none"
+def _within(modules: nn.ModuleDict, term: str) -> nn.ModuleDict:
+    """The modules of a term; none at first."""
+    key = _key(term)
+    if key not in modules:
+        modules[key] = nn.ModuleDict()
+    return cast(nn.ModuleDict, modules[key])
 
 
 def _key(name: str) -> str:

@@ -1,12 +1,14 @@
-"""Distillation of what the teachers say, not of how they come to it."""
+"""Distillation of the teachers' predictions."""
 
 from collections.abc import Mapping
 
 import torch
 from torch import Tensor
 
+from tutelage.distill.means import Means
 from tutelage.distill.schedule import Schedule, factor
-from tutelage.distill.teachers import Means, Teachers, chosen, lambdas
+from tutelage.distill.teachers import Teacher, Teachers, check_tasks
+from tutelage.distill.teachers.passes import selected
 from tutelage.errors import UserError
 from tutelage.types import Batch, Distiller, MultiTaskNet, Output, Task, Teach, Term, TermMap
 
@@ -18,24 +20,30 @@ class LogitDistiller(Distiller):
 
     where l_t(y_hat, y_hat^teacher) is the task's loss with the teacher's prediction in place of the label, at every
     position (`Task.distillation_loss`), and b is 1, or falls from 1 to 0 over the run. BAM's teacher annealing is b
-    falling in a line together with `Uniform(schedule="rising")`, which lets the labels' part grow from 0 to 1.
+    falling in a line together with `Uniform(schedule="rising")`, where the weight of the labels grows from 0 to 1.
 
-    The paper anneals the target, l_t(y_hat, a y + (1 - a) y^teacher); this is a l_t(y_hat, y) + (1 - a) l_t(y_hat,
-    y^teacher), which for cross-entropy has the same gradient where there is a label, and otherwise need not mix a label
-    with a missing one.
+    A teacher of several tasks has one term per task, `teacher/task`. All of them are for the same images, those that
+    the teacher sees.
+
+    Differs from the paper: it anneals the target, l_t(y_hat, a y + (1 - a) y^teacher); here the terms are a l_t(y_hat,
+    y) + (1 - a) l_t(y_hat, y^teacher). For cross-entropy the gradient is the same where there is a label. Elsewhere no
+    label has to be mixed with a missing one.
 
     Args:
-        student: Not looked at.
-        teachers: The single-task network of every task; frozen and put in eval mode here.
-        example: Not looked at.
-        weights: lambda_t by task; a task that is not named has 1.
+        student: Not used.
+        teachers: The teachers by name; a network alone, under the name of a task, teaches that task. All are frozen and
+            put in eval mode here.
+        example: Not used.
+        weights: lambda_t by the teacher's name, 1 for a teacher that is not named.
         schedule: b over the run: `constant`, or falling to 0 in a line (`linear`) or half a `cosine`.
         temperature: Of logits, see `Task.distillation_loss`.
-        scale: One factor for all lambda_t.
-        teach: Which images teacher t sees: `all`, or its `own`, those with a label of t.
+        scale: One factor of all lambda_t.
+        teach: Which images a teacher sees: `all`, or its `own`, those with a label of one of its tasks.
+        only: The names of the teachers that are distilled from; None: all.
 
     Raises:
-        ValueError: Where `weights` names a task without teacher, or the temperature is not positive.
+        ValueError: If the temperature is not positive, `weights` or `only` names no teacher, or a teacher has no tasks;
+            in `setup`, if a teacher has a task that the student lacks.
     """
 
     uses_predictions = True
@@ -43,50 +51,73 @@ class LogitDistiller(Distiller):
     def __init__(
         self,
         student: MultiTaskNet,
-        teachers: Mapping[str, MultiTaskNet],
+        teachers: Mapping[str, Teacher | MultiTaskNet],
         example: Tensor,
         weights: dict[str, float] | None = None,
         schedule: Schedule = "constant",
         temperature: float = 1.0,
         scale: float = 1.0,
         teach: Teach = "all",
+        only: list[str] | None = None,
     ) -> None:
         super().__init__()
         if temperature <= 0:
             raise UserError(f"LogitDistiller.temperature: expected a positive number, found {temperature}")
-        self.weights = lambdas("LogitDistiller", teachers, weights, scale)
-        self.teachers, self.teach = Teachers(teachers, teach), teach
+        self.teachers = Teachers(teachers, teach, only, "LogitDistiller")
+        self.teach = self.teachers.teach
+        for name, teacher in self.teachers.named.items():
+            if not teacher.tasks:
+                raise UserError(
+                    f"LogitDistiller: expected teachers with tasks, whose predictions are distilled, found `{name}` "
+                    "without; name the others in `only`"
+                )
+            self.teachers.passes.request(teacher.network, tasks=teacher.tasks)
+        self.weights = self.teachers.lambdas("LogitDistiller", weights, scale)
         self.schedule: Schedule = schedule
         self.temperature = temperature
         self.tasks: dict[str, Task] = {}
         self._factor, self._means = 1.0, Means()
 
+    @property
+    def predicts_unlabelled(self) -> bool:
+        """True if teachers see all images, or those of another of their tasks."""
+        return self.teach == "all" or any(len(teacher.tasks) > 1 for teacher in self.teachers.named.values())
+
     def setup(self, tasks: Mapping[str, Task]) -> None:
-        """Keep the tasks: theirs are the losses."""
+        """Keep the tasks, whose losses are used, and check that the teachers' tasks are among them."""
+        check_tasks(self.teachers.named, tasks)
         self.tasks = dict(tasks)
 
     def begin_step(self, progress: float, observed: bool) -> None:
         """Set b."""
         self._factor, self._means = factor(self.schedule, progress), Means()
 
+    def teaches(self) -> dict[str, tuple[str, ...]]:
+        """The one task of each term."""
+        return {teacher.term(t): (t,) for teacher in self.teachers.named.values() for t in teacher.tasks}
+
     def counts(self, batch: Batch) -> dict[str, int]:
-        """The images that each task's teacher sees."""
-        return self.teachers.counts(batch)
+        """The images that the teacher of each term sees."""
+        images = self.teachers.counts(batch)
+        return {teacher.term(t): images[name] for name, teacher in self.teachers.named.items() for t in teacher.tasks}
 
     def forward(self, batch: Batch, output: Output) -> TermMap:
-        """{task: (sum over images of b lambda_t l_t, number of images)}."""
+        """{term: (sum over images of b lambda_t l_t, number of images)}."""
         terms = TermMap()
-        for t, images in self.counts(batch).items():
-            if not images:
-                continue
-            seen = self.teachers.images(batch, t)
-            said = self.teachers.predict(chosen(batch.images, seen), t)
-            loss = self.tasks[t].distillation_loss(chosen(output.predictions[t], seen), said, self.temperature).mean()
-            count = torch.full((), images, device=batch.images.device)
-            terms[t] = Term(self._factor * self.weights[t] * loss * images, count)
-            self._means.add(f"{t}/prediction", loss.expand(images))
+        with self.teachers.passes.batch():
+            for name, images in self.teachers.counts(batch).items():
+                if not images:
+                    continue
+                teacher, seen = self.teachers.named[name], self.teachers.images(batch, name)
+                taught = self.teachers.read(batch, name).predictions
+                for t in teacher.tasks:
+                    raw = selected(output.predictions[t], seen)
+                    loss = self.tasks[t].distillation_loss(raw, taught[t], self.temperature).mean()
+                    count = torch.full((), images, device=batch.images.device)
+                    terms[teacher.term(t)] = Term(self._factor * self.weights[name] * loss * images, count)
+                    self._means.add(f"{teacher.term(t)}/prediction", loss.expand(images))
         return terms
 
     def distances(self) -> dict[str, Tensor]:
-        """{"task/prediction": l_t(y_hat_t, y_hat_t^teacher) without b and lambda, the mean since `begin_step`}."""
+        """{"term/prediction": l_t(y_hat_t, y_hat_t^teacher) without b and lambda, the mean since `begin_step`}."""
         return self._means.read()

@@ -1,4 +1,4 @@
-"""How much of the distillation is left as the run goes on."""
+"""The factor b of the distillation over the run."""
 
 from math import cos, pi
 from typing import Literal

@@ -5,74 +5,97 @@ from collections.abc import Callable, Iterable, Mapping
 import torch
 from torch import Tensor, nn
 
+from tutelage.distill.teachers import Teacher, Teachers, share_passes
 from tutelage.errors import UserError
 from tutelage.types import Batch, Distiller, MultiTaskNet, Output, Task, TermMap
 
-Make = Callable[[MultiTaskNet, Mapping[str, MultiTaskNet], Tensor], Distiller]
+MakeDistiller = Callable[[MultiTaskNet, Mapping[str, Teacher | MultiTaskNet], Tensor], Distiller]
 
 
 class SumDistiller(Distiller):
     """The sum of several distillers over the same teachers, for example of features and of predictions.
 
-    Each runs the teachers for itself.
+    Each teacher's network runs once per batch, whatever the parts read of it. Parts that distil from some of the
+    teachers (`only`) give each of these a distance, an adaptor or a schedule of its own.
 
     Args:
         student: The network to teach.
-        teachers: The single-task network of every task.
+        teachers: The teachers by name; a network alone, under the name of a task, teaches that task.
         example: Images [B, 3, H, W] of any content.
         parts: The distillers.
 
     Raises:
-        ValueError: Where there are none, or their teachers see different images.
+        ValueError: If there are no parts, or two parts see different images of the same teacher.
     """
 
     def __init__(
-        self, student: MultiTaskNet, teachers: Mapping[str, MultiTaskNet], example: Tensor, parts: list[Make]
+        self,
+        student: MultiTaskNet,
+        teachers: Mapping[str, Teacher | MultiTaskNet],
+        example: Tensor,
+        parts: list[MakeDistiller],
     ) -> None:
         super().__init__()
         if not parts:
-            raise UserError("Together.parts: expected one distiller or more, found none")
+            raise UserError("SumDistiller.parts: expected one distiller or more, found none")
         self.parts = nn.ModuleList(make(student, teachers, example) for make in parts)
         self.uses_predictions = any(part.uses_predictions for part in self._all)
-        self.teach = self._all[0].teach
-        if any(part.teach != self.teach for part in self._all):
-            raise UserError(
-                "Together.parts: expected one `teach` for all parts, since their terms are added before they are "
-                f"divided; found {', '.join(part.teach for part in self._all)}"
-            )
+        self.teach = "all" if any(part.teach == "all" for part in self._all) else "own"
+        self._check_images()
+        self._passes = share_passes(module for module in self.modules() if isinstance(module, Teachers))
+
+    def _check_images(self) -> None:
+        sees: dict[str, tuple[str, ...] | None] = {}
+        for teachers in (module for module in self.modules() if isinstance(module, Teachers)):
+            for name in teachers.named:
+                if sees.setdefault(name, teachers.labels(name)) != teachers.labels(name):
+                    raise UserError(
+                        "SumDistiller.parts: expected one `teach` for all parts, since their terms are added before "
+                        f"they are divided, found `all` and `own` for the teacher `{name}`"
+                    )
 
     @property
     def _all(self) -> list[Distiller]:
         return [part for part in self.parts if isinstance(part, Distiller)]
 
+    @property
+    def predicts_unlabelled(self) -> bool:
+        """Of any part."""
+        return any(part.predicts_unlabelled for part in self._all)
+
     def setup(self, tasks: Mapping[str, Task]) -> None:
-        """Of each part."""
+        """Each part's."""
         for part in self._all:
             part.setup(tasks)
 
-    def calibrate(self, images: Callable[[str], Iterable[Tensor]]) -> None:
-        """Each part."""
+    def calibrate(self, images: Callable[[tuple[str, ...] | None], Iterable[Tensor]]) -> None:
+        """Each part's."""
         for part in self._all:
             part.calibrate(images)
 
     def begin_step(self, progress: float, observed: bool) -> None:
-        """Of each part."""
+        """Each part's."""
         for part in self._all:
             part.begin_step(progress, observed)
 
+    def teaches(self) -> dict[str, tuple[str, ...]]:
+        """The tasks of all parts' terms."""
+        return {term: tasks for part in self._all for term, tasks in part.teaches().items()}
+
     def counts(self, batch: Batch) -> dict[str, int]:
-        """The same of every part."""
-        return self._all[0].counts(batch)
+        """The images of all parts' terms; parts with the same term see the same images."""
+        return {term: count for part in self._all for term, count in part.counts(batch).items()}
 
     def forward(self, batch: Batch, output: Output) -> TermMap:
-        """{task: (sum of the parts' terms, number of images)}."""
+        """{term: (sum of the parts' terms, number of images)}."""
         terms = TermMap()
-        for part in self._all:
-            for t, term in part(batch, output).items():
-                if t in terms:
-                    terms[t].sum = terms[t].sum + term.sum
-                else:
-                    terms[t] = term
+        with self._passes.batch():
+            for part in self._all:
+                for name, term in part(batch, output).items():
+                    if name in terms:
+                        terms[name].sum = terms[name].sum + term.sum
+                    else:
+                        terms[name] = term
         return terms
 
     def distances(self) -> dict[str, Tensor]:
@@ -81,5 +104,5 @@ class SumDistiller(Distiller):
 
     @torch.no_grad()
     def health(self) -> dict[str, Tensor]:
-        """Of all parts."""
+        """Of all parts; the last one's where names coincide."""
         return {name: value for part in self._all for name, value in part.health().items()}

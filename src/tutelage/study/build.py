@@ -9,14 +9,14 @@ from torch import Tensor
 from torch.optim.swa_utils import update_bn
 
 from tutelage.data import DataSource
-from tutelage.distill import Teachers
+from tutelage.distill import Teacher, Teachers
 from tutelage.errors import UserError
 from tutelage.study.budget import method_of, stretch, training_config
 from tutelage.study.config import FEATURES, Method, StudyConfig
-from tutelage.study.plan import RunSpec
+from tutelage.study.plan import RunSpec, teacher_values
 from tutelage.study.teachers import build_net, load_teacher, load_weights
 from tutelage.train import EpochSelection, Optimisers, Streams, TrainConfig, Training, seeded, select
-from tutelage.types import Balancer, Distiller, MultiTaskNet, Teach
+from tutelage.types import Balancer, Distiller, MultiTaskNet
 
 _IMAGES, _BATCH = 64, 8  # of a source, that the statistics of teachers are estimated on
 
@@ -79,10 +79,11 @@ def _build_distiller(
     tasks, train = objects.tasks, objects.train
     load = trained and method.teachers == "trained"
     check_features(spec, method, None)
-    teachers = {
-        teacher.name: _place(load_teacher(spec, teacher, objects, folder, load), train, device)
-        for teacher in spec.teachers
-    }
+    teachers = {}
+    for one in spec.teachers:
+        net = _place(load_teacher(spec, one, objects, folder, load), train, device)
+        keys = teacher_values(spec.config)[one.name]
+        teachers[one.name] = Teacher(one.name, net, one.tasks, keys["match"], keys["sees"], keys["weight"])
     with seeded(spec.seed, "adaptors"):
         image = example(objects.data, tasks, device)
         try:
@@ -91,10 +92,10 @@ def _build_distiller(
             raise UserError(f"method.{spec.method}.distiller: {error}") from error
     check_features(spec, method, distiller)
     distiller.setup(tasks)
-    images = partial(some_images, objects.data, teach=distiller.teach, device=device)
+    images = partial(some_images, objects.data, device=device)
     if trained and method.teachers == "random":
-        for t, net in teachers.items():
-            estimate_norms(net, images(t))
+        for teacher in teachers.values():
+            estimate_norms(teacher.network, images(None if distiller.teach == "all" else teacher.tasks))
     if trained:
         distiller.calibrate(images)
     if train.official_quirks:
@@ -154,9 +155,9 @@ def example(source: DataSource, tasks: Collection[str], device: torch.device) ->
     return stream.samples[stream.index(0)]["image"][None].to(device)
 
 
-def some_images(source: DataSource, task: str, teach: Teach, device: torch.device) -> Iterator[Tensor]:
-    """Batches of a few training images that the teacher of `task` sees, at even distances through every source."""
-    for stream in select(source, [task], everything=teach == "all"):
+def some_images(source: DataSource, tasks: Collection[str] | None, device: torch.device) -> Iterator[Tensor]:
+    """Batches of a few training images with a label of one of `tasks` (None: of all), evenly through every source."""
+    for stream in select(source, tasks or (), everything=tasks is None):
         count = min(len(stream), _IMAGES)
         indices = [stream.index(i * len(stream) // count) for i in range(count)]
         images = [stream.samples[index]["image"].to(device) for index in indices]

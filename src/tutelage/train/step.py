@@ -21,7 +21,7 @@ def objective(
     terms, outputs = Terms(), []
     for batch in batches:
         # y_hat_t of the tasks that have labels here, or of all where the teachers' predictions are targets; phi^k(x)
-        imitates = distiller is not None and distiller.uses_predictions and distiller.teach == "all"
+        imitates = distiller is not None and distiller.predicts_unlabelled
         output = student(batch.images, tasks=None if imitates else batch.targets)
         output = balancer.boundary(output)
         for t, target in batch.targets.items():

@@ -1,4 +1,4 @@
-"""A_t^k: one file an adaptor, on what they share in `base`."""
+"""The adaptors A_t^k, one per file; `base` has what they share."""
 
 from tutelage.distill.adaptors.base import Adaptor
 from tutelage.distill.adaptors.conv1x1 import Conv1x1

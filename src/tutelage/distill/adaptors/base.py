@@ -12,9 +12,9 @@ from tutelage.errors import UserError
 class Adaptor(nn.Module, ABC):
     """A small network between one tap of the student and one feature of one teacher; dropped after training.
 
-    Channels and resolutions that differ are its business. A method names the class; its constructor takes the two
-    numbers of channels first. Channels are axis 1 of every feature, what follows are positions: [B, C, H, W] of a map,
-    [B, C, N] of tokens, [B, C] of a whole image.
+    It bridges channels and resolutions that differ. A method names the class; its constructor takes the two numbers of
+    channels first. Channels are axis 1 of every feature, positions the axes after it: [B, C, H, W] of a map, [B, C, N]
+    of tokens, [B, C] of a whole image.
 
     Args:
         in_channels: Channels of the student's feature.
@@ -35,16 +35,16 @@ class Adaptor(nn.Module, ABC):
 
 
 def resized(feature: Tensor, size: Sequence[int]) -> Tensor:
-    """A map [B, C, H, W] at another resolution, bilinearly (`align_corners=False`); what has the size, as it is.
+    """A map [B, C, H, W] at another resolution, bilinearly (`align_corners=False`); unchanged if it has the size.
 
     Raises:
-        ValueError: Where a feature that is no map would have to be resized, or to become one.
+        ValueError: If a feature that is not a map would have to be resized, or to become one.
     """
     if tuple(feature.shape[2:]) == tuple(size):
         return feature
     if feature.ndim != 4 or len(size) != 2:
         raise UserError(
             f"adaptor: expected maps [B, C, H, W], or equal positions, found {tuple(feature.shape[2:])} of the student "
-            f"and {tuple(size)} of the teacher; match other taps, or take TokenWise for the tokens of a transformer"
+            f"and {tuple(size)} of the teacher; match other taps, or use TokenWise for the tokens of a transformer"
         )
     return interpolate(feature, tuple(size), mode="bilinear", align_corners=False)

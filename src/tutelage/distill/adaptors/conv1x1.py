@@ -12,9 +12,9 @@ from tutelage.distill.adaptors.base import Adaptor, resized
 class Conv1x1(Adaptor):
     """1x1 convolution without bias, and bilinear resizing (`align_corners=False`) where the resolutions differ.
 
-    Resizing mixes positions within a channel and the convolution mixes channels within a position, so the two commute;
-    the convolution is done on whichever side has fewer positions. Equal resolutions are not resized. Features [B, C] of
-    whole images and tokens [B, C, N] are multiplied by the same matrix and never resized.
+    Resizing mixes positions within a channel and the convolution mixes channels within a position, so the two commute.
+    The convolution is done at the resolution with fewer positions. Equal resolutions are not resized. Features [B, C]
+    of whole images and tokens [B, C, N] are multiplied by the same matrix and never resized.
 
     Source: the authors' NYU-v2 code (`kd4mtl`: same resolution; `url`: the bottleneck convolved, then upsampled) and,
     for [B, C], that of the follow-up for the Visual Decathlon.
@@ -25,7 +25,7 @@ class Conv1x1(Adaptor):
         init: `xavier_normal` (the authors' SegNet) or PyTorch's `default` (their MTAN).
 
     Raises:
-        ValueError: Where features that are no maps differ in their positions.
+        ValueError: If features that are not maps differ in their positions.
     """
 
     def __init__(

@@ -11,14 +11,14 @@ from tutelage.errors import UserError
 class Identity(Adaptor):
     """No adaptor: the student's feature itself, resized where the resolutions of two maps differ.
 
-    A control: without it one feature has to equal the features of all teachers at once.
+    A control: without an adaptor one feature has to equal the features of all teachers at once.
 
     Args:
         in_channels: Channels of the student's feature.
         out_channels: Channels of the teacher's feature.
 
     Raises:
-        ValueError: Where the two differ; or features that are no maps differ in their positions.
+        ValueError: If the two differ, or features that are not maps differ in their positions.
     """
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
@@ -26,7 +26,7 @@ class Identity(Adaptor):
         if in_channels != out_channels:
             raise UserError(
                 "Identity: expected as many channels in the student's feature as in the teacher's, found "
-                f"{in_channels} and {out_channels}; take Conv1x1"
+                f"{in_channels} and {out_channels}; use Conv1x1"
             )
 
     def forward(self, feature: Tensor, size: Sequence[int]) -> Tensor:

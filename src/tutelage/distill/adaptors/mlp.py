@@ -15,7 +15,7 @@ class MLP(Adaptor):
     A(x)_p = W_2 f(n(W_1 x_p))
 
     where x_p are the channels at position p, f is the `activation` and n the `norm`. Two maps [B, C, H, W] of different
-    resolution are resized after that, bilinearly (`align_corners=False`): unlike `Conv1x1` the two do not commute.
+    resolution are resized after that, bilinearly (`align_corners=False`): unlike in `Conv1x1`, the two do not commute.
 
     Source: the default is the nonlinear adaptor of the follow-up's Visual Decathlon code (arXiv:2204.02744), two 1x1
     convolutions without bias, Xavier normal. `norm="layer"` and `activation="gelu"` are the heads of Ranzinger et al.,
@@ -30,7 +30,7 @@ class MLP(Adaptor):
             images of a batch would see each other.
 
     Raises:
-        ValueError: Where `hidden` is below 1; or features that are no maps differ in their positions.
+        ValueError: If `hidden` is below 1, or features that are not maps differ in their positions.
     """
 
     def __init__(

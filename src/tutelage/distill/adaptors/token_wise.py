@@ -18,23 +18,23 @@ class TokenWise(Adaptor):
     A(x)_n = W x_n + b
 
     where x_n are the channels of token n. Either feature may be tokens [B, C, N] or a map [B, C, H, W]: a convolutional
-    student can learn from a transformer and the other way round. Tokens are a grid, row by row, behind `prefix_tokens`
-    that are none, such as a class token or registers. Those are matched to the teacher's one by one, or left out where
-    it has none. As many tokens on both sides are matched one by one where no grid is given.
+    student can learn from a transformer and the other way round. Tokens form a grid, row by row, after `prefix_tokens`
+    that are not part of it, such as a class token or registers. These are matched to the teacher's one by one, or
+    dropped if it has none. Equal numbers of tokens are matched one by one if no grid is given.
 
-    Source: Wei et al., arXiv:2205.14141, project tokens so. W is Xavier normal and b 0 at first.
+    Source: the projection of tokens in Wei et al., arXiv:2205.14141. W starts as Xavier normal, b as 0.
 
     Args:
         in_channels: Channels of the student's feature.
         out_channels: Channels of the teacher's feature.
         prefix_tokens: The student's tokens before its grid.
         teacher_prefix_tokens: The teacher's; either none or as many as the student's.
-        grid: Rows and columns of the student's tokens; None: those of the teacher where there are as many, else a
-            square, if what is known of the teacher's is one.
-        teacher_grid: Rows and columns of the teacher's tokens, likewise.
+        grid: Rows and columns of the student's tokens; None: those of the teacher if the number of tokens fits, else a
+            square, which the teacher's then has to be too.
+        teacher_grid: Rows and columns of the teacher's tokens; None: likewise.
 
     Raises:
-        ValueError: Where prefixes do not match, or tokens are not of their grid.
+        ValueError: If prefixes do not match, or the number of tokens is not that of their grid.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class TokenWise(Adaptor):
         positions = tuple(patches.shape[2:])
         if not positions or not size:  # a whole image has no grid
             return resized(patches, size)
-        source, target = _known(positions, self.grid), _known(size, self.teacher_grid)
+        source, target = _shape(positions, self.grid), _shape(size, self.teacher_grid)
         if source is None and target is None and positions == tuple(size):
             return patches
         source = _grid("grid", prod(positions), source, target)
@@ -90,25 +90,26 @@ class TokenWise(Adaptor):
         return moved.reshape(*patches.shape[:2], *size)
 
 
-def _known(positions: Sequence[int], given: Grid | None) -> Grid | None:
-    return (positions[0], positions[1]) if len(positions) == 2 else given
+def _shape(positions: Sequence[int], grid: Grid | None) -> Grid | None:
+    """The grid of a map, or that of tokens if it is configured."""
+    return (positions[0], positions[1]) if len(positions) == 2 else grid
 
 
-def _grid(name: str, count: int, known: Grid | None, other: Grid | None) -> Grid:
-    """Rows and columns of `count` tokens: what is known, or those of the other side, or a square where that may be."""
-    if known is not None:
-        if prod(known) != count:
+def _grid(name: str, count: int, grid: Grid | None, other: Grid | None) -> Grid:
+    """Rows and columns of `count` tokens: the configured ones, those of the other side, or a square if both can be."""
+    if grid is not None:
+        if prod(grid) != count:
             raise UserError(
-                f"TokenWise.{name}: expected rows and columns of {count} tokens, found {list(known)}; give what is "
-                "before the grid as prefix tokens"
+                f"TokenWise.{name}: expected rows and columns of {count} tokens, found {list(grid)}; tokens before the "
+                "grid are `prefix_tokens`"
             )
-        return known
+        return grid
     if other is not None and prod(other) == count:
         return other
     side = isqrt(count)
     if side * side != count or (other is not None and other[0] != other[1]):
         raise UserError(
-            f"TokenWise.{name}: expected [rows, columns] of {count} tokens, where not both sides are square, found "
-            "none; give it, and tokens before the grid as prefix tokens"
+            f"TokenWise.{name}: expected [rows, columns] of {count} tokens, since not both sides are square, found "
+            "none; give it, and tokens before the grid as `prefix_tokens`"
         )
     return side, side

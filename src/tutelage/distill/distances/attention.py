@@ -25,7 +25,7 @@ class AttentionTransfer(Distance):
         p: The exponent; the greater, the more the largest channels count.
 
     Raises:
-        ValueError: Where `p` is below 1; or features have a single position, at which the distance is always 0.
+        ValueError: If `p` is below 1; if features have a single position, at which the distance is always 0.
     """
 
     def __init__(self, p: float = 2.0) -> None:
@@ -40,7 +40,7 @@ class AttentionTransfer(Distance):
         """d for each image, [B]."""
         if a.shape[2:].numel() < 2:
             raise UserError(
-                "AttentionTransfer: expected features with more than one position, where alone attention differs, "
+                "AttentionTransfer: expected features with more than one position, over which attention differs, "
                 f"found shape {tuple(a.shape)}; take another distance"
             )
         return (self._attention(a) - self._attention(b)).square().sum(1)

@@ -9,24 +9,24 @@ from tutelage.errors import UserError
 
 
 class Distance(nn.Module, ABC):
-    """A distance between two features of the same shape, one value an image.
+    """A distance between two features of the same shape, one value per image.
 
-    Axis 0 are the images, axis 1 the channels, all other axes the positions: [B, C, H, W] of a map, [B, C, N] of
+    Axis 0 is the images, axis 1 the channels, and all other axes are positions: [B, C, H, W] of a map, [B, C, N] of
     tokens, [B, C] of a whole image. A network whose tokens are [B, N, C] transposes them for its taps.
 
     It is computed in fp32 (fp64 for fp64 inputs), whatever the type of the features and outside the caller's autocast,
     which would otherwise run part of it in bf16.
 
     Raises:
-        ValueError: Where the shapes differ.
+        ValueError: If the shapes differ.
     """
 
     def forward(self, a: Tensor, b: Tensor) -> Tensor:
         """d for each image, [B]: the mean over its positions. Its mean over the batch is the paper's d."""
         if a.shape != b.shape:
             raise UserError(
-                f"Distance: the adapted feature has shape {tuple(a.shape)}, the teacher's {tuple(b.shape)}; "
-                "expected equal shapes, so the adaptor must change channels and resolution."
+                f"Distance: expected features of equal shape, found {tuple(a.shape)} of the adaptor and "
+                f"{tuple(b.shape)} of the teacher; use an adaptor that changes channels and resolution"
             )
         with torch.autocast(a.device.type, enabled=False):
             return self.per_image(a, b)

@@ -1,4 +1,4 @@
-"""Which images are alike: centred kernel alignment."""
+"""Centred kernel alignment: which images are alike."""
 
 from abc import abstractmethod
 from typing import Literal
@@ -81,7 +81,7 @@ class RBFCKA(CKA):
         normalise: Scale each image's feature to unit length first.
 
     Raises:
-        ValueError: Where the bandwidth is not positive.
+        ValueError: If the bandwidth is not positive.
     """
 
     def __init__(self, bandwidth: float | Literal["median"] = "median", normalise: bool = True) -> None:

@@ -14,8 +14,8 @@ class KL(Distance):
     p_p = softmax(a_p / T), q_p = softmax(b_p / T)
 
     where a_p, b_p are the C channels at position p and T is the temperature; T^2 keeps the gradient's size when T
-    changes. It lies in [0, infinity), is 0 where a and b differ by a constant at each position alone, which it does not
-    see, and is neither symmetric nor free of scale. For taps that are logits, or that are read as such.
+    changes. It lies in [0, infinity), is 0 if a and b differ by one constant per position, which it does not see,
+    and is neither symmetric nor free of scale. For taps that are logits, or that are read as such.
 
     Source: Hinton, Vinyals and Dean, "Distilling the Knowledge in a Neural Network", arXiv:1503.02531. The follow-up
     (arXiv:2204.02744) has it on classification logits with T = 8; for a task's own predictions take `LogitDistiller`.
@@ -24,7 +24,7 @@ class KL(Distance):
         temperature: T.
 
     Raises:
-        ValueError: Where the temperature is not positive.
+        ValueError: If the temperature is not positive.
     """
 
     def __init__(self, temperature: float = 1.0) -> None:

@@ -11,7 +11,7 @@ class L2(Distance):
 
     d(a, b) = mean over channels c and positions p of (a_cp - b_cp)^2
 
-    It lies in [0, infinity), is 0 for equal features alone and symmetric, and follows the scale of the features: tasks
+    It lies in [0, infinity), is 0 only for equal features, is symmetric, and follows the scale of the features: tasks
     whose teachers have large features weigh more.
 
     Source: Romero et al., "FitNets: Hints for Thin Deep Nets", ICLR 2015 (arXiv:1412.6550), equation 3, which has half

@@ -32,13 +32,13 @@ class NormalisedL2(Distance):
         guard: "add": |a| = sqrt(sum a^2 + epsilon). "clamp": |a| = max(sqrt(sum a^2), epsilon).
 
     Raises:
-        ValueError: Where `epsilon` is not positive.
+        ValueError: If `epsilon` is not positive.
     """
 
     def __init__(self, epsilon: float = 1e-6, guard: Guard = "add") -> None:
         super().__init__()
         if epsilon <= 0:
-            raise UserError(f"NormalisedL2.epsilon should be positive. Found {epsilon}.")
+            raise UserError(f"NormalisedL2.epsilon: expected a positive number, found {epsilon}")
         self.epsilon = epsilon
         self.guard: Guard = guard
 

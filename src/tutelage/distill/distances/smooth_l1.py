@@ -13,8 +13,8 @@ class SmoothL1(Distance):
     d(a, b) = mean over channels c and positions p of s(a_cp - b_cp),
     s(x) = x^2 / (2 beta) where |x| < beta, else |x| - beta / 2
 
-    It lies in [0, infinity), is 0 for equal features alone, symmetric, and follows the scale of the features, which
-    `beta` is in.
+    It lies in [0, infinity), is 0 only for equal features, is symmetric, and follows the scale of the features, which
+    is the unit of `beta`.
 
     Source: Wei et al., "Contrastive Learning Rivals Masked Image Modeling in Fine-tuning via Feature Distillation",
     arXiv:2205.14141, with beta 2 and the teacher's features standardised at each token, which is not done here; the
@@ -24,7 +24,7 @@ class SmoothL1(Distance):
         beta: Where the two parts meet, in the unit of the features.
 
     Raises:
-        ValueError: Where `beta` is not positive.
+        ValueError: If `beta` is not positive.
     """
 
     def __init__(self, beta: float = 2.0) -> None:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from tutelage.balance import Uniform
 from tutelage.data import DataSource
+from tutelage.distill import Teacher
 from tutelage.errors import UserError
 from tutelage.train import Optim, TrainConfig
 from tutelage.types import Balancer, Distiller, MultiTaskNet, Task, Teach
@@ -53,7 +54,7 @@ class Method:
         search: what `tutelage tune` varies: path of a value of this method -> range; null: not, though a base does.
         balancer: weighs the tasks' losses.
         balancer_optim: trains the balancer's own parameters, where it has any.
-        distiller: takes student, {task: teacher} and an example image; none trains on labels alone.
+        distiller: takes student, {name: teacher} and an example image; none trains on labels alone.
         adaptor_optim: trains the distiller's adaptors.
         lr: learning rate of the network in place of the study's, where it was tuned for this method.
         teachers: `trained`, or `random`: untrained networks, a control.
@@ -69,7 +70,7 @@ class Method:
     search: dict[str, Range | None] = field(default_factory=dict)
     balancer: Callable[[], Balancer] = Uniform
     balancer_optim: Optim = field(default_factory=Optim)
-    distiller: Callable[[MultiTaskNet, Mapping[str, MultiTaskNet], Tensor], Distiller] | None = None
+    distiller: Callable[[MultiTaskNet, Mapping[str, Teacher], Tensor], Distiller] | None = None
     adaptor_optim: Optim = field(default_factory=Optim)
     lr: float | None = None
     teachers: Literal["trained", "random"] = "trained"

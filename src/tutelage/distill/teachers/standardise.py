@@ -1,4 +1,4 @@
-"""Features of teachers that differ in scale, brought to one."""
+"""Brings features of teachers that differ in scale to mean 0 and variance 1."""
 
 from collections.abc import Iterable
 
@@ -11,12 +11,12 @@ _SMALL = 1e-6  # of the largest variance: a channel that hardly varies is not bl
 class Standardise(nn.Module):
     """(phi - mean) / std by channel, with statistics that are estimated once and then part of `state_dict`.
 
-    A teacher whose features are large, or far from 0 in a few channels, would otherwise outweigh the others, or be
-    told apart by these channels alone. As in RADIO (Ranzinger et al., CVPR 2024, arXiv:2312.06709) and Theia (Shang et
+    Without it, a teacher whose features are large outweighs the others, and a few channels far from 0 outweigh all
+    other channels. As in RADIO (Ranzinger et al., CVPR 2024, arXiv:2312.06709) and Theia (Shang et
     al., CoRL 2024, arXiv:2407.20179).
 
     Args:
-        channels: of the feature, its axis 1.
+        channels: Of the feature, its axis 1.
     """
 
     mean: Tensor  # [C]

@@ -4,7 +4,7 @@ import torch
 from tests.distill import tiny
 from torch import nn
 
-from tutelage.distill import Teachers
+from tutelage.distill import Teacher, Teachers
 
 
 class Enclosing(nn.Module):
@@ -50,8 +50,27 @@ def test_taps_without_gradient_or_heads() -> None:
     torch.testing.assert_close(taps["last"], nets["height"](images).taps["last"], rtol=0, atol=0)
 
 
-def test_per_task_taps_are_the_tasks_own() -> None:
-    nets = tiny.teachers(per_task=True)
-    images = torch.rand(2, 3, 4, 6)
-    expected = nets["height"].eval()(images).taps["last"]["height"]
-    torch.testing.assert_close(Teachers(nets)(images, "height")["last"], expected)
+def test_own_images_of_several_tasks_have_a_label_of_any_of_them() -> None:
+    both = Teacher("both", tiny.student(), ("colour", "height"))
+    teachers = Teachers({"both": both, "colour": tiny.teachers()["colour"]}, teach="own")
+    batch = tiny.batch(size=4)
+    batch.labelled = {
+        "colour": torch.tensor([True, False, False, False]),
+        "height": torch.tensor([False, False, True, False]),
+    }
+    assert teachers.images(batch, "both").tolist() == [0, 2]
+    assert teachers.images(batch, "colour").tolist() == [0]
+    assert teachers.counts(batch) == {"both": 2, "colour": 1}
+    del batch.labelled["height"]
+    assert teachers.images(batch, "both").tolist() == [0]
+
+
+def test_what_a_teacher_sees_is_its_own_choice_first() -> None:
+    nets = tiny.teachers()
+    named = {t: Teacher(t, net, (t,), sees="all" if t == "height" else None) for t, net in nets.items()}
+    teachers = Teachers(named, teach="own")
+    assert teachers.labels("colour") == ("colour",)
+    assert teachers.labels("height") is None
+    assert teachers.teach == "all"  # one of them does
+    assert Teachers(nets, teach="own").teach == "own"
+    assert teachers.images(tiny.batch(), "height") is None

@@ -1,0 +1,50 @@
+"""What a method that combines gradients reads, and what it gives."""
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from tutelage.errors import UserError, one_line
+
+
+@dataclass
+class TaskGradients:
+    """The gradients of one group of objectives in one step: what a method combines."""
+
+    names: list[str]  # of the m rows: the objectives of the step, tasks in the order of the study
+    index: list[int]  # where they are among all objectives of the group, `GradientBalancer.names[group]`
+    losses: Tensor  # [m], o_t, detached
+    matrices: list[Tensor]  # [m, n] for every draw: d o_t / d (shared parameters or representation)
+    group: str  # "task", or "distill" where these are balanced separately
+    memory: dict[str, Tensor]  # what the method keeps of this group from step to step; saved with the run
+    features: list[Tensor] = field(default_factory=list)  # at the representation, what the columns are gradients of
+
+    @property
+    def matrix(self) -> Tensor:
+        """[m, n], if a step has one draw."""
+        return self.matrices[0]
+
+
+@dataclass
+class Combined:
+    """What a method makes of them: `vector`, or `weights` alone, of which it is then the weighted sum."""
+
+    weights: Tensor | None = None  # [m]; None if no weighted sum of the rows gives the vector
+    vector: Tensor | None = None  # [n]
+    heads: Tensor | None = None  # [m], factors of the heads' gradients; None: heads get their own task's, unweighted
+
+
+def explained(error: Exception, method: str, gradients: TaskGradients) -> Exception:
+    """An error of a method, as one that says which tasks it combined, or whose gradients are not finite."""
+    rows = zip(gradients.names, *gradients.matrices, strict=True)
+    bad = [name for name, *draws in rows if not torch.stack(draws).isfinite().all()]
+    if bad:
+        return FloatingPointError(
+            f"the gradients of {', '.join(bad)} are not finite; lower train.student.optimizer.lr, set train.clip_norm, "
+            "or train with --precision 32-true"
+        )
+    return UserError(
+        f"{method} expected gradients of {', '.join(gradients.names)} that it can combine, found "
+        f"{type(error).__name__}: {one_line(error)}; take another method, or other arguments"
+    )

@@ -1,0 +1,87 @@
+"""The forward passes of the teachers' networks: one per network and batch, whatever is distilled from it."""
+
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from tutelage.types import Batch, MultiTaskNet, Output
+
+
+@dataclass
+class _Request:
+    """What is read of one network, by all that read it."""
+
+    taps: set[str] = field(default_factory=set)
+    tasks: dict[str, None] = field(default_factory=dict)  # whose predictions are read, in order
+    readers: int = 0
+
+
+class Passes:
+    """Runs each network once per batch for all that read it, and remembers the output while somebody will read it.
+
+    An output is dropped when all readers had it, and at the latest when the outermost `with passes.batch()` ends.
+    """
+
+    def __init__(self) -> None:
+        self._requests: dict[MultiTaskNet, _Request] = {}
+        self._outputs: dict[tuple[MultiTaskNet, tuple[int, ...] | None], Output] = {}
+        self._reads: dict[MultiTaskNet, int] = {}  # of this batch
+        self._depth = 0
+
+    def request(self, network: MultiTaskNet, taps: Collection[str] = (), tasks: Collection[str] = ()) -> None:
+        """Announce one reader of a network: the taps that it reads, and the tasks whose predictions it reads."""
+        request = self._requests.setdefault(network, _Request())
+        request.taps |= set(taps)
+        request.tasks |= dict.fromkeys(tasks)
+        request.readers += 1
+
+    @classmethod
+    def merged(cls, several: Iterable["Passes"]) -> "Passes":
+        """The requests of several together; each is counted once."""
+        merged = cls()
+        for passes in {id(passes): passes for passes in several}.values():
+            for network, request in passes._requests.items():
+                merged.request(network, request.taps, request.tasks)
+                merged._requests[network].readers += request.readers - 1
+        return merged
+
+    @contextmanager
+    def batch(self) -> Iterator[None]:
+        """The block in which one batch is distilled; nested blocks belong to the same batch."""
+        self._depth += 1
+        try:
+            yield
+        finally:
+            self._depth -= 1
+            if not self._depth:
+                self._outputs, self._reads = {}, {}
+
+    @torch.no_grad()
+    def read(self, network: MultiTaskNet, batch: Batch, indices: Tensor | None) -> Output:
+        """The requested taps and predictions of a network for some images of the batch.
+
+        Args:
+            network: One that was announced by `request`.
+            batch: The batch of the enclosing `batch()` block.
+            indices: The images, on the host; None: all.
+        """
+        request = self._requests[network]
+        key = (network, None if indices is None else tuple(indices.tolist()))
+        output = self._outputs.get(key)
+        if output is None:
+            full = network(selected(batch.images, indices), tasks=list(request.tasks))
+            output = Output(full.predictions, {k: tap for k, tap in full.taps.items() if k in request.taps})
+        self._reads[network] = self._reads.get(network, 0) + 1
+        if self._reads[network] < request.readers:
+            self._outputs[key] = output
+        else:
+            self._outputs = {k: kept for k, kept in self._outputs.items() if k[0] is not network}
+        return output
+
+
+def selected(x: Tensor, indices: Tensor | None) -> Tensor:
+    """Some images of a tensor [B, ...]; None: the tensor itself."""
+    return x if indices is None else x[indices.to(x.device, non_blocking=True)]
