@@ -7,8 +7,8 @@ import torch
 
 from tutelage.data import Augment, DataSource
 from tutelage.data.modalities import ClassesLabel, ClassLabel, DepthLabel, NormalsLabel, Whole
-from tutelage.tasks import DepthLabel as DepthTask
-from tutelage.tasks import NormalsLabel as NormalsTask
+from tutelage.tasks import Depth as DepthTask
+from tutelage.tasks import Normals as NormalsTask
 from tutelage.tasks import Segmentation
 from tutelage.types import Sample, Task
 
