@@ -53,7 +53,7 @@ DATA: dict[str, tuple[Make, str]] = {
     ),
     "channels": (
         images(holding("depth/3.png", np.ones((36, 44, 3), np.uint8))),
-        r"depth/3.png: expected distances \[H, W\], found an array \[36, 44, 3\];",
+        r"depth/3.png: expected distances \[H, W\], found an array \[36, 44, 3\] of a picture in mode RGB; save",
     ),
     "a class too many": (
         images(nothing, "--tasks.segmentation.classes", "5"),

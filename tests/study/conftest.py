@@ -7,7 +7,7 @@ import pytest
 
 from tutelage.study import Study, load_study, run_study
 
-TINY = ["--epochs", "1", "--data.train", "16", "--data.val", "6", "--precision", "32-true"]
+TINY = ["--epochs", "1", "--data.train", "16", "--data.test", "6", "--precision", "32-true"]
 
 
 class Notes:

@@ -169,7 +169,7 @@ def _bench(console: Console, out: Path | None, counts: list[int], rounds: int) -
 
 
 def _prepare(console: Console, known: argparse.Namespace) -> int:
-    from tutelage.data.prepare import prepare_cityscapes, prepare_nyuv2
+    from tutelage.prepare import prepare_cityscapes, prepare_nyuv2
 
     size = (known.size[0], known.size[1])
     if known.download == "nyuv2":

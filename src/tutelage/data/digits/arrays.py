@@ -11,9 +11,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from tutelage.data.files import first_line
 from tutelage.data.modalities import Rgb, Size
-from tutelage.errors import UserError
+from tutelage.errors import UserError, one_line
 
 Read = tuple[Tensor, Tensor]  # images [N, 1 or 3, H, W] of bytes or of float32 in 0..1, and classes [N], int64
 _CHUNK = 4096  # images resized at a time, so that not all of them are floats at once
@@ -60,7 +59,7 @@ def fetch(name: str, root: Path, **arguments: object) -> None:
         getattr(datasets, name)(str(root), download=True, **arguments)
     except Exception as error:  # of the network, of a mirror's archive, of the disk
         raise UserError(
-            f"data.download: expected torchvision to fetch {name} into {root}, found {first_line(error)}; try again, "
+            f"data.download: expected torchvision to fetch {name} into {root}, found {one_line(error)}; try again, "
             "or bring the files there by hand"
         ) from error
 
@@ -72,7 +71,7 @@ def reading(path: Path) -> Iterator[None]:
         yield
     except Exception as error:  # libraries name their errors by what the bytes look like; all mean the same here
         raise UserError(
-            f"{path}: expected a readable {path.suffix or 'idx'} file, found {first_line(error)}; download it again"
+            f"{path}: expected a readable {path.suffix or 'idx'} file, found {one_line(error)}; download it again"
         ) from error
 
 

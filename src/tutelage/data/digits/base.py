@@ -10,10 +10,12 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from tutelage.data.base import DataSource, Samples, Split, ranked
+from tutelage.data.base import DataSource, Split, ranked
 from tutelage.data.digits.arrays import Read, at_least, need, resized
-from tutelage.data.files import parts
-from tutelage.data.modalities import ClassLabel, Modality, Size
+from tutelage.data.files import excerpts
+from tutelage.data.modalities import Modality, Size
+from tutelage.data.samples import Samples
+from tutelage.data.whole_labels import ClassLabel
 from tutelage.errors import UserError
 from tutelage.types import Sample
 
@@ -52,9 +54,9 @@ class ClassImages(Samples):
 
 
 class ImageFiles(DataSource):
-    """A set of images in a few files, with official training and test images: `train` and `val` are these.
+    """A set of images in a few files, with official training and test images: `train` and `test` are these.
 
-    `val` is read once, after training, and nothing is chosen on it; to choose on a part of the training images, put
+    `test` is read once, after training, and nothing is chosen on it; to choose on a part of the training images, put
     the source into `tutelage.data.HoldOut`, as `tutelage tune` does.
 
     Args:
@@ -121,11 +123,11 @@ class ImageFiles(DataSource):
         digest = blake2b(repr((self.task, self.size, self.train, self.seed)).encode(), digest_size=8)
         for path in self._files():
             digest.update(f"{path.relative_to(self.root)}:{path.stat().st_size}\n".encode())
-            digest.update(parts(path))
+            digest.update(excerpts(path))
         return digest.hexdigest()
 
     def _files(self) -> list[Path]:
-        return list(dict.fromkeys([*self.files("train"), *self.files("val")]))
+        return list(dict.fromkeys([*self.files("train"), *self.files("test")]))
 
 
 def balanced(classes: list[int], count: int, seed: int) -> list[int]:

@@ -9,15 +9,15 @@ from tutelage.data.digits.arrays import Read, as_read, need, pick, reading
 from tutelage.data.digits.base import ImageFiles
 from tutelage.data.modalities import Size
 
-_NAMES: dict[Split, str] = {"train": "train", "val": "t10k"}  # of the original files
-_KEYS: dict[Split, tuple[str, str]] = {"train": ("x_train", "y_train"), "val": ("x_test", "y_test")}
+_NAMES: dict[Split, str] = {"train": "train", "test": "t10k"}  # of the original files
+_KEYS: dict[Split, tuple[str, str]] = {"train": ("x_train", "y_train"), "test": ("x_test", "y_test")}
 
 
 class Mnist(ImageFiles):
     """MNIST (LeCun et al., Proc. IEEE 1998): 60,000 training and 10,000 test images of digits, 28x28, grey.
 
     Reads `root/mnist.npz` with `x_train` [60000, 28, 28], `y_train`, `x_test` and `y_test`, as Keras gives it, or else
-    the original files under `root/MNIST/raw`, as torchvision leaves them. `train` and `val` are the official training
+    the original files under `root/MNIST/raw`, as torchvision leaves them. `train` and `test` are the official training
     and test images; see `ImageFiles`.
 
     Args:

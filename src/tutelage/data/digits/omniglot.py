@@ -8,10 +8,12 @@ from pathlib import Path
 
 import torch
 
-from tutelage.data.base import DataSource, Memory, Samples, Split
+from tutelage.data.base import DataSource, Split
 from tutelage.data.digits.arrays import at_least, fetch
-from tutelage.data.files import parts
-from tutelage.data.modalities import ClassLabel, Rgb, Size
+from tutelage.data.files import excerpts
+from tutelage.data.modalities import Rgb, Size
+from tutelage.data.samples import Memory, Samples
+from tutelage.data.whole_labels import ClassLabel
 from tutelage.errors import UserError
 from tutelage.types import Sample
 
@@ -25,7 +27,7 @@ class Omniglot(DataSource):
 
     Reads `root/omniglot-py/images_{background,evaluation}/ALPHABET/characterNN/NNNN_MM.png`, as torchvision leaves
     them. All characters of both folders are classes, numbered in the order of folder, alphabet and character (and not,
-    as torchvision's, of the file system). Drawings MM = 01..15 are `train` (24,345 images), 16..20 are `val` (8,115);
+    as torchvision's, of the file system). Drawings MM = 01..15 are `train` (24,345 images), 16..20 are `test` (8,115);
     each of a character's is by another person.
 
     The Visual Decathlon (Rebuffi et al., NeurIPS 2017) has this task with drawings chosen otherwise, so that numbers
@@ -39,6 +41,7 @@ class Omniglot(DataSource):
     """
 
     name = "omniglot"
+    size: Size
 
     def __init__(self, root: Path, task: str = "omniglot", size: Size = (32, 32), download: bool = False) -> None:
         at_least(1, {"size": min(size)})
@@ -49,7 +52,7 @@ class Omniglot(DataSource):
     def split(self, split: Split) -> Samples:
         """Its drawings by character, read when first asked for and then kept."""
         if split not in self._splits:
-            drawings = [(p, c) for p, c, held in self._drawings if held == (split == "val")]
+            drawings = [(p, c) for p, c, held in self._drawings if held == (split == "test")]
             self._splits[split] = Memory(_Drawings(drawings, self.task, self.size))
         return self._splits[split]
 
@@ -68,7 +71,7 @@ class Omniglot(DataSource):
                 raise UserError(
                     f"{self.root / folder}: expected ALPHABET/characterNN/NNNN_MM.png, found none; {_DOWNLOAD}"
                 )
-        for split in ("train", "val"):
+        for split in ("train", "test"):
             if not len(self.split(split)):
                 drawings = "01 to 15" if split == "train" else "16 to 20"
                 raise UserError(f"{self.root}: expected drawings {drawings} for {split}, found none; {_DOWNLOAD}")
@@ -78,7 +81,7 @@ class Omniglot(DataSource):
         digest = blake2b(repr((self.task, self.size)).encode(), digest_size=8)
         for path, _, _ in self._drawings:
             digest.update(f"{path.relative_to(self.root)}:{path.stat().st_size}\n".encode())
-            digest.update(parts(path))
+            digest.update(excerpts(path))
         return digest.hexdigest()
 
     @cached_property
@@ -97,7 +100,7 @@ class Omniglot(DataSource):
 
     @cached_property
     def _drawings(self) -> list[tuple[Path, int, bool]]:
-        """File, class and whether it is held out for `val`."""
+        """File, class and whether it is held out for `test`."""
         return [
             (path, label, _number(path) >= _FIRST_HELD)
             for label, folder in enumerate(self._characters)

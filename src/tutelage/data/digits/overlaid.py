@@ -10,11 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tutelage.data.base import DataSource, Samples, Split, ranked
+from tutelage.data.base import FINGERPRINTED, DataSource, Split, ranked
 from tutelage.data.digits.arrays import Read, at_least, need, resized
 from tutelage.data.digits.base import ClassImages
 from tutelage.data.digits.mnist import Mnist, read_mnist
-from tutelage.data.modalities import ClassLabel, Modality, Size
+from tutelage.data.modalities import Modality, Size
+from tutelage.data.samples import Samples
+from tutelage.data.whole_labels import ClassLabel
 
 _VERSION = 1  # raised whenever the same seed gives other images
 
@@ -31,18 +33,19 @@ class Overlaid(DataSource):
 
     Args:
         train: number of training images.
-        val: number of validation images, of other digits.
+        test: number of test images, of other digits.
         size: height and width.
         seed: of all pairs.
     """
 
+    size: Size
     canvas: ClassVar[int]  # its height and width
     shift: ClassVar[int]  # s
 
-    def __init__(self, train: int, val: int, size: Size, seed: int) -> None:
-        at_least(1, {"train": train, "val": val, "size": min(size)})
+    def __init__(self, train: int, test: int, size: Size, seed: int) -> None:
+        at_least(1, {"train": train, "test": test, "size": min(size)})
         at_least(0, {"seed": seed})
-        self.lengths: dict[Split, int] = {"train": train, "val": val}
+        self.lengths: dict[Split, int] = {"train": train, "test": test}
         self.size, self.seed = size, seed
         self.modalities: Mapping[str, Modality] = {"left": ClassLabel(), "right": ClassLabel()}
         self._splits: dict[Split, Samples] = {}  # kept, so that every run of a study shares their memory
@@ -63,12 +66,13 @@ class Overlaid(DataSource):
 
     def fingerprint(self) -> str:
         """Of the arguments."""
-        arguments = (_VERSION, self.lengths, self.size, self.seed)
+        lengths = {FINGERPRINTED[split]: length for split, length in self.lengths.items()}
+        arguments = (_VERSION, lengths, self.size, self.seed)
         return blake2b(repr(arguments).encode(), digest_size=8).hexdigest()
 
     def _pairs(self, split: Split, count: int) -> Tensor:
         """[N, 2]: indices of digits."""
-        where = ("train", "val").index(split)
+        where = ("train", "test").index(split)
         pairs = [
             np.random.default_rng([self.seed, where, i]).integers(count, size=2) for i in range(self.lengths[split])
         ]
@@ -89,11 +93,11 @@ class OverlaidDigits(Overlaid):
     """Two of scikit-learn's 1797 handwritten digits (8x8) in one image; needs no files. See `Overlaid`.
 
     The canvas is 10x10, the right digit two pixels further right and down. A fifth of the digits, by the rank of a
-    hash, is kept for `val`, whatever the seed: no digit of `val` occurs in `train`. (The same people wrote both.)
+    hash, is kept for `test`, whatever the seed: no digit of `test` occurs in `train`. (The same people wrote both.)
 
     Args:
         train: number of training images.
-        val: number of validation images, of other digits.
+        test: number of test images, of other digits.
         size: height and width.
         seed: of all pairs.
     """
@@ -102,8 +106,8 @@ class OverlaidDigits(Overlaid):
     trusted = True
     canvas, shift = 10, 2
 
-    def __init__(self, train: int = 2048, val: int = 1024, size: Size = (20, 20), seed: int = 0) -> None:
-        super().__init__(train, val, size, seed)
+    def __init__(self, train: int = 2048, test: int = 1024, size: Size = (20, 20), seed: int = 0) -> None:
+        super().__init__(train, test, size, seed)
 
     def check(self, tasks: Collection[str]) -> None:
         """The tasks are among these, and scikit-learn is there."""
@@ -111,13 +115,13 @@ class OverlaidDigits(Overlaid):
         need("sklearn")
 
     def digits(self, split: Split) -> Read:
-        """Bytes [M, 1, 8, 8], M = 1438 for `train` and 359 for `val`."""
+        """Bytes [M, 1, 8, 8], M = 1438 for `train` and 359 for `test`."""
         need("sklearn")
         from sklearn.datasets import load_digits  # seconds to import
 
         pixels, classes = load_digits(return_X_y=True)
         held = set(ranked(len(classes), "digits")[: len(classes) // 5])
-        indices = [i for i in range(len(classes)) if (i in held) == (split == "val")]
+        indices = [i for i in range(len(classes)) if (i in held) == (split == "test")]
         images = torch.from_numpy(np.round(pixels[indices] * (255 / 16)).astype(np.uint8))  # 17 levels of grey
         return images.view(-1, 1, 8, 8), torch.from_numpy(classes[indices].astype(np.int64))
 
@@ -126,13 +130,13 @@ class MultiMnist(Overlaid):
     """Two digits of MNIST in one image, as Sener and Koltun (NeurIPS 2018) overlay them. See `Overlaid`.
 
     The canvas is 36x36, the right digit six pixels further right and down; `train` is made of MNIST's training images,
-    `val` of its test images. Theirs is scaled to 28x28 by leaving out rows and columns, ours by antialiased resizing,
+    `test` of its test images. Theirs is scaled to 28x28 by leaving out rows and columns, ours by antialiased resizing,
     so that no stroke is lost; and in theirs every digit is the left one of one image.
 
     Args:
         root: folder with the files of MNIST, as `Mnist` reads them.
         train: number of training images.
-        val: number of validation images.
+        test: number of test images.
         size: height and width.
         seed: of all pairs.
     """
@@ -140,8 +144,8 @@ class MultiMnist(Overlaid):
     name = "multi-mnist"
     canvas, shift = 36, 6
 
-    def __init__(self, root: Path, train: int = 60000, val: int = 10000, size: Size = (28, 28), seed: int = 0) -> None:
-        super().__init__(train, val, size, seed)
+    def __init__(self, root: Path, train: int = 60000, test: int = 10000, size: Size = (28, 28), seed: int = 0) -> None:
+        super().__init__(train, test, size, seed)
         self.mnist = Mnist(root)
 
     def check(self, tasks: Collection[str]) -> None:

@@ -8,14 +8,14 @@ from tutelage.data.digits.base import ImageFiles
 from tutelage.data.modalities import Size
 from tutelage.errors import UserError
 
-_NAMES: dict[Split, str] = {"train": "train", "val": "test"}
+_NAMES: dict[Split, str] = {"train": "train", "test": "test"}
 
 
 class Svhn(ImageFiles):
     """Street View House Numbers (Netzer et al., 2011), cropped: 73,257 training and 26,032 test images, 32x32, colour.
 
     Reads `root/train_32x32.mat` and `root/test_32x32.mat` with `X` [32, 32, 3, N] and `y` [N, 1], where 10 stands for
-    the digit 0, as they are published and as torchvision leaves them. `train` and `val` are the official training and
+    the digit 0, as they are published and as torchvision leaves them. `train` and `test` are the official training and
     test images (see `ImageFiles`); the additional `extra_32x32.mat` is not used.
 
     Args:
@@ -45,7 +45,7 @@ class Svhn(ImageFiles):
 
     def check_files(self) -> None:
         """Both files are there; what is not is fetched first, where that is wanted."""
-        for split in ("train", "val"):
+        for split in ("train", "test"):
             if self.download and not all(path.is_file() for path in self.files(split)):
                 fetch("SVHN", self.root, split=_NAMES[split])
         super().check_files()

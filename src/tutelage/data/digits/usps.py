@@ -8,14 +8,14 @@ from tutelage.data.digits.base import ImageFiles
 from tutelage.data.modalities import Size
 from tutelage.errors import UserError
 
-_GROUPS: dict[Split, str] = {"train": "train", "val": "test"}
+_GROUPS: dict[Split, str] = {"train": "train", "test": "test"}
 
 
 class Usps(ImageFiles):
     """USPS (Hull, TPAMI 1994): 7,291 training and 2,007 test images of digits, 16x16, grey.
 
     Reads `root/usps.h5` with `data` [N, 256] in 0..1 and `target` [N] in the groups `train` and `test`. `train` and
-    `val` are the official training and test images; see `ImageFiles`. The test images are known to be the harder ones.
+    `test` are the official training and test images; see `ImageFiles`. The test images are known to be the harder ones.
 
     Args:
         root: folder with the file.
