@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from tests.prepare.official import write_cityscapes, write_nyuv2
 from tests.data.test_folders import write
+from tests.prepare.official import write_cityscapes, write_nyuv2
 from tests.study.conftest import TINY
 
 from tutelage.cli import main

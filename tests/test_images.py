@@ -31,7 +31,9 @@ def picture(mode: str) -> Image.Image:
         case "I":
             return Image.fromarray(COLOURS[..., 0].astype(np.int32) * 300)
         case "I;16" | "I;16L" | "I;16N":
-            return Image.frombytes(mode, (8, 6), (COLOURS[..., 0].astype("=u2" if mode == "I;16N" else "<u2")).tobytes())
+            return Image.frombytes(
+                mode, (8, 6), (COLOURS[..., 0].astype("=u2" if mode == "I;16N" else "<u2")).tobytes()
+            )
         case "I;16B":
             return Image.frombytes(mode, (8, 6), COLOURS[..., 0].astype(">u2").tobytes())
         case "PA":
@@ -65,10 +67,7 @@ def test_an_image_is_the_same_in_training_and_prediction(mode: str) -> None:
 
 @pytest.mark.parametrize("mode", [*DEEP, "La"])
 def test_a_mode_that_is_no_image_is_refused_by_name_in_both(mode: str, tmp_path: Path) -> None:
-    if mode == "La":
-        image = Image.new("LA", (8, 6)).convert("La")
-    else:
-        image = picture(mode)
+    image = Image.new("LA", (8, 6)).convert("La") if mode == "La" else picture(mode)
     pattern = rf"^image: expected .*, found .*{mode}; save it as RGB$"
     with pytest.raises(UserError, match=pattern):
         Rgb().take(image, "image")

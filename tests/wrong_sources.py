@@ -62,7 +62,7 @@ SOURCES: dict[str, tuple[Make, str]] = {
     ),
     "labels of other kinds": (
         mix(written={"class_path": "tutelage.data.Mnist", "init_args": {"root": "nowhere", "task": "depth"}}),
-        r"data.sources.written: expected labels of the kind DepthLabel for `depth`, as `rooms` has, found ClassLabel; give",
+        r"data.sources.written: expected labels of the kind DepthLabel for `depth`, as `rooms` has, found ClassLabel;",
     ),
     # Weights and numbers of images.
     "a weight of no source": (

@@ -108,7 +108,7 @@ def test_a_task_has_labels_of_one_kind() -> None:
             super().__init__()
             self.modalities = {"depth": KINDS["segmentation"]}
 
-    message = r"^data.sources.b: expected labels of the kind DepthLabel for `depth`, as `a` has, found ClassesLabel; give one of"
+    message = r"^data.sources.b: expected labels of the kind DepthLabel for `depth`, as `a` has, found ClassesLabel; "
     with pytest.raises(ValueError, match=message):
         Mix({"a": Plain(), "b": Other()})
 

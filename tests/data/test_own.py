@@ -230,7 +230,10 @@ WRONG: dict[str, tuple[Callable[[dict], object], str]] = {
     "nothing": (image(np.zeros((0, 5, 3))), r"\[0\]: expected .* found an array \[0, 5, 3\] of float64; correct"),
     "objects": (image(np.array([object()])), r"\[0\]: expected .*, found an array \[1\] of object; correct"),
     "a complex number": (label("number", 1j), r"label `number`: expected .*, found complex 1j; correct"),
-    "ragged": (label("number", [[1, 2], [3]]), r"label `number`: expected .*, found setting an array element .*; correct"),
+    "ragged": (
+        label("number", [[1, 2], [3]]),
+        r"label `number`: expected .*, found setting an array element .*; correct",
+    ),
     "text": (label("class", np.array("cat")), r"label `class`: expected .*, found an array \[\] of <U3; correct"),
     "two classes": (label("class", [1, 2]), r"label `class`: expected the number of a class, found \[1, 2\]; write"),
     "half a class": (label("class", 0.5), r"label `class`: expected whole class numbers, found 0.5; write one whole"),
@@ -242,7 +245,10 @@ WRONG: dict[str, tuple[Callable[[dict], object], str]] = {
     "three depths": (label("depth", np.ones((48, 64, 3))), r"label `depth`: expected distances \[H, W\], found .*3\];"),
     "half classes": (label("segmentation", np.full((48, 64), 0.5)), r"`segmentation`: expected whole .* found 0.5;"),
     "an error": (lambda item: item["depth"], r"\[0\]: expected a sample, found KeyError: 'depth'; correct the dataset"),
-    "no message": (lambda item: next(iter(())), r"\[0\]: expected a sample, found StopIteration: StopIteration; correct"),
+    "no message": (
+        lambda item: next(iter(())),
+        r"\[0\]: expected a sample, found StopIteration: StopIteration; correct",
+    ),
 }
 
 

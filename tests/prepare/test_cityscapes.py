@@ -7,8 +7,8 @@ import pytest
 import torch
 from PIL import Image
 from rich.console import Console
-from tests.prepare.official import IDS, IN_7, IN_19, street, write_cityscapes
 from tests.data.source_tester import SourceTester
+from tests.prepare.official import IDS, IN_7, IN_19, street, write_cityscapes
 
 from tutelage.data import Cityscapes, DataSource
 from tutelage.prepare import prepare_cityscapes
