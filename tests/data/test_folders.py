@@ -241,3 +241,16 @@ def test_a_text_beside_the_images_is_none_of_them(tmp_path: Path) -> None:
     source = NYUv2(tmp_path)
     source.check(["segmentation", "depth", "normals"])
     assert len(source.split("train")) + len(source.split("test")) == 5
+
+
+@pytest.mark.parametrize("name", ["test", "val"])
+def test_the_images_that_are_read_once_are_in_test_or_val(name: str, tmp_path: Path) -> None:
+    write(tmp_path / "train", numbers(3), size=(4, 4))
+    write(tmp_path / name, numbers(2), size=(4, 4))
+    source = NYUv2(tmp_path, size=(4, 4))
+    source.check(source.modalities)
+    assert [Path(source.split("test").where(i)).parts[-3] for i in range(2)] == [name, name]
+    assert len(source.split("train")) == 3
+    (tmp_path / ("val" if name == "test" else "test")).mkdir()
+    with pytest.raises(ValueError, match=r": expected one of the folders test and val, .*, found both; rename or "):
+        NYUv2(tmp_path).check(source.modalities)
