@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from tests.data.prepare.official import write_cityscapes, write_nyuv2
 from tests.data.test_folders import write
+from tests.prepare.official import write_cityscapes, write_nyuv2
 from tests.study.conftest import TINY
 
 from tutelage.cli import main
@@ -48,7 +48,7 @@ def test_predict_writes_pictures_and_arrays_and_overwrites_nothing(
         ([model, photo], "expected no such file yet"),
         ([model, photo, "--overwrite", "--size", "16", "16"], "expected images of at least 32x32"),
         ([str(runs), photo], "give the folder of one run"),
-        ([model, str(tmp_path / "none.png")], "none.png: expected a readable picture"),
+        ([model, str(tmp_path / "none.png")], "none.png: expected a readable .png file"),
         ([str(runs / "study.yaml"), photo], "study.yaml: expected a network saved by tutelage"),
     ):
         status, _, error = run(capsys, "predict", *arguments, "--out", str(out))

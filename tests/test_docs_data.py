@@ -41,7 +41,7 @@ def picture(path: Path, size: tuple[int, ...], below: int = 256) -> None:
 
 def write_scenes(root: Path) -> None:
     for i in range(12):
-        for split in ("train", "val"):
+        for split in ("train", "test"):
             picture(root / split / f"image/{i}.png", (64, 96, 3))
             picture(root / split / f"normal/{i}.png", (64, 96, 3))
             picture(root / split / f"depth/{i}.png", (64, 96))
@@ -65,7 +65,7 @@ def made(value: object, folder: Path) -> object:
         value["root"] = str(folder / path.name)
         for kind in [path.name] if path.name in WRITE else path.name.split("-"):
             WRITE[kind](folder / path.name)
-    return value | {key: 16 for key in ("train", "val") if isinstance(value.get(key), int)}
+    return value | {key: 16 for key in ("train", "test") if isinstance(value.get(key), int)}
 
 
 DENSE = {

@@ -100,7 +100,7 @@ CASES: dict[str, tuple[Change, str]] = {
     "another size": (change("another size"), r"data.train\[7\]: expected 12x16, the size of .*, found 11x16; set data"),
     "ragged": (change("ragged"), r"data.train\[7\], label `place`: expected torch.float32 \[2\] .*float32 \[1\]; give"),
     "a class too many": (change("a class too many"), r"data.train\[7\], label `colour`: expected .* 0..2, .*found 3;"),
-    "an error": (change("an error"), r"data.train\[7\]: expected a sample, found OSError: no file 7; mend the dataset"),
+    "an error": (change("an error"), r"data.train\[7\]: expected a sample, found OSError: no file 7; correct"),
     "no class at all": (
         change("no class at all"),
         r"label `colour`: expected a value for `colour` .*, found none in 8",

@@ -19,7 +19,7 @@ Make = Callable[[Path, Path], list[str]]  # (the test's folder, a finished study
 Change = Callable[[Path], object]  # something done to a folder
 GONE = object()
 
-ROOMS = {"class_path": "tutelage.data.Rooms", "init_args": {"train": 4, "val": 2, "size": [32, 32]}}
+ROOMS = {"class_path": "tutelage.data.Rooms", "init_args": {"train": 4, "test": 2, "size": [32, 32]}}
 LABELS = {
     "segmentation": {"folder": "label", "kind": {"class_path": "tutelage.data.ClassesLabel"}},
     "depth": {"folder": "depth", "kind": {"class_path": "tutelage.data.DepthLabel"}},

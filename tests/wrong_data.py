@@ -53,7 +53,7 @@ DATA: dict[str, tuple[Make, str]] = {
     ),
     "channels": (
         images(holding("depth/3.png", np.ones((36, 44, 3), np.uint8))),
-        r"depth/3.png: expected distances \[H, W\], found an array \[36, 44, 3\];",
+        r"depth/3.png: expected distances \[H, W\], found an array \[36, 44, 3\] of a picture in mode RGB; save",
     ),
     "a class too many": (
         images(nothing, "--tasks.segmentation.classes", "5"),
@@ -85,7 +85,19 @@ DATA: dict[str, tuple[Make, str]] = {
     ),
     "labels of another kind": (
         images(nothing, labels={**LABELS, "depth": LABELS["segmentation"]}),
-        r"label/1.png: expected torch.float32 \[1, 36, 44\] for the task `depth`, found torch.int64 \[36, 44\]; give",
+        r"tasks.depth: expected labels of depth for Depth, found classes \(ClassesLabel\) in data; give",
+    ),
+    "inverse depth for depth": (
+        images(nothing, labels={**LABELS, "depth": {"folder": "depth", "kind": "tutelage.data.InverseDepthLabel"}}),
+        r"tasks.depth: expected labels of depth for Depth, found inverse depth \(InverseDepthLabel\) in data; give",
+    ),
+    "two folders of test images": (
+        images(lambda train: [(train.parent / name).mkdir() for name in ("val", "test")]),
+        r"data: expected one of the folders test and val, .*, found both; rename or remove the other one",
+    ),
+    "sixteen bits": (
+        images(holding("image/3.png", np.ones((36, 44), np.uint16))),
+        r"image/3.png: expected 8 bits a channel, found Pillow's mode I;16; save it as RGB",
     ),
     "sizes in a batch": (
         images(lambda train: of_another_size(train, "4"), labels=LABELS),

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import scipy.io
-from tests.data.prepare.official import write_cityscapes, write_nyuv2
+from tests.prepare.official import write_cityscapes, write_nyuv2
 from tests.wrong import Change, Make, command, holding, nothing, removed
 
 IMAGE = "leftImg8bit/train/zurich/zurich_000000_000019_leftImg8bit.png"

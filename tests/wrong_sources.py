@@ -4,7 +4,7 @@ from typing import Any
 
 from tests.wrong import ROOMS, Make, flags
 
-STREETS = {"class_path": "tutelage.data.Rooms", "init_args": {"train": 6, "val": 2, "size": [32, 48], "seed": 1}}
+STREETS = {"class_path": "tutelage.data.Rooms", "init_args": {"train": 6, "test": 2, "size": [32, 48], "seed": 1}}
 NOWHERE = {"class_path": "tutelage.data.NYUv2", "init_args": {"root": "nowhere"}}
 
 
@@ -58,7 +58,7 @@ SOURCES: dict[str, tuple[Make, str]] = {
     ),
     "a held-out part of no image of a source": (
         mix(streets=HELD),
-        r"data.sources.streets.part: expected samples for val, found none: 0.1 of 4 training samples are 0; add",
+        r"data.sources.streets.part: expected samples for test, found none: 0.1 of 4 training samples are 0; add",
     ),
     "labels of other kinds": (
         mix(written={"class_path": "tutelage.data.Mnist", "init_args": {"root": "nowhere", "task": "depth"}}),

@@ -1,7 +1,7 @@
-"""Files that are either whole or not there."""
+"""Files that are written as a whole or not at all."""
 
 import os
-import tempfile
+import secrets
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO
@@ -10,15 +10,15 @@ _PART = ".part-"  # in the name of a file that is being written
 
 
 def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
-    """Write a file beside `path` with `write` and move it there once it is on the disk.
+    """Write a temporary file beside `path` with `write`, and rename it to `path` once it is on the disk.
 
     Raises:
-        OSError: the system could not, for example on a full disk; it names `path`.
+        OSError: The system could not write, for example because the disk is full; it names `path`.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         _write(path, write)
-    except (OSError, RuntimeError) as error:  # torch's zip writer hides the system's error behind one of its own
+    except (OSError, RuntimeError) as error:  # torch's zip writer wraps the system's error in one of its own
         system = _system_error(error)
         if system is None or system.errno is None:
             raise
@@ -26,35 +26,36 @@ def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
 
 
 def _system_error(error: BaseException | None) -> OSError | None:
-    """The error of the system behind an error."""
+    """The system's error among the causes of an error."""
     while error is not None and not isinstance(error, OSError):
         error = error.__cause__ or error.__context__
     return error
 
 
 def _write(path: Path, write: Callable[[IO[bytes]], object]) -> None:
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}{_PART}")
+    part = path.with_name(f".{path.name}{_PART}{secrets.token_hex(8)}")
     try:
-        with os.fdopen(handle, "wb") as file:
+        # `open` leaves the permissions to the system, which applies the umask. (mkstemp would need a chmod, and the
+        # umask can only be read by setting it for all threads.)
+        with part.open("xb") as file:
             write(file)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(name, 0o666 & ~_umask())  # mkstemp makes files that only their owner can read
-        os.replace(name, path)
+        os.replace(part, path)
         _sync(path.parent)
-    except BaseException:  # Ctrl-C, too: no part of a file stays
-        Path(name).unlink(missing_ok=True)
+    except BaseException:  # of Ctrl-C, too: no incomplete file stays
+        part.unlink(missing_ok=True)
         raise
 
 
 def remove_parts(folder: Path) -> None:
-    """Remove what a process that was killed while writing left in a folder that is now ours."""
+    """Remove the temporary files of a killed process from a folder that no other process writes to."""
     for path in folder.glob(f".*{_PART}*"):
         path.unlink(missing_ok=True)
 
 
 def _sync(folder: Path) -> None:
-    """Have the file's new name on the disk, too; not every system can open a folder."""
+    """Flush the file's new name to the disk, on systems that can open a folder."""
     try:
         handle = os.open(folder, os.O_RDONLY)
     except OSError:
@@ -63,12 +64,6 @@ def _sync(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def write_text(path: Path, text: str) -> None:

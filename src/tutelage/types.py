@@ -157,6 +157,7 @@ class Task(ABC):
     main: str  # the metric that stands for the task in Delta
     metric_info: Mapping[str, MetricInfo]  # in the order of the tables
     regression: bool  # True where the uncertainty weighting takes a continuous likelihood (c = 2)
+    contents: frozenset[str] = frozenset()  # what labels may hold, as `data.Modality.content` says; empty: anything
     requirement = "a value"  # what `is_sufficient` asks of a split, for messages
 
     @abstractmethod

@@ -19,7 +19,7 @@ class Plain(DataSource):
 
     Args:
         train: number of training images.
-        val: number of validation images.
+        test: number of validation images.
         size: height and width.
         tasks: whose labels it has.
         lacks: task -> images without its label, in both splits.
@@ -34,7 +34,7 @@ class Plain(DataSource):
     def __init__(
         self,
         train: int = 6,
-        val: int = 3,
+        test: int = 3,
         size: Size = (8, 12),
         tasks: Sequence[str] = ("segmentation", "depth"),
         lacks: dict[str, list[int]] | None = None,
@@ -45,7 +45,7 @@ class Plain(DataSource):
         name: str = "plain",
         forbidden: str = "",
     ) -> None:
-        self.lengths = {"train": train, "val": val}
+        self.lengths = {"train": train, "test": test}
         self.size, self.lacks, self.blank = size, lacks or {}, blank or {}
         self.known, self.classes, self.seed, self.name, self.forbidden = known, classes, seed, name, forbidden
         self.modalities = {t: KINDS[t] for t in tasks}
@@ -75,7 +75,7 @@ class _Noise(Samples):
             raise IndexError(index)
         source = self.source
         source.read.append((self.split, index))
-        draw = torch.Generator().manual_seed(10_000 * (source.seed + 1) + 1000 * (self.split == "val") + index)
+        draw = torch.Generator().manual_seed(10_000 * (source.seed + 1) + 1000 * (self.split == "test") + index)
         labels = {
             "segmentation": torch.randint(-1, source.classes, source.size, generator=draw),
             "depth": torch.rand(1, *source.size, generator=draw).mul(4).sub(0.5).clamp(min=0),

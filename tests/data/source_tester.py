@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from tutelage.data import Augment, DataSource
-from tutelage.data.modalities import ClassesLabel, ClassLabel, DepthLabel, NormalsLabel, Whole
+from tutelage.data.labels import ClassesLabel, DepthLabel, NormalsLabel
+from tutelage.data.whole_labels import ClassLabel, Whole
 from tutelage.tasks import Depth as DepthTask
 from tutelage.tasks import Normals as NormalsTask
 from tutelage.tasks import Segmentation
@@ -55,7 +56,7 @@ class SourceTester:
 
     def test_both_splits_keep_the_contract(self, source: DataSource) -> None:
         source.check(source.modalities)
-        for split in ("train", "val"):
+        for split in ("train", "test"):
             dataset = source.split(split)
             assert len(dataset) >= 2
             for i in range(len(dataset)):
@@ -71,7 +72,7 @@ class SourceTester:
         assert all(torch.equal(again["labels"][t], x) for t, x in labels.items())
 
     def test_samples_say_where_they_come_from(self, source: DataSource) -> None:
-        names = [source.split(split).where(i) for split in ("train", "val") for i in range(2)]
+        names = [source.split(split).where(i) for split in ("train", "test") for i in range(2)]
         assert len(set(names)) == 4
         for task in source.split("train")[1]["labels"]:
             assert source.split("train").where(1, task)

@@ -77,7 +77,7 @@ def labels(source: DataSource, split: str) -> list[int]:
 @pytest.mark.parametrize("write", [write_mnist, write_raw_mnist])
 def test_mnists_official_splits(write: Callable[[Path], Path], tmp_path: Path) -> None:
     source = Mnist(write(tmp_path))
-    for split, n in (("train", 40), ("val", 20)):
+    for split, n in (("train", 40), ("test", 20)):
         samples = source.split(split)
         assert labels(source, split) == classes(n).tolist()
         for i in range(n):
@@ -86,7 +86,7 @@ def test_mnists_official_splits(write: Callable[[Path], Path], tmp_path: Path) -
 
 
 def test_raw_mnist_is_what_torchvision_reads(tmp_path: Path) -> None:
-    samples = Mnist(write_raw_mnist(tmp_path)).split("val")
+    samples = Mnist(write_raw_mnist(tmp_path)).split("test")
     theirs = torchvision.datasets.MNIST(tmp_path, train=False, download=False)
     assert torch.equal(samples.images[:, 0], theirs.data)
     assert torch.equal(samples.labels["mnist"], theirs.targets)
@@ -94,20 +94,20 @@ def test_raw_mnist_is_what_torchvision_reads(tmp_path: Path) -> None:
 
 def test_usps_keeps_its_floats(tmp_path: Path) -> None:
     source = Usps(write_usps(tmp_path))
-    for split, group, n in (("train", "train", 40), ("val", "test", 20)):
+    for split, group, n in (("train", "train", 40), ("test", "test", 20)):
         with h5py.File(tmp_path / "usps.h5") as file:
             expected = torch.from_numpy(file[f"{group}/data"][:]).view(n, 16, 16)
         assert all(torch.equal(source.split(split)[i]["image"][1], expected[i]) for i in range(n))
         assert labels(source, split) == classes(n).tolist()
-    image = source.split("val")[3]["image"]
+    image = source.split("test")[3]["image"]
     image += 1  # nobody can spoil it
-    assert float(source.split("val")[3]["image"].max()) <= 1
+    assert float(source.split("test")[3]["image"].max()) <= 1
 
 
 def test_svhn_is_what_torchvision_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torchvision.datasets.SVHN, "_check_integrity", lambda self: True)
     source = Svhn(write_svhn(tmp_path))
-    for split, name in (("train", "train"), ("val", "test")):
+    for split, name in (("train", "train"), ("test", "test")):
         theirs = torchvision.datasets.SVHN(str(tmp_path), name, download=False)
         assert np.array_equal(source.split(split).images.numpy(), theirs.data)
         assert labels(source, split) == theirs.labels.tolist()
@@ -128,7 +128,7 @@ def test_omniglots_classes_are_torchvisions_and_drawings_are_held_out(
         images = torchvision.datasets.Omniglot(str(tmp_path), background, download=False)
         theirs |= {name: images._characters[c] for name, c in images._flat_character_images}
     found = {}
-    for split, numbers in (("train", range(1, 16)), ("val", range(16, 21))):
+    for split, numbers in (("train", range(1, 16)), ("test", range(16, 21))):
         samples = source.split(split)
         assert len(samples) == 5 * len(numbers)
         for i, label in enumerate(labels(source, split)):
@@ -139,7 +139,7 @@ def test_omniglots_classes_are_torchvisions_and_drawings_are_held_out(
 
 
 def test_an_omniglot_image_is_its_drawing_smaller_in_bytes(tmp_path: Path) -> None:
-    samples = Omniglot(write_omniglot(tmp_path), size=(30, 35)).split("val")
+    samples = Omniglot(write_omniglot(tmp_path), size=(30, 35)).split("test")
     image = samples[7]["image"]
     whole = Rgb().decode(Path(samples.where(7)))
     assert torch.equal(whole.unique(), torch.tensor([0.0, 1.0]))  # ink and paper
@@ -162,7 +162,7 @@ def test_fewer_training_images_are_a_fixed_balanced_part(tmp_path: Path) -> None
         assert labels(source, "train") == [int(whole[k]["labels"]["mnist"]) for k in numbers]
         counts = np.bincount(labels(source, "train"), minlength=10)
         assert counts.max() - counts.min() <= 1
-        assert len(source.split("val")) == 20
+        assert len(source.split("test")) == 20
         return set(numbers)
 
     assert part(20) == part(20) != part(20, seed=1)
@@ -208,7 +208,7 @@ def test_a_damaged_file_is_one_line_that_names_it(
     assert source.fingerprint() != before
     source.check(source.modalities)
     with pytest.raises(ValueError, match=r"expected a readable \S+ file, found .*; download it again") as error:
-        source.split("train"), source.split("val")
+        source.split("train"), source.split("test")
     assert str(error.value).startswith(str(tmp_path))
     assert "\n" not in str(error.value)
 
@@ -252,7 +252,7 @@ WRONG: list[tuple[str, Callable[[Path], DataSource], str]] = [
 def test_other_arrays_are_one_line(make: Callable[[Path], DataSource], message: str, tmp_path: Path) -> None:
     source = make(tmp_path)
     with pytest.raises(ValueError, match=rf"expected a readable .* file, found .*{message}.*; download") as error:
-        source.split("train"), source.split("val")
+        source.split("train"), source.split("test")
     assert "\n" not in str(error.value)
 
 
@@ -270,7 +270,7 @@ def test_a_missing_library_is_one_line(
     source = kind(write(tmp_path))
     monkeypatch.setitem(sys.modules, library, None)
     with pytest.raises(ValueError, match=rf"^data: expected the library {library}, found none; pip install 'tutelage"):
-        source.check(source.modalities), source.split("val")
+        source.check(source.modalities), source.split("test")
 
 
 @pytest.mark.parametrize("arguments", [{"train": 0}, {"size": (0, 4)}])
@@ -280,7 +280,7 @@ def test_wrong_arguments(arguments: dict) -> None:
 
 
 def omniglot(root: Path, what: str) -> Path:
-    write_omniglot(root, drawings=12 if what == "no val" else 20)
+    write_omniglot(root, drawings=12 if what == "no test" else 20)
     part = root / "omniglot-py/images_evaluation"
     if what == "half of it":
         part.rename(root / "elsewhere")
@@ -303,7 +303,7 @@ def omniglot(root: Path, what: str) -> Path:
         ("not unpacked", r"images_evaluation: expected ALPHABET/characterNN/NNNN_MM.png, found none; unpack "),
         ("another name", r"a.png: expected a name NNNN_MM.png with MM from 01 to 20, found `a.png`; remove it"),
         ("another drawing", r"0005_21.png: expected a name NNNN_MM.png with MM from 01 to 20"),
-        ("no val", r"expected drawings 16 to 20 for val, found none; unpack "),
+        ("no test", r"expected drawings 16 to 20 for test, found none; unpack "),
         ("damaged", r"0005_03.png: expected a readable .png file"),
     ],
 )
@@ -327,9 +327,9 @@ def test_real_mnist_and_usps() -> None:
     if "TUTELAGE_DATA" not in os.environ:
         pytest.skip("set TUTELAGE_DATA to a folder with digits/mnist.npz and digits/usps.h5 to test with real images")
     root = Path(os.environ["TUTELAGE_DATA"]) / "digits"
-    for source, train, val in ((Mnist(root), 60000, 10000), (Usps(root), 7291, 2007)):
+    for source, train, test in ((Mnist(root), 60000, 10000), (Usps(root), 7291, 2007)):
         source.check(source.modalities)
-        assert (len(source.split("train")), len(source.split("val"))) == (train, val)
+        assert (len(source.split("train")), len(source.split("test"))) == (train, test)
         images, classes = source.split("train").images.double(), source.split("train").labels[source.name]
         assert len(classes.unique()) == 10
         # A one has the least ink and a zero the most, in both, and the middle of a zero is empty.

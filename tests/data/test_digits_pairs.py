@@ -30,7 +30,7 @@ def test_a_pair_is_a_mix_of_both(tmp_path: Path) -> None:
     assert {name: part.weight for name, part in pair.parts().items()} == {"mnist": 1.0, "usps": 2.0}
     sources = [Mnist(tmp_path, train=30, seed=1), Usps(tmp_path, train=30, seed=1)]
     for part, source, size in zip(pair.parts().values(), sources, (28, 16), strict=True):
-        for split, n in (("train", 30), ("val", 20)):
+        for split, n in (("train", 30), ("test", 20)):
             samples = part.source.split(split)
             assert len(samples) == n
             assert samples[0]["image"].shape == (3, size, size)

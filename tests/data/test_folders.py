@@ -52,7 +52,7 @@ class TestPictures(SourceTester):
 
 
 class TestArrays(SourceTester):
-    """MTAN's preprocessing, with its own val/."""
+    """MTAN's preprocessing, with its own val/, which is the split `test`."""
 
     @pytest.fixture
     def source(self, tmp_path: Path) -> DataSource:
@@ -86,16 +86,16 @@ def test_pictures_and_arrays_are_the_same_data(tmp_path: Path) -> None:
 def test_a_fixed_fifth_is_held_out(tmp_path: Path) -> None:
     write(tmp_path / "train", numbers(20), size=(4, 4))
     source = NYUv2(tmp_path, size=(4, 4))
-    train, val = source.split("train").stems, source.split("val").stems
+    train, val = source.split("train").stems, source.split("test").stems
     assert (len(train), len(val)) == (16, 4)
     assert sorted(train + val, key=int) == numbers(20)
     assert train == sorted(train, key=int)  # 2 before 10
-    assert NYUv2(tmp_path, size=(8, 8)).split("val").stems == val
-    assert NYUv2(tmp_path, holdout_seed=1).split("val").stems != val
-    assert len(NYUv2(tmp_path, holdout=0.5).split("val").stems) == 10
+    assert NYUv2(tmp_path, size=(8, 8)).split("test").stems == val
+    assert NYUv2(tmp_path, holdout_seed=1).split("test").stems != val
+    assert len(NYUv2(tmp_path, holdout=0.5).split("test").stems) == 10
     for path in (tmp_path / "train").glob(f"*/{train[0]}.png"):
         path.unlink()  # another image gone: who is held out hardly changes
-    assert len(set(NYUv2(tmp_path).split("val").stems) & set(val)) >= 3
+    assert len(set(NYUv2(tmp_path).split("test").stems) & set(val)) >= 3
 
 
 def test_a_sample_may_lack_a_label_and_a_label_its_image(tmp_path: Path) -> None:
@@ -122,7 +122,7 @@ def test_a_sample_may_lack_a_label_and_a_label_its_image(tmp_path: Path) -> None
 def test_a_sample_says_which_files_it_comes_from(tmp_path: Path) -> None:
     write(tmp_path / "train", numbers(10))
     for cache in (False, True):
-        samples = NYUv2(tmp_path, cache=cache).split("val")
+        samples = NYUv2(tmp_path, cache=cache).split("test")
         assert samples.where(1) == str(tmp_path / "train/image/6.png")
         assert samples.where(1, "segmentation") == str(tmp_path / "train/label/6.png")
 
@@ -186,7 +186,7 @@ def wrong(root: Path, what: str) -> None:
             "add them, or set data.partial: true",
         ),
         ("one is missing", r"train.depth: .* 8 images of train, found 7; missing are 1; add"),
-        ("one of the held out", r"train.normal: expected .* the 2 images of val, found 1; missing are 0;"),
+        ("one of the held out", r"train.normal: expected .* the 2 images of test, found 1; missing are 0;"),
         ("another size", r"\.png: expected the size of its image, 60x80, found 30x40"),
     ],
 )
@@ -219,9 +219,9 @@ def test_real_nyuv2() -> None:
         pytest.skip("set TUTELAGE_DATA to a folder with nyuv2/train to test with real images")
     source = NYUv2(Path(os.environ["TUTELAGE_DATA"]) / "nyuv2", size=(72, 96))
     source.check(["segmentation", "depth", "normals"])
-    assert (len(source.split("train")), len(source.split("val"))) == (636, 159)
+    assert (len(source.split("train")), len(source.split("test"))) == (636, 159)
     for index in (0, 77, 158):
-        labels = source.split("val")[index]["labels"]
+        labels = source.split("test")[index]["labels"]
         label, depth, normals = labels["segmentation"], labels["depth"], labels["normals"]
         assert int(label.min()) >= -1
         assert int(label.max()) <= 12
@@ -240,4 +240,17 @@ def test_a_text_beside_the_images_is_none_of_them(tmp_path: Path) -> None:
     (tmp_path / "train/image/readme.txt").write_text("from a camera\n")
     source = NYUv2(tmp_path)
     source.check(["segmentation", "depth", "normals"])
-    assert len(source.split("train")) + len(source.split("val")) == 5
+    assert len(source.split("train")) + len(source.split("test")) == 5
+
+
+@pytest.mark.parametrize("name", ["test", "val"])
+def test_the_images_that_are_read_once_are_in_test_or_val(name: str, tmp_path: Path) -> None:
+    write(tmp_path / "train", numbers(3), size=(4, 4))
+    write(tmp_path / name, numbers(2), size=(4, 4))
+    source = NYUv2(tmp_path, size=(4, 4))
+    source.check(source.modalities)
+    assert [Path(source.split("test").where(i)).parts[-3] for i in range(2)] == [name, name]
+    assert len(source.split("train")) == 3
+    (tmp_path / ("val" if name == "test" else "test")).mkdir()
+    with pytest.raises(ValueError, match=r": expected one of the folders test and val, .*, found both; rename or "):
+        NYUv2(tmp_path).check(source.modalities)

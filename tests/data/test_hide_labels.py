@@ -14,7 +14,7 @@ HALF_AND_QUARTER = {"segmentation": 0.5, "depth": 0.25}
 class TestHideLabels(SourceTester):
     @pytest.fixture
     def source(self) -> DataSource:
-        return HideLabels(Rooms(train=4, val=2, size=self.size), {"depth": 0.5, "normals": 0.25})
+        return HideLabels(Rooms(train=4, test=2, size=self.size), {"depth": 0.5, "normals": 0.25})
 
 
 class TestDisjoint(SourceTester):
@@ -93,7 +93,7 @@ def test_images_and_labels_that_are_kept_are_the_sources_own_and_val_has_all() -
     for sample, own in zip(changed.split("train"), source.split("train"), strict=True):
         assert torch.equal(sample["image"], own["image"])
         assert all(torch.equal(label, own["labels"][t]) for t, label in sample["labels"].items())
-    assert kept(changed.split("val")) == kept(source.split("val"))
+    assert kept(changed.split("test")) == kept(source.split("test"))
     assert (changed.name, changed.modalities, changed.trusted) == (source.name, source.modalities, source.trusted)
     assert list(changed.parts()) == [source.name]
     assert changed.parts()[source.name].source is changed
@@ -106,14 +106,14 @@ def test_the_tasks_of_an_image_are_those_that_it_has_labels_of(disjoint: bool) -
     for i in range(20):
         assert set(train.tasks(i) or ()) == set(train[i]["labels"])
     held = HoldOut(HideLabels(source, HALF_AND_QUARTER, disjoint))
-    for split in ("train", "val"):
+    for split in ("train", "test"):
         for i in range(len(held.split(split))):
             assert set(held.split(split).tasks(i) or ()) == set(held.split(split)[i]["labels"])
 
 
 def test_it_goes_around_another_source_for_the_tasks_that_this_has() -> None:
     changed = HideLabels(Plain(), HALF_AND_QUARTER, disjoint=True, seed=3)
-    other = changed.around(Plain(tasks=["depth", "normals"]))
+    other = changed.wrap(Plain(tasks=["depth", "normals"]))
     assert (other.keep, other.disjoint, other.seed) == ({"depth": 0.25}, True, 3)
 
 
@@ -194,5 +194,5 @@ def test_what_is_held_out_has_its_share_of_every_label(seed: int) -> None:
     """Both rank the images by a hash of a seed, which may be the same one."""
     keep = {"segmentation": 0.25, "depth": 0.5}
     hidden = HideLabels(Plain(80, size=(1, 1)), keep, disjoint=True)
-    val = kept(HoldOut(hidden, part=0.2, seed=seed).split("val"))
-    assert {t: len(val[t]) for t in keep} == {"segmentation": 4, "depth": 8}
+    test = kept(HoldOut(hidden, part=0.2, seed=seed).split("test"))
+    assert {t: len(test[t]) for t in keep} == {"segmentation": 4, "depth": 8}

@@ -12,11 +12,11 @@ from tutelage.data.base import Split
 class TestHoldOut(SourceTester):
     @pytest.fixture
     def source(self) -> DataSource:
-        return HoldOut(Rooms(train=5, val=2, size=self.size), part=0.4)
+        return HoldOut(Rooms(train=5, test=2, size=self.size), part=0.4)
 
 
 class Blind(Rooms):
-    """Its val is not to be read."""
+    """Its test is not to be read."""
 
     def split(self, split: Split) -> Samples:
         assert split == "train"
@@ -24,44 +24,44 @@ class Blind(Rooms):
 
 
 def test_the_parts_are_all_of_train_and_nothing_of_val() -> None:
-    source = Blind(train=20, val=7, size=(32, 32))
+    source = Blind(train=20, test=7, size=(32, 32))
     held = HoldOut(source)
     held.check(source.modalities)
-    train, val = held.split("train"), held.split("val")
-    assert (len(train), len(val)) == (16, 4)
-    means = [float(part[i]["image"].mean()) for part in (train, val) for i in range(len(part))]
+    train, test = held.split("train"), held.split("test")
+    assert (len(train), len(test)) == (16, 4)
+    means = [float(part[i]["image"].mean()) for part in (train, test) for i in range(len(part))]
     assert sorted(means) == sorted(float(source.split("train")[i]["image"].mean()) for i in range(20))
     assert (held.name, held.modalities, held.trusted) == (source.name, source.modalities, source.trusted)
 
 
 def test_the_part_is_a_function_of_the_seed() -> None:
-    source = Rooms(train=20, val=1, size=(32, 32))
+    source = Rooms(train=20, test=1, size=(32, 32))
 
     def where(seed: int, part: float = 0.2) -> list[str]:
-        val = HoldOut(source, part, seed).split("val")
-        return [val.where(i) for i in range(len(val))]
+        test = HoldOut(source, part, seed).split("test")
+        return [test.where(i) for i in range(len(test))]
 
     assert where(0) == where(0) != where(1)
     assert set(where(0)) < set(where(0, part=0.5))  # by rank
 
 
 def test_the_fingerprint_has_source_part_and_seed() -> None:
-    sources = [Rooms(train=20, val=1), Rooms(train=20, val=1, seed=1), Blind(train=20, val=1)]
+    sources = [Rooms(train=20, test=1), Rooms(train=20, test=1, seed=1), Blind(train=20, test=1)]
     held = [HoldOut(source, part, seed) for source in sources for part in (0.2, 0.3) for seed in (0, 1)]
     assert len({source.fingerprint() for source in held}) == 12
 
 
 def test_files_are_named_as_they_are(tmp_path: Path) -> None:
-    """Without a val/ the source's own held-out part stays out of both."""
+    """Without a test/ the source's own held-out part stays out of both."""
     write(tmp_path / "train", numbers(10))
     source = NYUv2(tmp_path, size=(48, 64))
     held = HoldOut(source, part=0.25)
     held.check(source.modalities)
-    parts = [held.split("train"), held.split("val"), source.split("val")]
+    parts = [held.split("train"), held.split("test"), source.split("test")]
     files = [Path(part.where(i)) for part in parts for i in range(len(part))]
     assert [len(part) for part in parts] == [6, 2, 2]
     assert sorted(files) == sorted((tmp_path / "train/image").iterdir())
-    sample, same = held.split("val")[1], source.split("train")[source.split("train").stems.index(files[7].stem)]
+    sample, same = held.split("test")[1], source.split("train")[source.split("train").stems.index(files[7].stem)]
     assert torch.equal(sample["image"], same["image"])
     assert parts[1].where(1, "depth") == str(tmp_path / f"train/depth/{files[7].stem}.png")
 
@@ -73,5 +73,5 @@ def test_a_part_is_between_0_and_1(part: float) -> None:
 
 
 def test_both_parts_have_samples() -> None:
-    with pytest.raises(ValueError, match=r"data.part: expected samples for val, found none: 0.1 of 4 .* are 0; add"):
+    with pytest.raises(ValueError, match=r"data.part: expected samples for test, found none: 0.1 of 4 .* are 0; add"):
         HoldOut(Rooms(train=4), part=0.1).check(["depth"])

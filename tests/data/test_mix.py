@@ -108,7 +108,7 @@ def test_a_task_has_labels_of_one_kind() -> None:
             super().__init__()
             self.modalities = {"depth": KINDS["segmentation"]}
 
-    message = r"^data.sources.b: expected labels of the kind Depth for `depth`, as `a` has, found Classes; give one of"
+    message = r"^data.sources.b: expected labels of the kind DepthLabel for `depth`, as `a` has, found ClassesLabel; "
     with pytest.raises(ValueError, match=message):
         Mix({"a": Plain(), "b": Other()})
 
@@ -156,26 +156,26 @@ def test_a_source_of_files_names_its_key(tmp_path: Path) -> None:
 
 
 def test_holding_out_takes_a_part_of_each_source_and_never_reads_val() -> None:
-    sources = {"indoor": Plain(10, forbidden="val"), "streets": Plain(5, seed=1, forbidden="val", tasks=["normals"])}
+    sources = {"indoor": Plain(10, forbidden="test"), "streets": Plain(5, seed=1, forbidden="test", tasks=["normals"])}
     held = HoldOut(mix({"indoor": 2.0}, **sources), part=0.4)
     held.check(["depth", "normals"])
     parts = held.parts()
     assert {name: part.weight for name, part in parts.items()} == {"indoor": 2.0, "streets": 1.0}
-    assert (len(held.split("train")), len(held.split("val"))) == (9, 6)
+    assert (len(held.split("train")), len(held.split("test"))) == (9, 6)
     for name, part in parts.items():
         alone = HoldOut(sources[name], part=0.4)
         assert list(part.source.modalities) == list(sources[name].modalities)
         found = [
-            part.source.split(split).where(i) for split in ("train", "val") for i in range(len(alone.split(split)))
+            part.source.split(split).where(i) for split in ("train", "test") for i in range(len(alone.split(split)))
         ]
         assert found == [
-            alone.split(split).where(i) for split in ("train", "val") for i in range(len(alone.split(split)))
+            alone.split(split).where(i) for split in ("train", "test") for i in range(len(alone.split(split)))
         ]
         assert len(set(found)) == sources[name].lengths["train"]
 
 
 def test_each_source_needs_samples_for_both_parts() -> None:
-    with pytest.raises(ValueError, match=r"^data.part: expected samples for val, found none: 0.2 of 2 .* are 0; add"):
+    with pytest.raises(ValueError, match=r"^data.part: expected samples for test, found none: 0.2 of 2 .* are 0; add"):
         HoldOut(mix(streets=Plain(2))).check(["depth"])
 
 
@@ -189,12 +189,12 @@ def test_hiding_labels_hides_those_of_each_source_and_leaves_val_as_it_is() -> N
     assert sum("depth" in has for has in train["indoor"]) == 5
     assert all("segmentation" in has for has in train["indoor"])
     assert sum("normals" in has for has in train["streets"]) == 1
-    assert [set(x["labels"]) for x in hidden.split("val")] == [{"segmentation", "depth"}] * 3 + [{"normals"}] * 3
+    assert [set(x["labels"]) for x in hidden.split("test")] == [{"segmentation", "depth"}] * 3 + [{"normals"}] * 3
     assert [set(x["labels"]) for x in hidden.split("train")] == train["indoor"] + train["streets"]
 
 
 def test_hiding_labels_looks_at_training_images_alone() -> None:
-    sources = {"indoor": Plain(10, forbidden="val"), "streets": Plain(4, forbidden="val", tasks=["normals"])}
+    sources = {"indoor": Plain(10, forbidden="test"), "streets": Plain(4, forbidden="test", tasks=["normals"])}
     hidden = HideLabels(mix(**sources), {"depth": 0.5})
     hidden.check(["depth", "normals"])
     assert len(hidden.split("train")) == 14

@@ -153,11 +153,11 @@ def test_a_sample_is_a_copy() -> None:
 
 def test_a_fixed_part_is_held_out() -> None:
     def where(**arguments: float) -> list[str]:
-        val = FromDataset(Own(20), KINDS, **arguments).split("val")
-        return [val.where(i) for i in range(len(val))]
+        test = FromDataset(Own(20), KINDS, **arguments).split("test")
+        return [test.where(i) for i in range(len(test))]
 
     source = FromDataset(Own(20), KINDS)
-    names = [source.split(s).where(i) for s in ("train", "val") for i in range(len(source.split(s)))]
+    names = [source.split(s).where(i) for s in ("train", "test") for i in range(len(source.split(s)))]
     assert sorted(names) == sorted(f"data.train[{i}]" for i in range(20))
     assert len(where()) == 4
     assert where() == where() != where(holdout_seed=1)
@@ -200,12 +200,12 @@ def test_what_is_random_is_refused() -> None:
     def noisy(item: dict) -> dict:
         return {**item, "image": torch.rand(3, 48, 64)}
 
-    with pytest.raises(ValueError, match=r"data.train\[0\]: expected the same sample .*: train.augment makes"):
+    with pytest.raises(ValueError, match=r"data.train\[0\]: expected the same sample .*; take what is random out"):
         FromDataset(Own(change=noisy), KINDS).check(["depth"])
 
 
 def test_samples_go_to_other_processes() -> None:
-    split = FromDataset(Own(), KINDS, cache=True).split("val")
+    split = FromDataset(Own(), KINDS, cache=True).split("test")
     assert torch.equal(pickle.loads(pickle.dumps(split))[0]["image"], split[0]["image"])
 
 
@@ -222,16 +222,19 @@ WRONG: dict[str, tuple[Callable[[dict], object], str]] = {
     "other keys": (lambda item: {"pixels": 0, "label": 1}, r"\[0\]: expected .* found the keys pixels, label; wrap"),
     "labels without names": (lambda item: {**item, "labels": 3}, r"\[0\]: expected .*, found the keys image, labels;"),
     "a name": (label("albedo", 3), r"\[0\]: expected labels of segmentation, depth, normals, .*; found `albedo`; name"),
-    "no image": (image(None), r"\[0\]: expected a picture or an array of numbers, found NoneType None; mend"),
-    "a file's name": (image("1.png"), r"\[0\]: expected a picture .* found str '1.png'; mend"),
+    "no image": (image(None), r"\[0\]: expected a picture or an array of numbers, found NoneType None; correct"),
+    "a file's name": (image("1.png"), r"\[0\]: expected a picture .* found str '1.png'; correct"),
     "channels": (image(np.zeros((4, 5, 2))), r"\[0\]: expected an RGB image \[H, W, 3\], found an array \[4, 5, 2\];"),
     "range": (image(np.full((4, 5, 3), 255)), r"\[0\]: expected an image in 0..1 \(or bytes\), found values from 255"),
     "no number": (image(np.full((4, 5, 3), np.nan)), r"\[0\]: expected an image in 0..1"),
-    "nothing": (image(np.zeros((0, 5, 3))), r"\[0\]: expected .* found an array \[0, 5, 3\] of float64; mend"),
-    "objects": (image(np.array([object()])), r"\[0\]: expected .*, found an array \[1\] of object; mend"),
-    "a complex number": (label("number", 1j), r"label `number`: expected .*, found complex 1j; mend"),
-    "ragged": (label("number", [[1, 2], [3]]), r"label `number`: expected .*, found setting an array element .*; mend"),
-    "text": (label("class", np.array("cat")), r"label `class`: expected .*, found an array \[\] of <U3; mend"),
+    "nothing": (image(np.zeros((0, 5, 3))), r"\[0\]: expected .* found an array \[0, 5, 3\] of float64; correct"),
+    "objects": (image(np.array([object()])), r"\[0\]: expected .*, found an array \[1\] of object; correct"),
+    "a complex number": (label("number", 1j), r"label `number`: expected .*, found complex 1j; correct"),
+    "ragged": (
+        label("number", [[1, 2], [3]]),
+        r"label `number`: expected .*, found setting an array element .*; correct",
+    ),
+    "text": (label("class", np.array("cat")), r"label `class`: expected .*, found an array \[\] of <U3; correct"),
     "two classes": (label("class", [1, 2]), r"label `class`: expected the number of a class, found \[1, 2\]; write"),
     "half a class": (label("class", 0.5), r"label `class`: expected whole class numbers, found 0.5; write one whole"),
     "an unknown class": (label("class", float("nan")), r"label `class`: expected whole class numbers, found nan; "),
@@ -241,8 +244,11 @@ WRONG: dict[str, tuple[Callable[[dict], object], str]] = {
     ),
     "three depths": (label("depth", np.ones((48, 64, 3))), r"label `depth`: expected distances \[H, W\], found .*3\];"),
     "half classes": (label("segmentation", np.full((48, 64), 0.5)), r"`segmentation`: expected whole .* found 0.5;"),
-    "an error": (lambda item: item["depth"], r"\[0\]: expected a sample, found KeyError: 'depth'; mend the dataset"),
-    "no message": (lambda item: next(iter(())), r"\[0\]: expected a sample, found StopIteration: StopIteration; mend"),
+    "an error": (lambda item: item["depth"], r"\[0\]: expected a sample, found KeyError: 'depth'; correct the dataset"),
+    "no message": (
+        lambda item: next(iter(())),
+        r"\[0\]: expected a sample, found StopIteration: StopIteration; correct",
+    ),
 }
 
 
@@ -264,12 +270,12 @@ class Endless(IterableDataset):
     ("arguments", "message"),
     [
         ({"train": Endless()}, "data.train: expected a dataset with a length and an index, found Endless; make it"),
-        ({"train": Own(), "val": 3}, "data.val: expected a dataset with a length and an index, found int"),
+        ({"train": Own(), "test": 3}, "data.test: expected a dataset with a length and an index, found int"),
         ({"train": Own(), "holdout": 1.0}, "data.holdout: expected a part between 0 and 1, found 1.0"),
         ({"train": Own(), "size": (0, 4)}, r"data.size: expected height and width of at least 1, found \(0, 4\)"),
         ({"train": Own(0)}, "data: expected samples for train, found none; change data.holdout"),
-        ({"train": Own(2)}, "data: expected samples for val, found none; change data.holdout"),
-        ({"train": Own(2), "val": Own(0)}, "data: expected samples for val, found none; add some"),
+        ({"train": Own(2)}, "data: expected samples for test, found none; change data.holdout"),
+        ({"train": Own(2), "test": Own(0)}, "data: expected samples for test, found none; add some"),
     ],
 )
 def test_a_wrong_argument_is_one_line(arguments: dict[str, Any], message: str) -> None:
@@ -280,7 +286,7 @@ def test_a_wrong_argument_is_one_line(arguments: dict[str, Any], message: str) -
 
 def test_a_source_within_a_source() -> None:
     inner = FromDataset(Own(), KINDS)
-    sample = FromDataset(inner.split("train"), KINDS, inner.split("val")).split("train")[2]
+    sample = FromDataset(inner.split("train"), KINDS, inner.split("test")).split("train")[2]
     plain = inner.split("train")[2]
     assert torch.equal(sample["image"], plain["image"])
     for t, x in plain["labels"].items():

@@ -70,7 +70,7 @@ def test_a_class_may_be_missing_in_val_and_the_task_has_a_name(tmp_path: Path) -
     shutil.rmtree(tmp_path / "val/cat")
     source = ClassFolders(tmp_path, "animal")
     source.check(["animal"])
-    assert [int(source.split("val")[i]["labels"]["animal"]) for i in range(3)] == [1, 2, 3]
+    assert [int(source.split("test")[i]["labels"]["animal"]) for i in range(3)] == [1, 2, 3]
 
 
 def test_the_fingerprint_sees_files_and_not_where_they_are(tmp_path: Path) -> None:

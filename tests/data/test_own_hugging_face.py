@@ -78,15 +78,15 @@ class TestFolder(SourceTester):
     @pytest.fixture
     def source(self, tmp_path: Path, quiet: None) -> DataSource:
         DatasetDict({"train": rows(3), "test": rows(2, seed=1)}).save_to_disk(tmp_path / "saved")
-        return HuggingFace(tmp_path / "saved", DENSE, image="photo", val="test", size=self.size)
+        return HuggingFace(tmp_path / "saved", DENSE, image="photo", test="test", size=self.size)
 
 
 def test_rows_are_what_they_hold() -> None:
     data = rows(6)
-    source = HuggingFace(DatasetDict({"train": data, "dev": data}), {**DENSE, **WHOLE}, "photo", val="dev")
+    source = HuggingFace(DatasetDict({"train": data, "dev": data}), {**DENSE, **WHOLE}, "photo", test="dev")
     source.check([*DENSE, *WHOLE])
     for index in range(6):
-        sample, row = source.split("val")[index], data[index]
+        sample, row = source.split("test")[index], data[index]
         labels = sample["labels"]
         assert torch.equal(sample["image"], torch.from_numpy(np.array(row["photo"])).permute(2, 0, 1) / 255)
         assert torch.equal(labels["segmentation"], torch.from_numpy(np.array(row["classes"])).long())
@@ -134,8 +134,8 @@ WRONG: list[tuple[dict[str, Any], str]] = [
         r"data.train\[0\], label `depth`: expected the number of a",
     ),
     ({"data": SPLITS, "train": "training"}, "data.train: expected one of the splits train, test; found `training`"),
-    ({"data": SPLITS, "val": "val"}, "data.val: expected one of the splits train, test; found `val`"),
-    ({"val": "test"}, "data.val: expected a DatasetDict with a split `test`, found one Dataset; leave val out"),
+    ({"data": SPLITS, "test": "val"}, "data.test: expected one of the splits train, test; found `val`"),
+    ({"test": "test"}, "data.test: expected a DatasetDict with a split `test`, found one Dataset; leave `test` out"),
     ({"data": [1]}, "data.data: expected a datasets.Dataset or DatasetDict, or its folder, found list; give"),
     ({"data": rows(2).to_iterable_dataset()}, "data.data: expected a datasets.Dataset .*, found IterableDataset; give"),
     ({"data": "nowhere"}, "data.data: expected a folder that `save_to_disk` wrote, found FileNotFoundError in nowhere"),

@@ -15,26 +15,26 @@ from tutelage.tasks import Segmentation
 class TestRooms(SourceTester):
     @pytest.fixture
     def source(self) -> DataSource:
-        return Rooms(train=3, val=2, size=self.size)
+        return Rooms(train=3, test=2, size=self.size)
 
 
 def test_deterministic_by_seed_split_and_index() -> None:
-    a, b = Rooms(train=4, val=2, size=(32, 32)), Rooms(train=9, val=2, size=(32, 32))
+    a, b = Rooms(train=4, test=2, size=(32, 32)), Rooms(train=9, test=2, size=(32, 32))
     assert torch.equal(a.split("train")[3]["image"], b.split("train")[3]["image"])
-    others = [a.split("train")[2], a.split("val")[0], Rooms(train=4, val=2, size=(32, 32), seed=1).split("train")[3]]
+    others = [a.split("train")[2], a.split("test")[0], Rooms(train=4, test=2, size=(32, 32), seed=1).split("train")[3]]
     assert not any(torch.equal(a.split("train")[3]["image"], other["image"]) for other in others)
 
 
 def test_the_first_room_is_the_one_it_always_was() -> None:
     """A change of the scenes or of the renderer must raise `_VERSION`: results of the two cannot be compared."""
-    sample = Rooms(train=1, val=1, size=(24, 32)).split("train")[0]
+    sample = Rooms(train=1, test=1, size=(24, 32)).split("train")[0]
     labels = sample["labels"]
     found = [float(labels["depth"].mean()), float(labels["segmentation"].float().mean()), float(sample["image"].mean())]
     assert found == pytest.approx([3.205124, 8.248698, 0.528169], rel=1e-5)
 
 
 def test_any_size_shows_the_same_view() -> None:
-    small, large = (Rooms(train=1, val=1, size=size, holes=False).split("train")[0] for size in ((24, 32), (96, 128)))
+    small, large = (Rooms(train=1, test=1, size=size, holes=False).split("train")[0] for size in ((24, 32), (96, 128)))
     coarse = large["labels"]["segmentation"][2::4, 2::4]
     assert (coarse == small["labels"]["segmentation"]).double().mean() > 0.85
     depth = large["labels"]["depth"][0, 2::4, 2::4], small["labels"]["depth"][0]
@@ -87,7 +87,7 @@ def test_normals_are_those_of_the_depth() -> None:
 
 def test_classes_are_nyus_and_all_occur() -> None:
     assert list(CLASSES) == Segmentation(13).names
-    source = Rooms(train=60, val=1, size=(48, 64))
+    source = Rooms(train=60, test=1, size=(48, 64))
     found = torch.cat([source.split("train")[i]["labels"]["segmentation"].flatten() for i in range(60)])
     counts = torch.bincount(found[found >= 0], minlength=13)
     assert (counts > 0.002 * len(found)).all()
@@ -95,7 +95,7 @@ def test_classes_are_nyus_and_all_occur() -> None:
 
 
 def test_holes_leave_pixels_without_labels() -> None:
-    with_holes, without = (Rooms(train=1, val=1, size=(48, 64), holes=h).split("train")[0] for h in (True, False))
+    with_holes, without = (Rooms(train=1, test=1, size=(48, 64), holes=h).split("train")[0] for h in (True, False))
     assert torch.equal(with_holes["image"], without["image"])
     for t, label in without["labels"].items():
         assert TASKS[t].target(label[None]).valid.all()
@@ -116,7 +116,7 @@ def test_the_camera_sees_a_room() -> None:
         assert ((rays * normals).sum(-1) < 1e-3).all(), seed  # no surface is seen from behind
 
 
-@pytest.mark.parametrize("arguments", [{"train": 0}, {"val": -1}, {"size": (0, 64)}])
+@pytest.mark.parametrize("arguments", [{"train": 0}, {"test": -1}, {"size": (0, 64)}])
 def test_mistakes(arguments: dict) -> None:
     with pytest.raises(ValueError, match=r"data\.\w+: expected at least 1, found"):
         Rooms(**arguments)

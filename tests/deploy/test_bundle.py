@@ -44,7 +44,7 @@ def test_a_run_becomes_what_its_study_evaluated(distilled: Study, tmp_path: Path
     config, tasks = distilled.config, distilled.objects.tasks
     net = config.net({t: task.width for t, task in tasks.items()})
     net.load_state_dict(safetensors.torch.load_file(run / "student.safetensors"))
-    samples = config.data.split("val")
+    samples = config.data.split("test")
     batch = make_batch([samples[i] for i in range(len(samples))], tasks)
     expected = predict(Fabric(accelerator="cpu", precision="32-true"), net, tasks, batch)
     predictor = load(run)

@@ -86,13 +86,13 @@ def test_pictures_are_read_as_the_data_are(mode: str, tmp_path: Path, monkeypatc
     [
         (np.zeros((3, 32, 64), np.uint8), r"expected an RGB image \[H, W, 3\]"),
         (np.zeros((32, 64, 3), np.int64), "of int64"),
-        (np.full((32, 64, 3), 255.0), r"expected floats in 0..1 \(or bytes\), found 255 to 255"),
-        (torch.full((1, 3, 32, 64), torch.nan), "expected floats in 0..1"),
+        (np.full((32, 64, 3), 255.0), r"expected an image in 0..1 \(or bytes\), found values from 255 to 255"),
+        (torch.full((1, 3, 32, 64), torch.nan), "expected an image in 0..1"),
         (torch.zeros(32, 64, 3), r"expected an RGB image \[3, H, W\]"),
         (torch.zeros(1, 1, 32, 64), r"images: expected \[B, 3, H, W\]"),
         (torch.zeros(1, 3, 32, 64, dtype=torch.int32), r"expected bytes \(uint8\)"),
         (Image.new("I;16", (64, 32)), "expected 8 bits a channel"),
-        ("nowhere.png", "nowhere.png: expected a readable picture"),
+        ("nowhere.png", "nowhere.png: expected a readable .png file"),
         (3, "expected a file, a picture of Pillow"),
     ],
 )

@@ -12,7 +12,7 @@ from tutelage.study.teachers import load_teacher
 from tutelage.train import Streams, Training
 from tutelage.types import MultiTaskNet
 
-TINY = ["--epochs", "1", "--data.train", "16", "--data.val", "6", "--precision", "32-true"]
+TINY = ["--epochs", "1", "--data.train", "16", "--data.test", "6", "--precision", "32-true"]
 
 
 class Notes:

@@ -109,8 +109,8 @@ def test_every_source_is_looked_at_and_tried_on_the_network_at_its_own_sizes() -
     data = Mix({"one": Plain(5, 2, SIZE), "two": Plain(3, 4, (40, 32), tasks=["depth"])})
     check(study(data))
     assert [sorted(source.read) for source in data.sources.values()] == [
-        [("train", i) for i in range(5)] + [("val", i) for i in range(2)],
-        [("train", i) for i in range(3)] + [("val", i) for i in range(4)],
+        [("train", i) for i in range(5)] + [("test", i) for i in range(2)],
+        [("train", i) for i in range(3)] + [("test", i) for i in range(4)],
     ]
     with pytest.raises(ValueError, match=r"^SegNet: expected images of at least 32x32, found \(40, 16\)"):
         check(study(Mix({**data.sources, "two": Plain(3, 4, (40, 16), tasks=["depth"])})))
@@ -120,7 +120,7 @@ def test_every_source_is_looked_at_and_tried_on_the_network_at_its_own_sizes() -
     ("changes", "message"),
     [
         ({"train": 0}, r"^data: expected samples for train of `two`, found none; add some$"),
-        ({"val": 0}, r"^data: expected samples for val of `two`, found none; add some$"),
+        ({"test": 0}, r"^data: expected samples for test of `two`, found none; add some$"),
         ({"blank": {"depth": [0, 1, 2]}}, r"^plain: train image 0: expected a value for `depth` .*, found none in 3 "),
         (
             {"lacks": {"depth": [0, 1]}, "train": 2},
@@ -129,7 +129,7 @@ def test_every_source_is_looked_at_and_tried_on_the_network_at_its_own_sizes() -
     ],
 )
 def test_what_is_missing_in_all_sources_together_is_one_line(changes: dict, message: str) -> None:
-    two = Plain(**{"train": 3, "val": 4, "size": (40, 32), "tasks": ["depth"], **changes})
+    two = Plain(**{"train": 3, "test": 4, "size": (40, 32), "tasks": ["depth"], **changes})
     with pytest.raises(ValueError, match=message) as error:
         check(study(Mix({"one": Plain(5, 2, SIZE, tasks=["segmentation"]), "two": two})))
     assert "\n" not in str(error.value)
@@ -140,6 +140,6 @@ def test_a_label_that_one_source_has_may_be_missing_in_another() -> None:
 
 
 def test_a_source_that_is_trusted_may_have_its_labels_in_images_that_are_not_looked_at() -> None:
-    rooms = HideLabels(Rooms(train=40, val=8, size=SIZE), {"depth": 0.1}, seed=2)
+    rooms = HideLabels(Rooms(train=40, test=8, size=SIZE), {"depth": 0.1}, seed=2)
     assert not any("depth" in rooms.split("train")[i]["labels"] for i in range(8))
     check(study(Mix({"rooms": rooms, "own": Plain(5, 2, SIZE, tasks=["segmentation"])})))

@@ -3,7 +3,7 @@
 import os
 import re
 import threading
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from io import StringIO
 from pathlib import Path
 
@@ -15,12 +15,38 @@ from PIL import Image
 from rich.console import Console
 from tests.data.test_folders import numbers, write
 
-from tutelage.data import DepthLabel, Memory, Samples
+from tutelage import data, tasks
+from tutelage.data import (
+    Augment,
+    ClassesLabel,
+    ClassLabel,
+    DepthLabel,
+    InverseDepthLabel,
+    MaskLabel,
+    Mix,
+    Modality,
+    NormalsLabel,
+    NumbersLabel,
+)
 from tutelage.data.base import DataSource, Split
 from tutelage.data.folders import FolderDataset
+from tutelage.data.samples import Memory, Samples
+from tutelage.errors import UserError
 from tutelage.study import Study, check_data, load_study, read_values
 from tutelage.study.mixing import refuse_mixing
-from tutelage.types import MultiTaskNet, Sample
+from tutelage.tasks import (
+    Classification,
+    Depth,
+    Edges,
+    HumanParts,
+    InverseDepth,
+    MultiLabel,
+    Normals,
+    Regression,
+    Saliency,
+    Segmentation,
+)
+from tutelage.types import MultiTaskNet, Sample, Task
 
 
 def study(root: Path, *flags: str) -> Study:
@@ -52,9 +78,9 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return seen
 
 
-def check(found: Study, terminal: bool = False) -> str:
+def check(found: Study, terminal: bool = False, level: str = "auto") -> str:
     text = StringIO()
-    check_data(found, Console(file=text, force_terminal=terminal, width=80))
+    check_data(found, Console(file=text, force_terminal=terminal, width=80), level)  # type: ignore[arg-type]  # a table
     return text.getvalue()
 
 
@@ -202,6 +228,149 @@ def test_images_of_several_sizes(root: Path) -> None:
         check(study(root, *flags, "--batch-size", "1"))
 
 
+KINDS = [x for x in vars(data).values() if isinstance(x, type) and issubclass(x, Modality) and x is not Modality]
+TASKS: dict[str, tuple[Callable[[], Task], set[type[Modality]]]] = {
+    "Segmentation": (lambda: Segmentation(5), {ClassesLabel, MaskLabel}),
+    "HumanParts": (HumanParts, {ClassesLabel, MaskLabel}),
+    "Depth": (Depth, {DepthLabel}),
+    "InverseDepth": (InverseDepth, {InverseDepthLabel}),
+    "Normals": (Normals, {NormalsLabel}),
+    "Edges": (Edges, {ClassesLabel, MaskLabel}),
+    "Saliency": (Saliency, {ClassesLabel, MaskLabel}),
+    "Classification": (lambda: Classification(5), {ClassLabel}),
+    "MultiLabel": (lambda: MultiLabel(5), {NumbersLabel}),
+    "Regression": (lambda: Regression(5), {NumbersLabel}),
+}
+
+
+def refusal(task: Task, kind: Modality, several: bool = False) -> str:
+    """What the check says of a task and the kind of its labels before it reads a sample; "" where they fit."""
+    found = load_study("rooms-tiny", ["--methods", "uniform"])
+    source = Own("read")
+    source.modalities = {"it": kind}
+    source.check_names = lambda _: None  # type: ignore[method-assign]  # whatever the study's tasks are
+    found.config.tasks = {"it": task}
+    found.config.data = Mix({"own": source, "other": Own("read")}) if several else source
+    try:
+        check(found)
+    except UserError as error:
+        return "" if "found RuntimeError: a sample is read" in str(error) else str(error)
+    raise AssertionError("no sample was read")
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize("name", TASKS)
+def test_labels_must_hold_what_the_task_learns(name: str, kind: type[Modality]) -> None:
+    make, fitting = TASKS[name]
+    assert set(TASKS) == set(tasks.__all__)
+    message = refusal(make(), kind())
+    if kind in fitting:
+        assert message == ""
+    else:
+        pattern = rf"^tasks.it: expected labels of .* for {name}, found {kind.content} \({kind.__name__}\) in data; .*"
+        assert re.match(pattern, message)
+        assert "\n" not in message
+
+
+def test_the_line_names_what_would_fit() -> None:
+    line = "tasks.it: expected labels of inverse depth for InverseDepth, found depth (DepthLabel) in data"
+    remedy = "give the label the kind data.InverseDepthLabel, or take the task tasks.Depth"
+    assert refusal(InverseDepth(), DepthLabel()) == f"{line}; {remedy}"
+    assert refusal(InverseDepth(), DepthLabel(), several=True) == f"{line}.sources.own; {remedy}"
+
+
+def test_tasks_and_kinds_of_the_users_own_fit_everything() -> None:
+    class Anything(Depth):
+        contents = frozenset()
+
+    class Disparity(DepthLabel):
+        content = ""
+
+    assert refusal(Anything(), InverseDepthLabel()) == ""
+    assert refusal(InverseDepth(), Disparity()) == ""
+
+
+class Many(DataSource):
+    """A source of very many samples, which counts those that are read."""
+
+    name = "many"
+
+    def __init__(self, train: int, test: int, bad: int = -1) -> None:
+        self.lengths, self.bad = {"train": train, "test": test}, bad
+        self.modalities = {"depth": DepthLabel()}
+        self.read: list[tuple[str, int]] = []
+
+    def split(self, split: Split) -> Samples:
+        return ManySamples(self, split)
+
+    def check(self, tasks: Collection[str]) -> None: ...
+
+    def fingerprint(self) -> str:
+        return f"{self.lengths}"
+
+
+class ManySamples(Samples):
+    def __init__(self, source: Many, split: Split) -> None:
+        self.source, self.split = source, split
+
+    def __len__(self) -> int:
+        return self.source.lengths[self.split]
+
+    def __getitem__(self, index: int) -> Sample:
+        self.source.read.append((self.split, index))
+        label = torch.ones(1, 32, 32) if index % 7000 == 1 else torch.zeros(1, 32, 32)  # few have a valid position
+        if index == self.source.bad:
+            label = label[0]
+        return Sample(image=torch.zeros(3, 32, 32), labels={"depth": label})
+
+
+def many(source: Many) -> Study:
+    found = load_study("rooms-tiny", ["--methods", "uniform"])
+    found.config.tasks = {"depth": found.config.tasks["depth"]}
+    found.config.data = source
+    return found
+
+
+def test_of_very_many_samples_some_are_checked_at_even_distances() -> None:
+    source = Many(1_000_000, 3000)
+    line = "checking 4000 of 1003000 images and their labels, at even distances; --check full checks all\n"
+    assert check(many(source)) == line
+    assert check(many(source)) == ""  # that is remembered
+    for split, count in source.lengths.items():
+        indices = sorted(i for s, i in source.read if s == split)
+        assert (len(indices), indices[0], indices[-1]) == (2000, 0, count - 1)
+        steps = np.diff(indices)
+        assert steps.max() - steps.min() <= 1
+
+
+def test_up_to_twenty_thousand_samples_all_are_checked() -> None:
+    source = Many(15_000, 5000)
+    assert check(many(source)) == "checking 20000 images and their labels, once for these data\n"
+    assert len(set(source.read)) == len(source.read) == 20_000
+    source = Many(15_000, 5001)
+    assert "checking 4000 of 20001 images" in check(many(source))
+
+
+def test_a_level_can_be_asked_for() -> None:
+    source = Many(4000, 3, bad=1235)
+    with pytest.raises(ValueError, match=r"^sample 1235: expected torch.float32 \[1, 32, 32\]"):
+        check(many(source), level="full")
+    source.read.clear()
+    assert "checking 2003 of 4003" in check(many(source), level="sample")
+    source.read.clear()
+    assert check(many(source), level="none") == ""
+    assert source.read == [("train", 0)]
+    with pytest.raises(ValueError, match=r"^sample 1235"):  # a smaller check is not taken for a larger one
+        check(many(source), level="full")
+
+
+def test_without_a_check_crop_and_network_are_still_tried() -> None:
+    found = many(Many(10, 10))
+    found.config.train.augment = Augment(scales=[100])
+    with pytest.raises(ValueError, match=r"train.augment.scales: expected windows .* of images of 32x32, found 0x0"):
+        check(found, level="none")
+
+
 LABELS = (
     "{segmentation: {folder: label, kind: tutelage.data.ClassesLabel}, "
     "depth: {folder: depth, kind: tutelage.data.DepthLabel}, "
@@ -240,6 +409,8 @@ class OwnSamples(Samples):
 
     def __getitem__(self, index: int) -> Sample:
         image, depth = torch.zeros(3, 32, 32), torch.ones(1, 32, 32)
+        if self.trouble == "read":
+            raise RuntimeError("a sample is read")
         if self.trouble == "no label":
             return Sample(image=image, labels={})
         if index == 11 and self.trouble == "an error":

@@ -359,7 +359,7 @@ def test_a_run_of_another_process_is_left_alone_and_waited_for(tmp_path: Path, m
 
 
 def test_url_classification_falls_to_nothing_on_the_images_of_each_domain(tmp_path: Path) -> None:
-    flags = ["--data.train", "96", "--data.val", "16", "--batch-size", "16", "--epochs", "2", "--out", str(tmp_path)]
+    flags = ["--data.train", "96", "--data.test", "16", "--batch-size", "16", "--epochs", "2", "--out", str(tmp_path)]
     study = load_study("digits", [*flags, "--methods", "url-classification", "--train.log_steps", "1"])
     run_study(study, Notes())
     lines = [json.loads(line) for line in (tmp_path / "url-classification/seed0/log.jsonl").read_text().splitlines()]

@@ -157,7 +157,7 @@ def test_runs_of_other_values_or_data_are_not_averaged(finished: tuple, tmp_path
     for flags, message in (
         (["--seeds", "1", rate, "0.001"], r"kd4mtl.seed0: expected .* = 0.1; found 0.001"),
         (["--seeds", "1", "--epochs", "2"], r"train.epochs = 1; found 2"),
-        (["--seeds", "1", "--data.val", "7"], r"data = \w+; found \w+ \(and data.init_args.val\)"),
+        (["--seeds", "1", "--data.test", "7"], r"data = \w+; found \w+ \(and data.init_args.test\)"),
     ):
         with pytest.raises(ValueError, match=message):
             run_study(tiny(out, *flags), Notes())

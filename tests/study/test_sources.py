@@ -24,8 +24,8 @@ from tutelage.report import write_report
 from tutelage.study import Study, load_study, read_values, run_study
 from tutelage.study.teachers import load_tensors
 
-INDOOR = {"train": 10, "val": 5, "size": [32, 48], "tasks": ["segmentation"], "blank": {"segmentation": [1]}}
-STREETS = {"train": 6, "val": 3, "size": [40, 32], "tasks": ["depth"], "seed": 1}
+INDOOR = {"train": 10, "test": 5, "size": [32, 48], "tasks": ["segmentation"], "blank": {"segmentation": [1]}}
+STREETS = {"train": 6, "test": 3, "size": [40, 32], "tasks": ["depth"], "seed": 1}
 RUNS = ("single/segmentation", "single/depth", "uniform", "kd4mtl")
 
 
@@ -98,19 +98,19 @@ def test_each_validation_image_is_evaluated_once(finished: tuple) -> None:
     _, _, display = finished
     once = {"single segmentation": ("indoor",), "single depth": ("streets",)}
     for run, reads in display.runs.items():
-        val = {(name, i): n for (name, split, i), n in reads.items() if split == "val"}
+        test = {(name, i): n for (name, split, i), n in reads.items() if split == "test"}
         # All are read once more for the pictures, also where a network has nothing to say about their task.
-        evaluated = {key for key, n in val.items() if n == 2}
-        assert set(val.values()) <= {1, 2}
-        assert set(val) == {("indoor", i) for i in range(5)} | {("streets", i) for i in range(3)}
-        assert evaluated == {key for key in val if key[0] in once.get(run, ("indoor", "streets"))}
+        evaluated = {key for key, n in test.items() if n == 2}
+        assert set(test.values()) <= {1, 2}
+        assert set(test) == {("indoor", i) for i in range(5)} | {("streets", i) for i in range(3)}
+        assert evaluated == {key for key in test if key[0] in once.get(run, ("indoor", "streets"))}
 
 
 def test_metrics_are_those_of_a_loop_over_the_images_of_the_tasks_source(finished: tuple) -> None:
     out, rows, _ = finished
     found = study(out)
-    net = teacher(found, "depth").eval()
-    samples = Plain(**STREETS).split("val")
+    net = teacher(found, "depth", 0).eval()
+    samples = Plain(**STREETS).split("test")
     errors = []
     for sample in (samples[i] for i in range(3)):
         with torch.no_grad():

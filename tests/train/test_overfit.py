@@ -28,7 +28,7 @@ from tutelage.types import Task
 
 def test_eight_images_by_heart() -> None:
     tasks: dict[str, Task] = {"segmentation": Segmentation(13), "depth": Depth(), "normals": Normals()}
-    rooms = Rooms(train=8, val=1, size=(64, 64), holes=False)
+    rooms = Rooms(train=8, test=1, size=(64, 64), holes=False)
     images = rooms.split("train")
     config = TrainConfig(epochs=500, batch_size=8, augment=None)
     with seeded(0, "net"):

@@ -97,7 +97,7 @@ def test_validation_is_every_image_once_in_order_source_after_source(batch_size:
     assert {b.view for b in batches} == {"id"}
     assert [len(source.read) for source in sources] == [4, 4, 0]
     for batch in batches:
-        samples = data.sources[batch.source].split("val")
+        samples = data.sources[batch.source].split("test")
         assert torch.equal(batch.images, torch.stack([samples[int(i)]["image"] for i in batch.ids]))
 
 
@@ -111,7 +111,7 @@ def test_metrics_count_each_labelled_image_of_every_source_once(batch_size: int)
 
     errors, right, pixels = [], 0, 0
     for source in sources[:2]:
-        for sample in (source.split("val")[i] for i in range(source.lengths["val"])):
+        for sample in (source.split("test")[i] for i in range(source.lengths["test"])):
             with torch.no_grad():
                 predictions = net(sample["image"][None]).predictions
             if "depth" in sample["labels"]:
@@ -132,8 +132,8 @@ def test_metrics_count_each_labelled_image_of_every_source_once(batch_size: int)
 def test_a_task_without_any_label_has_no_metric_and_spoils_no_other() -> None:
     source = Plain(1, 3, lacks={"depth": [0, 1, 2]})
     net = Net({t: task.width for t, task in TASKS.items()})
-    loader = [make_batch([source.split("val")[i]], TASKS) for i in range(3)]
-    loader.append(make_batch([Plain(tasks=[]).split("val")[0]], TASKS))  # nothing at all
+    loader = [make_batch([source.split("test")[i]], TASKS) for i in range(3)]
+    loader.append(make_batch([Plain(tasks=[]).split("test")[0]], TASKS))  # nothing at all
     found = evaluate(Fabric(accelerator="cpu", devices=1, precision="32-true"), net, TASKS, loader)["dataset"]
     assert all(math.isnan(value) for value in found["depth"].values())
     assert all(math.isfinite(value) for value in found["segmentation"].values())

@@ -45,7 +45,7 @@ def add_parser(verbs: Any) -> None:
 
 def execute(args: argparse.Namespace, console: Console) -> int:
     """Write the folders of one download."""
-    from tutelage.data.prepare import prepare_cityscapes, prepare_nyuv2
+    from tutelage.prepare import prepare_cityscapes, prepare_nyuv2
 
     size = (args.size[0], args.size[1])
     with writing_to(args.out):

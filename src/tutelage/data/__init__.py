@@ -1,8 +1,8 @@
 """Where images and labels come from, and how they are augmented."""
 
 from tutelage.data.augment import Augment
-from tutelage.data.base import DataSource, Memory, Samples, WeightedSource
-from tutelage.data.cityscapes import Cityscapes, InverseDepthLabel
+from tutelage.data.base import DataSource, WeightedSource
+from tutelage.data.cityscapes import Cityscapes
 from tutelage.data.class_folders import ClassFolders
 from tutelage.data.digits import Mnist, MnistUsps, MultiMnist, Omniglot, OverlaidDigits, Svhn, SvhnOmniglot, Usps
 from tutelage.data.folders import Folders, Label
@@ -10,19 +10,13 @@ from tutelage.data.from_dataset import FromDataset
 from tutelage.data.hide_labels import HideLabels
 from tutelage.data.holdout import HoldOut
 from tutelage.data.hugging_face import Column, HuggingFace
+from tutelage.data.labels import ClassesLabel, DepthLabel, InverseDepthLabel, MaskLabel, NormalsLabel
 from tutelage.data.mix import Mix
-from tutelage.data.modalities import (
-    ClassesLabel,
-    ClassLabel,
-    DepthLabel,
-    MaskLabel,
-    Modality,
-    NormalsLabel,
-    NumbersLabel,
-    Rgb,
-)
+from tutelage.data.modalities import Modality, Rgb
 from tutelage.data.nyuv2 import NYUv2
 from tutelage.data.rooms import Rooms
+from tutelage.data.samples import Memory, Samples
+from tutelage.data.whole_labels import ClassLabel, NumbersLabel
 
 __all__ = [
     "Augment",

@@ -1,4 +1,4 @@
-"""Random views of a training sample, the same for image and labels."""
+"""Random augmentation of training samples, the same for the image and its labels."""
 
 from collections.abc import Mapping, Sequence
 
@@ -11,18 +11,18 @@ from tutelage.types import Sample
 
 
 class Augment:
-    """Scale-crop and horizontal flip, as in the authors' follow-up (arXiv:2204.02744) and MTAN's later code.
+    """Random zoom and horizontal flip, as in the authors' follow-up (arXiv:2204.02744) and MTAN's later code.
 
-    A scale s is drawn, a window of H/s x W/s is cut at a random place and enlarged to H x W: depth is divided by s.
-    With probability `flip` the result is mirrored: the x of the normals is negated. Every kind of label is enlarged in
-    its own way (docs/data.md).
+    A scale s is drawn uniformly from `scales`; a window of H/s x W/s at a random place is enlarged to H x W, and depth
+    is divided by s. With probability `flip` the result is mirrored, and the x of the normals is negated. docs/data.md
+    says how each kind of label is enlarged.
 
     Args:
-        scales: what s is drawn from.
-        flip: probability of the mirror image.
+        scales: The values of s.
+        flip: The probability of mirroring.
 
     Raises:
-        ValueError: A scale is below 1, or `flip` is no probability.
+        UserError: A scale is below 1, or `flip` is not in 0..1.
     """
 
     def __init__(self, scales: Sequence[float] = (1.0, 1.2, 1.5), flip: float = 0.5) -> None:
@@ -33,7 +33,7 @@ class Augment:
         self.scales, self.flip = tuple(scales), flip
 
     def check(self, size: Size) -> None:
-        """Raise a one-line ValueError where a scale leaves no window of images of this size."""
+        """Raise a one-line UserError if a scale leaves no window of images of this size."""
         window = _window(size, max(self.scales))
         if min(window) < 1:
             raise UserError(
@@ -42,7 +42,7 @@ class Augment:
             )
 
     def __call__(self, sample: Sample, modalities: Mapping[str, Modality], generator: torch.Generator) -> Sample:
-        """A view of `sample`; all randomness comes from `generator`."""
+        """The augmented sample; all randomness comes from `generator`."""
         height, width = sample["image"].shape[1:]
         choice, top, left, mirror = torch.rand(4, generator=generator).tolist()
         scale = self.scales[int(choice * len(self.scales))]

@@ -1,4 +1,4 @@
-"""What every source of images and labels is."""
+"""The base classes of data sources."""
 
 import re
 from abc import ABC, abstractmethod
@@ -7,63 +7,48 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Literal
 
-import torch
-from torch import Tensor
-from torch.utils.data import Dataset
-
-from tutelage.data.modalities import Modality
+from tutelage.data.modalities import Modality, Size
+from tutelage.data.samples import Concatenation, Samples
 from tutelage.errors import UserError
-from tutelage.types import Sample
 
-Split = Literal["train", "val"]
+# `test` is read once, after training. What selects anything (`tutelage tune`) takes a part of `train` (`HoldOut`).
+Split = Literal["train", "test"]
+# Fingerprints keep the names that splits and kinds of labels had when the first runs were made, so that runs go on.
+FINGERPRINTED: Mapping[Split, str] = {"train": "train", "test": "val"}
+_KINDS = re.compile(r"\b(Classes|Mask|Depth|InverseDepth|Normals|Class|Numbers)Label\(")
 _KEY = re.compile(r"(?<!\S)data\.(?=\w+(?![\w/\\]))")  # the beginning of a source's key, but not of a path
-
-
-class Samples(Dataset[Sample], ABC):
-    """A map-style dataset: sample i is always the same, without augmentation."""
-
-    @abstractmethod
-    def __len__(self) -> int: ...
-
-    @abstractmethod
-    def __getitem__(self, index: int) -> Sample: ...
-
-    def tasks(self, index: int) -> Collection[str] | None:
-        """The tasks that a sample has a label of, known without reading it; None: not known.
-
-        An image that is known to have no label of a run's tasks is left out of it, unless a teacher speaks about it.
-        """
-        return None
-
-    def where(self, index: int, task: str | None = None) -> str:
-        """Where a sample's image, or its label of `task`, comes from, for messages: a file, where it has one."""
-        return f"sample {index}"
 
 
 @dataclass
 class WeightedSource:
-    """A source, and its weight against the others of its mix; None: as many of a step's images as it has of all."""
+    """One source of a mix, and its weight.
+
+    Attributes:
+        source: The source.
+        weight: Its share of a step's images against the other weights; None: in proportion to its number of images.
+    """
 
     source: "DataSource"
     weight: float | None = None
 
 
 class DataSource(ABC):
-    """Images and labels of one origin, in two splits.
+    """Images and labels of one origin, in two splits: `train`, and `test`, which is read once, after training.
 
     Attributes:
-        name: Of the source.
-        modalities: By task: how its label is resized, flipped and scaled.
-        trusted: Samples are made by a program, not read from a person's files: a few are looked at before training, not
-            all.
+        name: The name of the source.
+        modalities: Task -> the kind of its labels, which says how they are resized, flipped and zoomed.
+        size: The height and width to which all images are resized; None where images keep their own size.
+        trusted: A program makes the samples, so that a few of them are checked before training instead of all.
     """
 
     name: str
     modalities: Mapping[str, Modality]
+    size: Size | None = None
     trusted: bool = False
 
     def parts(self) -> dict[str, WeightedSource]:
-        """The sources that are trained on side by side, by name; most are one."""
+        """The sources that are trained on side by side, by name: most sources have one part, themselves."""
         return {self.name: WeightedSource(self)}
 
     @abstractmethod
@@ -72,64 +57,70 @@ class DataSource(ABC):
 
     @abstractmethod
     def check(self, tasks: Collection[str]) -> None:
-        """Raise a one-line ValueError where `tasks` cannot be trained on these data."""
+        """Raise a one-line UserError if `tasks` cannot be trained on these data."""
 
     @abstractmethod
     def fingerprint(self) -> str:
-        """A short text that changes when the data change, as far as a glance can tell, and not when they are moved."""
+        """A short text that changes with the data, as far as a quick look can tell, and not when they are moved."""
 
     def check_names(self, tasks: Collection[str]) -> None:
-        """Raise a ValueError where a task has no labels here."""
+        """Raise a UserError if a task has no labels here."""
         for task in tasks:
             if task not in self.modalities:
-                known = ", ".join(self.modalities) or "none"
-                raise UserError(f"tasks.{task}: expected the name of a label of the data ({known}), found `{task}`")
+                names = ", ".join(self.modalities) or "none"
+                raise UserError(f"tasks.{task}: expected the name of a label of the data ({names}), found `{task}`")
 
 
 class Wrapper(DataSource):
-    """A source that is another one, changed; of several sources, each is changed alike.
+    """A source made from another one by changing it. If that one has several parts, each part is changed.
 
     Args:
-        source: to change.
+        source: The source to change.
     """
 
     def __init__(self, source: DataSource) -> None:
         self.source = source
         self.name, self.modalities, self.trusted = source.name, source.modalities, source.trusted
+        self.size = source.size
 
     @abstractmethod
-    def around(self, source: DataSource) -> DataSource:
-        """The same change of another source."""
+    def wrap(self, source: DataSource) -> DataSource:
+        """Another source, changed in the same way."""
 
     @abstractmethod
     def split_of_source(self, split: Split) -> Samples:
-        """The samples of a split of a single source."""
+        """The samples of a split, if the source has a single part."""
 
     def parts(self) -> dict[str, WeightedSource]:
         """Every part of the source, changed."""
         parts = self.source.parts()
         if list(parts) == [self.source.name]:
             return {self.name: WeightedSource(self)}
-        return {name: WeightedSource(self.around(part.source), part.weight) for name, part in parts.items()}
+        return {name: WeightedSource(self.wrap(part.source), part.weight) for name, part in parts.items()}
 
     def split(self, split: Split) -> Samples:
-        """The samples of a split, source after source."""
+        """The samples of a split, part after part."""
         parts = [part.source for part in self.parts().values()]
-        return self.split_of_source(split) if parts == [self] else Joined([part.split(split) for part in parts])
+        return self.split_of_source(split) if parts == [self] else Concatenation([x.split(split) for x in parts])
 
     def check(self, tasks: Collection[str]) -> None:
-        """As the source says."""
+        """Raise where the source does."""
         self.source.check(tasks)
 
 
-def renamed(error: UserError, key: str) -> UserError:
-    """A source's error as its user knows it, whose keys are below `key`: `data.root` as `data.source.root`."""
+def under_key(error: UserError, key: str) -> UserError:
+    """A source's error with the key that its user knows, below `key`: `data.root` becomes `data.source.root`."""
     return UserError(_KEY.sub(f"{key}.", str(error), count=1))
 
 
 def identity(source: DataSource) -> str:
-    """A source's class and its fingerprint, for that of a source which holds it."""
+    """A source's class and fingerprint, for the fingerprint of a source that holds it."""
     return f"{type(source).__module__}.{type(source).__qualname__}: {source.fingerprint()}"
+
+
+def arguments_text(*arguments: object) -> str:
+    """The arguments of a source, for its fingerprint."""
+    return _KINDS.sub(r"\1(", repr(arguments))
 
 
 def ranked(count: int, seed: str) -> list[int]:
@@ -137,105 +128,9 @@ def ranked(count: int, seed: str) -> list[int]:
     return sorted(range(count), key=lambda i: blake2b(f"{seed}/{i}".encode(), digest_size=8).digest())
 
 
-class Chosen(Samples):
-    """Some samples of another dataset.
-
-    Args:
-        dataset: has them.
-        indices: theirs in it, in the order of this one.
-    """
-
-    def __init__(self, dataset: Samples, indices: list[int]) -> None:
-        self.dataset, self.indices = dataset, indices
-
-    def __len__(self) -> int:
-        return len(self.indices)
-
-    def __getitem__(self, index: int) -> Sample:
-        return self.dataset[self.indices[index]]
-
-    def tasks(self, index: int) -> Collection[str] | None:
-        """As the other dataset says."""
-        return self.dataset.tasks(self.indices[index])
-
-    def where(self, index: int, task: str | None = None) -> str:
-        """As the other dataset says."""
-        return self.dataset.where(self.indices[index], task)
-
-
-class Joined(Samples):
-    """Several datasets one after the other.
-
-    Args:
-        datasets: in their order.
-    """
-
-    def __init__(self, datasets: list[Samples]) -> None:
-        self.datasets = datasets
-
-    def __len__(self) -> int:
-        return sum(map(len, self.datasets))
-
-    def __getitem__(self, index: int) -> Sample:
-        dataset, index = self._of(index)
-        return dataset[index]
-
-    def tasks(self, index: int) -> Collection[str] | None:
-        """As its dataset says."""
-        dataset, index = self._of(index)
-        return dataset.tasks(index)
-
-    def where(self, index: int, task: str | None = None) -> str:
-        """As its dataset says."""
-        dataset, index = self._of(index)
-        return dataset.where(index, task)
-
-    def _of(self, index: int) -> tuple[Samples, int]:
-        rest = index
-        for dataset in self.datasets:
-            if 0 <= rest < len(dataset):
-                return dataset, rest
-            rest -= len(dataset)
-        raise IndexError(index)
-
-
-class Memory(Samples):
-    """Keeps every sample of another dataset in memory once it was read, as it is, bit for bit.
-
-    An image whose values are k / 255 is kept as bytes, everything else in its own type: a sample of 64x96 with three
-    labels takes 0.2 MB. With `train.workers` each process keeps its own; data in memory are best loaded without.
-
-    Args:
-        dataset: Read once.
-    """
-
-    def __init__(self, dataset: Samples) -> None:
-        self.dataset = dataset
-        self.kept: dict[int, Sample] = {}
-
-    def __len__(self) -> int:
-        return len(self.dataset)
-
-    def __getitem__(self, index: int) -> Sample:
-        if index not in self.kept:
-            sample = self.dataset[index]
-            self.kept[index] = Sample(image=_pack(sample["image"]), labels=sample["labels"])
-        sample = self.kept[index]
-        return Sample(image=_unpack(sample["image"]), labels=dict(sample["labels"]))
-
-    def tasks(self, index: int) -> Collection[str] | None:
-        """As the other dataset says."""
-        return self.dataset.tasks(index)
-
-    def where(self, index: int, task: str | None = None) -> str:
-        """As the other dataset says."""
-        return self.dataset.where(index, task)
-
-
-def _pack(image: Tensor) -> Tensor:
-    packed = (image * 255).round().to(torch.uint8)
-    return packed if torch.equal(_unpack(packed), image) else image
-
-
-def _unpack(image: Tensor) -> Tensor:
-    return image.float() / 255 if image.dtype == torch.uint8 else image
+def check_arguments(holdout: float, size: Size | None) -> None:
+    """Raise a UserError if the held-out part or the size is out of range."""
+    if not 0 < holdout < 1:
+        raise UserError(f"data.holdout: expected a part between 0 and 1, found {holdout}")
+    if size is not None and min(size) < 1:
+        raise UserError(f"data.size: expected height and width of at least 1, found {size}")

@@ -5,27 +5,32 @@ from functools import cached_property
 from hashlib import blake2b
 from pathlib import Path
 
-from tutelage.data.base import Split
-from tutelage.data.files import PICTURES, parts
+from tutelage.data.base import Split, arguments_text
+from tutelage.data.files import PICTURES, excerpts, find_test_folder
 from tutelage.data.items import Items, ItemSource
-from tutelage.data.modalities import ClassLabel, Size
+from tutelage.data.modalities import Size
+from tutelage.data.whole_labels import ClassLabel
 from tutelage.errors import UserError
 
 
 class ClassFolders(ItemSource):
-    """`root/train/<class>/<image>` and, where there is one, `root/val/...` alike, as torchvision's `ImageFolder`.
+    """The images `root/train/<class>/<image>` and, if there are any, `root/test/...` or `root/val/...`.
 
-    Classes are numbered from 0 in the order of their folders' names in `train`, as `ImageFolder` does. Images are the
-    .jpg, .jpeg, .png and .npy files of a folder.
+    This is the layout of torchvision's `ImageFolder`, and classes are numbered as there: from 0, in the order of their
+    folders' names in `train`. Images are the .jpg, .jpeg, .png and .npy files of a folder. `test/` (or `val/`) is the
+    `test` split; where neither exists, a part of `train` is held out: image i by the rank of a hash of (seed, i).
 
     Args:
-        root: folder with `train` and perhaps `val`.
-        task: name of the label.
-        size: height and width of all images; none leaves them as they are.
-        holdout: part of `train` that is held out where there is no `val`: image i by the rank of a hash of (seed, i).
-        holdout_seed: which part.
-        cache: keep decoded and resized images in memory.
-        name: of the source; by default the name of `root`.
+        root: The folder with `train` and perhaps `test` or `val`.
+        task: The name of the label.
+        size: Height and width to which images are resized; None keeps those of the files.
+        holdout: The part of `train` that is held out as `test` where there is no such folder.
+        holdout_seed: Which part is held out.
+        cache: Keep decoded and resized samples in memory.
+        name: The name of the source; by default that of `root`.
+
+    Raises:
+        UserError: An argument is out of range.
     """
 
     def __init__(
@@ -48,17 +53,23 @@ class ClassFolders(ItemSource):
 
     @cached_property
     def files(self) -> dict[Split, dict[str, list[Path]]]:
-        """train, and val where there is one -> class -> images."""
-        splits: tuple[Split, ...] = ("train", "val") if (self.root / "val").is_dir() else ("train",)
-        return {split: _list(self.root / split) for split in splits}
+        """`train`, and `test` if there is a folder for it -> class -> images."""
+        return {split: _list(self.root / folder) for split, folder in self._folders.items()}
+
+    @cached_property
+    def _folders(self) -> dict[Split, str]:
+        folders: dict[Split, str] = {"train": "train"}
+        if (name := find_test_folder(self.root)) is not None:
+            folders["test"] = name
+        return folders
 
     def datasets(self) -> dict[Split, Items]:
-        """The images of `train` and, where there is one, `val`."""
-        found: dict[Split, Items] = {}
+        """The images of `train` and, if there is a folder for it, `test`."""
+        datasets: dict[Split, Items] = {}
         for split, files in self.files.items():
             pictures = [(path, self._number(path.parent)) for name in sorted(files) for path in files[name]]
-            found[split] = _Pictures(_Files(pictures, self.task), self.modalities, self.size, f"data.{split}")
-        return found
+            datasets[split] = _Pictures(_Files(pictures, self.task), self.modalities, self.size, f"data.{split}")
+        return datasets
 
     def _number(self, folder: Path) -> int:
         if folder.name not in self._numbers:
@@ -73,25 +84,31 @@ class ClassFolders(ItemSource):
         return {name: number for number, name in enumerate(self.classes)}
 
     def check(self, tasks: Collection[str]) -> None:
-        """Folders and images are there, of the same classes in both splits."""
+        """Raise unless folders and images exist, of the same classes in both splits."""
         self.check_names(tasks)
         if not self.root.is_dir():
             raise UserError(f"data.root: expected a folder with train/CLASS/..., found no folder {self.root}")
         for split, files in self.files.items():
             if not files:
-                raise UserError(f"{self.root / split}: expected a folder for every class, found none; see docs/own.md")
+                raise UserError(
+                    f"{self.root / self._folders[split]}: expected a folder for every class, found none; see "
+                    "docs/own.md"
+                )
             for name, paths in files.items():
                 if not paths:
-                    raise UserError(f"{self.root / split / name}: expected {', '.join(PICTURES)} files, found none")
+                    raise UserError(
+                        f"{self.root / self._folders[split] / name}: expected {', '.join(PICTURES)} files, found none; "
+                        "add some, or remove the folder"
+                    )
         super().check(tasks)
 
     def fingerprint(self) -> str:
-        """Of the files' names, sizes and parts of their content, and of what is done to them."""
-        arguments = (self.task, self.size, self.holdout, self.holdout_seed)
-        digest = blake2b(repr(arguments).encode(), digest_size=8)
+        """Depends on the files' names, sizes and parts of their contents, and on the arguments."""
+        arguments = arguments_text(self.task, self.size, self.holdout, self.holdout_seed)
+        digest = blake2b(arguments.encode(), digest_size=8)
         for path in (path for files in self.files.values() for name in sorted(files) for path in files[name]):
             digest.update(f"{path.relative_to(self.root).as_posix()}:{path.stat().st_size}\n".encode())
-            digest.update(parts(path))
+            digest.update(excerpts(path))
         return digest.hexdigest()
 
 

@@ -1,27 +1,29 @@
-"""The general dataset: a folder of images and a folder for every kind of label."""
+"""A folder of images, and a folder of labels for every task."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import blake2b
 from pathlib import Path
+from typing import get_args
 
 from torch import Tensor
 
-from tutelage.data.base import DataSource, Memory, Samples, Split
-from tutelage.data.files import PICTURES, TEXTS, list_files, parts
+from tutelage.data.base import DataSource, Split, arguments_text, check_arguments
+from tutelage.data.files import PICTURES, TEXTS, excerpts, find_test_folder, list_files
 from tutelage.data.modalities import Modality, Rgb, Size
+from tutelage.data.samples import Memory, Samples
 from tutelage.errors import UserError
 from tutelage.types import Sample
 
 
 @dataclass
 class Label:
-    """Where a task's labels are and what they are.
+    """Where the labels of a task are, and of which kind.
 
     Args:
-        folder: sub-folder of the split.
-        kind: how they are decoded, resized and augmented.
+        folder: The sub-folder of each split.
+        kind: How the labels are decoded, resized and augmented.
     """
 
     folder: str
@@ -29,23 +31,26 @@ class Label:
 
 
 class Folders(DataSource):
-    """`root/train/<folder>/<stem>.<suffix>` and, where there is one, `root/val/...` alike.
+    """The files `root/train/<folder>/<stem>.<suffix>` and, if there are any, `root/test/...` or `root/val/...`.
 
-    Files of different folders belong together by stem; suffixes are .npy, .png (8 or 16 bits), .jpg, .jpeg and, for
-    labels of the whole image, .txt. Every image has a file in every label's folder, unless `partial` allows otherwise;
-    a stem without an image is left out. Where `val/` is missing, a fixed part of `train/` is held out: the same stems
-    on every machine for the same `holdout_seed`.
+    Files of one stem belong together. Suffixes are .npy, .png (8 or 16 bits), .jpg, .jpeg and, for labels of the whole
+    image, .txt. Every image has a file in the folder of every label, unless `partial` is true; a stem without an image
+    is left out. `test/` (or `val/`) is the `test` split. Where neither exists, a fixed part of `train/` is held out:
+    the same stems on every machine for the same `holdout_seed`.
 
     Args:
-        root: folder with `train` and perhaps `val`.
-        labels: task -> folder and kind.
-        image: the images' folder.
-        size: height and width of everything; none leaves files as they are.
-        holdout: part of `train` that is held out where there is no `val`.
-        holdout_seed: which part.
-        cache: keep decoded and resized samples in memory.
-        name: of the source; by default the name of `root`.
-        partial: a stem without a file in a label's folder lacks that label; otherwise `check` refuses it.
+        root: The folder with `train` and perhaps `test` or `val`.
+        labels: Task -> folder and kind.
+        image: The folder of the images.
+        size: Height and width to which images and labels are resized; None keeps those of the files.
+        holdout: The part of `train` that is held out as `test` where there is no such folder.
+        holdout_seed: Which part is held out.
+        cache: Keep decoded and resized samples in memory.
+        name: The name of the source; by default that of `root`.
+        partial: A stem without a file in a label's folder lacks that label; otherwise `check` raises.
+
+    Raises:
+        UserError: An argument is out of range.
     """
 
     def __init__(
@@ -60,38 +65,35 @@ class Folders(DataSource):
         name: str | None = None,
         partial: bool = False,
     ) -> None:
-        if not 0 < holdout < 1:
-            raise UserError(f"data.holdout: expected a part between 0 and 1, found {holdout}")
-        if size is not None and min(size) < 1:
-            raise UserError(f"data.size: expected height and width of at least 1, found {size}")
+        check_arguments(holdout, size)
         self.root, self.labels, self.image = Path(root), labels, image
         self.size, self.holdout, self.holdout_seed, self.cache = size, holdout, holdout_seed, cache
         self.name, self.partial = name or self.root.name, partial
         self.modalities: Mapping[str, Modality] = {task: label.kind for task, label in labels.items()}
-        self._splits: dict[Split, Samples] = {}  # kept, so that every run of a study shares their memory
+        self._splits: dict[Split, Samples] = {}  # kept, so that all runs of a study share the cache
 
     def split(self, split: Split) -> Samples:
         """The samples of a split, in the order of their stems."""
         if split not in self._splits:
-            folder = self._folder(split)
+            folder = self._folders[split]
             labels = {t: (label.kind, self.files[folder, label.folder]) for t, label in self.labels.items()}
             dataset = FolderDataset(self.files[folder, self.image], labels, self._stems(split), self.size)
             self._splits[split] = Memory(dataset) if self.cache else dataset
         return self._splits[split]
 
     def check(self, tasks: Collection[str]) -> None:
-        """Folders and files are there, and every task has labels: for all images, unless `partial`."""
+        """Raise unless folders and files exist and every task has labels: for all images, unless `partial`."""
         self.check_names(tasks)
         if not self.root.is_dir():
             raise UserError(f"data.root: expected a folder with train/{self.image}, found no folder {self.root}")
-        for folder in ["train", *(["val"] if self._has_val else [])]:
+        for folder in dict.fromkeys(self._folders.values()):
             for name in [self.image, *(self.labels[t].folder for t in tasks)]:
                 path = self.root / folder / name
                 if not path.is_dir():
                     raise UserError(f"{path}: expected a folder, found none; see the layout in docs/data.md")
                 if not self.files[folder, name]:
                     raise UserError(f"{path}: expected {', '.join(self._suffixes(name))} files, found none")
-        for split in ("train", "val"):
+        for split in get_args(Split):
             stems = self._stems(split)
             if not stems:
                 raise UserError(f"{self.root}: expected images for {split}, found none; add images or change holdout")
@@ -99,7 +101,7 @@ class Folders(DataSource):
                 self._check_stems(split, stems, self.labels[t].folder)
 
     def _check_stems(self, split: Split, stems: list[str], folder: str) -> None:
-        path, files = self.root / self._folder(split) / folder, self.files[self._folder(split), folder]
+        path, files = self.root / self._folders[split] / folder, self.files[self._folders[split], folder]
         missing = [stem for stem in stems if stem not in files]
         if len(missing) == len(stems):
             raise UserError(
@@ -107,28 +109,28 @@ class Folders(DataSource):
                 f"({next(iter(files))}, ...); rename them"
             )
         if missing and not self.partial:
-            named = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
+            names = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
             raise UserError(
                 f"{path}: expected a file for each of the {len(stems)} images of {split}, found "
-                f"{len(stems) - len(missing)}; missing are {named}; add them, or set data.partial: true"
+                f"{len(stems) - len(missing)}; missing are {names}; add them, or set data.partial: true"
             )
 
     def fingerprint(self) -> str:
-        """Of the files' names, sizes and parts of their content, and of what is done to them."""
-        digest = blake2b(
-            repr((self.image, self.labels, self.size, self.holdout, self.holdout_seed)).encode(), digest_size=8
-        )
-        for folder in ("train", "val"):
+        """Depends on the files' names, sizes and parts of their contents, and on the arguments."""
+        arguments = arguments_text(self.image, self.labels, self.size, self.holdout, self.holdout_seed)
+        digest = blake2b(arguments.encode(), digest_size=8)
+        for folder in dict.fromkeys(self._folders.values()):
             for name in self._names:
                 for stem, path in self.files[folder, name].items():
                     digest.update(f"{folder}/{name}/{stem}{path.suffix}:{path.stat().st_size}\n".encode())
-                    digest.update(parts(path))
+                    digest.update(excerpts(path))
         return digest.hexdigest()
 
     @cached_property
     def files(self) -> dict[tuple[str, str], dict[str, Path]]:
-        """(train or val, sub-folder) -> stem -> file."""
-        return {(f, n): list_files(self.root / f / n, self._suffixes(n)) for f in ("train", "val") for n in self._names}
+        """(folder of a split, sub-folder) -> stem -> file."""
+        folders = dict.fromkeys(self._folders.values())
+        return {(f, n): list_files(self.root / f / n, self._suffixes(n)) for f in folders for n in self._names}
 
     @property
     def _names(self) -> list[str]:
@@ -138,31 +140,29 @@ class Folders(DataSource):
         kinds = [label.kind for label in self.labels.values() if label.folder == name]
         return TEXTS if name != self.image and not any(kind.dense for kind in kinds) else PICTURES
 
-    @property
-    def _has_val(self) -> bool:
-        return (self.root / "val").is_dir()
-
-    def _folder(self, split: Split) -> str:
-        return "val" if split == "val" and self._has_val else "train"
+    @cached_property
+    def _folders(self) -> dict[Split, str]:
+        """Split -> its folder; `train` for both where a part is held out."""
+        return {"train": "train", "test": find_test_folder(self.root) or "train"}
 
     def _stems(self, split: Split) -> list[str]:
-        stems = list(self.files[self._folder(split), self.image])
-        if self._has_val:
+        stems = list(self.files[self._folders[split], self.image])
+        if self._folders["test"] != "train":
             return stems
-        # Ranked by a hash of seed and stem: independent of the machine, and of what else is in the folder.
+        # By the rank of a hash of seed and stem: independent of the machine, and of what else is in the folder.
         ranked = sorted(stems, key=lambda stem: blake2b(f"{self.holdout_seed}/{stem}".encode(), digest_size=8).digest())
         held = set(ranked[: round(self.holdout * len(stems))])
-        return [stem for stem in stems if (stem in held) == (split == "val")]
+        return [stem for stem in stems if (stem in held) == (split == "test")]
 
 
 class FolderDataset(Samples):
     """The samples of some stems.
 
     Args:
-        image: stem -> image file.
-        labels: task -> kind and (stem -> label file).
-        stems: their order.
-        size: height and width of everything; none leaves files as they are.
+        image: Stem -> image file.
+        labels: Task -> kind and (stem -> label file).
+        stems: The stems in their order.
+        size: Height and width to which images and labels are resized; None keeps those of the files.
     """
 
     def __init__(
@@ -189,7 +189,7 @@ class FolderDataset(Samples):
         return Sample(image=rgb.resize(image, self.size or shape), labels=labels)
 
     def tasks(self, index: int) -> Collection[str]:
-        """Those with a file."""
+        """The tasks with a label file."""
         return [t for t, (_, files) in self.labels.items() if self.stems[index] in files]
 
     def where(self, index: int, task: str | None = None) -> str:

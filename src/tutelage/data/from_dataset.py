@@ -1,4 +1,4 @@
-"""A dataset of one's own as a source."""
+"""A source of a user's own dataset."""
 
 from torch.utils.data import Dataset, IterableDataset
 
@@ -12,29 +12,31 @@ class FromDataset(ItemSource):
     """Any map-style dataset that yields {"image": ..., "labels": {task: ...}}.
 
     Image and labels are tensors, arrays, numbers, lists, pictures of Pillow or `Path`s of files, decoded as docs/own.md
-    says. A label that is absent or None is missing. Sample i is always the same: random views are `train.augment`'s.
+    says. A label that is absent or None is missing. Sample i must be the same whenever it is read: `train.augment`
+    makes what is random.
 
     Args:
-        train: to train on.
-        modalities: task -> how its labels are decoded, resized and augmented.
-        val: to evaluate on, once; none holds out a part of `train`: sample i by the rank of a hash of (seed, i).
-        name: of the source; by default the name of the dataset's class.
-        size: height and width of everything; none leaves samples as they are.
-        holdout: part of `train` that is held out where there is no `val`.
-        holdout_seed: which part.
-        cache: keep decoded and resized samples in memory.
-        version: what the fingerprint has in place of a look at 16 samples, where they are slow to read; to be changed
-            with them.
+        train: The dataset to train on.
+        modalities: Task -> the kind of its labels: how they are decoded, resized and augmented.
+        test: The dataset to evaluate on, once, after training; None holds out a part of `train`: sample i by the rank
+            of a hash of (seed, i).
+        name: The name of the source; by default that of the dataset's class.
+        size: Height and width to which images and labels are resized; None keeps their own.
+        holdout: The part of `train` that is held out where `test` is None.
+        holdout_seed: Which part is held out.
+        cache: Keep decoded and resized samples in memory.
+        version: Stands for the data in the fingerprint, in place of 16 samples that are read for it: for data that are
+            slow to read. Change it with the data.
 
     Raises:
-        ValueError: An argument is out of range, or a dataset has no length or no index.
+        UserError: An argument is out of range, or a dataset has no length or no index.
     """
 
     def __init__(
         self,
         train: Dataset,  # type: ignore[type-arg]  # jsonargparse builds no class of a parametrised type
         modalities: dict[str, Modality],
-        val: Dataset | None = None,  # type: ignore[type-arg]  # as above
+        test: Dataset | None = None,  # type: ignore[type-arg]  # as above
         name: str | None = None,
         size: Size | None = None,
         holdout: float = 0.2,
@@ -43,20 +45,20 @@ class FromDataset(ItemSource):
         version: str | None = None,
     ) -> None:
         super().__init__(name or type(train).__name__, modalities, size, holdout, holdout_seed, cache, version)
-        for key, dataset in (("train", train), ("val", val)):
+        for key, dataset in (("train", train), ("test", test)):
             if dataset is not None and not _is_map_style(dataset):
                 raise UserError(
                     f"data.{key}: expected a dataset with a length and an index, found {type(dataset).__name__}; make "
                     "it a map-style torch.utils.data.Dataset"
                 )
-        self.train, self.val = train, val
+        self.train, self.test = train, test
 
     def datasets(self) -> dict[Split, Items]:
-        """The items of `train` and, where it is given, `val`."""
-        found: dict[Split, Items] = {"train": Items(self.train, self.modalities, self.size, "data.train")}
-        if self.val is not None:
-            found["val"] = Items(self.val, self.modalities, self.size, "data.val")
-        return found
+        """The items of `train` and, unless it is None, `test`."""
+        datasets: dict[Split, Items] = {"train": Items(self.train, self.modalities, self.size, "data.train")}
+        if self.test is not None:
+            datasets["test"] = Items(self.test, self.modalities, self.size, "data.test")
+        return datasets
 
 
 def _is_map_style(dataset: object) -> bool:

@@ -1,36 +1,37 @@
-"""Some of the training labels taken away: how much do labels help?"""
+"""A source without some of its training labels, to measure what labels are worth."""
 
 from collections.abc import Collection
 from functools import cached_property
 from hashlib import blake2b
 
-from tutelage.data.base import DataSource, Samples, Split, Wrapper, identity, ranked, renamed
+from tutelage.data.base import DataSource, Split, Wrapper, identity, ranked, under_key
+from tutelage.data.samples import Samples
 from tutelage.errors import UserError
 from tutelage.types import Sample
 
 
 class HideLabels(Wrapper):
-    """Another source whose training labels are kept for a part of the images only; `val` keeps all of its own.
+    """A source of which only a part of the training images keep their label of a task; `test` keeps all labels.
 
-    Which images keep the label of a task is fixed by the rank of a hash of (seed, index) or, unless `disjoint`, of
-    (seed, task, index): the same on every machine. Unless `disjoint`, a larger part has the images of a smaller one.
+    Which images keep the label of a task follows from the rank of a hash: of (seed, index) if `disjoint`, otherwise of
+    (seed, task, index). It is the same on every machine. Unless `disjoint`, a larger part contains a smaller one.
 
     Args:
-        source: where images and labels come from.
-        keep: task -> part of the training images that keep its label; a task that is not named keeps all.
-        disjoint: no image keeps the labels of two of the tasks in `keep`.
-        seed: which images.
+        source: The source of images and labels.
+        keep: Task -> the part of the training images that keep its label; a task that is not named keeps all labels.
+        disjoint: No image keeps the labels of two of the tasks in `keep`.
+        seed: Which images keep their labels.
 
     Raises:
-        ValueError: A part is not between 0 and 1, or disjoint parts are more than 1 together.
+        UserError: A part is not in (0, 1], or disjoint parts add up to more than 1.
     """
 
     def __init__(self, source: DataSource, keep: dict[str, float], disjoint: bool = False, seed: int = 0) -> None:
         super().__init__(source)
         for t, part in keep.items():
             if t not in source.modalities:
-                known = ", ".join(source.modalities)
-                raise UserError(f"data.keep.{t}: expected a task with labels in the source ({known}), found `{t}`")
+                names = ", ".join(source.modalities)
+                raise UserError(f"data.keep.{t}: expected a task with labels in the source ({names}), found `{t}`")
             if not 0 < part <= 1:
                 raise UserError(f"data.keep.{t}: expected a part above 0 and up to 1, found {part}")
         if disjoint and sum(keep.values()) > 1 + 1e-9:
@@ -40,21 +41,21 @@ class HideLabels(Wrapper):
             )
         self.keep, self.disjoint, self.seed = keep, disjoint, seed
 
-    def around(self, source: DataSource) -> "HideLabels":
-        """The same of another source, for the tasks that it has."""
+    def wrap(self, source: DataSource) -> "HideLabels":
+        """Another source whose labels are hidden in the same way, for the tasks that it has."""
         keep = {t: part for t, part in self.keep.items() if t in source.modalities}
         return HideLabels(source, keep, self.disjoint, self.seed)
 
     def split_of_source(self, split: Split) -> Samples:
-        """The source's samples; those of `train` with fewer labels."""
+        """The source's samples; those of `train` without the hidden labels."""
         return self._train if split == "train" else self.source.split(split)
 
     def check(self, tasks: Collection[str]) -> None:
-        """As the source says, and some image keeps each label."""
+        """Raise where the source does, or if no image keeps the label of a task."""
         try:
             super().check(tasks)
         except UserError as error:
-            raise renamed(error, "data.source") from error
+            raise under_key(error, "data.source") from error
         for part in self.parts().values():
             assert isinstance(part.source, HideLabels)
             train = part.source._train
@@ -66,7 +67,7 @@ class HideLabels(Wrapper):
                     )
 
     def fingerprint(self) -> str:
-        """Of the source and of what is kept."""
+        """Depends on the source and on the arguments."""
         arguments = (identity(self.source), self.keep, self.disjoint, self.seed)
         return blake2b(repr(arguments).encode(), digest_size=8).hexdigest()
 
@@ -94,17 +95,17 @@ class _Hidden(Samples):
 
     def __getitem__(self, index: int) -> Sample:
         sample = self.dataset[index]
-        labels = {t: label for t, label in sample["labels"].items() if self._has(t, index)}
+        labels = {t: label for t, label in sample["labels"].items() if self._keeps(t, index)}
         return Sample(**{**sample, "labels": labels})
 
     def tasks(self, index: int) -> Collection[str]:
-        """Those that are kept, as far as the source says; of one that does not say, all that it may have are."""
-        known = self.dataset.tasks(index)
-        return {t for t in (self.modalities if known is None else known) if self._has(t, index)}
+        """The tasks whose label is kept; of all tasks of the source if it cannot tell which labels a sample has."""
+        tasks = self.dataset.tasks(index)
+        return {t for t in (self.modalities if tasks is None else tasks) if self._keeps(t, index)}
 
     def where(self, index: int, task: str | None = None) -> str:
-        """As the source says."""
+        """The answer of the source."""
         return self.dataset.where(index, task)
 
-    def _has(self, task: str, index: int) -> bool:
+    def _keeps(self, task: str, index: int) -> bool:
         return task not in self.kept or index in self.kept[task]

@@ -1,24 +1,28 @@
-"""A part of the training images as validation images, so that tuning never reads `val`."""
+"""A part of `train` in place of `test`, so that tuning never reads `test`."""
 
 from collections.abc import Collection
 from functools import cached_property
 from hashlib import blake2b
 
-from tutelage.data.base import Chosen, DataSource, Samples, Split, Wrapper, identity, ranked
+from tutelage.data.base import DataSource, Split, Wrapper, identity, ranked
+from tutelage.data.samples import Samples, Subset
 from tutelage.errors import UserError
 
 
 class HoldOut(Wrapper):
-    """Another source's `train` in two: `val` is a fixed part of it, `train` the rest. Its own `val` is never read.
+    """A source whose `train` is divided: `test` is a fixed part of it, `train` the rest. Its own `test` is never read.
 
     Sample i of the source's `train` is held out by the rank of a hash of (seed, i) among the samples that are known to
-    have the labels of the same tasks, so that both parts have them alike: the same samples on every machine.
-    Neighbouring frames of a video may come into different parts.
+    have labels of the same tasks. So both parts have each task's labels in the same proportion, and they are the same
+    on every machine. Neighbouring frames of a video may be divided between the parts.
 
     Args:
-        source: where the images come from.
-        part: of its `train`, that is held out.
-        seed: which part.
+        source: The source of images and labels.
+        part: The part of its `train` that is held out.
+        seed: Which part is held out.
+
+    Raises:
+        UserError: `part` is not between 0 and 1.
     """
 
     def __init__(self, source: DataSource, part: float = 0.2, seed: int = 0) -> None:
@@ -27,35 +31,35 @@ class HoldOut(Wrapper):
         super().__init__(source)
         self.part, self.seed = part, seed
 
-    def around(self, source: DataSource) -> "HoldOut":
-        """The same part of another source."""
+    def wrap(self, source: DataSource) -> "HoldOut":
+        """Another source, divided in the same way."""
         return HoldOut(source, self.part, self.seed)
 
     def split_of_source(self, split: Split) -> Samples:
-        """The rest of the source's `train`, or the part of it that is held out, in the source's order."""
-        return Chosen(self._train, self._indices[split])
+        """The held-out part of the source's `train`, or the rest, in the source's order."""
+        return Subset(self._train, self._indices[split])
 
     def check(self, tasks: Collection[str]) -> None:
-        """As the source says, and both parts have samples."""
+        """Raise where the source does, or if a part has no samples."""
         super().check(tasks)
         for part in self.parts().values():
             assert isinstance(part.source, HoldOut)
-            part.source._refuse_nothing()
+            part.source._check_parts()
 
-    def _refuse_nothing(self) -> None:
+    def _check_parts(self) -> None:
         for split, indices in self._indices.items():
             if not indices:
                 raise UserError(
                     f"data.part: expected samples for {split}, found none: {self.part} of {len(self._train)} training "
-                    f"samples are {len(self._indices['val'])}; add images or take another part"
+                    f"samples are {len(self._indices['test'])}; add images or take another part"
                 )
 
     def fingerprint(self) -> str:
-        """Of the source, of the part and of the seed."""
+        """Depends on the source and on the arguments."""
         return self._fingerprint
 
     @cached_property
-    def _fingerprint(self) -> str:  # once: a tuning asks for it with every trial
+    def _fingerprint(self) -> str:  # computed once: tuning asks for it with every trial
         arguments = (identity(self.source), self.part, self.seed)
         return blake2b(repr(arguments).encode(), digest_size=8).hexdigest()
 
@@ -65,9 +69,9 @@ class HoldOut(Wrapper):
 
     @cached_property
     def _indices(self) -> dict[Split, list[int]]:
-        alike: dict[frozenset[str] | None, list[int]] = {}
+        by_tasks: dict[frozenset[str] | None, list[int]] = {}
         for i in ranked(len(self._train), str(self.seed)):
             tasks = self._train.tasks(i)
-            alike.setdefault(None if tasks is None else frozenset(tasks), []).append(i)
-        held = {i for indices in alike.values() for i in indices[: round(self.part * len(indices))]}
-        return {"train": [i for i in range(len(self._train)) if i not in held], "val": sorted(held)}
+            by_tasks.setdefault(None if tasks is None else frozenset(tasks), []).append(i)
+        held = {i for indices in by_tasks.values() for i in indices[: round(self.part * len(indices))]}
+        return {"train": [i for i in range(len(self._train)) if i not in held], "test": sorted(held)}

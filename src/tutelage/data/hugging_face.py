@@ -1,4 +1,4 @@
-"""Datasets of Hugging Face's `datasets` as a source."""
+"""A source of a dataset of Hugging Face's `datasets`."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,19 +6,18 @@ from pathlib import Path
 from typing import Any
 
 from tutelage.data.base import Split
-from tutelage.data.files import first_line
 from tutelage.data.items import Items, ItemSource
 from tutelage.data.modalities import Modality, Size
-from tutelage.errors import UserError
+from tutelage.errors import UserError, one_line
 
 
 @dataclass
 class Column:
-    """Which column holds a task's labels and what they are.
+    """The column of a task's labels, and their kind.
 
     Args:
-        column: its name.
-        kind: how its values are decoded, resized and augmented.
+        column: The name of the column.
+        kind: How the labels are decoded, resized and augmented.
     """
 
     column: str
@@ -28,24 +27,24 @@ class Column:
 class HuggingFace(ItemSource):
     """A `datasets.Dataset` or `DatasetDict`, or the folder that its `save_to_disk` wrote.
 
-    Columns hold pictures, numbers (`ClassLabel` is one), arrays or sequences, which are decoded as those of
-    `FromDataset`; None is no label. Nothing is downloaded: `load_dataset` and `save_to_disk` do that beforehand.
+    Columns hold pictures, numbers (as those of `datasets.ClassLabel`), arrays or sequences, which are decoded as those
+    of `FromDataset`; None is a missing label. Nothing is downloaded: call `load_dataset` and `save_to_disk` before.
 
     Args:
-        data: the object, or the folder.
-        labels: task -> column and kind.
-        image: the images' column.
-        train: the split of a DatasetDict to train on.
-        val: the split to evaluate on, once; none holds out a part of `train`.
-        name: of the source.
-        size: height and width of everything; none leaves samples as they are.
-        holdout: part of `train` that is held out where there is no `val`.
-        holdout_seed: which part.
-        cache: keep decoded and resized samples in memory.
-        version: as `FromDataset` has it.
+        data: The object, or the folder.
+        labels: Task -> column and kind.
+        image: The column of the images.
+        train: The split of a DatasetDict to train on.
+        test: The split to evaluate on, once, after training; None holds out a part of `train`.
+        name: The name of the source.
+        size: Height and width to which images and labels are resized; None keeps their own.
+        holdout: The part of `train` that is held out where `test` is None.
+        holdout_seed: Which part is held out.
+        cache: Keep decoded and resized samples in memory.
+        version: As in `FromDataset`.
 
     Raises:
-        ValueError: An argument is out of range; `check` and `split` raise where the data do not fit them, or where
+        UserError: An argument is out of range. `check` and `split` raise it if the data do not fit the arguments, or if
             `datasets` is not installed.
     """
 
@@ -55,7 +54,7 @@ class HuggingFace(ItemSource):
         labels: dict[str, Column],
         image: str = "image",
         train: str = "train",
-        val: str | None = None,
+        test: str | None = None,
         name: str = "hugging-face",
         size: Size | None = None,
         holdout: float = 0.2,
@@ -65,28 +64,30 @@ class HuggingFace(ItemSource):
     ) -> None:
         modalities = {task: label.kind for task, label in labels.items()}
         super().__init__(name, modalities, size, holdout, holdout_seed, cache, version)
-        self.data, self.labels, self.image, self.train, self.val = data, labels, image, train, val
+        self.data, self.labels, self.image, self.train, self.test = data, labels, image, train, test
 
     def datasets(self) -> dict[Split, Items]:
-        """The rows of `train` and, where it is named, `val`."""
+        """The rows of `train` and, unless it is None, `test`."""
         data = _load(Path(self.data)) if isinstance(self.data, str | Path) else self.data
-        names: dict[Split, str] = {"train": self.train} if self.val is None else {"train": self.train, "val": self.val}
-        found: dict[Split, Items] = {}
+        names: dict[Split, str] = {"train": self.train}
+        if self.test is not None:
+            names["test"] = self.test
+        datasets: dict[Split, Items] = {}
         for split, name in names.items():
             rows = self._rows(data, split, name)
-            found[split] = Items(rows, self.modalities, self.size, f"data.{split}")
-        return found
+            datasets[split] = Items(rows, self.modalities, self.size, f"data.{split}")
+        return datasets
 
     def _rows(self, data: Any, split: Split, name: str) -> "_Rows":
         if isinstance(data, Mapping):
             if name not in data:
-                known = ", ".join(map(str, data))
-                raise UserError(f"data.{split}: expected one of the splits {known}; found `{name}`")
+                names = ", ".join(map(str, data))
+                raise UserError(f"data.{split}: expected one of the splits {names}; found `{name}`")
             data = data[name]
-        elif split == "val":
+        elif split == "test":
             raise UserError(
-                f"data.val: expected a DatasetDict with a split `{name}`, found one {type(data).__name__}; leave val "
-                "out to hold out a part of it"
+                f"data.test: expected a DatasetDict with a split `{name}`, found one {type(data).__name__}; leave "
+                "`test` out to hold out a part of it"
             )
         if not hasattr(data, "column_names") or not hasattr(data, "__len__"):
             raise UserError(
@@ -94,8 +95,8 @@ class HuggingFace(ItemSource):
                 "give one that is not streamed"
             )
         columns = {task: label.column for task, label in self.labels.items()}
-        named = {"image": self.image, **{f"labels.{task}": column for task, column in columns.items()}}
-        for key, column in named.items():
+        keys = {"image": self.image, **{f"labels.{task}": column for task, column in columns.items()}}
+        for key, column in keys.items():
             if column not in data.column_names:
                 raise UserError(
                     f"data.{key}: expected a column of {split} ({', '.join(data.column_names)}), found `{column}`"
@@ -109,7 +110,7 @@ class HuggingFace(ItemSource):
 
 
 class _Rows:
-    """Rows as `FromDataset` takes them; the columns that nobody asked for are not decoded."""
+    """Rows in the form that `FromDataset` takes; columns that are not needed are not decoded."""
 
     def __init__(self, data: Any, image: str, columns: dict[str, str]) -> None:
         self.data = data.select_columns([*dict.fromkeys([image, *columns.values()])])
@@ -136,5 +137,5 @@ def _load(folder: Path) -> Any:
     except Exception as error:  # of datasets, pyarrow and json
         raise UserError(
             f"data.data: expected a folder that `save_to_disk` wrote, found {type(error).__name__} in {folder}: "
-            f"{first_line(error):.120}; write it again"
+            f"{one_line(error, 120)}; write it again"
         ) from error

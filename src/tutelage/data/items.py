@@ -1,4 +1,4 @@
-"""Sources that are a list of items: an image and its labels, as pictures, arrays, numbers or files."""
+"""Sources whose items are an image and its labels: pictures, arrays, numbers or files."""
 
 from abc import abstractmethod
 from collections.abc import Collection, Iterator, Mapping
@@ -10,32 +10,32 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tutelage.data.base import Chosen, DataSource, Memory, Samples, Split, ranked
-from tutelage.data.files import first_line
+from tutelage.data.base import FINGERPRINTED, DataSource, Split, arguments_text, check_arguments, ranked
 from tutelage.data.modalities import Modality, Rgb, Size
-from tutelage.errors import UserError
+from tutelage.data.samples import Memory, Samples, Subset
+from tutelage.errors import UserError, one_line
 from tutelage.types import Sample
 
-_GLANCE = 16  # items of each dataset that the fingerprint reads
-_ONE = RLock()  # samples are checked in parallel, which a dataset of the user's need not be made for
+_FINGERPRINT_ITEMS = 16  # that are read of each dataset
+_LOCK = RLock()  # samples are checked in several threads, and a user's dataset need not be thread-safe
 
 
 class ItemSource(DataSource):
-    """A source of one dataset or two; where there is no `val`, a part of `train` is held out.
+    """A source of one dataset, or of two: `train` and `test`. Without `test`, a part of `train` is held out.
 
     Item i is held out by the rank of a hash of (seed, i): the same items on every machine.
 
     Args:
-        name: of the source.
-        modalities: task -> how its labels are decoded, resized and augmented.
-        size: height and width of everything; none leaves items as they are.
-        holdout: part of `train` that is held out where there is no `val`.
-        holdout_seed: which part.
-        cache: keep decoded and resized samples in memory.
-        version: what the fingerprint has in place of a look at the items.
+        name: The name of the source.
+        modalities: Task -> the kind of its labels.
+        size: Height and width to which images and labels are resized; None keeps their own.
+        holdout: The part of `train` that is held out where there is no `test`.
+        holdout_seed: Which part is held out.
+        cache: Keep decoded and resized samples in memory.
+        version: Stands for the items in the fingerprint.
 
     Raises:
-        ValueError: An argument is out of range.
+        UserError: An argument is out of range.
     """
 
     def __init__(
@@ -48,19 +48,16 @@ class ItemSource(DataSource):
         cache: bool,
         version: str | None = None,
     ) -> None:
-        if not 0 < holdout < 1:
-            raise UserError(f"data.holdout: expected a part between 0 and 1, found {holdout}")
-        if size is not None and min(size) < 1:
-            raise UserError(f"data.size: expected height and width of at least 1, found {size}")
+        check_arguments(holdout, size)
         self.name, self.modalities, self.size, self.cache = name, modalities, size, cache
         self.holdout, self.holdout_seed, self.version = holdout, holdout_seed, version
 
     @abstractmethod
     def datasets(self) -> dict[Split, "Items"]:
-        """The items of `train` and, where there is one, `val`; asked for once.
+        """The items of `train` and, if there are any, of `test`; called once.
 
         Raises:
-            ValueError: There are none, or they do not fit the arguments.
+            UserError: There are none, or they do not fit the arguments.
         """
 
     @cached_property
@@ -69,20 +66,20 @@ class ItemSource(DataSource):
 
     @cached_property
     def _splits(self) -> dict[Split, Samples]:
-        found: dict[Split, Samples] = {**self._datasets}
-        if "val" not in found:
-            train = found["train"]
+        splits: dict[Split, Samples] = {**self._datasets}
+        if "test" not in splits:
+            train = splits["train"]
             order = ranked(len(train), str(self.holdout_seed))
             held = round(self.holdout * len(train))
-            found = {"train": Chosen(train, sorted(order[held:])), "val": Chosen(train, sorted(order[:held]))}
-        return {split: Memory(samples) for split, samples in found.items()} if self.cache else found
+            splits = {"train": Subset(train, sorted(order[held:])), "test": Subset(train, sorted(order[:held]))}
+        return {split: Memory(samples) for split, samples in splits.items()} if self.cache else splits
 
     def split(self, split: Split) -> Samples:
         """The samples of a split, in the dataset's order."""
         return self._splits[split]
 
     def check(self, tasks: Collection[str]) -> None:
-        """Every task has a kind, both splits have samples, and the first is the same when it is read again."""
+        """Raise unless tasks have labels, splits have samples, and a first sample is the same when it is read again."""
         self.check_names(tasks)
         for split, samples in self._splits.items():
             if not len(samples):
@@ -92,21 +89,22 @@ class ItemSource(DataSource):
             if list(_bytes(items[0])) != list(_bytes(items[0])):
                 raise UserError(
                     f"{items.where(0)}: expected the same sample whenever it is read, found another the second time; "
-                    "take what is random out of the dataset: train.augment makes random views"
+                    "take what is random out of the dataset, and set train.augment instead"
                 )
 
     def fingerprint(self) -> str:
-        """Of classes, lengths and arguments, and of `version` or else of a few items of each dataset."""
+        """Depends on classes, lengths and arguments, and on `version` or else on a few items of each dataset."""
         return self._fingerprint
 
     @cached_property
     def _fingerprint(self) -> str:
-        arguments = (dict(self.modalities), self.size, self.holdout, self.holdout_seed, self.version)
-        digest = blake2b(repr(arguments).encode(), digest_size=8)
+        arguments = arguments_text(dict(self.modalities), self.size, self.holdout, self.holdout_seed, self.version)
+        digest = blake2b(arguments.encode(), digest_size=8)
         for split, items in self._datasets.items():
-            digest.update(f"{split}: {len(items)} of {type(items.dataset).__qualname__}\n".encode())
+            digest.update(f"{FINGERPRINTED[split]}: {len(items)} of {type(items.dataset).__qualname__}\n".encode())
             if self.version is None:
-                for index in sorted({i * len(items) // _GLANCE for i in range(_GLANCE if len(items) else 0)}):
+                count = _FINGERPRINT_ITEMS if len(items) else 0
+                for index in sorted({i * len(items) // _FINGERPRINT_ITEMS for i in range(count)}):
                     for part in _bytes(items[index]):
                         digest.update(part)
         return digest.hexdigest()
@@ -116,10 +114,10 @@ class Items(Samples):
     """The items of a dataset, decoded.
 
     Args:
-        dataset: yields {"image": ..., "labels": {task: ...}}.
-        modalities: task -> how its labels are decoded and resized.
-        size: height and width of everything; none leaves items as they are.
-        name: of the dataset in messages.
+        dataset: Its items are {"image": ..., "labels": {task: ...}}.
+        modalities: Task -> the kind of its labels.
+        size: Height and width to which images and labels are resized; None keeps their own.
+        name: The name of the dataset in messages.
     """
 
     def __init__(self, dataset: Any, modalities: Mapping[str, Modality], size: Size | None, name: str) -> None:
@@ -131,12 +129,12 @@ class Items(Samples):
     def __getitem__(self, index: int) -> Sample:
         if not 0 <= index < len(self):
             raise IndexError(index)
-        image, given = self._read(index)
+        image, values = self._read(index)
         rgb = Rgb()
         pixels = rgb.take(image, self.where(index))
         shape = (pixels.shape[1], pixels.shape[2])
         labels: dict[str, Tensor] = {}
-        for task, value in given.items():
+        for task, value in values.items():
             if task not in self.modalities:
                 raise UserError(
                     f"{self.where(index)}: expected labels of {', '.join(self.modalities)}; found `{task}`; name its "
@@ -149,22 +147,22 @@ class Items(Samples):
 
     def _read(self, index: int) -> tuple[object, Mapping[str, object]]:
         try:
-            with _ONE:
+            with _LOCK:
                 item = self.dataset[index]
         except Exception as error:  # whatever a dataset of the user's raises
             raise UserError(
-                f"{self.where(index)}: expected a sample, found {type(error).__name__}: {first_line(error)}; mend the "
+                f"{self.where(index)}: expected a sample, found {type(error).__name__}: {one_line(error)}; correct the "
                 "dataset"
             ) from error
         if isinstance(item, Mapping) and set(item) >= {"image", "labels"} and isinstance(item["labels"], Mapping):
             return item["image"], item["labels"]
-        found = f"the keys {', '.join(map(str, item)) or 'none'}" if isinstance(item, Mapping) else type(item).__name__
+        kind = f"the keys {', '.join(map(str, item)) or 'none'}" if isinstance(item, Mapping) else type(item).__name__
         raise UserError(
-            f'{self.where(index)}: expected {{"image": ..., "labels": {{task: ...}}}}, found {found}; wrap the dataset'
+            f'{self.where(index)}: expected {{"image": ..., "labels": {{task: ...}}}}, found {kind}; wrap the dataset'
         )
 
     def where(self, index: int, task: str | None = None) -> str:
-        """Dataset, index and label."""
+        """The dataset, the index and the label."""
         return f"{self.name}[{index}]" + (f", label `{task}`" if task else "")
 
 

@@ -1,29 +1,31 @@
-"""Several sources at once."""
+"""Several sources that are trained on side by side."""
 
 from collections.abc import Collection
 from hashlib import blake2b
 from itertools import combinations
 from math import inf
 
-from tutelage.data.base import DataSource, Joined, Samples, Split, WeightedSource, identity, renamed
+from tutelage.data.base import DataSource, Split, WeightedSource, identity, under_key
+from tutelage.data.samples import Concatenation, Samples
 from tutelage.errors import UserError
 
 
 class Mix(DataSource):
-    """Several sources, each with its own images, sizes and labels; every step takes one batch of each.
+    """Several sources, each with its own images, sizes and labels; every step takes one batch of each source.
 
     A task may have its labels in one source or in several. The batches of a step go through the network one by one, so
-    that sources may differ in size; the losses of a step are divided by the labels of the whole step. An epoch ends
-    when the source that takes longest was gone through once; the others begin again meanwhile.
+    that sources may differ in size; the losses of a step are divided by the number of labels of the whole step. An
+    epoch is one pass through the source that takes longest; the other sources start over meanwhile.
 
     Args:
-        sources: name -> source.
-        weights: name -> how much of a step's images are of this source, against the others; one that is not named has
-            1. None: as many as the source has of all training images, so that an epoch sees each image about once.
+        sources: Name -> source.
+        weights: Name -> weight: a source's share of a step's images against the other weights; 1 for a source that is
+            not named. None: in proportion to the sources' numbers of images, so that an epoch sees each image about
+            once.
 
     Raises:
-        ValueError: There are fewer than two sources, their labels of a task are of different kinds, or `weights` names
-            another source or is not positive.
+        UserError: There are fewer than two sources, a source is a mix itself, the labels of a task are of different
+            kinds, or `weights` names another source or is not positive.
     """
 
     name = "mix"
@@ -55,6 +57,8 @@ class Mix(DataSource):
                     )
         self.modalities = {t: kind for source in sources.values() for t, kind in source.modalities.items()}
         self.trusted = all(source.trusted for source in sources.values())
+        first, *others = (source.size for source in sources.values())
+        self.size = first if all(size == first for size in others) else None
 
     def parts(self) -> dict[str, WeightedSource]:
         """The sources and their weights."""
@@ -64,19 +68,19 @@ class Mix(DataSource):
         }
 
     def split(self, split: Split) -> Samples:
-        """All of a split, source after source."""
-        return Joined([source.split(split) for source in self.sources.values()])
+        """The samples of a split, source after source."""
+        return Concatenation([source.split(split) for source in self.sources.values()])
 
     def check(self, tasks: Collection[str]) -> None:
-        """Every task has labels in some source, and every source is sound for those it has."""
+        """Raise unless every task has labels in some source, or where a source raises for the tasks that it has."""
         self.check_names(tasks)
         for name, source in self.sources.items():
             try:
                 source.check([t for t in tasks if t in source.modalities])
             except UserError as error:
-                raise renamed(error, f"data.sources.{name}") from error
+                raise under_key(error, f"data.sources.{name}") from error
 
     def fingerprint(self) -> str:
-        """Of every source."""
-        found = {name: identity(source) for name, source in self.sources.items()}
-        return blake2b(repr(found).encode(), digest_size=8).hexdigest()
+        """Depends on all sources."""
+        identities = {name: identity(source) for name, source in self.sources.items()}
+        return blake2b(repr(identities).encode(), digest_size=8).hexdigest()

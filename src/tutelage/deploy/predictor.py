@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
-from tutelage.deploy.images import Image, as_image, check
 from tutelage.errors import UserError
+from tutelage.images import Image, as_image, check_images
 from tutelage.types import MultiTaskNet, Task
 
 Size = tuple[int, int]  # height, width
@@ -96,7 +96,7 @@ class Predictor(nn.Module):
             ValueError: The argument is no image.
         """
         batch = isinstance(image, Tensor) and image.ndim == 4
-        images = check(image) if isinstance(image, Tensor) and batch else as_image(image)[None]
+        images = check_images(image) if isinstance(image, Tensor) and batch else as_image(image)[None]
         predictions = self(images.to(self._weight.device))
         return {t: (value if batch else value[0]).cpu() for t, value in predictions.items()}
 

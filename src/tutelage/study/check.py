@@ -1,169 +1,120 @@
-"""Every sample is looked at once, before anything is trained."""
+"""The check before training: labels fit their tasks, samples are sound, and the network takes the images."""
 
 import json
 import os
-from collections import Counter
-from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
-from functools import partial
 from hashlib import blake2b
 from pathlib import Path
-from typing import get_args
+from typing import Any, Literal, get_args
 
 import torch
 from rich.console import Console
-from rich.progress import Progress
 
-from tutelage.data import Samples
+import tutelage.data
+import tutelage.tasks
+from tutelage.data import DataSource, Modality
 from tutelage.data.base import Split
 from tutelage.data.modalities import Size
 from tutelage.errors import UserError, one_line
 from tutelage.files import write_atomically
+from tutelage.study.check_samples import Level, Sizes, check_samples
 from tutelage.study.config import FEATURES, Study
 from tutelage.study.plan import teacher_values
 from tutelage.study.teachers import build_net, teacher_net
 from tutelage.types import MultiTaskNet, Task
 
-_VERSION = 3  # raised whenever more is looked at
-_FEW = 8  # samples of each split that stand for all of a source that is trusted
+_VERSION = 4  # raised whenever more is checked
+_FULL = 20_000  # samples in all up to which every one is checked by default
 
 
-def check_data(study: Study, console: Console, level: str = "auto") -> None:
-    """Decode every sample of both splits, in parallel, and try the smallest images on augmentation and network.
+def check_data(study: Study, console: Console, level: Literal["auto"] | Level = "auto") -> None:
+    """Check a study's data before training: that labels fit the tasks, samples are sound and the network takes them.
 
-    That samples are sound is remembered in the user's cache folder, by the data's fingerprint and by what else it
-    depends on: they are decoded again only after a change. Data that are kept in memory are in it afterwards.
+    Samples are decoded in parallel. That they are sound is remembered in the user's cache folder, under the data's
+    fingerprint and everything else that the check depends on, so that they are decoded again only after a change. Data
+    that are kept in memory are in memory afterwards, as far as they were checked.
 
     Args:
-        study: whose data have passed their own `check`.
-        console: a terminal gets a bar, anything else one line.
+        study: The study. Its data have passed their own `check`.
+        console: Gets one line; a terminal also gets a progress bar.
+        level: `full` decodes every sample of both splits, `sample` at most 2000 of each split and source, at even
+            distances, `none` one image of each source, whose size is tried on augmentation and network. `auto` is
+            `full` up to 20,000 samples in all, and `sample` above. Of a trusted source, a few samples suffice.
 
     Raises:
-        ValueError: something is wrong; one line names file or key, expectation and finding.
+        UserError: Something is wrong; its line names the file or key, what was expected and what was found.
     """
-    path = _remembered(study)
-    sizes = _recall(path)
-    if sizes is None:
-        sizes = _look_at_all(study, console)
-        _remember(path, sizes)
     objects = study.objects
+    for name, part in objects.data.parts().items():
+        _check_contents(name if len(objects.data.parts()) > 1 else "", part.source, objects.tasks)
+    sizes = _sizes(study, console, level)
     widths = {t: task.width for t, task in objects.tasks.items()}
     nets = {"net": (build_net("net", objects.net, widths).eval(), list(widths))}
     for name, teacher in teacher_values(study.values).items():
         if teacher["net"] is not None:
-            taught = [] if teacher["kind"] == FEATURES else teacher["tasks"]
-            net = build_net(teacher["key"], teacher_net(objects, name), {t: widths[t] for t in taught})
-            nets[teacher["key"]] = (net.eval(), taught)
-    for name, part in study.objects.data.parts().items():
-        tasks = {t: task for t, task in study.objects.tasks.items() if t in part.source.modalities}
+            predicted = [] if teacher["kind"] == FEATURES else teacher["tasks"]
+            net = build_net(teacher["key"], teacher_net(objects, name), {t: widths[t] for t in predicted})
+            nets[teacher["key"]] = (net.eval(), predicted)
+    for name, part in objects.data.parts().items():
+        labelled = {t: task for t, task in objects.tasks.items() if t in part.source.modalities}
         for size in sizes[name]:
-            if study.objects.train.augment is not None:
-                study.objects.train.augment.check(size)
-            for key, (net, said) in nets.items():
-                _check_net(key, net, size, {t: task for t, task in tasks.items() if t in said})
+            if objects.train.augment is not None:
+                objects.train.augment.check(size)
+            for key, (net, predicted) in nets.items():
+                _check_net(key, net, size, {t: task for t, task in labelled.items() if t in predicted})
 
 
-@dataclass(frozen=True)
-class _Seen:
-    where: Callable[[str], str]  # task -> what its label comes from
-    size: Size
-    labelled: Mapping[str, bool]  # task with a label -> whether it suffices
-
-
-def _look_at_all(study: Study, console: Console) -> dict[str, list[Size]]:
-    """Raise for the first sample that is wrong; by source the sizes with the least height and the least width."""
-    config = study.objects
-    parts, names = config.data.parts(), get_args(Split)
-    splits: dict[tuple[Split, str], Samples] = {(s, n): parts[n].source.split(s) for s in names for n in parts}
-    most = {key: min(len(x), _FEW) if parts[key[1]].source.trusted else len(x) for key, x in splits.items()}
-    total = sum(most.values())
-    text = f"checking {total} images and their labels"
-    if not (console.is_terminal or config.data.trusted):
-        console.print(f"{text}, once for these data", markup=False, highlight=False, soft_wrap=True)
-    seen: dict[tuple[Split, str], list[_Seen]] = {}
-    bars = Progress(console=console, transient=True, disable=not console.is_terminal)
-    with ThreadPoolExecutor(os.cpu_count()) as pool, bars:
-        bar = bars.add_task(text, total=total)
-        for key, samples in splits.items():
-            if not len(samples):
-                of = f" of `{key[1]}`" if len(parts) > 1 else ""
-                raise UserError(f"data: expected samples for {key[0]}{of}, found none; add some")
-            seen[key] = []
-            for found in pool.map(partial(_look, samples, config.tasks), range(most[key])):
-                seen[key].append(found)
-                bars.advance(bar)
-            if config.train.batch_size > 1:
-                _check_sizes(samples, seen[key])
-    # Of a source that is trusted a few samples were seen: others may have the labels that they lack.
-    few = {t for part in parts.values() if part.source.trusted for t in part.source.modalities}
-    tasks = {t: task for t, task in config.tasks.items() if t not in few}
-    for split in names:
-        _check_labelled(split, tasks, [found for n in parts for found in seen[split, n]])
-    return {n: _least({found.size for split in names for found in seen[split, n]}) for n in parts}
-
-
-def _least(sizes: set[Size]) -> list[Size]:
-    return sorted({min(sizes), min(sizes, key=lambda size: (size[1], size[0]))})
-
-
-def _look(samples: Samples, tasks: Mapping[str, Task], index: int) -> _Seen:
-    try:
-        sample = samples[index]
-    except ValueError:
-        raise  # names its file
-    except Exception as error:  # whatever a source of the user's own raises
-        raise UserError(
-            f"{samples.where(index)}: expected a readable sample, found {type(error).__name__}: {one_line(error)}"
-        ) from error
-    image, labelled = sample["image"], {}
+def _check_contents(name: str, source: DataSource, tasks: Mapping[str, Task]) -> None:
+    """Raise if a task does not learn from what its labels in a source hold, such as depth for inverse depth."""
     for t, task in tasks.items():
-        if (label := sample["labels"].get(t)) is None:
+        kind = source.modalities.get(t)
+        if kind is None or not kind.content or not task.contents or kind.content in task.contents:
             continue
-        like = task.missing(image[None])[0]
-        if label.shape != like.shape or label.is_floating_point() != like.is_floating_point():
-            problem: str | None = (
-                f"expected {like.dtype} {list(like.shape)} for the task `{t}`, found {label.dtype} "
-                f"{list(label.shape)}; give the label another `kind`, or take another task"
-            )
-        else:
-            problem = task.validate(label)
-        if problem is not None:
-            raise UserError(f"{samples.where(index, t)}: {problem}")
-        labelled[t] = task.is_sufficient(task.target(label[None]))
-    return _Seen(partial(samples.where, index), (image.shape[1], image.shape[2]), labelled)
+        kinds = [x for x in _classes(tutelage.data, Modality) if x.content in task.contents]
+        fitting = [x for x in _classes(tutelage.tasks, Task) if kind.content in x.contents]
+        remedies = [f"give the label the kind {' or '.join(f'data.{x.__name__}' for x in kinds)}"] if kinds else []
+        remedies += [f"take the task {' or '.join(f'tasks.{x.__name__}' for x in fitting)}"] if fitting else []
+        raise UserError(
+            f"tasks.{t}: expected labels of {' or '.join(sorted(task.contents))} for {type(task).__name__}, found "
+            f"{kind.content} ({type(kind).__name__}) in data{f'.sources.{name}' if name else ''}; "
+            f"{', or '.join(remedies) or 'take another task'}"
+        )
 
 
-def _check_sizes(samples: Samples, seen: list[_Seen]) -> None:
-    first = seen[0].size
-    for index, found in enumerate(seen):
-        if found.size != first:
-            raise UserError(
-                f"{samples.where(index)}: expected {first[0]}x{first[1]}, the size of {samples.where(0)} and of all in "
-                f"one batch, found {found.size[0]}x{found.size[1]}; set data.size, or train.batch_size: 1"
-            )
+def _classes(module: Any, base: type) -> list[Any]:
+    """The public classes of a package that derive from `base`."""
+    public = (getattr(module, name) for name in module.__all__)
+    return [x for x in public if isinstance(x, type) and issubclass(x, base) and x is not base]
 
 
-def _check_labelled(name: Split, tasks: Mapping[str, Task], seen: list[_Seen]) -> None:
-    labels = Counter(t for found in seen for t in found.labelled)
-    for t, task in tasks.items():
-        if not any(found.labelled.get(t) for found in seen):
-            where = next((found.where(t) for found in seen if t in found.labelled), f"tasks.{t}")
-            raise UserError(
-                f"{where}: expected {task.requirement} for `{t}` in {name}, found none in {labels[t]} labels; see "
-                "docs/data.md for the values that mean: no label"
-            )
+def _sizes(study: Study, console: Console, level: Literal["auto"] | Level) -> Sizes:
+    """The smallest sizes of every source's images, of samples that are checked now or were before."""
+    sizes = _recall(_remembered(study, "full"))
+    if sizes is not None:
+        return sizes
+    parts = study.objects.data.parts()
+    splits = {(split, n): part.source.split(split) for split in get_args(Split) for n, part in parts.items()}
+    if level == "auto":
+        count = sum(len(samples) for (_, n), samples in splits.items() if not parts[n].source.trusted)
+        level = "full" if count <= _FULL else "sample"
+    path = _remembered(study, level)
+    sizes = _recall(path)
+    if sizes is None:
+        sizes = check_samples(study, splits, console, level)
+        if level != "none":
+            _remember(path, sizes)
+    return sizes
 
 
 def _check_net(key: str, net: MultiTaskNet, size: Size, tasks: Mapping[str, Task]) -> None:
-    images = torch.zeros(2, 3, *size)  # two: one would broadcast to any shape
+    images = torch.zeros(2, 3, *size)  # two: a single one would broadcast to any shape
     try:
         with torch.no_grad():
             predictions = net(images, tasks).predictions
     except ValueError as error:  # the network's own line, which does not say that it is a teacher's
         raise UserError(f"{'' if key == 'net' else f'{key}: '}{error}") from error
-    except Exception as error:  # what its layers say
+    except Exception as error:  # torch raises many kinds for images of a wrong size
         raise UserError(
             f"{key}: expected a network for images of {size[0]}x{size[1]}, found {type(error).__name__}: "
             f"{one_line(error)}; set data.size, or take another network"
@@ -171,7 +122,7 @@ def _check_net(key: str, net: MultiTaskNet, size: Size, tasks: Mapping[str, Task
     for t, task in tasks.items():
         try:
             task.loss(predictions[t], task.target(task.missing(images)))
-        except Exception as error:  # shapes that do not fit, in torch's words
+        except Exception as error:  # torch raises many kinds for shapes that do not fit
             where = f"tasks.{t}" if key == "net" else key
             raise UserError(
                 f"{where}: expected a prediction that fits {type(task).__name__} from {type(net).__name__}, found "
@@ -179,12 +130,14 @@ def _check_net(key: str, net: MultiTaskNet, size: Size, tasks: Mapping[str, Task
             ) from error
 
 
-def _remembered(study: Study) -> Path:
-    values, data = study.values, study.objects.data
+def _remembered(study: Study, level: Level) -> Path:
+    """The file that says that the study's samples passed the check at a level."""
+    values, source = study.values, study.objects.data
     depends = (
         _VERSION,
-        data.fingerprint(),
-        list(data.parts()),
+        level,
+        source.fingerprint(),
+        list(source.parts()),
         values["data"]["class_path"],
         values["tasks"],
         values["train"]["batch_size"],
@@ -194,15 +147,15 @@ def _remembered(study: Study) -> Path:
     return Path(cache, "tutelage", "checked", f"{name}.json")
 
 
-def _recall(path: Path) -> dict[str, list[Size]] | None:
+def _recall(path: Path) -> Sizes | None:
     try:
-        found = json.loads(path.read_text())["sizes"]
-        return {name: [(int(height), int(width)) for height, width in sizes] for name, sizes in found.items()}
+        sizes = json.loads(path.read_text())["sizes"]
+        return {name: [(int(height), int(width)) for height, width in pairs] for name, pairs in sizes.items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
 
-def _remember(path: Path, sizes: dict[str, list[Size]]) -> None:
-    if path.is_absolute():  # it is not where there is no home
-        with suppress(OSError):  # a check that is repeated is no error
+def _remember(path: Path, sizes: Sizes) -> None:
+    if path.is_absolute():  # it is not if there is no home folder
+        with suppress(OSError):  # the check is repeated then
             write_atomically(path, lambda file: file.write(json.dumps({"sizes": sizes}).encode()))

@@ -43,6 +43,7 @@ class Binary(Task, ABC):
             GPU, where looking would stall, such a pixel counts as unlabelled.)
     """
 
+    contents = frozenset({"classes", "mask"})
     width = 1
     regression = False
     requirement = "a pixel that is 1 (255 is one with the kind tutelage.data.MaskLabel)"

@@ -36,6 +36,7 @@ class Classification(Categorical):
             an image counts as unlabelled.)
     """
 
+    contents = frozenset({"class"})
     main = "accuracy"
     metric_info: Mapping[str, MetricInfo] = {"accuracy": MetricInfo("%", True), "class_accuracy": MetricInfo("%", True)}
 

@@ -33,6 +33,7 @@ class Depth(Task):
     """
 
     width = 1
+    contents = frozenset({"depth"})
     main = "abs_err"
     metric_info: Mapping[str, MetricInfo] = {"abs_err": MetricInfo("m", False), "rel_err": MetricInfo("", False)}
     regression = True

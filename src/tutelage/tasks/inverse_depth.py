@@ -27,6 +27,7 @@ class InverseDepth(Depth):
         ValueError: Where `range` is not positive and increasing.
     """
 
+    contents = frozenset({"inverse depth"})
     metric_info: Mapping[str, MetricInfo] = {"abs_err": MetricInfo("", False), "rel_err": MetricInfo("", False)}
     ends = "farthest", "nearest"
     colours = "plasma"

@@ -37,6 +37,7 @@ class MultiLabel(Task):
         ValueError: Where there is no class, or not as many names.
     """
 
+    contents = frozenset({"numbers"})
     main = "map"
     metric_info: Mapping[str, MetricInfo] = {"map": MetricInfo("%", True), "f1": MetricInfo("%", True)}
     regression = False

@@ -28,6 +28,7 @@ class Normals(Task):
     """
 
     width = 3
+    contents = frozenset({"normals"})
     main = "mean"
     metric_info: Mapping[str, MetricInfo] = {
         "mean": MetricInfo("deg", False),

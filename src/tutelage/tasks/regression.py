@@ -48,6 +48,7 @@ class Regression(Task):
             standard deviation is not positive, or the loss is unknown.
     """
 
+    contents = frozenset({"numbers"})
     main = "abs_err"
     metric_info: Mapping[str, MetricInfo]
     regression = True

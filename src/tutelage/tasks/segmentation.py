@@ -32,6 +32,7 @@ class Segmentation(Categorical):
             memory is no class and not -1. (On a GPU, where looking would stall, such a pixel counts as unlabelled.)
     """
 
+    contents = frozenset({"classes", "mask"})
     main = "miou"
     metric_info: Mapping[str, MetricInfo] = {"miou": MetricInfo("%", True), "pixel_accuracy": MetricInfo("%", True)}
     advice = "set the task's `classes`, name the values that mean no label in `ignore`, or mend the file"

@@ -100,7 +100,7 @@ def validation_loader(source: DataSource, tasks: Mapping[str, Task], config: Tra
     for name, part in source.parts().items():
         if not any(t in part.source.modalities for t in tasks):
             continue
-        samples = part.source.split("val")
+        samples = part.source.split("test")
         stream = Stream(samples, part.source.modalities, name, indices=labelled(samples, tasks))
         keys = [(0, stream.index(position)) for position in range(len(stream))]
         order += [(len(streams), keys[i : i + config.batch_size]) for i in range(0, len(keys), config.batch_size)]

@@ -1,4 +1,4 @@
-"""Digits and characters: images with one class each, and overlays of two of them."""
+"""Digits and characters: images with one class each, and overlays of two digits."""
 
 from tutelage.data.digits.mnist import Mnist
 from tutelage.data.digits.omniglot import Omniglot

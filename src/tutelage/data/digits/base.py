@@ -1,4 +1,4 @@
-"""Small images with one class each, read from a few files and kept in memory."""
+"""Sources of small images with one class each, which are read from a few files and kept in memory."""
 
 from abc import abstractmethod
 from collections import Counter
@@ -10,22 +10,24 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from tutelage.data.base import DataSource, Samples, Split, ranked
+from tutelage.data.base import DataSource, Split, ranked
 from tutelage.data.digits.arrays import Read, at_least, need, resized
-from tutelage.data.files import parts
-from tutelage.data.modalities import ClassLabel, Modality, Size
+from tutelage.data.files import excerpts
+from tutelage.data.modalities import Modality, Size
+from tutelage.data.samples import Samples
+from tutelage.data.whole_labels import ClassLabel
 from tutelage.errors import UserError
 from tutelage.types import Sample
 
 
 class ClassImages(Samples):
-    """Images in memory, with one class of each for every task.
+    """Images in memory, with one class per image for every task.
 
     Args:
-        images: [N, C, H, W], C = 1 (grey, repeated) or 3; bytes, or float32 in 0..1.
-        labels: task -> classes [N], int64.
-        origin: what messages call them.
-        numbers: index of each image in the origin; by default its index here.
+        images: [N, C, H, W] with C = 1 (grey, which is repeated) or C = 3; bytes, or float32 in 0..1.
+        labels: Task -> classes [N], int64.
+        origin: The name of the images in messages.
+        numbers: The index of each image in its origin; by default its index here.
     """
 
     def __init__(
@@ -43,27 +45,31 @@ class ClassImages(Samples):
         return Sample(image=image.repeat(3 // len(image), 1, 1), labels=labels)
 
     def tasks(self, index: int) -> Collection[str]:
-        """All of them."""
+        """All tasks."""
         return list(self.labels)
 
     def where(self, index: int, task: str | None = None) -> str:
-        """The number of the image and what it is of."""
+        """The origin and the number of the image."""
         return f"{self.origin} image {index if self.numbers is None else self.numbers[index]}"
 
 
 class ImageFiles(DataSource):
-    """A set of images in a few files, with official training and test images: `train` and `val` are these.
+    """A data set in a few files whose official training and test images are the splits `train` and `test`.
 
-    `val` is read once, after training, and nothing is chosen on it; to choose on a part of the training images, put
-    the source into `tutelage.data.HoldOut`, as `tutelage tune` does.
+    `test` is read once, after training, and nothing is selected on it. To select on a part of the training images, wrap
+    the source in `tutelage.data.HoldOut`, as `tutelage tune` does.
 
     Args:
-        root: folder with the files.
-        task: the name of the task.
-        size: height and width; None leaves them as they are.
-        train: number of training images; None takes all. As many of each class as can be, chosen by the rank of a hash
-            of (seed, index): the same on every machine, and a larger number has the images of a smaller one.
-        seed: which of them.
+        root: The folder with the files.
+        task: The name of the task.
+        size: Height and width to which images are resized; None keeps those of the files.
+        train: The number of training images; None takes all. There are equal numbers of each class, as far as possible,
+            by the rank of a hash of (seed, index): the same on every machine, and a larger number contains a smaller
+            one.
+        seed: Which training images are taken.
+
+    Raises:
+        UserError: A number is below 1.
     """
 
     library: ClassVar[str | None] = None  # the module that reads the files
@@ -73,18 +79,18 @@ class ImageFiles(DataSource):
         at_least(1, {"size": 1 if size is None else min(size), "train": 1 if train is None else train})
         self.root, self.task, self.size, self.train, self.seed = Path(root), task, size, train, seed
         self.modalities: Mapping[str, Modality] = {task: ClassLabel()}
-        self._splits: dict[Split, Samples] = {}  # kept, so that every run of a study shares their memory
+        self._splits: dict[Split, Samples] = {}  # kept, so that all runs of a study share them
 
     @abstractmethod
     def files(self, split: Split) -> list[Path]:
-        """The files of a split, whether they are there or not."""
+        """The files of a split, whether they exist or not."""
 
     @abstractmethod
     def read(self, split: Split) -> Read:
-        """All images and classes of a split; a one-line ValueError names a file that is not what it should be."""
+        """All images and classes of a split; a one-line UserError names a file that is damaged or another one."""
 
     def split(self, split: Split) -> Samples:
-        """Its images, in the order of the files, read when first asked for and then kept."""
+        """The images of a split in the order of the files, read once and then kept in memory."""
         if split not in self._splits:
             need(self.library)
             images, classes = self.read(split)
@@ -102,13 +108,13 @@ class ImageFiles(DataSource):
         return self._splits[split]
 
     def check(self, tasks: Collection[str]) -> None:
-        """The task is this one, the files are there, and so is what reads them."""
+        """Raise unless the task has this name, the files exist, and the library that reads them is installed."""
         self.check_names(tasks)
         need(self.library)
         self.check_files()
 
     def check_files(self) -> None:
-        """Raise for the first file that is missing."""
+        """Raise for the first missing file."""
         for path in self._files():
             if not path.is_file():
                 raise UserError(
@@ -117,19 +123,19 @@ class ImageFiles(DataSource):
                 )
 
     def fingerprint(self) -> str:
-        """Of the files' names, sizes and parts of their content, and of what is taken of them."""
+        """Depends on the files' names, sizes and parts of their contents, and on the arguments."""
         digest = blake2b(repr((self.task, self.size, self.train, self.seed)).encode(), digest_size=8)
         for path in self._files():
             digest.update(f"{path.relative_to(self.root)}:{path.stat().st_size}\n".encode())
-            digest.update(parts(path))
+            digest.update(excerpts(path))
         return digest.hexdigest()
 
     def _files(self) -> list[Path]:
-        return list(dict.fromkeys([*self.files("train"), *self.files("val")]))
+        return list(dict.fromkeys([*self.files("train"), *self.files("test")]))
 
 
 def balanced(classes: list[int], count: int, seed: int) -> list[int]:
-    """`count` indices, in order: every class's first, then every class's second, ... by the rank of a hash."""
+    """`count` sorted indices: the first of every class by the rank of a hash, then the second of every class, ..."""
     seen: Counter[int] = Counter()
     turns = []
     for rank, index in enumerate(ranked(len(classes), str(seed))):

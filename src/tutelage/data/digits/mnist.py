@@ -9,23 +9,23 @@ from tutelage.data.digits.arrays import Read, as_read, need, pick, reading
 from tutelage.data.digits.base import ImageFiles
 from tutelage.data.modalities import Size
 
-_NAMES: dict[Split, str] = {"train": "train", "val": "t10k"}  # of the original files
-_KEYS: dict[Split, tuple[str, str]] = {"train": ("x_train", "y_train"), "val": ("x_test", "y_test")}
+_NAMES: dict[Split, str] = {"train": "train", "test": "t10k"}  # of the original files
+_KEYS: dict[Split, tuple[str, str]] = {"train": ("x_train", "y_train"), "test": ("x_test", "y_test")}
 
 
 class Mnist(ImageFiles):
     """MNIST (LeCun et al., Proc. IEEE 1998): 60,000 training and 10,000 test images of digits, 28x28, grey.
 
-    Reads `root/mnist.npz` with `x_train` [60000, 28, 28], `y_train`, `x_test` and `y_test`, as Keras gives it, or else
-    the original files under `root/MNIST/raw`, as torchvision leaves them. `train` and `val` are the official training
-    and test images; see `ImageFiles`.
+    Reads `root/mnist.npz` with `x_train` [60000, 28, 28], `y_train`, `x_test` and `y_test`, the file of Keras;
+    otherwise the original files in `root/MNIST/raw`, where torchvision puts them. `train` and `test` are the official
+    training and test images; see `ImageFiles`.
 
     Args:
-        root: folder with one or the other.
-        task: the name of the task; classes are 0..9.
-        size: height and width; None leaves 28x28.
-        train: number of training images, as many of each class as can be; None takes all.
-        seed: which of them.
+        root: The folder with one or the other.
+        task: The name of the task; classes are 0..9.
+        size: Height and width to which images are resized; None keeps 28x28.
+        train: The number of training images, equally many of each class if possible; None takes all.
+        seed: Which training images are taken.
     """
 
     name = "mnist"
@@ -37,7 +37,7 @@ class Mnist(ImageFiles):
         super().__init__(root, task, size, train, seed)
 
     def files(self, split: Split) -> list[Path]:
-        """mnist.npz or, where torchvision's folder is there instead, its files of images and of classes."""
+        """mnist.npz; if only torchvision's folder exists, its file of images and its file of classes."""
         return mnist_files(self.root, split)
 
     def read(self, split: Split) -> Read:
@@ -46,7 +46,7 @@ class Mnist(ImageFiles):
 
 
 def mnist_files(root: Path, split: Split) -> list[Path]:
-    """The files of a split of MNIST, whether they are there or not."""
+    """The files of a split of MNIST, whether they exist or not."""
     archive, raw = root / "mnist.npz", root / "MNIST" / "raw"
     if archive.is_file() or not raw.is_dir():
         return [archive]
@@ -54,7 +54,7 @@ def mnist_files(root: Path, split: Split) -> list[Path]:
 
 
 def read_mnist(root: Path, split: Split) -> Read:
-    """Images [N, 1, 28, 28], bytes, and classes [N] of a split of MNIST."""
+    """The images [N, 1, 28, 28], bytes, and the classes [N] of a split of MNIST."""
     path, *labels = mnist_files(root, split)
     if not labels:
         with reading(path), path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:

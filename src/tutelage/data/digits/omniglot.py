@@ -8,10 +8,12 @@ from pathlib import Path
 
 import torch
 
-from tutelage.data.base import DataSource, Memory, Samples, Split
+from tutelage.data.base import DataSource, Split
 from tutelage.data.digits.arrays import at_least, fetch
-from tutelage.data.files import parts
-from tutelage.data.modalities import ClassLabel, Rgb, Size
+from tutelage.data.files import excerpts
+from tutelage.data.modalities import Rgb, Size
+from tutelage.data.samples import Memory, Samples
+from tutelage.data.whole_labels import ClassLabel
 from tutelage.errors import UserError
 from tutelage.types import Sample
 
@@ -23,38 +25,43 @@ _FIRST_HELD = 16  # of the drawings of a character, 1 to 20
 class Omniglot(DataSource):
     """Omniglot (Lake et al., Science 2015) as classification: 1623 characters, 20 drawings of each, 105x105, ink black.
 
-    Reads `root/omniglot-py/images_{background,evaluation}/ALPHABET/characterNN/NNNN_MM.png`, as torchvision leaves
-    them. All characters of both folders are classes, numbered in the order of folder, alphabet and character (and not,
-    as torchvision's, of the file system). Drawings MM = 01..15 are `train` (24,345 images), 16..20 are `val` (8,115);
-    each of a character's is by another person.
+    Reads `root/omniglot-py/images_{background,evaluation}/ALPHABET/characterNN/NNNN_MM.png`, where torchvision puts
+    them. All characters of both folders are classes, numbered in the order of folder, alphabet and character
+    (torchvision numbers them in the order of the file system). Drawings MM = 01..15 are `train` (24,345 images),
+    16..20 are `test` (8,115); each drawing of a character is by another person.
 
-    The Visual Decathlon (Rebuffi et al., NeurIPS 2017) has this task with drawings chosen otherwise, so that numbers
-    cannot be compared; the original paper's one-shot protocol, with characters never seen in training, is another task.
+    The Visual Decathlon (Rebuffi et al., NeurIPS 2017) has this task with another choice of drawings, so that its
+    numbers are not comparable. The original paper's one-shot protocol, with characters never seen in training, is
+    another task.
 
     Args:
-        root: folder with `omniglot-py`.
-        task: the name of the task.
-        size: height and width of the images, by antialiased resizing, in steps of 1/255.
-        download: have torchvision fetch what is missing, when the data are checked.
+        root: The folder with `omniglot-py`.
+        task: The name of the task.
+        size: Height and width to which images are resized, with antialiasing, in steps of 1/255.
+        download: Let torchvision download missing files when the data are checked.
+
+    Raises:
+        UserError: A size is below 1.
     """
 
     name = "omniglot"
+    size: Size
 
     def __init__(self, root: Path, task: str = "omniglot", size: Size = (32, 32), download: bool = False) -> None:
         at_least(1, {"size": min(size)})
         self.root, self.task, self.size, self.download = Path(root), task, size, download
         self.modalities = {task: ClassLabel()}
-        self._splits: dict[Split, Samples] = {}  # kept, so that every run of a study shares their memory
+        self._splits: dict[Split, Samples] = {}  # kept, so that all runs of a study share them
 
     def split(self, split: Split) -> Samples:
-        """Its drawings by character, read when first asked for and then kept."""
+        """The drawings of a split by character, each kept in memory once it has been read."""
         if split not in self._splits:
-            drawings = [(p, c) for p, c, held in self._drawings if held == (split == "val")]
+            drawings = [(p, c) for p, c, held in self._drawings if held == (split == "test")]
             self._splits[split] = Memory(_Drawings(drawings, self.task, self.size))
         return self._splits[split]
 
     def check(self, tasks: Collection[str]) -> None:
-        """The task is this one, and both folders have drawings for both splits."""
+        """Raise unless the task has this name and both folders have drawings for both splits."""
         self.check_names(tasks)
         for name in _FOLDERS:
             folder = Path("omniglot-py", name)
@@ -68,22 +75,22 @@ class Omniglot(DataSource):
                 raise UserError(
                     f"{self.root / folder}: expected ALPHABET/characterNN/NNNN_MM.png, found none; {_DOWNLOAD}"
                 )
-        for split in ("train", "val"):
+        for split in ("train", "test"):
             if not len(self.split(split)):
                 drawings = "01 to 15" if split == "train" else "16 to 20"
                 raise UserError(f"{self.root}: expected drawings {drawings} for {split}, found none; {_DOWNLOAD}")
 
     def fingerprint(self) -> str:
-        """Of the files' names, sizes and parts of their content, and of the size."""
+        """Depends on the files' names, sizes and parts of their contents, and on the arguments."""
         digest = blake2b(repr((self.task, self.size)).encode(), digest_size=8)
         for path, _, _ in self._drawings:
             digest.update(f"{path.relative_to(self.root)}:{path.stat().st_size}\n".encode())
-            digest.update(parts(path))
+            digest.update(excerpts(path))
         return digest.hexdigest()
 
     @cached_property
     def classes(self) -> list[str]:
-        """The characters that are there, as ALPHABET/characterNN, by class."""
+        """The characters, as ALPHABET/characterNN, in the order of their numbers."""
         return [f"{folder.parent.name}/{folder.name}" for folder in self._characters]
 
     @cached_property
@@ -97,7 +104,7 @@ class Omniglot(DataSource):
 
     @cached_property
     def _drawings(self) -> list[tuple[Path, int, bool]]:
-        """File, class and whether it is held out for `val`."""
+        """The file of each drawing, its class, and whether it belongs to `test`."""
         return [
             (path, label, _number(path) >= _FIRST_HELD)
             for label, folder in enumerate(self._characters)
@@ -126,9 +133,9 @@ class _Drawings(Samples):
         return Sample(image=image, labels={self.task: torch.tensor(label)})
 
     def tasks(self, index: int) -> Collection[str]:
-        """The one there is."""
+        """The only task."""
         return [self.task]
 
     def where(self, index: int, task: str | None = None) -> str:
-        """The file."""
+        """The path of the drawing."""
         return str(self.drawings[index][0])

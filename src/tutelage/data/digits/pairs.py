@@ -1,4 +1,4 @@
-"""Two sets of one folder, trained on side by side: each image has a label of one of the two tasks."""
+"""Two data sets from one folder, trained on side by side: each image has a label of one of the two tasks."""
 
 from collections.abc import Collection
 from pathlib import Path
@@ -13,14 +13,14 @@ from tutelage.data.modalities import Size
 
 
 class _Pair(Mix):
-    """Sources whose arguments are this one's own, which messages name."""
+    """A mix whose own arguments are those of its sources, so that messages name them without the source."""
 
     def __init__(self, sources: list[DataSource], weights: dict[str, float] | None) -> None:
         super().__init__({source.name: source for source in sources}, weights)
         self.name = "-".join(self.sources)
 
     def check(self, tasks: Collection[str]) -> None:
-        """Every task has labels in a source, and the files are there."""
+        """Raise unless every task has labels in a source and the files exist."""
         self.check_names(tasks)
         for source in self.sources.values():
             source.check([t for t in tasks if t in source.modalities])
@@ -30,10 +30,10 @@ class MnistUsps(_Pair):
     """MNIST and USPS, tasks `mnist` and `usps`: the same ten classes in two domains. See `Mix`, `Mnist` and `Usps`.
 
     Args:
-        root: folder with the files of both.
-        train: number of training images of each, as many of each class as can be; None takes all.
-        seed: which of them.
-        weights: how much of a step's images are `mnist` and `usps`; None: as many as there are of each.
+        root: The folder with the files of both.
+        train: The number of training images of each, equally many of each class if possible; None takes all.
+        seed: Which training images are taken.
+        weights: The shares of `mnist` and `usps` in a step's images; None: in proportion to their numbers of images.
     """
 
     def __init__(
@@ -48,12 +48,12 @@ class SvhnOmniglot(_Pair):
     The paper's code for this pair is not public: sizes, splits and the share of each in a step are ours.
 
     Args:
-        root: folder with the files of both.
-        size: height and width of both.
-        train: number of SVHN's training images, as many of each class as can be; None takes all.
-        seed: which of them.
-        weights: how much of a step's images are `svhn` and `omniglot`; None: as many as there are of each.
-        download: have torchvision fetch what is missing, when the data are checked.
+        root: The folder with the files of both.
+        size: Height and width to which the images of both are resized.
+        train: The number of SVHN's training images, equally many of each class if possible; None takes all.
+        seed: Which training images are taken.
+        weights: The shares of `svhn` and `omniglot` in a step's images; None: in proportion to their numbers of images.
+        download: Let torchvision download missing files when the data are checked.
     """
 
     def __init__(

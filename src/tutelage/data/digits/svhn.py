@@ -6,25 +6,24 @@ from tutelage.data.base import Split
 from tutelage.data.digits.arrays import Read, as_read, fetch, pick, reading
 from tutelage.data.digits.base import ImageFiles
 from tutelage.data.modalities import Size
-from tutelage.errors import UserError
 
-_NAMES: dict[Split, str] = {"train": "train", "val": "test"}
+_NAMES: dict[Split, str] = {"train": "train", "test": "test"}
 
 
 class Svhn(ImageFiles):
     """Street View House Numbers (Netzer et al., 2011), cropped: 73,257 training and 26,032 test images, 32x32, colour.
 
-    Reads `root/train_32x32.mat` and `root/test_32x32.mat` with `X` [32, 32, 3, N] and `y` [N, 1], where 10 stands for
-    the digit 0, as they are published and as torchvision leaves them. `train` and `val` are the official training and
-    test images (see `ImageFiles`); the additional `extra_32x32.mat` is not used.
+    Reads the published files `root/train_32x32.mat` and `root/test_32x32.mat` with `X` [32, 32, 3, N] and `y` [N, 1],
+    in which 10 stands for the digit 0. `train` and `test` are the official training and test images (see
+    `ImageFiles`); the additional `extra_32x32.mat` is not used.
 
     Args:
-        root: folder with the files.
-        task: the name of the task; classes are 0..9.
-        size: height and width; None leaves 32x32.
-        train: number of training images, as many of each class as can be; None takes all.
-        seed: which of them.
-        download: have torchvision fetch what is missing, when the data are checked.
+        root: The folder with the files.
+        task: The name of the task; classes are 0..9.
+        size: Height and width to which images are resized; None keeps 32x32.
+        train: The number of training images, equally many of each class if possible; None takes all.
+        seed: Which training images are taken.
+        download: Let torchvision download missing files when the data are checked.
     """
 
     name = "svhn"
@@ -44,8 +43,8 @@ class Svhn(ImageFiles):
         self.download = download
 
     def check_files(self) -> None:
-        """Both files are there; what is not is fetched first, where that is wanted."""
-        for split in ("train", "val"):
+        """Download missing files, if `download` is true; raise for the first file that is missing."""
+        for split in ("train", "test"):
             if self.download and not all(path.is_file() for path in self.files(split)):
                 fetch("SVHN", self.root, split=_NAMES[split])
         super().check_files()
@@ -57,8 +56,8 @@ class Svhn(ImageFiles):
     def read(self, split: Split) -> Read:
         """Bytes [N, 3, 32, 32].
 
-        Not by torchvision's SVHN, which does the same, but takes the digest of the whole file first, and nothing else
-        of that structure.
+        torchvision's SVHN is not used: it reads the digest of the whole file every time and accepts no other file of
+        this format.
         """
         from scipy.io import loadmat
 
@@ -66,7 +65,7 @@ class Svhn(ImageFiles):
         with reading(path):
             images, classes = pick(loadmat(path, variable_names=["X", "y"]), "X", "y")
             if images.ndim != 4:
-                raise UserError(f"`X` {list(images.shape)} where [32, 32, 3, N] belongs")
+                raise ValueError(f"`X` {list(images.shape)} where [32, 32, 3, N] belongs")
             classes = classes.reshape(-1)
             classes[classes == 10] = 0
             return as_read(images.transpose(3, 2, 0, 1), classes, (3, 32, 32))

@@ -6,23 +6,22 @@ from tutelage.data.base import Split
 from tutelage.data.digits.arrays import Read, as_read, pick, reading
 from tutelage.data.digits.base import ImageFiles
 from tutelage.data.modalities import Size
-from tutelage.errors import UserError
 
-_GROUPS: dict[Split, str] = {"train": "train", "val": "test"}
+_GROUPS: dict[Split, str] = {"train": "train", "test": "test"}
 
 
 class Usps(ImageFiles):
     """USPS (Hull, TPAMI 1994): 7,291 training and 2,007 test images of digits, 16x16, grey.
 
     Reads `root/usps.h5` with `data` [N, 256] in 0..1 and `target` [N] in the groups `train` and `test`. `train` and
-    `val` are the official training and test images; see `ImageFiles`. The test images are known to be the harder ones.
+    `test` are the official training and test images; see `ImageFiles`. The test images are known to be the harder ones.
 
     Args:
-        root: folder with the file.
-        task: the name of the task; classes are 0..9.
-        size: height and width; None leaves 16x16.
-        train: number of training images, as many of each class as can be; None takes all.
-        seed: which of them.
+        root: The folder with the file.
+        task: The name of the task; classes are 0..9.
+        size: Height and width to which images are resized; None keeps 16x16.
+        train: The number of training images, equally many of each class if possible; None takes all.
+        seed: Which training images are taken.
     """
 
     name = "usps"
@@ -47,5 +46,5 @@ class Usps(ImageFiles):
         with reading(path), h5py.File(path, "r") as file:
             images, classes = pick(file, f"{group}/data", f"{group}/target")
             if images.shape[1:] != (256,):
-                raise UserError(f"`{group}/data` {list(images.shape)} where [N, 256] belongs")
+                raise ValueError(f"`{group}/data` {list(images.shape)} where [N, 256] belongs")
             return as_read(images.reshape(-1, 1, 16, 16), classes, (1, 16, 16))

@@ -16,7 +16,7 @@ _NEAR = 0.05
 
 
 def render(scene: Scene, size: tuple[int, int], rng: Rng) -> tuple[Array, Index, Array, Array]:
-    """Cast one ray a pixel.
+    """Cast one ray per pixel.
 
     Args:
         scene: what is seen.

@@ -48,7 +48,7 @@ class Scene:
 
 
 def furnish(rng: Rng) -> Scene:
-    """A room as `rng` has it."""
+    """A random furnished room."""
     width, depth, height = rng.uniform(3.2, 5.6), rng.uniform(3.4, 6.2), rng.uniform(2.4, 3.0)
     scene = Scene((width, height, depth))
     wall, trim = pale(rng), pale(rng)
@@ -128,7 +128,7 @@ class _Decorator:
             self.scene.solids.append(Solid(at, (radius, 0.12, radius), OBJECTS, PLAIN, bright(rng), shape="cylinder"))
 
     def along_a_wall(self, piece: Piece) -> None:
-        """With its back to a wall."""
+        """Place a piece with its back to a wall."""
         _, width, _, height = piece
         for _ in range(12):
             side = int(self.rng.choice([0, 0, 1, 3]))  # far, left, right; the camera has its back to the near one
@@ -147,7 +147,7 @@ class _Decorator:
                 return
 
     def in_the_middle(self, piece: Piece) -> None:
-        """Anywhere, turned by any angle."""
+        """Place a piece anywhere, turned by any angle."""
         for _ in range(12):
             x, z = self.rng.uniform(0.6, self.width - 0.6), self.rng.uniform(0.6, self.depth - 1.2)
             yaw = self.rng.uniform(-math.pi, math.pi)
@@ -155,7 +155,7 @@ class _Decorator:
                 return
 
     def place(self, piece: Piece, x: float, z: float, yaw: float) -> bool:
-        """Put a piece there, unless something is in the way."""
+        """Place a piece at a position, unless something is in the way."""
         parts, width, depth, _ = piece
         cos, sin = math.cos(yaw), math.sin(yaw)
         count = max(1, round(width / depth)) if width >= depth else max(1, round(depth / width))
@@ -178,7 +178,7 @@ class _Decorator:
         return True
 
     def on_a_wall(self, label: int) -> None:
-        """A painting, a window or a television, where nothing stands in front."""
+        """Hang a painting, a window or a television where nothing stands in front."""
         rng = self.rng
         for _ in range(8):
             side = int(rng.choice([0, 0, 1, 3]))

@@ -1,65 +1,74 @@
-"""Ray-cast rooms as a data source: the embedded default, which needs no download."""
+"""Ray-cast images of rooms: the data set that comes with the library and needs no download."""
 
 from collections.abc import Collection, Mapping
 from hashlib import blake2b
+from typing import get_args
 
 import numpy as np
 import torch
 
-from tutelage.data.base import DataSource, Memory, Samples, Split
-from tutelage.data.modalities import ClassesLabel, DepthLabel, Modality, NormalsLabel, Size
+from tutelage.data.base import FINGERPRINTED, DataSource, Split
+from tutelage.data.labels import ClassesLabel, DepthLabel, NormalsLabel
+from tutelage.data.modalities import Modality, Size
 from tutelage.data.rooms.render import render
 from tutelage.data.rooms.scene import furnish
 from tutelage.data.rooms.solids import Rng
+from tutelage.data.samples import Memory, Samples
 from tutelage.errors import UserError
 from tutelage.types import Sample
 
-_VERSION = 1  # raised whenever the same seed gives other scenes
+_VERSION = 1  # raised whenever the same arguments give other images
 
 
 class Rooms(DataSource):
     """Indoor scenes from random furniture: tasks `segmentation` (NYU-v2's 13 classes), `depth` and `normals`.
 
-    A room with a floor, lamps, furniture along its walls and in its middle, pictures and windows, seen by a camera at
-    the height of a person's chest with the Kinect's field of view. Depth (metres along the optical axis) and normals
-    are exact. Image i of a split is a function of (seed, split, i); another size shows the same view.
+    Each image shows a room with a floor, lamps, furniture along the walls and in the middle, pictures and windows, from
+    a camera at the height of a person's chest with the Kinect's field of view. Depth (metres along the optical axis)
+    and normals are exact. Image i of a split is a function of (seed, split, i); another size shows the same view.
 
     Args:
-        train: number of training images.
-        val: number of validation images, of other rooms.
-        size: height and width.
-        seed: of all rooms.
-        holes: leave a few patches of each image without a label, each task its own, as in real recordings.
+        train: The number of training images.
+        test: The number of test images, which show other rooms.
+        size: Height and width.
+        seed: The seed of all rooms.
+        holes: Leave a few patches of each image without a label, as in real recordings: other patches for segmentation
+            than for depth and normals.
+
+    Raises:
+        UserError: A number is below 1.
     """
 
     name = "rooms"
+    size: Size
     trusted = True
 
     def __init__(
-        self, train: int = 512, val: int = 128, size: Size = (96, 128), seed: int = 0, holes: bool = True
+        self, train: int = 512, test: int = 128, size: Size = (96, 128), seed: int = 0, holes: bool = True
     ) -> None:
-        for name, value in (("train", train), ("val", val), ("size", min(size))):
+        for name, value in (("train", train), ("test", test), ("size", min(size))):
             if value < 1:
                 raise UserError(f"data.{name}: expected at least 1, found {value}")
-        self.lengths: dict[Split, int] = {"train": train, "val": val}
+        self.lengths: dict[Split, int] = {"train": train, "test": test}
         self.size, self.seed, self.holes = size, seed, holes
         kinds: dict[str, Modality] = {"segmentation": ClassesLabel(), "depth": DepthLabel(), "normals": NormalsLabel()}
         self.modalities: Mapping[str, Modality] = kinds
         self._splits: dict[Split, Samples] = {}
 
     def split(self, split: Split) -> Samples:
-        """Its images, rendered when first asked for and then kept."""
+        """The images of a split, each rendered when it is first read and then kept in memory."""
         if split not in self._splits:
             self._splits[split] = Memory(_Rendered(self, split))
         return self._splits[split]
 
     def check(self, tasks: Collection[str]) -> None:
-        """Every task has labels."""
+        """Raise if a task has no labels."""
         self.check_names(tasks)
 
     def fingerprint(self) -> str:
-        """Of the arguments."""
-        arguments = (_VERSION, self.lengths, self.size, self.seed, self.holes)
+        """Depends on the arguments."""
+        lengths = {FINGERPRINTED[split]: length for split, length in self.lengths.items()}
+        arguments = (_VERSION, lengths, self.size, self.seed, self.holes)
         return blake2b(repr(arguments).encode(), digest_size=8).hexdigest()
 
 
@@ -71,14 +80,14 @@ class _Rendered(Samples):
         return self.rooms.lengths[self.split]
 
     def where(self, index: int, task: str | None = None) -> str:
-        """What Rooms calls it."""
+        """The split and the index."""
         return f"data: {self.split} image {index} of Rooms"
 
     def __getitem__(self, index: int) -> Sample:
         if not 0 <= index < len(self):
             raise IndexError(index)
         rooms = self.rooms
-        rng = np.random.default_rng([rooms.seed, ("train", "val").index(self.split), index])
+        rng = np.random.default_rng([rooms.seed, get_args(Split).index(self.split), index])
         scene = furnish(rng)
         camera, patches = rng.spawn(2)
         image, classes, depth, normals = render(scene, rooms.size, camera)
@@ -95,7 +104,7 @@ class _Rendered(Samples):
 
 
 def _patches(rng: Rng, size: Size, most: int) -> torch.Tensor:
-    """A few rectangles, in parts of the image, so that they do not depend on its size."""
+    """A mask of a few rectangles, drawn relative to the size of the image so that every size has the same ones."""
     mask = torch.zeros(size, dtype=torch.bool)
     for top, left, height, width in rng.random((int(rng.integers(1, most + 1)), 4)):
         rows = slice(int(top * size[0]), int((top + 0.02 + 0.1 * height) * size[0]))

@@ -16,7 +16,10 @@ CLASSES = {
     "tutelage.distill.Together": "tutelage.distill.SumDistiller",
     "tutelage.nets.Tapped": "tutelage.nets.TappedModule",
 }
-ARGUMENTS: dict[str, dict[str, str]] = {}
+ARGUMENTS = {  # class -> {old argument: new argument}
+    f"tutelage.data.{name}": {"val": "test"}
+    for name in ("FromDataset", "HuggingFace", "MultiMnist", "OverlaidDigits", "Rooms")
+}
 
 
 def with_new_names(value: Any, replaced: dict[str, str]) -> Any:

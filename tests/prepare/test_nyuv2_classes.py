@@ -4,7 +4,7 @@ from hashlib import blake2b
 
 import numpy as np
 
-from tutelage.data.prepare.nyuv2_classes import CLASSES13, CLASSES40, LABELS, NAMES, classes_40_to_13, labels_to_40
+from tutelage.prepare.nyuv2_classes import CLASSES13, CLASSES40, LABELS, NAMES, classes_40_to_13, labels_to_40
 from tutelage.tasks.palette import NYU13
 
 # class13Mapping.mat: the class of 13, from 1, of every class of 40.

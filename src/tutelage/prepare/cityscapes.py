@@ -1,4 +1,4 @@
-"""Cityscapes from its official packages."""
+"""Prepares Cityscapes from its official packages."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -10,14 +10,14 @@ import torch
 from rich.console import Console
 
 from tutelage.data.base import Split
-from tutelage.data.cityscapes import InverseDepthLabel
-from tutelage.data.files import read_array
-from tutelage.data.modalities import ClassesLabel, Rgb, Size, resize_nearest
-from tutelage.data.prepare.frames import Array, Frame, picture, write_frames
-from tutelage.data.prepare.summary import Folder, Summary
+from tutelage.data.labels import ClassesLabel, InverseDepthLabel
+from tutelage.data.modalities import Rgb, Size, resize_nearest
 from tutelage.errors import UserError
+from tutelage.images import read_array
+from tutelage.prepare.frames import Array, Frame, picture, write_frames
+from tutelage.prepare.summary import Folder, Summary
 
-# Category: name and official id of the classes that are evaluated, both in the order of the train ids.
+# Category -> name -> official id of the classes that are evaluated; both levels are in the order of the train ids.
 _CATEGORIES = {
     "flat": {"road": 7, "sidewalk": 8},
     "construction": {"building": 11, "wall": 12, "fence": 13},
@@ -29,8 +29,9 @@ _CATEGORIES = {
 }
 CLASSES7 = tuple(_CATEGORIES)
 CLASSES19 = tuple(name for classes in _CATEGORIES.values() for name in classes)
-_IDS = 34  # 0..33, and 255 for -1, the licence plates
+_IDS = 34  # ids are 0..33; 255 stands for -1, licence plates
 _NONE = 255
+_SPLITS: dict[Split, str] = {"train": "train", "test": "val"}  # the labels of the official test images are not public
 
 FOLDERS = (
     Folder("image", Rgb()),
@@ -38,7 +39,7 @@ FOLDERS = (
     Folder("label7", ClassesLabel((_NONE,)), classes=CLASSES7),
     Folder("depth", InverseDepthLabel(), unit="1/(1.85 m)"),
 )
-# Kind -> (package, end of its files' names).
+# Kind -> (package, ending of its files' names).
 _FILES = {
     "image": ("leftImg8bit", "leftImg8bit"),
     "label": ("gtFine", "gtFine_labelIds"),
@@ -47,10 +48,11 @@ _FILES = {
 
 
 def ids_to_classes() -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
-    """[256] twice: the class 0..18 and the category 0..6 of every official label id, 255 where there is none.
+    """Two tables [256]: the class 0..18 and the category 0..6 of every official label id, 255 where there is none.
 
-    The 19 classes are the official train ids; the 7 categories are theirs, as in MTAN's paper. What is not evaluated
-    (parking, rail tracks, bridges, caravans, ...) has no label in either, although it has an official category.
+    The 19 classes are the official train ids, the 7 categories are the official ones of these classes, as in MTAN's
+    paper. Ids that are not evaluated (parking, rail tracks, bridges, caravans, ...) have no label in either table,
+    although they have an official category.
     """
     classes, categories = np.full(256, _NONE, np.uint8), np.full(256, _NONE, np.uint8)
     for category, members in enumerate(_CATEGORIES.values()):
@@ -62,40 +64,41 @@ def ids_to_classes() -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
 def prepare_cityscapes(
     download: Path, out: Path, size: Size = (128, 256), jobs: int | None = None, console: Console | None = None
 ) -> None:
-    """`out/{train,val}/{image,label,label7,depth}` from leftImg8bit, gtFine and disparity.
+    """Write `out/{train,test}/{image,label,label7,depth}` from leftImg8bit, gtFine and disparity.
 
-    Stems are the official ones, as in aachen_000000_000019. Images are resized as docs/data.md says, labels and
-    disparities by the nearest pixel. `depth` holds the 16 bits p of the official disparity, 0 where there is none; read
-    as p / 65535 it is MTAN's inverse depth. The disparity in pixels of 2048 is (p - 1) / 256, so that 1 stands for a
-    distance of 1.85 m, with a baseline of 0.209 m and a focal length of 2263 pixels, and 0.1 for 18.5 m.
+    `test` holds the official validation images, since the labels of the official test images are not public. Stems are
+    the official ones, as in aachen_000000_000019. Images are resized as docs/data.md says, labels and disparities to
+    the nearest pixel. `depth` holds the 16 bits p of the official disparity, 0 where there is none; p / 65535 is MTAN's
+    inverse depth. At a width of 2048 the disparity is (p - 1) / 256 pixels. With a baseline of 0.209 m and a focal
+    length of 2263 pixels, an inverse depth of 1 is a distance of 1.85 m, and 0.1 is 18.5 m.
 
     Args:
-        download: has leftImg8bit/{train,val}/CITY/*_leftImg8bit.png, gtFine/.../*_gtFine_labelIds.png and
+        download: The folder with leftImg8bit/{train,val}/CITY/*_leftImg8bit.png, gtFine/.../*_gtFine_labelIds.png and
             disparity/.../*_disparity.png.
-        out: a folder; what is whole in it is kept.
-        size: height and width of what is written; the official ones are 1024 and 2048.
-        jobs: frames that are made at the same time; none: one a core.
-        console: where progress and the summary go.
+        out: The folder to write to; complete frames in it are kept.
+        size: Height and width of the files; the official ones are 1024 and 2048.
+        jobs: The number of frames that are made at the same time; None: one per core.
+        console: Where progress and summary are printed.
 
     Raises:
-        ValueError: a folder or a file is missing, or damaged.
+        UserError: A folder or a file is missing or damaged.
     """
     frames = [
         Frame(split, stem, partial(_arrays, paths, size))
-        for split in ("train", "val")
-        for stem, paths in _find(download, split)
+        for split, official in _SPLITS.items()
+        for stem, paths in _find(download, official)
     ]
     write_frames(frames, "Cityscapes", Summary("cityscapes", size, FOLDERS), out, jobs, console or Console())
 
 
-def _find(download: Path, split: Split) -> list[tuple[str, dict[str, Path]]]:
-    """Stem and files of every frame of a split."""
+def _find(download: Path, split: str) -> list[tuple[str, dict[str, Path]]]:
+    """The stem and the files of every frame of an official split."""
     for package, _ in _FILES.values():
         folder = download / package / split
         if not folder.is_dir():
             raise UserError(f"{folder}: expected a folder of the official download, found none; unpack {package} there")
     package, end = _FILES["image"]
-    found = []
+    frames = []
     for image in sorted((download / package / split).glob(f"*/*_{end}.png")):
         stem = image.name.removesuffix(f"_{end}.png")
         paths = {
@@ -105,17 +108,17 @@ def _find(download: Path, split: Split) -> list[tuple[str, dict[str, Path]]]:
         for path in paths.values():
             if not path.is_file():
                 raise UserError(f"{path}: expected a file for {image}, found none; unpack the package again")
-        found.append((stem, paths))
-    if not found:
+        frames.append((stem, paths))
+    if not frames:
         raise UserError(f"{download / package / split}: expected CITY/*_{end}.png, found none; unpack {package} there")
-    return found
+    return frames
 
 
 def _arrays(paths: Mapping[str, Path], size: Size) -> Mapping[str, Array]:
-    """What the folders hold of a frame."""
+    """Folder -> the array of a frame."""
     image = Rgb().decode(paths["image"])
-    ids, _ = read_array(paths["label"], indices=True)
-    disparity, _ = read_array(paths["depth"])
+    ids, _ = read_array(paths["label"], "classes")
+    disparity, _ = read_array(paths["depth"], "values")
     for kind, array in (("label", ids), ("depth", disparity)):
         if array.shape != image.shape[1:]:
             raise UserError(
@@ -124,7 +127,7 @@ def _arrays(paths: Mapping[str, Path], size: Size) -> Mapping[str, Array]:
             )
     if disparity.dtype.itemsize < 2:
         raise UserError(
-            f"{paths['depth']}: expected 16 bits a pixel, found {disparity.dtype}; unpack the package again"
+            f"{paths['depth']}: expected 16 bits per pixel, found {disparity.dtype}; unpack the package again"
         )
     if wrong := set(np.unique(ids).tolist()) - {*range(_IDS), _NONE}:
         raise UserError(f"{paths['label']}: expected label ids 0..{_IDS - 1}, found {min(wrong)}; unpack gtFine again")

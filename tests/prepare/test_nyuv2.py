@@ -11,7 +11,7 @@ import pytest
 import scipy.io
 import torch
 from rich.console import Console
-from tests.data.prepare.official import (
+from tests.prepare.official import (
     HEIGHT,
     IN_13,
     IN_40,
@@ -27,7 +27,7 @@ from tests.data.prepare.official import (
 )
 
 from tutelage.data import ClassesLabel, Folders, Label, NYUv2
-from tutelage.data.prepare import prepare_nyuv2
+from tutelage.prepare import prepare_nyuv2
 
 SIZE = (HEIGHT, WIDTH)
 QUIET = Console(quiet=True)
@@ -55,7 +55,7 @@ def mapped(raw: np.ndarray, to: tuple[int, ...]) -> torch.Tensor:
     return torch.from_numpy(found.astype(np.int64))
 
 
-@pytest.mark.parametrize(("split", "numbers"), [("train", TRAIN), ("val", TEST)])
+@pytest.mark.parametrize(("split", "numbers"), [("train", TRAIN), ("test", TEST)])
 def test_nyuv2_reads_what_the_official_file_holds(prepared: Path, split: str, numbers: tuple[int, ...]) -> None:
     source = NYUv2(prepared, SIZE)
     source.check(["segmentation", "depth", "normals"])
@@ -77,7 +77,7 @@ def test_nyuv2_reads_what_the_official_file_holds(prepared: Path, split: str, nu
 
 def test_the_40_classes(prepared: Path) -> None:
     source = Folders(prepared, {"segmentation": Label("label40", ClassesLabel())})
-    found = source.split("val")[1]["labels"]["segmentation"]
+    found = source.split("test")[1]["labels"]["segmentation"]
     assert torch.equal(found, mapped(labels(TEST[1] - 1), IN_40))
 
 
@@ -112,7 +112,7 @@ def test_no_data_set_is_read_whole(
 def test_the_summary_counts_what_is_there(prepared: Path) -> None:
     found = json.loads((prepared / "summary.json").read_text())
     assert found["size"] == list(SIZE)
-    for split, numbers in (("train", TRAIN), ("val", TEST)):
+    for split, numbers in (("train", TRAIN), ("test", TEST)):
         values = found["splits"][split]
         assert values["frames"] == len(numbers)
         classes = np.stack([mapped(labels(n - 1), IN_13).numpy() for n in numbers])
@@ -131,9 +131,9 @@ def test_only_what_is_not_whole_is_made_again(official: tuple[Path, Path], prepa
     prepare_nyuv2(*official, tmp_path, SIZE, 2, QUIET)
     assert files(tmp_path) == before  # whatever the order in which threads make them
     (tmp_path / "train/label/0.png").unlink()
-    path = tmp_path / "val/depth/1.npy"
+    path = tmp_path / "test/depth/1.npy"
     path.write_bytes(path.read_bytes()[:200])
-    (tmp_path / "val/image/.0.png.part-x").write_bytes(b"half")
+    (tmp_path / "test/image/.0.png.part-x").write_bytes(b"half")
     kept = {p: p.stat().st_mtime_ns for p in tmp_path.rglob("1.png") if p.parent.parent.name == "train"}
     console = Console(record=True, file=io.StringIO())
     prepare_nyuv2(*official, tmp_path, SIZE, 2, console)

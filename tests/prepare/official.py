@@ -7,8 +7,8 @@ import numpy as np
 import scipy.io
 from PIL import Image
 
-from tutelage.data.prepare.nyuv2 import CAMERA
-from tutelage.data.prepare.nyuv2_classes import NAMES
+from tutelage.prepare.nyuv2 import CAMERA
+from tutelage.prepare.nyuv2_classes import NAMES
 
 FRAMES, HEIGHT, WIDTH = 6, 24, 32
 TRAIN, TEST = (2, 3, 6), (1, 5)  # from 1; frame 4 belongs to neither

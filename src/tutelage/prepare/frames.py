@@ -1,4 +1,4 @@
-"""Frames of an official download become files, in parallel, and only those that are not there yet."""
+"""Writes the frames of an official download to files, in parallel, and leaves out frames that are complete."""
 
 import json
 import os
@@ -20,13 +20,13 @@ from torch import Tensor
 
 from tutelage.data.base import Split
 from tutelage.data.modalities import Size
-from tutelage.data.prepare.summary import Counts, Folder, Summary
 from tutelage.errors import UserError
 from tutelage.files import remove_parts, write_atomically, write_text
+from tutelage.prepare.summary import Counts, Folder, Summary
 
 Array = npt.NDArray[Any]
 
-_EVERY = 15.0  # seconds between two plain lines
+_LINE_SECONDS = 15.0  # between two lines of progress where there is no terminal
 
 
 @dataclass(frozen=True)
@@ -34,9 +34,9 @@ class Frame:
     """One image and its labels.
 
     Args:
-        split: where it belongs.
-        stem: of its files.
-        make: gives the array of every folder, [H, W] or [H, W, C], in the size that is wanted.
+        split: The split that the frame belongs to.
+        stem: The stem of its files.
+        make: Returns folder -> array, [H, W] or [H, W, C], in the size of the files.
     """
 
     split: Split
@@ -47,23 +47,23 @@ class Frame:
 def write_frames(
     frames: Sequence[Frame], origin: str, summary: Summary, out: Path, jobs: int | None, console: Console
 ) -> None:
-    """Write `out/<split>/<folder>/<stem>.<suffix>` of every frame, and `out/summary.json`.
+    """Write `out/<split>/<folder>/<stem>.<suffix>` for every frame, and `out/summary.json`.
 
-    A frame whose files are all there, can be read and have the right size is kept as it is. Files are written
-    atomically, and every file is read before it is counted: what was killed goes on, and what the summary counts is
-    what a training will read. `out/origin.txt` says what the frames are of, so that those of another download are not
-    taken for these.
+    A frame is kept if all of its files exist, can be read and have the right size. Files are written atomically, so
+    that a process that was killed can be continued. Every file is read before it is counted, so that the summary counts
+    what training will read. `out/origin.txt` names the origin of the frames, so that they are not mixed with those of
+    another download.
 
     Args:
-        frames: those of a split in their order.
-        origin: changes with what the frames are made from.
-        summary: empty; it says which folders there are and how large the files are. The frames are counted in it.
-        out: the folder.
-        jobs: frames that are made at the same time; none: one a core.
-        console: a terminal gets a bar, anything else lines.
+        frames: The frames, in their order within each split.
+        origin: A text that changes with the data from which the frames are made.
+        summary: An empty summary with the folders and the size of the files; the frames are counted in it.
+        out: The folder to write to.
+        jobs: The number of frames that are made at the same time; None: one per core.
+        console: A terminal shows a bar; anything else gets lines.
 
     Raises:
-        ValueError: a frame is damaged, `out` is no folder or holds other frames, or `jobs` or the size is not positive.
+        UserError: A frame is damaged, `out` is no folder or holds other frames, or `jobs` or the size is not positive.
     """
     if jobs is not None and jobs < 1:
         raise UserError(f"--jobs: expected 1 or more, found {jobs}")
@@ -80,16 +80,16 @@ def write_frames(
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
         console=console, transient=True, disable=not console.is_terminal,
     )  # fmt: skip
-    told = time.monotonic()
+    printed = time.monotonic()
     with ThreadPoolExecutor(jobs or os.cpu_count()) as pool, bars:
         bar = bars.add_task(f"preparing {out}", total=len(frames))
-        found = pool.map(partial(_keep_or_write, summary.folders, summary.size, out), frames)
-        for number, (frame, (counts, was_there)) in enumerate(zip(frames, found, strict=True), 1):
+        results = pool.map(partial(_keep_or_write, summary.folders, summary.size, out), frames)
+        for number, (frame, (counts, existed)) in enumerate(zip(frames, results, strict=True), 1):
             summary.add(frame.split, counts)
-            kept += was_there
+            kept += existed
             bars.advance(bar)
-            if not console.is_terminal and time.monotonic() - told >= _EVERY:
-                told = time.monotonic()
+            if not console.is_terminal and time.monotonic() - printed >= _LINE_SECONDS:
+                printed = time.monotonic()
                 _say(console, f"{out}: {number} of {len(frames)} frames")
     write_text(out / "summary.json", json.dumps(summary.values(), indent=2) + "\n")
     summary.show(console)
@@ -97,27 +97,33 @@ def write_frames(
 
 
 def _claim(frames: Sequence[Frame], origin: str, folders: Sequence[Folder], out: Path) -> None:
-    """Make `out` the folder of the frames of `origin`, and of no others."""
+    """Record that `out` holds the frames of `origin`; raise if it holds any others."""
+    if (out / "val").is_dir():
+        raise UserError(
+            f"{out / 'val'}: expected the folder `test`, found `val`, as earlier versions wrote it; rename it to test"
+        )
     path = out / "origin.txt"
     expected = {folder.path(out, frame.split, frame.stem) for frame in frames for folder in folders}
     places = {file.parent for file in expected}
-    there = [file for place in sorted(places) if place.is_dir() for file in sorted(place.iterdir())]
-    if not there and not path.exists():
+    existing = [file for place in sorted(places) if place.is_dir() for file in sorted(place.iterdir())]
+    if not existing and not path.exists():
         return write_text(path, origin + "\n")
-    found = path.read_text().strip() if path.is_file() else "another program"
-    if found != origin:
-        raise UserError(f"{out}: expected frames of {origin}, found those of {found}; give another folder, or empty it")
-    for file in there:
+    actual = path.read_text().strip() if path.is_file() else "another program"
+    if actual != origin:
+        raise UserError(
+            f"{out}: expected frames of {origin}, found those of {actual}; give another folder, or empty it"
+        )
+    for file in existing:
         if file not in expected and not file.name.startswith("."):
             raise UserError(f"{file}: expected frames of {origin} alone, found another file; remove it")
 
 
 def _keep_or_write(folders: Sequence[Folder], size: Size, out: Path, frame: Frame) -> tuple[dict[str, Counts], bool]:
-    """The counts of a frame's files, and whether they were there."""
+    """The counts of a frame's files, and whether the files existed."""
     try:
         return {folder.name: _count(folder, size, out, frame) for folder in folders}, True
     except (OSError, ValueError):
-        pass  # not there, damaged, or of another size
+        pass  # missing, damaged, or of another size: made again
     arrays = frame.make()
     for folder in folders:
         write_atomically(folder.path(out, frame.split, frame.stem), partial(_save, folder, arrays[folder.name]))
@@ -145,10 +151,10 @@ def picture(image: Tensor) -> Array:
 
 
 def library(name: str) -> Any:
-    """A package of the extra `data`.
+    """Import a package of the extra `data`.
 
     Raises:
-        ValueError: it is not installed.
+        UserError: It is not installed.
     """
     try:
         return import_module(name)

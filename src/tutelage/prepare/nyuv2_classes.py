@@ -8,7 +8,7 @@ CLASSES13 = (
     "window",
 )  # fmt: skip
 
-# Class of 40, in its order: the label of that very name, and the class of 13.
+# The first 37 of the 40 classes, in their order -> the label of the same name, and the class of the 13.
 _NAMED = {
     "wall": (21, "wall"),
     "floor": (11, "floor"),
@@ -60,18 +60,18 @@ _FURNITURE = (
     803, 804, 813, 814, 815, 820, 829, 835, 858, 863, 882, 892,
 )  # fmt: skip
 
-LABELS = 894  # besides 0: not labelled
-NAMES = {label: name for name, (label, _) in _NAMED.items()}  # of some labels, by which the file is known
+LABELS = 894  # numbered from 1; 0 is not labelled
+NAMES = {label: name for name, (label, _) in _NAMED.items()}  # of 37 labels, by which the official file is recognised
 CLASSES40 = (*_NAMED, "otherstructure", "otherfurniture", "otherprop")
 NONE = 255
 
 
 def labels_to_40() -> npt.NDArray[np.uint8]:
-    """[895]: the class 0..39 of every label, and 255 of label 0.
+    """A table [895]: the class 0..39 of every label, 255 for label 0.
 
     After Gupta, Arbelaez and Malik, *Perceptual Organization and Recognition of Indoor Scenes from RGB-D Images*, CVPR
-    2013 (their `classMapping40.mat`): 37 labels are classes of their own, the others are other structure, other
-    furniture or, most of them, other props.
+    2013 (their `classMapping40.mat`): 37 labels are classes of their own; the others are "other structure", "other
+    furniture" or, most of them, "other props".
     """
     table = np.full(LABELS + 1, CLASSES40.index("otherprop"), np.uint8)
     table[0] = NONE
@@ -83,10 +83,10 @@ def labels_to_40() -> npt.NDArray[np.uint8]:
 
 
 def classes_40_to_13() -> npt.NDArray[np.uint8]:
-    """[256]: the class 0..12 of every class of 40, and 255 of everything else.
+    """A table [256]: the class 0..12 of every class 0..39, 255 for everything else.
 
-    The classes of Couprie et al., *Indoor Semantic Segmentation using depth information*, ICLR 2013, by way of the 40,
-    as in `class13Mapping.mat` of the labels that MTAN used.
+    These are the classes of Couprie et al., *Indoor Semantic Segmentation using depth information*, ICLR 2013, derived
+    from the 40 as in `class13Mapping.mat` of the labels that MTAN used.
     """
     table = np.full(256, NONE, np.uint8)
     others = {"otherstructure": "objects", "otherfurniture": "furniture", "otherprop": "objects"}

@@ -1,4 +1,4 @@
-"""NYU-Depth-v2 from its official files."""
+"""Prepares NYU-Depth-v2 from its official files."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -10,12 +10,13 @@ import numpy as np
 import torch
 from rich.console import Console
 
-from tutelage.data.base import Split
-from tutelage.data.files import first_line
-from tutelage.data.modalities import ClassesLabel, DepthLabel, NormalsLabel, Rgb, Size
-from tutelage.data.prepare.frames import Array, Frame, library, picture, write_frames
-from tutelage.data.prepare.normals import Camera, normals_from_depth
-from tutelage.data.prepare.nyuv2_classes import (
+from tutelage.data.base import FINGERPRINTED, Split
+from tutelage.data.labels import ClassesLabel, DepthLabel, NormalsLabel
+from tutelage.data.modalities import Rgb, Size
+from tutelage.errors import UserError, one_line
+from tutelage.prepare.frames import Array, Frame, library, picture, write_frames
+from tutelage.prepare.normals import Camera, normals_from_depth
+from tutelage.prepare.nyuv2_classes import (
     CLASSES13,
     CLASSES40,
     LABELS,
@@ -24,11 +25,10 @@ from tutelage.data.prepare.nyuv2_classes import (
     classes_40_to_13,
     labels_to_40,
 )
-from tutelage.data.prepare.summary import Folder, Summary
-from tutelage.errors import UserError
+from tutelage.prepare.summary import Folder, Summary
 
-# The toolbox's calibration of the colour camera at 480x640 (camera_params.m), whose first pixel is 1 and here 0. The
-# depth of the labelled frames is projected into it.
+# The toolbox's calibration of the colour camera at 480x640 (camera_params.m), which counts pixels from 1, here from 0.
+# The depth of the labelled frames is projected into this camera.
 CAMERA = Camera(518.85790117450188, 519.46961112127485, 325.58244941119034 - 1, 253.73616633400465 - 1)
 _WIDTH = 640
 
@@ -39,7 +39,7 @@ FOLDERS = (
     Folder("depth", DepthLabel(), ".npy", unit="m"),
     Folder("normal", NormalsLabel()),
 )
-_SPLITS: dict[str, Split] = {"trainNdxs": "train", "testNdxs": "val"}
+_SPLITS: dict[str, Split] = {"trainNdxs": "train", "testNdxs": "test"}
 _AGAIN = "download it again"
 
 
@@ -51,26 +51,26 @@ def prepare_nyuv2(
     jobs: int | None = None,
     console: Console | None = None,
 ) -> None:
-    """`out/{train,val}/{image,label,label40,depth,normal}` from `nyu_depth_v2_labeled.mat` and `splits.mat`.
+    """Write `out/{train,test}/{image,label,label40,depth,normal}` from `nyu_depth_v2_labeled.mat` and `splits.mat`.
 
-    `val` is the official test part (654 frames, 795 in `train`); stems count a split's frames from 0 in the order of
-    splits.mat. Images, classes, depth and normals are resized by the rules of docs/data.md; the normals come from the
-    depth as it is in the file (`normals_from_depth`), before it is resized.
+    The splits are the official ones: 795 frames in `train`, 654 in `test`. Stems count the frames of a split from 0 in
+    the order of splits.mat. Images, classes, depth and normals are resized by the rules of docs/data.md; the normals
+    are computed from the depth at its full size (`normals_from_depth`).
 
     Args:
-        labeled: the official file, which is read frame by frame.
-        splits: the official `trainNdxs` and `testNdxs`.
-        out: a folder; what is whole in it is kept.
-        size: height and width of what is written; the file's are 480 and 640.
-        jobs: frames that are made at the same time; none: one a core.
-        console: where progress and the summary go.
+        labeled: The official file, which is read frame by frame.
+        splits: The file with the official `trainNdxs` and `testNdxs`.
+        out: The folder to write to; complete frames in it are kept.
+        size: Height and width of the files; the official ones are 480 and 640.
+        jobs: The number of frames that are made at the same time; None: one per core.
+        console: Where progress and summary are printed.
 
     Raises:
-        ValueError: a file is missing, damaged or another one, or a frame in it is.
+        UserError: A file is missing, damaged or not the official one.
     """
     h5py, blas = library("h5py"), library("threadpoolctl")
     numbers = _splits(splits)
-    with _open(h5py, labeled) as file, blas.threadpool_limits(1):  # the frames are the threads
+    with _open(h5py, labeled) as file, blas.threadpool_limits(1):  # there is one thread per frame already
         images = _Labeled(labeled, file, size)
         last = max(max(part) for part in numbers.values())
         if last > images.count:
@@ -83,23 +83,24 @@ def prepare_nyuv2(
             for split, part in numbers.items()
             for stem, number in enumerate(part)
         ]
-        # Stems are positions in a split: in another split frames of the same names are others.
-        origin = f"NYU-Depth-v2, split {blake2b(repr(numbers).encode(), digest_size=4).hexdigest()}"
+        # Stems are positions in a split, so that other splits have other frames under the same names.
+        by_name = {FINGERPRINTED[split]: part for split, part in numbers.items()}
+        origin = f"NYU-Depth-v2, split {blake2b(repr(by_name).encode(), digest_size=4).hexdigest()}"
         write_frames(frames, origin, Summary("nyuv2", size, FOLDERS), out, jobs, console or Console())
 
 
 def _splits(path: Path) -> dict[Split, list[int]]:
-    """The numbers of the frames of every split, from 1."""
+    """Split -> the numbers of its frames, which begin at 1."""
     scipy = library("scipy.io")
     if not path.is_file():
         raise UserError(f"{path}: expected the official splits.mat, found no file")
     try:
         values = scipy.loadmat(path)
     except Exception as error:  # scipy names its errors by what the bytes look like
-        raise UserError(f"{path}: expected the official splits.mat, found {first_line(error)}; {_AGAIN}") from error
+        raise UserError(f"{path}: expected the official splits.mat, found {one_line(error)}; {_AGAIN}") from error
     if any(name not in values for name in _SPLITS):
-        found = ", ".join(name for name in values if not name.startswith("__")) or "nothing"
-        raise UserError(f"{path}: expected trainNdxs and testNdxs, found {found}; take the official splits.mat")
+        names = ", ".join(name for name in values if not name.startswith("__")) or "nothing"
+        raise UserError(f"{path}: expected trainNdxs and testNdxs, found {names}; take the official splits.mat")
     numbers = {split: [int(n) for n in values[name].ravel()] for name, split in _SPLITS.items()}
     every = [number for part in numbers.values() for number in part]
     if not all(numbers.values()) or min(every) < 1 or len(set(every)) < len(every):
@@ -114,15 +115,15 @@ def _open(h5py: Any, path: Path) -> Any:
         return h5py.File(path, "r")
     except OSError as error:
         raise UserError(
-            f"{path}: expected the official nyu_depth_v2_labeled.mat (HDF5), found {first_line(error)}; {_AGAIN}"
+            f"{path}: expected the official nyu_depth_v2_labeled.mat (HDF5), found {one_line(error)}; {_AGAIN}"
         ) from error
 
 
 class _Labeled:
-    """The official file: every data set [frames, ..., width, height], as MATLAB stores columns first.
+    """The official file: its arrays are [frames, ..., width, height], since MATLAB stores columns first.
 
     Raises:
-        ValueError: it is another file.
+        UserError: It is another file.
     """
 
     def __init__(self, path: Path, file: Any, size: Size) -> None:
@@ -138,14 +139,14 @@ class _Labeled:
         self.count = images[0]
         self.to_40, self.to_13 = labels_to_40(), classes_40_to_13()
         for label, name in NAMES.items():
-            if (found := self._name(label)) != name:
+            if (actual := self._name(label)) != name:
                 raise UserError(
-                    f"{self.path}: expected the name `{name}` of label {label}, found `{found}`; take the official "
+                    f"{self.path}: expected the name `{name}` of label {label}, found `{actual}`; take the official "
                     "nyu_depth_v2_labeled.mat"
                 )
 
     def _name(self, label: int) -> str | None:
-        """A label's name: `names` holds references to arrays of characters."""
+        """The name of a label; `names` holds references to arrays of characters."""
         try:
             characters = self.file[self.file["names"][0, label - 1]][()]
             return "".join(map(chr, np.ravel(characters)))
@@ -158,11 +159,11 @@ class _Labeled:
             return np.ascontiguousarray(self.file[name][index].T)
         except OSError as error:
             raise UserError(
-                f"{self.path}: expected a readable frame {index + 1} in `{name}`, found {first_line(error)}; {_AGAIN}"
+                f"{self.path}: expected a readable frame {index + 1} in `{name}`, found {one_line(error)}; {_AGAIN}"
             ) from error
 
     def arrays(self, index: int) -> Mapping[str, Array]:
-        """What the folders hold of a frame."""
+        """Folder -> the array of a frame."""
         image, depth, labels = (self._frame(name, index) for name in ("images", "depths", "labels"))
         if labels.max() > LABELS:
             raise UserError(

@@ -7,12 +7,12 @@ import pytest
 import torch
 from PIL import Image
 from rich.console import Console
-from tests.data.prepare.official import IDS, IN_7, IN_19, street, write_cityscapes
 from tests.data.source_tester import SourceTester
+from tests.prepare.official import IDS, IN_7, IN_19, street, write_cityscapes
 
 from tutelage.data import Cityscapes, DataSource
-from tutelage.data.prepare import prepare_cityscapes
-from tutelage.data.prepare.cityscapes import CLASSES7, CLASSES19, ids_to_classes
+from tutelage.prepare import prepare_cityscapes
+from tutelage.prepare.cityscapes import CLASSES7, CLASSES19, ids_to_classes
 
 QUIET = Console(quiet=True)
 
@@ -54,13 +54,13 @@ def test_classes_as_cityscapes_scripts_have_them() -> None:
 def test_values_and_axes(prepared: Path) -> None:
     for split, stems in (
         ("train", ["aachen_000000_000019", "aachen_000001_000019", "zurich_000000_000019"]),
-        ("val", ["lindau_000000_000019", "lindau_000001_000019"]),
+        ("test", ["lindau_000000_000019", "lindau_000001_000019"]),
     ):
         samples = Cityscapes(prepared, (24, 48)).split(split)
         coarse = Cityscapes(prepared, (24, 48), classes=7).split(split)
         assert [Path(samples.where(i)).stem for i in range(len(samples))] == stems
         for i in range(len(samples)):
-            official = street(i + (3 if split == "val" else 0))
+            official = street(i + (3 if split == "test" else 0))
             pixels = torch.from_numpy(official["leftImg8bit"]).permute(2, 0, 1)
             assert torch.equal((samples[i]["image"] * 255).round().byte(), pixels)
             for found, to in ((samples[i], IN_19), (coarse[i], IN_7)):
@@ -75,7 +75,7 @@ def test_values_and_axes(prepared: Path) -> None:
 def test_the_unit_is_one_over_1_85_metres(prepared: Path) -> None:
     disparity = (street(3)["disparity"][10, 40] - 1) / 256  # the official formula, in pixels of 2048
     metres = 0.209313 * 2262.52 / disparity
-    inverse = float(Cityscapes(prepared, (24, 48)).split("val")[0]["labels"]["depth"][0, 10, 40])
+    inverse = float(Cityscapes(prepared, (24, 48)).split("test")[0]["labels"]["depth"][0, 10, 40])
     assert 1.85 / inverse == pytest.approx(metres, rel=1e-3)
 
 
@@ -89,16 +89,16 @@ def test_a_smaller_size_is_what_the_data_set_makes_of_the_whole(prepared: Path, 
 
 def test_the_summary(prepared: Path) -> None:
     found = json.loads((prepared / "summary.json").read_text())["splits"]
-    assert [found[split]["frames"] for split in ("train", "val")] == [3, 2]
+    assert [found[split]["frames"] for split in ("train", "test")] == [3, 2]
     disparity = np.stack([street(i)["disparity"] for i in (3, 4)])
-    assert found["val"]["depth"]["range"] == pytest.approx(
+    assert found["test"]["depth"]["range"] == pytest.approx(
         [disparity[disparity > 0].min() / 65535, disparity.max() / 65535], rel=1e-5
     )
-    assert found["val"]["depth"]["without_label"] == pytest.approx(100 * (disparity == 0).mean(), abs=1e-3)
+    assert found["test"]["depth"]["without_label"] == pytest.approx(100 * (disparity == 0).mean(), abs=1e-3)
     ids = np.stack([street(i)["gtFine"] for i in (3, 4)])
     known = np.isin(ids, IDS[:9])
-    assert found["val"]["label"]["without_label"] == pytest.approx(100 * (~known).mean(), abs=1e-3)
-    assert found["val"]["label7"]["classes"]["flat"] == pytest.approx(100 * (ids[known] < 9).mean(), abs=1e-3)
+    assert found["test"]["label"]["without_label"] == pytest.approx(100 * (~known).mean(), abs=1e-3)
+    assert found["test"]["label7"]["classes"]["flat"] == pytest.approx(100 * (ids[known] < 9).mean(), abs=1e-3)
 
 
 def test_only_what_is_missing_is_made(prepared: Path, tmp_path: Path) -> None:
@@ -140,7 +140,7 @@ def spoil(download: Path, what: str) -> None:
         ("a missing file", r"zurich_000000_000019_disparity\.png: expected a file for .*leftImg8bit\.png, found none"),
         ("no images", r"leftImg8bit/val: expected CITY/\*_leftImg8bit\.png, found none"),
         ("half a file", r"zurich_000000_000019_gtFine_labelIds\.png: expected a readable \.png file, found"),
-        ("8 bits", r"zurich_000000_000019_disparity\.png: expected 16 bits a pixel, found uint8"),
+        ("8 bits", r"zurich_000000_000019_disparity\.png: expected 16 bits per pixel, found uint8"),
         ("another size", r"labelIds\.png: expected the size of its image, 24x48, found \[12, 48\]"),
         ("colours", r"labelIds\.png: expected the size of its image, 24x48, found \[24, 48, 3\]"),
         ("a strange id", r"labelIds\.png: expected label ids 0\.\.33, found 40"),
@@ -156,7 +156,7 @@ def test_a_wrong_download_is_one_line(what: str, message: str, tmp_path: Path) -
 def test_progress_is_plain_lines_where_there_is_no_terminal(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("tutelage.data.prepare.frames._EVERY", 0.0)
+    monkeypatch.setattr("tutelage.prepare.frames._LINE_SECONDS", 0.0)
     prepare_cityscapes(write_cityscapes(tmp_path / "download"), tmp_path / "out", (24, 48), 1, Console())
     lines = capsys.readouterr().out.splitlines()
     assert lines[:5] == [f"{tmp_path / 'out'}: {n} of 5 frames" for n in range(1, 6)]

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from tutelage.data.prepare import Camera, normals_from_depth
+from tutelage.prepare import Camera, normals_from_depth
 
 CAMERA = Camera(500.0, 520.0, 30.0, 20.0)
 SIZE = (40, 56)

@@ -6,8 +6,8 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib.stride_tricks import sliding_window_view
 
-_CHUNK = 2**21  # values of windows that are held at once
-_SPREAD = 0.5  # square pixels; neighbours within a line of two pixels lie below it and determine no plane
+_CHUNK = 2**21  # values of windows that are in memory at once
+_SPREAD = 0.5  # square pixels; neighbours on a line two pixels wide are below it and determine no plane
 
 
 class Camera(NamedTuple):

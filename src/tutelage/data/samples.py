@@ -1,0 +1,136 @@
+"""The samples of a split, and samples made from other samples."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Collection
+
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from tutelage.types import Sample
+
+
+class Samples(Dataset[Sample], ABC):
+    """The samples of one split, by index. Sample i is always the same: there is no augmentation in it."""
+
+    @abstractmethod
+    def __len__(self) -> int: ...
+
+    @abstractmethod
+    def __getitem__(self, index: int) -> Sample: ...
+
+    def tasks(self, index: int) -> Collection[str] | None:
+        """The tasks for which a sample has a label, without reading it; None where only reading would tell.
+
+        A run leaves out images that have no label of its tasks, unless a teacher is distilled on them.
+        """
+        return None
+
+    def where(self, index: int, task: str | None = None) -> str:
+        """The origin of a sample's image, or of its label of `task`, for messages: its file, if it has one."""
+        return f"sample {index}"
+
+
+class Subset(Samples):
+    """Some samples of a dataset.
+
+    Args:
+        dataset: The dataset.
+        indices: The index in it of each sample, in the order of the subset.
+    """
+
+    def __init__(self, dataset: Samples, indices: list[int]) -> None:
+        self.dataset, self.indices = dataset, indices
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getitem__(self, index: int) -> Sample:
+        return self.dataset[self.indices[index]]
+
+    def tasks(self, index: int) -> Collection[str] | None:
+        """The answer of the dataset."""
+        return self.dataset.tasks(self.indices[index])
+
+    def where(self, index: int, task: str | None = None) -> str:
+        """The answer of the dataset."""
+        return self.dataset.where(self.indices[index], task)
+
+
+class Concatenation(Samples):
+    """Several datasets, one after the other.
+
+    Args:
+        datasets: The datasets in their order.
+    """
+
+    def __init__(self, datasets: list[Samples]) -> None:
+        self.datasets = datasets
+
+    def __len__(self) -> int:
+        return sum(map(len, self.datasets))
+
+    def __getitem__(self, index: int) -> Sample:
+        dataset, index = self._locate(index)
+        return dataset[index]
+
+    def tasks(self, index: int) -> Collection[str] | None:
+        """The answer of the sample's dataset."""
+        dataset, index = self._locate(index)
+        return dataset.tasks(index)
+
+    def where(self, index: int, task: str | None = None) -> str:
+        """The answer of the sample's dataset."""
+        dataset, index = self._locate(index)
+        return dataset.where(index, task)
+
+    def _locate(self, index: int) -> tuple[Samples, int]:
+        rest = index
+        for dataset in self.datasets:
+            if 0 <= rest < len(dataset):
+                return dataset, rest
+            rest -= len(dataset)
+        raise IndexError(index)
+
+
+class Memory(Samples):
+    """A dataset whose samples are kept in memory, bit for bit, once they have been read.
+
+    An image whose values are all k / 255 is kept as bytes, everything else in its own type: a sample of 64x96 with
+    three labels takes 0.2 MB. Each process of `train.workers` keeps its own copies, so that `train.workers: 0` is
+    best.
+
+    Args:
+        dataset: The dataset; each of its samples is read once.
+    """
+
+    def __init__(self, dataset: Samples) -> None:
+        self.dataset = dataset
+        self.kept: dict[int, Sample] = {}
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, index: int) -> Sample:
+        if index not in self.kept:
+            sample = self.dataset[index]
+            self.kept[index] = Sample(image=_pack(sample["image"]), labels=sample["labels"])
+        sample = self.kept[index]
+        return Sample(image=_unpack(sample["image"]), labels=dict(sample["labels"]))
+
+    def tasks(self, index: int) -> Collection[str] | None:
+        """The answer of the dataset."""
+        return self.dataset.tasks(index)
+
+    def where(self, index: int, task: str | None = None) -> str:
+        """The answer of the dataset."""
+        return self.dataset.where(index, task)
+
+
+def _pack(image: Tensor) -> Tensor:
+    packed = (image * 255).round().to(torch.uint8)
+    return packed if torch.equal(_unpack(packed), image) else image
+
+
+def _unpack(image: Tensor) -> Tensor:
+    return image.float() / 255 if image.dtype == torch.uint8 else image

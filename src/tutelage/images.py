@@ -1,0 +1,209 @@
+"""Pictures and arrays, decoded and validated in one place, so that training and prediction read the same values."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import ExifTags, ImageOps
+from PIL import Image as PillowImage
+from torch import Tensor
+
+from tutelage.errors import UserError, one_line
+
+Array = npt.NDArray[Any]
+Image = str | Path | PillowImage.Image | Array | Tensor
+Use = Literal["image", "classes", "values"]  # colours; class numbers, so that a palette stands for its indices; others
+
+# Pillow's mode -> the mode whose values are read. Transparency is left out.
+READ_AS = {
+    "1": "L",  # 1 bit: 0 and 255
+    "L": "L",
+    "LA": "L",
+    "P": "RGB",  # the palette's colours; its indices, where they are class numbers
+    "PA": "RGB",
+    "RGB": "RGB",
+    "RGBA": "RGB",
+    "RGBa": "RGB",
+    "RGBX": "RGB",
+    "CMYK": "RGB",
+    "YCbCr": "RGB",
+    "HSV": "RGB",
+    "LAB": "RGB",
+    "F": "F",  # floats; those of an image are in 0..1
+    "I": "I",  # 32 bits, and 16 below: for labels only
+    "I;16": "I;16",
+    "I;16L": "I;16L",
+    "I;16B": "I;16B",
+    "I;16N": "I;16N",
+}
+
+
+def read_array(path: Path, use: Use) -> tuple[Array, str]:
+    """The values of a .npy or picture file, [H, W] or [H, W, C], and the picture's mode; "" for a .npy.
+
+    Raises:
+        UserError: The file is damaged, not what its name says, or a picture in a mode that is not read for this use.
+    """
+    try:
+        if path.suffix.lower() == ".npy":
+            with path.open("rb") as file:  # np.load would also take archives and pickles
+                return _native(np.lib.format.read_array(file, allow_pickle=False)), ""
+        with PillowImage.open(path) as picture:
+            picture.load()
+            return _native(_pixels(picture, use, str(path))), picture.mode
+    except UserError:
+        raise
+    except Exception as error:  # numpy and Pillow name their errors by what the bytes look like; all mean the same here
+        raise UserError(
+            f"{path}: expected a readable {path.suffix or 'picture'} file, found {one_line(error)}; replace or remove "
+            "it"
+        ) from error
+
+
+def as_array(value: object, use: Use, where: str) -> tuple[Array, str]:
+    """As `read_array`, of a value in memory: a picture of Pillow, a tensor, an array, a number or a list.
+
+    Of three dimensions, one with 1 or 3 entries is taken for the channels; where both the first and the last could be
+    the channels, a tensor has them first and an array last.
+
+    Raises:
+        UserError: It is none of these, holds no numbers, or is a picture in a mode that is not read for this use.
+    """
+    try:
+        if isinstance(value, PillowImage.Image):
+            return _native(_pixels(value, use, where)), value.mode
+        if isinstance(value, Tensor):
+            tensor = value.detach().cpu()
+            array = (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy()
+        elif isinstance(value, np.ndarray | np.generic | int | float | list | tuple):
+            array = np.asarray(value)  # a ValueError where rows differ in length
+        else:
+            raise TypeError(f"{type(value).__name__} {value!r:.40}")
+        if array.ndim == 3:
+            first, last = array.shape[0] in (1, 3), array.shape[2] in (1, 3)
+            if first and (isinstance(value, Tensor) or not last):
+                array = array.transpose(1, 2, 0)
+        return _native(array), ""
+    except UserError:
+        raise
+    except Exception as error:  # numpy's and Pillow's, too
+        raise UserError(
+            f"{where}: expected a picture or an array of numbers, found {one_line(error)}; correct it"
+        ) from error
+
+
+def as_image(image: Image) -> Tensor:
+    """The image in a file, a picture of Pillow, an array [H, W, 3] or [H, W], or a tensor [3, H, W].
+
+    Arrays and tensors hold bytes or floats.
+
+    Returns:
+        float32 [3, H, W] in 0..1, with the values that training reads from the same picture.
+
+    Raises:
+        UserError: It is none of these, or holds floats outside 0..1.
+    """
+    where = "image"
+    if isinstance(image, Tensor):
+        if image.ndim != 3 or image.shape[0] != 3 or image.numel() == 0:
+            raise UserError(f"{where}: expected an RGB image [3, H, W], found a tensor {list(image.shape)}")
+        return check_images(image, where)
+    if isinstance(image, str | Path):
+        where = str(image)
+        array, mode = read_array(Path(image), "image")
+    elif isinstance(image, PillowImage.Image):
+        array, mode = as_array(image, "image", where)
+    elif isinstance(image, np.ndarray):
+        array, mode = image, ""
+    else:
+        raise UserError(
+            f"{where}: expected a file, a picture of Pillow, an array [H, W, 3] or a tensor [3, H, W], found "
+            f"{type(image).__name__}"
+        )
+    if array.dtype.kind not in "uf" or array.size == 0:
+        raise UserError(
+            f"{where}: expected an RGB image [H, W, 3] of bytes or floats, found {describe(array, mode)} of "
+            f"{array.dtype}; convert it"
+        )
+    return rgb(_native(array), where, mode)
+
+
+def rgb(array: Array, where: str, mode: str = "") -> Tensor:
+    """float32 [3, H, W] in 0..1 of colours [H, W, 3] or of grey values [H, W] or [H, W, 1], bytes or numbers in 0..1.
+
+    Raises:
+        UserError: The array has another shape, or values outside 0..1; the message begins with `where`.
+    """
+    array = flat(array)
+    array = np.repeat(array[..., None], 3, 2) if array.ndim == 2 else array
+    if array.ndim != 3 or array.shape[2] != 3:
+        raise UserError(f"{where}: expected an RGB image [H, W, 3], found {describe(array, mode)}; save it as RGB")
+    # A copy in memory of its own: whoever changes the tensor does not change the dataset.
+    return in_unit_range(torch.from_numpy(np.array(array.transpose(2, 0, 1), order="C")), where)
+
+
+def check_images(images: Tensor, where: str = "images") -> Tensor:
+    """A tensor of bytes, or of floats in 0..1, as float32 in 0..1.
+
+    Raises:
+        UserError: It holds anything else.
+    """
+    if images.dtype != torch.uint8 and not images.is_floating_point():
+        raise UserError(f"{where}: expected bytes (uint8) or floats in 0..1, found {images.dtype}; convert it")
+    return in_unit_range(images, where)
+
+
+def in_unit_range(images: Tensor, where: str) -> Tensor:
+    """Bytes / 255, or numbers that are in 0..1 already, as float32.
+
+    Raises:
+        UserError: A number is outside 0..1.
+    """
+    if images.dtype == torch.uint8:
+        return images.float() / 255
+    images = images.float()
+    if not bool(((images >= 0) & (images <= 1)).all()):
+        low, high = float(images.min()), float(images.max())
+        raise UserError(
+            f"{where}: expected an image in 0..1 (or bytes), found values from {low:g} to {high:g}; divide them"
+        )
+    return images
+
+
+def flat(array: Array) -> Array:
+    """[H, W, 1] as [H, W]; anything else as it is."""
+    return array[..., 0] if array.ndim == 3 and array.shape[2] == 1 else array
+
+
+def describe(array: Array, mode: str) -> str:
+    """The shape of an array, and the mode of the picture that it was read from, for messages."""
+    return f"an array {list(array.shape)}" + (f" of a picture in mode {mode}" if mode else "")
+
+
+def _pixels(picture: PillowImage.Image, use: Use, where: str) -> Array:
+    """The values of a picture, turned as its EXIF orientation says."""
+    mode = picture.mode
+    read_as = "P" if (mode, use) == ("P", "classes") else READ_AS.get(mode)
+    if read_as is None:
+        raise UserError(f"{where}: expected one of Pillow's modes {', '.join(READ_AS)}, found {mode}; save it as RGB")
+    if use == "image" and read_as.startswith("I"):
+        raise UserError(f"{where}: expected 8 bits a channel, found Pillow's mode {mode}; save it as RGB")
+    picture = _upright(picture)
+    return np.asarray(picture if mode == read_as else picture.convert(read_as))
+
+
+def _upright(picture: PillowImage.Image) -> PillowImage.Image:
+    try:
+        orientation = picture.getexif().get(ExifTags.Base.Orientation, 1)
+    except Exception:  # damaged EXIF data, whose errors Pillow names by what the bytes look like, say nothing
+        return picture
+    return picture if orientation == 1 else ImageOps.exif_transpose(picture)
+
+
+def _native(array: Array) -> Array:
+    """An array of numbers in the machine's byte order; a ValueError that says what else it is."""
+    if array.dtype.kind not in "biuf" or array.size == 0:
+        raise ValueError(f"an array {list(array.shape)} of {array.dtype}")
+    return array.astype(array.dtype.newbyteorder("="), copy=False)

@@ -1,0 +1,136 @@
+"""The samples of a study are decoded and compared with its tasks, all of them or some."""
+
+import os
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal, get_args
+
+from rich.console import Console
+from rich.progress import Progress
+
+from tutelage.data import Samples
+from tutelage.data.base import Split
+from tutelage.data.modalities import Size
+from tutelage.errors import UserError, one_line
+from tutelage.study.config import Study
+from tutelage.types import Task
+
+Level = Literal["full", "sample", "none"]
+Sizes = dict[str, list[Size]]  # name of a source -> its sizes of the least height and of the least width
+
+_SAMPLE = 2000  # samples of each split and source that are checked at the level `sample`
+_TRUSTED = 8  # samples of each split of a trusted source that are checked
+
+
+@dataclass(frozen=True)
+class _Checked:
+    """What the check of one sample leaves."""
+
+    index: int
+    where: Callable[[str], str]  # task -> the origin of its label
+    size: Size
+    sufficient: Mapping[str, bool]  # task with a label -> whether the label is sufficient
+
+
+def check_samples(study: Study, splits: Mapping[tuple[Split, str], Samples], console: Console, level: Level) -> Sizes:
+    """Raise for the first sample that is wrong."""
+    objects = study.objects
+    parts = objects.data.parts()
+    indices = {key: _indices(len(x), level, parts[key[1]].source.trusted) for key, x in splits.items()}
+    if level == "none":
+        indices |= {key: indices[key][:0] for key in indices if key[0] != "train"}
+    count, total = sum(map(len, indices.values())), sum(map(len, splits.values()))
+    text = f"checking {count} images and their labels"
+    if level == "sample":
+        text = f"checking {count} of {total} images and their labels, at even distances"
+        console.print(f"{text}; --check full checks all", markup=False, highlight=False, soft_wrap=True)
+    elif level == "full" and not (console.is_terminal or objects.data.trusted):
+        console.print(f"{text}, once for these data", markup=False, highlight=False, soft_wrap=True)
+    checked: dict[tuple[Split, str], list[_Checked]] = {}
+    bars = Progress(console=console, transient=True, disable=not console.is_terminal)
+    with ThreadPoolExecutor(os.cpu_count()) as pool, bars:
+        bar = bars.add_task(text, total=count)
+        for key, samples in splits.items():
+            if not len(samples):
+                of = f" of `{key[1]}`" if len(parts) > 1 else ""
+                raise UserError(f"data: expected samples for {key[0]}{of}, found none; add some")
+            checked[key] = []
+            for sample in pool.map(partial(_check_sample, samples, objects.tasks), indices[key]):
+                checked[key].append(sample)
+                bars.advance(bar)
+            if objects.train.batch_size > 1:
+                _check_sizes(samples, checked[key])
+    # Of a task with labels in a source of which not all samples were checked, the others may have what these lack.
+    incomplete = {n for (split, n), x in splits.items() if len(indices[split, n]) < len(x) or parts[n].source.trusted}
+    unsure = {t for n in incomplete for t in parts[n].source.modalities}
+    sure = {t: task for t, task in objects.tasks.items() if t not in unsure}
+    for split in get_args(Split):
+        _check_labelled(split, sure, [sample for n in parts for sample in checked[split, n]])
+    return {n: _smallest({x.size for split in get_args(Split) for x in checked[split, n]}) for n in parts}
+
+
+def _indices(length: int, level: Level, trusted: bool) -> Sequence[int]:
+    """The samples of a split that are checked."""
+    if level == "none":
+        return range(min(length, 1))
+    if trusted:
+        return range(min(length, _TRUSTED))
+    if level == "full" or length <= _SAMPLE:
+        return range(length)
+    return [i * (length - 1) // (_SAMPLE - 1) for i in range(_SAMPLE)]  # the first and the last are among them
+
+
+def _smallest(sizes: set[Size]) -> list[Size]:
+    return sorted({min(sizes), min(sizes, key=lambda size: (size[1], size[0]))})
+
+
+def _check_sample(samples: Samples, tasks: Mapping[str, Task], index: int) -> _Checked:
+    try:
+        sample = samples[index]
+    except ValueError:
+        raise  # it names its file
+    except Exception as error:  # a user's source may raise anything
+        raise UserError(
+            f"{samples.where(index)}: expected a readable sample, found {type(error).__name__}: {one_line(error)}; "
+            "correct the source"
+        ) from error
+    image, sufficient = sample["image"], {}
+    for t, task in tasks.items():
+        if (label := sample["labels"].get(t)) is None:
+            continue
+        like = task.missing(image[None])[0]
+        if label.shape != like.shape or label.is_floating_point() != like.is_floating_point():
+            problem: str | None = (
+                f"expected {like.dtype} {list(like.shape)} for the task `{t}`, found {label.dtype} "
+                f"{list(label.shape)}; give the label another `kind`, or take another task"
+            )
+        else:
+            problem = task.validate(label)
+        if problem is not None:
+            raise UserError(f"{samples.where(index, t)}: {problem}")
+        sufficient[t] = task.is_sufficient(task.target(label[None]))
+    return _Checked(index, partial(samples.where, index), (image.shape[1], image.shape[2]), sufficient)
+
+
+def _check_sizes(samples: Samples, checked: list[_Checked]) -> None:
+    for sample in checked:
+        first, size = checked[0].size, sample.size
+        if size != first:
+            raise UserError(
+                f"{samples.where(sample.index)}: expected {first[0]}x{first[1]}, the size of {samples.where(0)} and of "
+                f"all in one batch, found {size[0]}x{size[1]}; set data.size, or train.batch_size: 1"
+            )
+
+
+def _check_labelled(split: Split, tasks: Mapping[str, Task], checked: list[_Checked]) -> None:
+    counts = Counter(t for sample in checked for t in sample.sufficient)
+    for t, task in tasks.items():
+        if not any(sample.sufficient.get(t) for sample in checked):
+            where = next((sample.where(t) for sample in checked if t in sample.sufficient), f"tasks.{t}")
+            raise UserError(
+                f"{where}: expected {task.requirement} for `{t}` somewhere in {split}, found none in {counts[t]} labels; see "
+                'docs/data.md for the values that mean "no label"'
+            )

@@ -1,0 +1,159 @@
+"""Every mode of Pillow, and EXIF orientation, for training and prediction alike."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import ExifTags, Image
+from PIL.Image import Transpose
+from torch import Tensor
+
+from tutelage.data import ClassesLabel, DepthLabel, FromDataset, MaskLabel, NormalsLabel, Rgb
+from tutelage.deploy import Predictor
+from tutelage.errors import UserError
+from tutelage.images import READ_AS, as_image
+from tutelage.nets import SegNet
+from tutelage.tasks import Depth
+
+COLOURS = np.random.default_rng(0).integers(0, 256, (6, 8, 3), dtype=np.uint8)
+DEEP = ("I", "I;16", "I;16L", "I;16B", "I;16N")
+GREY = ("1", "L", "LA")
+MODES = ["1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "HSV", "LAB", "F", *DEEP]
+
+
+def picture(mode: str) -> Image.Image:
+    """A picture of 8 by 6 pixels in a mode."""
+    rgb = Image.fromarray(COLOURS)
+    match mode:
+        case "F":
+            return Image.fromarray(COLOURS[..., 0].astype(np.float32) / 255)
+        case "I":
+            return Image.fromarray(COLOURS[..., 0].astype(np.int32) * 300)
+        case "I;16" | "I;16L" | "I;16N":
+            return Image.frombytes(
+                mode, (8, 6), (COLOURS[..., 0].astype("=u2" if mode == "I;16N" else "<u2")).tobytes()
+            )
+        case "I;16B":
+            return Image.frombytes(mode, (8, 6), COLOURS[..., 0].astype(">u2").tobytes())
+        case "PA":
+            return rgb.convert("P").convert("PA")
+        case "RGBa":
+            return rgb.convert("RGBA").convert("RGBa")
+        case "LAB":
+            return Image.frombytes("LAB", (8, 6), COLOURS.tobytes())
+    return rgb.convert(mode)
+
+
+def expected(mode: str) -> Tensor:
+    """What an image in a mode holds, [3, H, W]."""
+    if mode == "F":
+        return torch.from_numpy(COLOURS[..., 0].astype(np.float32) / 255).expand(3, -1, -1)
+    pixels = np.asarray(picture(mode).convert("RGB"))
+    return torch.from_numpy(pixels.copy()).permute(2, 0, 1).float() / 255
+
+
+def test_the_table_has_every_mode() -> None:
+    assert set(MODES) == set(READ_AS)
+    assert set(Image.MODES) <= {*MODES, "La"}  # premultiplied grey, which Pillow itself converts to nothing else
+
+
+@pytest.mark.parametrize("mode", [m for m in MODES if m not in DEEP])
+def test_an_image_is_the_same_in_training_and_prediction(mode: str) -> None:
+    trained, predicted = Rgb().take(picture(mode), "image"), as_image(picture(mode))
+    assert torch.equal(trained, predicted)
+    torch.testing.assert_close(trained, expected(mode), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("mode", [*DEEP, "La"])
+def test_a_mode_that_is_no_image_is_refused_by_name_in_both(mode: str, tmp_path: Path) -> None:
+    image = Image.new("LA", (8, 6)).convert("La") if mode == "La" else picture(mode)
+    pattern = rf"^image: expected .*, found .*{mode}; save it as RGB$"
+    with pytest.raises(UserError, match=pattern):
+        Rgb().take(image, "image")
+    with pytest.raises(UserError, match=pattern):
+        as_image(image)
+    if mode == "I;16":  # a file, too
+        image.save(tmp_path / "a.png")
+        for read in (Rgb().decode, as_image):
+            with pytest.raises(UserError, match=r"a.png: expected 8 bits a channel, found Pillow's mode I;16; save"):
+                read(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("kind", [ClassesLabel(ignore=()), MaskLabel(), DepthLabel(scale=0.5), NormalsLabel()])
+def test_labels_in_every_mode(kind: ClassesLabel | MaskLabel | DepthLabel | NormalsLabel, mode: str) -> None:
+    label = picture(mode)
+    grey = mode in (*GREY, *DEEP, "F")
+    indices = mode == "P" and isinstance(kind, ClassesLabel)
+    if grey is isinstance(kind, NormalsLabel) and not indices:  # the other number of channels
+        with pytest.raises(UserError, match=rf"^label: expected .*, found an array .* in mode {mode}; save"):
+            kind.take(label, "label")
+        return
+    if isinstance(kind, ClassesLabel) and mode == "F":
+        with pytest.raises(UserError, match=r"^label: expected whole class numbers, found 0\.\d+; write"):
+            kind.take(label, "label")
+        return
+    values = np.asarray(label.convert("L") if mode in GREY else label).astype(np.float64)
+    found = kind.take(label, "label")
+    if isinstance(kind, MaskLabel):
+        assert np.array_equal(found[0].numpy(), values >= 128)
+    elif isinstance(kind, ClassesLabel):
+        assert np.array_equal(found[0].numpy(), values)
+    elif isinstance(kind, DepthLabel):
+        assert np.allclose(found[0].numpy(), values / 2)
+    else:
+        torch.testing.assert_close(found, kind.take(label.convert("RGB"), "label"), rtol=0, atol=0)
+
+
+ORIENTATIONS = {
+    2: Transpose.FLIP_LEFT_RIGHT, 3: Transpose.ROTATE_180, 4: Transpose.FLIP_TOP_BOTTOM, 5: Transpose.TRANSPOSE,
+    6: Transpose.ROTATE_270, 7: Transpose.TRANSVERSE, 8: Transpose.ROTATE_90,
+}  # fmt: skip
+
+
+def turned(path: Path, image: Image.Image, orientation: int) -> Path:
+    """A file whose EXIF data say how to turn it."""
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    image.save(path, exif=exif)
+    return path
+
+
+@pytest.mark.parametrize("orientation", ORIENTATIONS)
+@pytest.mark.parametrize("suffix", [".jpg", ".png"])
+def test_exif_orientation_is_followed_in_training_and_prediction(
+    orientation: int, suffix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = Image.fromarray(np.repeat(np.repeat(COLOURS, 8, 0), 8, 1))  # 64 x 48
+    path = turned(tmp_path / f"a{suffix}", image, orientation)
+    image.save(tmp_path / f"b{suffix}")
+    upright = np.asarray(Image.open(tmp_path / f"b{suffix}").transpose(ORIENTATIONS[orientation]))
+    truth = torch.from_numpy(upright.copy()).permute(2, 0, 1).float() / 255
+    assert torch.equal(Rgb().decode(path), truth)
+    with Image.open(path) as opened:
+        assert torch.equal(Rgb().take(opened, "image"), truth)
+        assert opened.size == (64, 48)  # the caller's picture is as it was
+    predictor, images = Predictor(SegNet({"depth": 1}, filters=(4, 4, 4, 4, 4)), {"depth": Depth()}), []
+    monkeypatch.setattr(predictor, "forward", lambda x: images.append(x) or {})
+    predictor.predict(path)
+    assert torch.equal(images[0][0], truth)
+
+
+def test_labels_follow_exif_orientation_as_their_image_does(tmp_path: Path) -> None:
+    label = np.arange(48, dtype=np.uint8).reshape(6, 8)
+    image = turned(tmp_path / "image.png", Image.fromarray(COLOURS), 6)
+    classes = turned(tmp_path / "classes.png", Image.fromarray(label), 6)
+    depth = turned(tmp_path / "depth.png", Image.fromarray(label.astype(np.uint16)), 6)
+    items = [{"image": image, "labels": {"segmentation": classes, "depth": depth}}] * 2
+    kinds = {"segmentation": ClassesLabel(), "depth": DepthLabel(scale=1.0)}
+    sample = FromDataset(items, kinds, items).split("train")[0]  # type: ignore[arg-type]  # a list is map-style
+    assert sample["image"].shape == (3, 8, 6)
+    assert np.array_equal(sample["labels"]["segmentation"].numpy(), np.rot90(label, -1))
+    assert np.array_equal(sample["labels"]["depth"][0].numpy(), np.rot90(label, -1))
+
+
+def test_damaged_exif_data_say_nothing(tmp_path: Path) -> None:
+    Image.fromarray(COLOURS).save(tmp_path / "a.jpg", exif=b"Exif\x00\x00no header at all")
+    Image.fromarray(COLOURS).save(tmp_path / "b.jpg")
+    assert torch.equal(Rgb().decode(tmp_path / "a.jpg"), Rgb().decode(tmp_path / "b.jpg"))
