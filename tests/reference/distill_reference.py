@@ -81,17 +81,17 @@ def rbf(x: Tensor, y: Tensor, sigma: float) -> Tensor:
 
 def median_distance(features: Sequence[Tensor]) -> float:
     """The (lower) median of the distances of two vectors that differ."""
-    found = sorted(float((x - y).detach().pow(2).sum().sqrt()) for n, x in enumerate(features) for y in features[:n])
-    found = [distance for distance in found if distance > 0]
-    return found[(len(found) - 1) // 2]
+    pairs = sorted(float((x - y).detach().pow(2).sum().sqrt()) for n, x in enumerate(features) for y in features[:n])
+    distances = [distance for distance in pairs if distance > 0]
+    return distances[(len(distances) - 1) // 2]
 
 
 def per_image_vectors(a: Tensor, normalise: bool) -> list[Tensor]:
     """The mean over positions of each image, at unit length."""
-    found: list[list[Tensor]] = [[] for _ in a]
+    images: list[list[Tensor]] = [[] for _ in a]
     for i, channels in positions(a):
-        found[i].append(channels)
-    means = [sum(image) / len(image) for image in found]
+        images[i].append(channels)
+    means = [sum(image) / len(image) for image in images]
     return [x / x.pow(2).sum().sqrt() if normalise else x for x in means]
 
 
