@@ -85,7 +85,7 @@ DATA: dict[str, tuple[Make, str]] = {
     ),
     "labels of another kind": (
         images(nothing, labels={**LABELS, "depth": LABELS["segmentation"]}),
-        r"label/1.png: expected torch.float32 \[1, 36, 44\] for the task `depth`, found torch.int64 \[36, 44\]; give",
+        r"label/1.png: expected float32 \[1, 36, 44\] for the task Depth, found int64 \[36, 44\]; give",
     ),
     "sizes in a batch": (
         images(lambda train: of_another_size(train, "4"), labels=LABELS),
@@ -117,7 +117,7 @@ RUNS: dict[str, tuple[Make, str]] = {
     ),
     "checkpoint of another run": (
         runs(UNFINISHED, copied("single/depth/seed0/checkpoint.pt", CHECKPOINT)),
-        r"runs/url/seed0/checkpoint.pt: expected a checkpoint of this run, found another's \(.*\); delete it",
+        r"runs/url/seed0/checkpoint.pt: expected a checkpoint of this run, found one that does not fit \(.*\); delete it",
     ),
     "a list as checkpoint": (
         runs(UNFINISHED, lambda folder: torch.save([1], folder / CHECKPOINT)),

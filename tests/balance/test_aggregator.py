@@ -26,7 +26,7 @@ from tests.train.fixture import assert_same
 from torch import Tensor
 from torchjd import aggregation
 
-from tutelage.balance import Aggregator, Combined, library_state
+from tutelage.balance import Aggregator, Combined, torchjd_state
 from tutelage.balance.objective import Balance
 from tutelage.balance.on_gradients import TaskGradients
 from tutelage.balance.rows import gramian
@@ -643,9 +643,9 @@ class TestWhatIsRefused:
 
 def batch_of(parts: list[Batch]) -> Batch:
     """The same images in one batch."""
-    indices = [int(i) for part in parts for i in part.ids]
+    indices = [view.index for part in parts for view in part.views]
     whole = batch(*indices)
-    without = {int(i): set(TASKS) - set(part.targets) for part in parts for i in part.ids}
+    without = {view.index: set(TASKS) - set(part.targets) for part in parts for view in part.views}
     for row, i in enumerate(indices):
         for t in without[i]:
             whole.targets[t].valid[row] = False
@@ -756,7 +756,7 @@ def test_no_graph_outlives_a_step(where: Any) -> None:
 
 
 def test_every_place_of_torchjds_state_is_still_there() -> None:
-    """`library_state.py` knows them by name: a newer torchjd that renames one would lose it silently."""
+    """`torchjd_state.py` knows them by name: a newer torchjd that renames one would lose it silently."""
     matrix = torch.eye(3, 6)
     buffers = {type(m).__name__: m for m in (aggregation.GradVacWeighting(), aggregation.PCDWeighting(0.1))}
     for made in buffers.values():
@@ -764,8 +764,8 @@ def test_every_place_of_torchjds_state_is_still_there() -> None:
     weightings = {**buffers, "ExcessMTLWeighting": aggregation.ExcessMTLWeighting()}
     weightings |= {name: getattr(aggregation, name)() for name in ("MoDoWeighting", "SDMGradWeighting")}
     held = {name for made in buffers.values() for name in made._buffers}
-    assert set(library_state._ON_CPU) <= held
-    for name, buffer in library_state._SUM_TO_1.items():
+    assert set(torchjd_state._ON_CPU) <= held
+    for name, buffer in torchjd_state._SUM_TO_1.items():
         assert buffer in weightings[name]._buffers
     assert "_tau" in vars(buffers["PCDWeighting"])
     assert all("_state_key" in vars(made) for made in weightings.values())

@@ -7,8 +7,8 @@ import torch
 
 from tutelage.data import Augment, DataSource
 from tutelage.data.modalities import ClassesLabel, ClassLabel, DepthLabel, NormalsLabel, Whole
-from tutelage.tasks import DepthLabel as DepthTask
-from tutelage.tasks import NormalsLabel as NormalsTask
+from tutelage.tasks import Depth as DepthTask
+from tutelage.tasks import Normals as NormalsTask
 from tutelage.tasks import Segmentation
 from tutelage.types import Sample, Task
 
@@ -85,7 +85,7 @@ class SourceTester:
     def test_tasks_take_the_labels(self, source: DataSource) -> None:
         sample = source.split("train")[0]
         for t, label in sample["labels"].items():
-            target = self.tasks[t].target(label[None])
+            target = self.tasks[t].collate([label], sample["image"][None])
             whole = isinstance(source.modalities[t], Whole)
             assert target.valid.shape == ((1,) if whole else (1, *self.size))
             assert target.valid.any()

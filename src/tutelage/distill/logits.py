@@ -38,7 +38,7 @@ class LogitDistiller(Distiller):
         ValueError: Where `weights` names a task without teacher, or the temperature is not positive.
     """
 
-    imitates = True
+    uses_predictions = True
 
     def __init__(
         self,

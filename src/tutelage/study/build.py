@@ -78,7 +78,8 @@ def build(study: Study, job: Job, device: torch.device, trained: bool = True) ->
         where = "" if str(error).startswith("balancer") else "balancer: "
         raise UserError(f"method.{job.method}.{where}{error}") from error
     unlabelled = distiller is not None and distiller.teach == "all"
-    streams = Streams(select(study.config.data, tasks, unlabelled), train, balancer.draws)
+    chosen = select(study.config.data, tasks, unlabelled)
+    streams = Streams(chosen, train.batch_size, train.epochs, train.accumulate, train.max_steps, balancer.draws)
     if not trained:
         check_single_images(student, streams, device)
     if balancer.whole_step and train.accumulate > 1:
@@ -94,7 +95,7 @@ def build(study: Study, job: Job, device: torch.device, trained: bool = True) ->
     }
     rates = {} if method.lr is None else {"student": method.lr}
     optimisers = Optimisers(
-        parts, train.epochs, streams.scheduled, rates, job.stretch(study), early=train.official_quirks
+        parts, train.epochs, streams.length.scheduled, rates, job.stretch(study), early=train.official_quirks
     )
     selection = EpochSelection(last_batch=job.task is not None) if train.official_quirks else None
     return Training(student, distiller, balancer, optimisers, train.ema, selection), streams

@@ -119,17 +119,9 @@ def _look(samples: Samples, tasks: Mapping[str, Task], index: int) -> _Seen:
     for t, task in tasks.items():
         if (label := sample["labels"].get(t)) is None:
             continue
-        like = task.missing(image[None])[0]
-        if label.shape != like.shape or label.is_floating_point() != like.is_floating_point():
-            problem: str | None = (
-                f"expected {like.dtype} {list(like.shape)} for the task `{t}`, found {label.dtype} "
-                f"{list(label.shape)}; give the label another `kind`, or take another task"
-            )
-        else:
-            problem = task.validate(label)
-        if problem is not None:
+        if (problem := task.validate(label, image)) is not None:
             raise UserError(f"{samples.where(index, t)}: {problem}")
-        labelled[t] = task.is_sufficient(task.target(label[None]))
+        labelled[t] = task.is_sufficient(task.collate([label], image[None]))
     return _Seen(partial(samples.where, index), (image.shape[1], image.shape[2]), labelled)
 
 
@@ -149,8 +141,8 @@ def _check_labelled(name: Split, tasks: Mapping[str, Task], seen: list[_Seen]) -
         if not any(found.labelled.get(t) for found in seen):
             where = next((found.where(t) for found in seen if t in found.labelled), f"tasks.{t}")
             raise UserError(
-                f"{where}: expected {task.needs} for `{t}` somewhere in {name}, found none in {labels[t]} labels; see "
-                "docs/data.md for the values that mean: no label"
+                f"{where}: expected {task.requirement} for `{t}` somewhere in {name}, found none in {labels[t]} "
+                "labels; see docs/data.md for the values that mean: no label"
             )
 
 
@@ -168,7 +160,7 @@ def _check_net(key: str, net: MultiTaskNet, size: Size, tasks: Mapping[str, Task
         ) from error
     for t, task in tasks.items():
         try:
-            task.loss(predictions[t], task.target(task.missing(images)))
+            task.loss(predictions[t], task.collate([None] * len(images), images))
         except Exception as error:  # shapes that do not fit, in torch's words
             where = f"tasks.{t}" if key == "net" else key
             raise UserError(

@@ -47,14 +47,16 @@ def estimate(study: Study) -> list[Estimate]:
     for job in (job for job in plan(study) if job.seed == study.config.seeds[0] and job.given(study) is None):
         tasks = job.tasks(study)
         run, streams = build(study, job, fabric.device, trained=False)
+        config, length = replace(job.training(study), workers=0), streams.length
+        sizes = config.batch_size, config.epochs, config.accumulate
         warm = 0.0
         for stop in (_WARM, _WARM + _TIMED):
             warm = run.seconds
-            few = Streams(streams.streams, replace(streams.config, max_steps=stop, workers=0), streams.draws)
-            batches = list(training_loader(few, tasks, job.seed, run.step))  # loaded before the clock starts
-            fit(fabric, run, tasks, batches, few, job.seed)
-        seconds = streams.steps * (run.seconds - warm) / _TIMED
+            few = Streams(streams.streams, *sizes, stop, length.draws)
+            batches = list(training_loader(few, tasks, config, job.seed, run.step))  # loaded before the clock starts
+            fit(fabric, run, tasks, batches, config, few.length, job.seed)
+        seconds = length.steps * (run.seconds - warm) / _TIMED
         parameters = sum(p.numel() for p in run.student.parameters())
         name = f"{job.method} {job.task}" if job.task else job.method
-        found.append(Estimate(name, len(study.config.seeds), streams.steps, parameters, seconds))
+        found.append(Estimate(name, len(study.config.seeds), length.steps, parameters, seconds))
     return found

@@ -44,7 +44,7 @@ from tutelage.train import (
     training_loader,
     validation_loader,
 )
-from tutelage.types import MultiTaskNet, Task
+from tutelage.types import MaskedTarget, MultiTaskNet, Task
 
 _SHOWN = 6  # validation images whose predictions are kept for the report
 _PATIENCE = 2.0  # seconds until the runs of other processes are looked at again
@@ -189,10 +189,10 @@ class Runner:
             run.resume(checkpoint)
             fabric = self.fabric(job, run.step)
             self.display.start(job.name, index, of, run.step)
-            loader = training_loader(streams, tasks, job.seed, run.step)
+            loader = training_loader(streams, tasks, config, job.seed, run.step)
             try:
                 if job.given(self.study) is None:
-                    fit(fabric, run, tasks, loader, streams, job.seed, checkpoint, self.display)
+                    fit(fabric, run, tasks, loader, config, streams.length, job.seed, checkpoint, self.display)
             except NonFiniteError as error:
                 raise NonFiniteError(f"{job.name}: {error}") from error
             finally:
@@ -235,7 +235,8 @@ class Runner:
             said = predict(fabric, net, {t: task for t, task in tasks.items() if t in part.source.modalities}, batch)
             tensors |= {f"{prefix}prediction/{t}": _compact(prediction) for t, prediction in said.items()}
             for t, target in batch.targets.items():
-                tensors |= {f"{prefix}target/{t}": _compact(target.value), f"{prefix}valid/{t}": target.valid}
+                if isinstance(target, MaskedTarget):
+                    tensors |= {f"{prefix}target/{t}": _compact(target.value), f"{prefix}valid/{t}": target.valid}
         save_safetensors(path, tensors)
 
 
