@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -154,6 +155,7 @@ def test_a_process_that_is_preempted_goes_on_where_it_stopped(tmp_path: Path, wo
     assert process.stdout.readline() == "begins 0\n"
     assert process.stdout.readline() == "ready\n"
     os.killpg(process.pid, signal.SIGTERM)
+    time.sleep(1)  # in which a worker would end, and with it the step
     _, errors = process.communicate("\n", timeout=60)
     assert process.returncode == 1
     assert errors.splitlines()[-1] == "stopped by SIGTERM after step 4"
