@@ -1,5 +1,6 @@
 """What docs/tasks.md shows trains, as it stands there; what it says of the tasks is so."""
 
+import inspect
 import json
 import math
 import re
@@ -13,13 +14,14 @@ import torch
 import yaml
 from PIL import Image
 from tests.study.conftest import Notes
+from tests.tasks.base import collate
 from tests.test_wrong_inputs import line_of
 
 from tutelage import data, tasks
 from tutelage.cli import main
 from tutelage.data import ClassesLabel, NumbersLabel
 from tutelage.study import load_study, run_study
-from tutelage.types import MetricProtocol, Target, Task
+from tutelage.types import MaskedTarget, MetricProtocol, Task
 
 PAGE = (Path(__file__).parents[1] / "docs/tasks.md").read_text()
 SHORT = ["--max-steps", "2", "--batch-size", "2", "--precision", "32-true", "--methods", "uniform"]
@@ -105,8 +107,8 @@ def assert_measured(rows: list[dict[str, Any]], config: dict[str, Task]) -> None
 
 def test_every_task_has_a_config() -> None:
     shown = set(re.findall(r"class_path: tutelage\.tasks\.(\w+)", "".join(BLOCKS.values())))
-    assert shown == set(tasks.__all__)
-    kinds = {"Class", "Classes", "Depth", "InverseDepth", "Mask", "Normals", "Numbers"}
+    assert shown == set(TASKS)
+    kinds = {f"{kind}Label" for kind in ("Class", "Classes", "Depth", "InverseDepth", "Mask", "Normals", "Numbers")}
     assert set(re.findall(r"kind: {class_path: tutelage\.data\.(\w+)", "".join(BLOCKS.values()))) == kinds
 
 
@@ -117,16 +119,15 @@ def test_a_block_adds_its_task(there: None, task: str) -> None:
     config.data.check(config.tasks)
     for split in ("train", "val"):
         sample = config.data.split(split)[0]
-        label, like = sample["labels"][task], config.tasks[task].missing(sample["image"][None])[0]
-        assert (label.shape, label.dtype) == (like.shape, like.dtype)
-        assert config.tasks[task].validate(label) is None
-        assert config.tasks[task].target(label[None]).valid.any()
+        label = sample["labels"][task]
+        assert config.tasks[task].validate(label, sample["image"]) is None
+        assert config.tasks[task].collate([label], sample["image"][None]).labelled().any()
 
 
 def test_all_tasks_train_together(there: None) -> None:
     overlays = [flag for task in ADDED for flag in ("--with", f"{task}.yaml")]
     study = load_study("segmentation.yaml", [*overlays, *SCENES, *SHORT])
-    assert {type(task).__name__ for task in study.objects.tasks.values()} == {*tasks.__all__, "Heading"}
+    assert {type(task).__name__ for task in study.objects.tasks.values()} == {*TASKS, "Heading"}
     assert_measured(run_study(study, Notes()), study.objects.tasks)  # without the page, whose plots would take longer
 
 
@@ -160,7 +161,8 @@ def cells(task: str) -> list[str]:
 
 
 def test_all_tasks_are_here() -> None:
-    assert set(TASKS) == set(tasks.__all__)
+    concrete = {name for name in tasks.__all__ if not inspect.isabstract(getattr(tasks, name))}
+    assert set(TASKS) == concrete
 
 
 @pytest.mark.parametrize("name", TASKS)
@@ -170,11 +172,14 @@ def test_the_overview_says_what_the_task_says(name: str) -> None:
     expected = {"Classification": "C", "Segmentation": "C", "MultiLabel": "C", "Regression": "D"}
     assert width == expected.get(name, str(task.width))
     images = torch.zeros(2, 3, 4, 5)
-    label = task.missing(images)
+    target = task.collate([None] * 2, images)
+    label = target.value
     assert {"\N{MINUS SIGN}": -1, "0": 0, "(": 0, "n": math.nan}[missing[0]] == pytest.approx(
         label.flatten()[0].item(), nan_ok=True
     )
-    count = task.loss(torch.zeros(2, task.width, 4, 5), Target(label, torch.ones_like(task.target(label).valid))).count
+    count = task.loss(
+        torch.zeros(2, task.width, 4, 5), MaskedTarget(label, torch.ones_like(task.collate([None] * 2, images).valid))
+    ).count
     positions = {"pixel": 40, "image": 2, "class of an image": 2 * task.width, "number of an image": 2 * task.width}
     assert count == positions[position]
     shown = []
@@ -206,7 +211,7 @@ def test_masks_of_0_and_255(tmp_path: Path) -> None:
     for kind, name in ((data.MaskLabel(), "bytes"), (data.MaskLabel(), "bits"), (data.MaskLabel(threshold=1), "ones")):
         assert kind.decode(tmp_path / f"{name}.png")[0].tolist() == (mask // 255).tolist()
     for kind, name in ((ClassesLabel(), "bytes"), (ClassesLabel(), "bits"), (data.MaskLabel(), "ones")):
-        target = tasks.Saliency().target(kind.decode(tmp_path / f"{name}.png"))
+        target = collate(tasks.Saliency(), kind.decode(tmp_path / f"{name}.png"))
         assert target.valid.any()
         assert not tasks.Saliency().is_sufficient(target)
 
@@ -215,8 +220,8 @@ def test_void_is_not_renumbered(tmp_path: Path) -> None:
     picture(str(tmp_path / "label.png"), np.array([[0, 1, 13, 255]], np.uint8))
     label = ClassesLabel(ignore=(0, 255)).decode(tmp_path / "label.png")[0]
     assert label.tolist() == [[-1, 1, 13, -1]]
-    assert tasks.Segmentation(13).validate(label) is not None
-    assert tasks.Segmentation(14).validate(label) is None
+    assert tasks.Segmentation(13).problem(label) is not None
+    assert tasks.Segmentation(14).problem(label) is None
 
 
 def test_thin_lines_vanish() -> None:
@@ -231,14 +236,14 @@ def test_an_inverse_depth_grows_with_the_scale(tmp_path: Path) -> None:
     assert right.decode(tmp_path / "disparity.png").unique().item() == pytest.approx(1)
     assert wrong.decode(tmp_path / "disparity.png").unique().item() == pytest.approx(65.535)
     assert (right.zoom(torch.tensor(1.0), 1.5), wrong.zoom(torch.tensor(1.0), 1.5)) == (1.5, pytest.approx(1 / 1.5))
-    assert tasks.InverseDepth().validate(wrong.decode(tmp_path / "disparity.png")) is None
+    assert tasks.InverseDepth().problem(wrong.decode(tmp_path / "disparity.png")) is None
 
 
 def test_the_loss_of_edges_begins_small() -> None:
     label = torch.zeros(1, 4, 5, dtype=torch.int64)
     label[0, 0, 0] = 1  # one in twenty
     found = {
-        a: tasks.Edges(a, 1 - a).loss(torch.zeros(1, 1, 4, 5), Target(label, label >= 0)).mean().item()
+        a: tasks.Edges(a, 1 - a).loss(torch.zeros(1, 1, 4, 5), MaskedTarget(label, label >= 0)).mean().item()
         for a in (0.95, 0.5)
     }
     assert found[0.95] == pytest.approx(0.066, abs=5e-4)
@@ -252,13 +257,13 @@ def test_a_positive_weight_moves_the_best_probability() -> None:
     label[..., 0] = 1
     best = a * share / (a * share + 1 - share)
     raw = torch.full((1, 1, 1, 5), math.log(best / (1 - best)), requires_grad=True)
-    tasks.Saliency(a).loss(raw, tasks.Saliency().target(label)).mean().backward()
+    tasks.Saliency(a).loss(raw, collate(tasks.Saliency(), label)).mean().backward()
     assert raw.grad.sum().item() == pytest.approx(0, abs=1e-6)
 
 
 def test_unknown_classes_are_nan(tmp_path: Path) -> None:
     text(str(tmp_path / "0.txt"), 1, 0, -1, "nan")
-    assert "found -1; mend the file" in tasks.MultiLabel(4).validate(NumbersLabel().decode(tmp_path / "0.txt"))
+    assert "found -1; mend the file" in tasks.MultiLabel(4).problem(NumbersLabel().decode(tmp_path / "0.txt"))
 
 
 def test_mean_is_a_list(there: None, capsys: pytest.CaptureFixture[str]) -> None:
@@ -279,7 +284,7 @@ def test_the_example_works() -> None:
     task: Task = names["Heading"]()
     degrees = torch.tensor([[10.0], [350.0], [torch.nan], [-180.0]])
     raw = torch.randn(4, 2, generator=torch.Generator().manual_seed(0)).requires_grad_()
-    target = task.target(degrees)
+    target = collate(task, degrees)
     assert target.valid.tolist() == [True, True, False, True]
     term = task.loss(raw, target)
     assert (term.count, bool(term.sum > 0)) == (3, True)
@@ -291,7 +296,7 @@ def test_the_example_works() -> None:
     assert task.loss(perfect, target).mean().item() == pytest.approx(0, abs=1e-6)
     assert task.distillation_loss(perfect, perfect).mean().item() == pytest.approx(0, abs=1e-6)
     images = torch.zeros(4, 3, 8, 8)
-    assert task.loss(raw, task.target(task.missing(images))).mean() == 0
+    assert task.loss(raw, task.collate([None] * 4, images)).mean() == 0
     torch.testing.assert_close(task.activate(raw[:, :, None, None].expand(-1, -1, 3, 4)), task.activate(raw))
     for protocol in PROTOCOLS:
         metric = task.metrics(protocol)
@@ -307,5 +312,5 @@ def test_the_example_works() -> None:
 def test_imitating_has_to_be_written_where_each_number_is_a_position() -> None:
     task, raw = tasks.Regression(2), torch.randn(3, 2)
     with pytest.raises(RuntimeError):
-        Task.distillation_loss(task, raw, raw.flip(0))
+        tasks.MaskedTask.distillation_loss(task, raw, raw.flip(0))
     assert task.distillation_loss(raw, raw.flip(0)).count == 6

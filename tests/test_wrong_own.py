@@ -95,10 +95,10 @@ CASES: dict[str, tuple[Change, str]] = {
     "a label without a kind": (argument(modalities={"colour": CLASS}), r"tasks.place: expected the name of a label"),
     "another task": (
         lambda study: study["tasks"].update(place=study["tasks"]["colour"]),
-        r"data.train\[\d\], label `place`: expected torch.int64 \[\] for the task `place`, found torch.float32 \[2\]",
+        r"data.train\[\d\], label `place`: expected int64 \[\] for the task Classification, found float32 \[2\]",
     ),
     "another size": (change("another size"), r"data.train\[7\]: expected 12x16, the size of .*, found 11x16; set data"),
-    "ragged": (change("ragged"), r"data.train\[7\], label `place`: expected torch.float32 \[2\] .*float32 \[1\]; give"),
+    "ragged": (change("ragged"), r"data.train\[7\], label `place`: expected float32 \[2\] .*float32 \[1\]; give"),
     "a class too many": (change("a class too many"), r"data.train\[7\], label `colour`: expected .* 0..2, .*found 3;"),
     "an error": (change("an error"), r"data.train\[7\]: expected a sample, found OSError: no file 7; correct"),
     "no class at all": (

@@ -129,7 +129,7 @@ RUNS: dict[str, tuple[Make, str]] = {
     ),
     "checkpoint of another run": (
         runs(UNFINISHED, copied("single/depth/seed0/checkpoint.pt", CHECKPOINT)),
-        r"runs/url/seed0/checkpoint.pt: expected a checkpoint of this run, found another's \(.*\); delete it",
+        r"runs/url/seed0/checkpoint.pt: expected .* of this run, found one that does not fit \(.*\); delete it",
     ),
     "a list as checkpoint": (
         runs(UNFINISHED, lambda folder: torch.save([1], folder / CHECKPOINT)),

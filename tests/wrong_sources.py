@@ -78,7 +78,7 @@ SOURCES: dict[str, tuple[Make, str]] = {
     ),
     "too few images of a source": (
         mix("--batch-size", "8", weights={"rooms": 3}),
-        r"train.batch_size: expected at most the 4 training images of `rooms`, found 6 x 1 a step; lower it",
+        r"train.batch_size: expected at most the 4 training images of `rooms`, found 6 x 1 per step; lower it",
     ),
     # Sizes.
     "a source too small for the network": (

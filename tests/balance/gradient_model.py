@@ -12,7 +12,7 @@ from tutelage.balance import Uniform
 from tutelage.distill import FeatureDistiller, LogitDistiller
 from tutelage.tasks import Depth, Normals, Segmentation
 from tutelage.train import PartialStep, make_batch, objective, training_step
-from tutelage.types import Balancer, Batch, Distiller, MultiTaskNet, Output, Sample, Task
+from tutelage.types import Balancer, Batch, Distiller, MultiTaskNet, Output, Sample, Task, ViewKey
 
 TASKS: dict[str, Task] = {"segmentation": Segmentation(classes=3), "depth": Depth(), "normals": Normals()}
 SHAPE = (4, 6)
@@ -72,7 +72,7 @@ def sample(index: int, without: Collection[str] = ()) -> Sample:
         "normals": F.normalize(torch.randn(3, *SHAPE, generator=generator), dim=0),
     }
     image = torch.rand(3, *SHAPE, generator=generator)
-    return Sample(image=image, labels={t: y for t, y in labels.items() if t not in without}, id=index)
+    return Sample(image=image, labels={t: y for t, y in labels.items() if t not in without}, view=ViewKey(index))
 
 
 def batch(*indices: int, without: Collection[str] = (), tasks: Collection[str] = TASKS) -> Batch:

@@ -644,9 +644,9 @@ class TestWhatIsRefused:
 
 def batch_of(parts: list[Batch]) -> Batch:
     """The same images in one batch."""
-    indices = [int(i) for part in parts for i in part.ids]
+    indices = [view.index for part in parts for view in part.views]
     whole = batch(*indices)
-    without = {int(i): set(TASKS) - set(part.targets) for part in parts for i in part.ids}
+    without = {view.index: set(TASKS) - set(part.targets) for part in parts for view in part.views}
     for row, i in enumerate(indices):
         for t in without[i]:
             whole.targets[t].valid[row] = False

@@ -28,7 +28,7 @@ from torchjd import aggregation
 
 from tutelage.balance import IndependentDraws
 from tutelage.balance.objective import Balance
-from tutelage.train import Optim, Stream, Streams, TrainConfig, Training, fit, training_loader
+from tutelage.train import Optim, Stream, TrainConfig, Training, fit, training_loader
 from tutelage.types import Balancer, Distiller
 
 METHODS: dict[str, dict[str, Any]] = {"MoDoWeighting": {"gamma": 0.5}, "SDMGradWeighting": {"lr": 1.0, "n_iter": 5}}
@@ -184,15 +184,15 @@ def test_what_is_refused(method: str, arguments: dict[str, Any], line: str) -> N
 def test_the_loader_gives_the_batches_of_every_draw(draws: int, accumulate: int) -> None:
     """As many steps as with one draw; other images in each; from any step on."""
     config = TrainConfig(epochs=4, batch_size=2, accumulate=accumulate)
-    streams = Streams([Stream(Images(24))], config, draws)
-    whole = [x.ids.tolist() for x in training_loader(streams, {}, 7)]
+    streams = fixture.streams_of([Stream(Images(24))], config, draws)
+    whole = [fixture.indices(x) for x in training_loader(streams, {}, config, 7)]
     parts = draws * accumulate
-    assert len(whole) == streams.steps * parts
+    assert len(whole) == streams.length.steps * parts
     for start in range(0, len(whole), parts):
         ids = [i for batch_ids in whole[start : start + parts] for i in batch_ids]
         assert len(set(ids)) == len(ids) == 2 * parts
     for start in (1, 3):
-        rest = [x.ids.tolist() for x in training_loader(streams, {}, 7, start)]
+        rest = [fixture.indices(x) for x in training_loader(streams, {}, config, 7, start)]
         assert rest == whole[start * parts :]
     passes = [sorted(i for ids in whole[n : n + 12] for i in ids) for n in range(0, len(whole), 12)]
     assert all(ids == list(range(24)) for ids in passes)
@@ -200,7 +200,8 @@ def test_the_loader_gives_the_batches_of_every_draw(draws: int, accumulate: int)
 
 def test_the_images_of_a_step_differ_where_a_pass_ends_within_it() -> None:
     config = TrainConfig(epochs=6, batch_size=2)
-    whole = [x.ids.tolist() for x in training_loader(Streams([Stream(Images(8))], config, 3), {}, 7)]
+    streams = fixture.streams_of([Stream(Images(8))], config, 3)
+    whole = [fixture.indices(x) for x in training_loader(streams, {}, config, 7)]
     for start in range(0, len(whole), 3):
         ids = [i for batch_ids in whole[start : start + 3] for i in batch_ids]
         assert len(set(ids)) == 6
@@ -211,8 +212,10 @@ class Drawn(Run):
     """A run whose loader gives the batches of every draw."""
 
     def fit(self, run: Training, config: TrainConfig | None = None, **kwargs: object) -> Training:
-        streams = Streams([Stream(self.dataset, fixture.MODALITIES)], config or self.config, run.balancer.draws)
-        fit(self.fabric, run, fixture.TASKS, training_loader(streams, fixture.TASKS, 7, run.step), streams, 7, **kwargs)
+        config = config or self.config
+        streams = fixture.streams_of([Stream(self.dataset, fixture.MODALITIES)], config, run.balancer.draws)
+        loader = training_loader(streams, fixture.TASKS, config, 7, run.step)
+        fit(self.fabric, run, fixture.TASKS, loader, config, streams.length, 7, **kwargs)
         return run
 
 

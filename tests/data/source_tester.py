@@ -86,7 +86,7 @@ class SourceTester:
     def test_tasks_take_the_labels(self, source: DataSource) -> None:
         sample = source.split("train")[0]
         for t, label in sample["labels"].items():
-            target = self.tasks[t].target(label[None])
+            target = self.tasks[t].collate([label], sample["image"][None])
             whole = isinstance(source.modalities[t], Whole)
             assert target.valid.shape == ((1,) if whole else (1, *self.size))
             assert target.valid.any()

@@ -3,7 +3,7 @@ import torch
 from tests.data.source_tester import check_labels
 
 from tutelage.data import Augment, ClassesLabel, DepthLabel, NormalsLabel
-from tutelage.types import Sample
+from tutelage.types import Sample, ViewKey
 
 KINDS = {"segmentation": ClassesLabel(), "depth": DepthLabel(), "normals": NormalsLabel()}
 
@@ -83,10 +83,10 @@ def test_a_missing_label_stays_missing_and_holes_stay_holes() -> None:
     bare = sample()
     del bare["labels"]["depth"]
     bare["labels"]["normals"][:, :12] = 0
-    bare["id"] = 7
+    bare["view"] = ViewKey(7, exact=False)
     found = Augment(scales=[1.5], flip=1)(bare, KINDS, torch.Generator().manual_seed(1))
     assert set(found["labels"]) == {"segmentation", "normals"}
-    assert found["id"] == 7
+    assert found["view"] == ViewKey(7, flipped=True, exact=False)
     check_labels(found, KINDS, (24, 36))
 
 

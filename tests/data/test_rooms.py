@@ -98,8 +98,8 @@ def test_holes_leave_pixels_without_labels() -> None:
     with_holes, without = (Rooms(train=1, test=1, size=(48, 64), holes=h).split("train")[0] for h in (True, False))
     assert torch.equal(with_holes["image"], without["image"])
     for t, label in without["labels"].items():
-        assert TASKS[t].target(label[None]).valid.all()
-        share = TASKS[t].target(with_holes["labels"][t][None]).valid.double().mean()
+        assert TASKS[t].collate([label], without["image"][None]).valid.all()
+        share = TASKS[t].collate([with_holes["labels"][t]], with_holes["image"][None]).valid.double().mean()
         assert 0.5 < share < 1
 
 

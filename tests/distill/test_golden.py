@@ -43,7 +43,7 @@ def assert_distances(
     student: MultiTaskNet, teachers: dict[str, MultiTaskNet], expected: dict[str, list[float]]
 ) -> dict[str, Tensor | dict[str, Tensor]]:
     """The figures of every task at both taps, and of its term; returns the student's taps."""
-    batch = Batch(golden.images(), {}, torch.arange(2))
+    batch = Batch(golden.images(), {})
     distiller = FeatureDistiller(
         student, teachers, batch.images[:1], {"bottleneck": "bottleneck", "last": "last"},
         distance=NormalisedL2(epsilon=1e-6, guard="add"),

@@ -52,7 +52,7 @@ def test_annealing_is_the_cross_entropy_with_the_mixed_target() -> None:
     """BAM: CE(student, a label + (1 - a) teacher) has the gradient of a CE(label) + (1 - a) KL(teacher)."""
     student, teachers, batch = tiny.student().eval(), tiny.teachers(), tiny.batch()
     progress, label = 0.3, torch.randint(0, 3, (2, 4, 6))
-    batch.targets["colour"] = TASKS["colour"].target(label)
+    batch.targets["colour"] = TASKS["colour"].collate([*label], batch.images)
     only = {"colour": teachers["colour"]}
     distiller = build(only, schedule="linear")
     balancer = Uniform(schedule="rising")
@@ -77,7 +77,7 @@ def test_annealing_is_the_cross_entropy_with_the_mixed_target() -> None:
 
 def test_a_task_without_labels_is_imitated() -> None:
     student, batch = tiny.student(), tiny.batch()
-    batch.targets["height"] = TASKS["height"].target(torch.rand(2, 1, 4, 6))
+    batch.targets["height"] = TASKS["height"].collate([*torch.rand(2, 1, 4, 6)], batch.images)
     terms, (output,) = objective([batch], student, TASKS, build(), Uniform())
     assert set(output.predictions) == {"colour", "height"}
     assert set(terms.task) == {"height"}

@@ -16,7 +16,7 @@ def test_gradient_of_a_distilled_step_is_autograd_of_the_papers_formula() -> Non
     torch.manual_seed(0)
     student = SegNet(WIDTHS, filters=(4, 4, 6, 6, 8)).train()
     teachers: dict[str, MultiTaskNet] = {t: SegNet({t: w}, filters=(6, 6, 6, 6, 8)) for t, w in WIDTHS.items()}
-    batch = Batch(torch.rand(2, 3, 64, 64), {}, torch.arange(2))
+    batch = Batch(torch.rand(2, 3, 64, 64), {})
     match = {"bottleneck": "last", "last": "last"}
     distiller = FeatureDistiller(student, teachers, batch.images[:1], match, LAMBDA)
 

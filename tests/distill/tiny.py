@@ -51,7 +51,7 @@ def teachers(seed: int = 1, **kwargs: int) -> dict[str, MultiTaskNet]:
 
 def batch(seed: int = 2, size: int = 2, height: int = 4, width: int = 6) -> Batch:
     images = torch.rand(size, 3, height, width, generator=torch.Generator().manual_seed(seed))
-    return Batch(images, {}, torch.arange(size))
+    return Batch(images, {})
 
 
 class NoReduce(Reduce):

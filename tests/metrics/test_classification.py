@@ -4,10 +4,10 @@ from sklearn.metrics import accuracy_score, balanced_accuracy_score
 from tests.metrics.inputs import CLASSES, image_classes
 
 from tutelage.metrics import ClassificationMetric
-from tutelage.types import Target
+from tutelage.types import MaskedTarget
 
 
-def scores(protocol: str, *updates: tuple[torch.Tensor, Target]) -> dict[str, float]:
+def scores(protocol: str, *updates: tuple[torch.Tensor, MaskedTarget]) -> dict[str, float]:
     metric = ClassificationMetric(CLASSES, protocol)
     for update in updates:
         metric.update(*update)
@@ -29,5 +29,5 @@ def test_scikit_learn() -> None:
 
 def test_by_hand() -> None:
     label = torch.tensor([0, 0, 0, 1, -1])
-    found = scores("dataset", (torch.tensor([0, 0, 2, 0, 1]), Target(label, label >= 0)))
+    found = scores("dataset", (torch.tensor([0, 0, 2, 0, 1]), MaskedTarget(label, label >= 0)))
     assert found == pytest.approx({"accuracy": 50, "class_accuracy": 100 * (2 / 3 + 0) / 2})

@@ -4,7 +4,7 @@ from tests.metrics.inputs import as_images, depths
 from tests.reference import metrics_reference
 
 from tutelage.metrics import DepthMetric
-from tutelage.types import Target
+from tutelage.types import MaskedTarget
 
 
 @pytest.mark.parametrize("protocol", ["dataset", "image"])
@@ -30,6 +30,6 @@ def test_a_nan_prediction_shows() -> None:
 def test_by_hand() -> None:
     label = torch.tensor([[[[2.0, 4.0, 0.0]]]])
     metric = DepthMetric()
-    metric.update(torch.tensor([[[[1.0, 5.0, 9.0]]]]), Target(label, (label != 0).squeeze(1)))
+    metric.update(torch.tensor([[[[1.0, 5.0, 9.0]]]]), MaskedTarget(label, (label != 0).squeeze(1)))
     assert metric.compute()["abs_err"].item() == 1
     assert metric.compute()["rel_err"].item() == (0.5 + 0.25) / 2

@@ -6,12 +6,12 @@ from sklearn.metrics import f1_score
 from tests.metrics.inputs import as_images, probabilities
 
 from tutelage.metrics import EdgesMetric
-from tutelage.types import Target
+from tutelage.types import MaskedTarget
 
 THRESHOLDS = np.arange(1, 100, dtype=np.float32) / np.float32(100)
 
 
-def score(protocol: str, prediction: torch.Tensor, target: Target, tolerance: int) -> float:
+def score(protocol: str, prediction: torch.Tensor, target: MaskedTarget, tolerance: int) -> float:
     metric = EdgesMetric(tolerance, protocol)
     metric.update(prediction, target)
     return metric.compute()["ods_f"].item()
@@ -56,7 +56,7 @@ def test_a_line_that_is_two_pixels_off(tolerance, expected) -> None:
     label[0, :, 3] = 1
     prediction[0, :, 5] = 1
     for protocol in ("dataset", "image"):
-        assert score(protocol, prediction, Target(label, label >= 0), tolerance) == expected
+        assert score(protocol, prediction, MaskedTarget(label, label >= 0), tolerance) == expected
 
 
 @pytest.mark.parametrize("protocol", ["dataset", "image"])

@@ -14,7 +14,7 @@ from tutelage.metrics import (
     SaliencyMetric,
     SegmentationMetric,
 )
-from tutelage.types import MetricProtocol, Target
+from tutelage.types import MaskedTarget, MetricProtocol
 
 EVERY = [
     pytest.param(lambda protocol: SegmentationMetric(CLASSES, protocol), given.classes, id="segmentation"),
@@ -39,7 +39,7 @@ class TestEvery:
         # a tensor on `meta` has no values, so whatever needs one on the host raises
         prediction, target = inputs()
         metric = build(protocol).to("meta")
-        metric.update(prediction.to("meta"), Target(target.value.to("meta"), target.valid.to("meta")))
+        metric.update(prediction.to("meta"), MaskedTarget(target.value.to("meta"), target.valid.to("meta")))
 
     def test_states_of_processes_add_up(self, build, inputs, protocol) -> None:
         whole, first, second = build(protocol), build(protocol), build(protocol)
@@ -57,7 +57,7 @@ class TestEvery:
     def test_nothing_valid_is_nan(self, build, inputs, protocol) -> None:
         prediction, target = inputs()
         metric = build(protocol)
-        metric.update(prediction, Target(target.value, torch.zeros_like(target.valid)))
+        metric.update(prediction, MaskedTarget(target.value, torch.zeros_like(target.valid)))
         assert all(value.isnan() for value in metric.compute().values())
 
     def test_values_are_scalars_in_a_fixed_order(self, build, inputs, protocol) -> None:

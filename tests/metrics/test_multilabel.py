@@ -6,10 +6,10 @@ from tests.metrics.inputs import CLASSES, several_classes
 from torchmetrics.functional.classification import multilabel_average_precision
 
 from tutelage.metrics import MultiLabelMetric
-from tutelage.types import Target
+from tutelage.types import MaskedTarget
 
 
-def scores(protocol: str, *updates: tuple[torch.Tensor, Target]) -> dict[str, float]:
+def scores(protocol: str, *updates: tuple[torch.Tensor, MaskedTarget]) -> dict[str, float]:
     metric = MultiLabelMetric(updates[0][0].shape[1], protocol)
     for update in updates:
         metric.update(*update)
@@ -34,14 +34,14 @@ def test_torchmetrics() -> None:
     prediction, target = (x[:, :4] for x in (several_classes()[0], several_classes()[1].value))
     label = target.nan_to_num(-1).long()
     expected = multilabel_average_precision(prediction, label, 4, ignore_index=-1)
-    found = scores("dataset", (prediction, Target(target, label >= 0)))["map"]
+    found = scores("dataset", (prediction, MaskedTarget(target, label >= 0)))["map"]
     assert found == pytest.approx(100 * expected.item(), rel=1e-6)
 
 
 def test_by_hand() -> None:
     label = torch.tensor([[1.0, 0.0], [torch.nan, 1.0], [0.0, 1.0]])
     score = torch.tensor([[0.9, 0.8], [0.95, 0.6], [0.4, 0.9]])
-    target = Target(label, label.isfinite())
+    target = MaskedTarget(label, label.isfinite())
     # class 0: its one positive is first of two. Class 1: positives are first and third of three
     assert scores("dataset", (score, target))["map"] == pytest.approx(100 * (1 + (1 + 2 / 3) / 2) / 2)
     assert scores("image", (score, target))["map"] == pytest.approx(100)
@@ -66,6 +66,6 @@ def test_nothing_seen_is_nan() -> None:
 
 @pytest.mark.parametrize("protocol", ["dataset", "image"])
 def test_what_is_not_a_number_shows(protocol) -> None:
-    target = Target(torch.tensor([[1, 1], [0, 1]]), torch.ones(2, 2, dtype=torch.bool))
+    target = MaskedTarget(torch.tensor([[1, 1], [0, 1]]), torch.ones(2, 2, dtype=torch.bool))
     found = scores(protocol, (torch.tensor([[0.9, torch.nan], [0.2, 0.7]]), target))
     assert np.isnan(list(found.values())).all()

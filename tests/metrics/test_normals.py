@@ -7,18 +7,18 @@ from tests.reference import metrics_reference
 from torch import Tensor
 
 from tutelage.metrics import NormalsMetric
-from tutelage.types import Target
+from tutelage.types import MaskedTarget
 
 
-def turned(*degrees: float) -> tuple[Tensor, Target]:
+def turned(*degrees: float) -> tuple[Tensor, MaskedTarget]:
     """One image whose predictions are off by these angles."""
     angle = torch.tensor(degrees, dtype=torch.float64).deg2rad()
     prediction = torch.stack([angle.sin(), torch.zeros_like(angle), angle.cos()]).float().reshape(1, 3, 1, -1)
     label = torch.tensor([0.0, 0.0, 1.0]).reshape(1, 3, 1, 1).expand(prediction.shape)
-    return prediction, Target(label, torch.ones(1, 1, len(degrees), dtype=torch.bool))
+    return prediction, MaskedTarget(label, torch.ones(1, 1, len(degrees), dtype=torch.bool))
 
 
-def scores(protocol, *updates: tuple[Tensor, Target]) -> dict[str, float]:
+def scores(protocol, *updates: tuple[Tensor, MaskedTarget]) -> dict[str, float]:
     metric = NormalsMetric(protocol)
     for update in updates:
         metric.update(*update)
@@ -65,7 +65,7 @@ class TestBoth:
         prediction, target = directions()
         expected = scores(protocol, (prediction, target))
         value = torch.where(target.valid.unsqueeze(1), target.value, torch.nan)
-        assert scores(protocol, (prediction, Target(value, target.valid))) == expected
+        assert scores(protocol, (prediction, MaskedTarget(value, target.valid))) == expected
 
 
 def test_median_of_the_set_is_not_the_median_of_medians() -> None:

@@ -5,11 +5,11 @@ from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_err
 from tests.metrics.inputs import numbers
 
 from tutelage.metrics import RegressionMetric
-from tutelage.types import Target
+from tutelage.types import MaskedTarget
 
 
 def scores(
-    protocol: str, prediction: torch.Tensor, target: Target, scale: list[float] | None = None
+    protocol: str, prediction: torch.Tensor, target: MaskedTarget, scale: list[float] | None = None
 ) -> dict[str, float]:
     metric = RegressionMetric(prediction.shape[1], protocol, scale)
     metric.update(prediction, target)
@@ -36,7 +36,7 @@ def test_scikit_learn(protocol, scale) -> None:
 
 def test_the_protocols_weigh_differently() -> None:
     label = torch.tensor([[0.0, 0.0], [0.0, torch.nan]])
-    updates = torch.tensor([[1.0, 3.0], [8.0, 0.0]]), Target(label, label.isfinite())
+    updates = torch.tensor([[1.0, 3.0], [8.0, 0.0]]), MaskedTarget(label, label.isfinite())
     assert scores("dataset", *updates)["abs_err"] == pytest.approx(12 / 3)
     assert scores("image", *updates)["abs_err"] == pytest.approx((2 + 8) / 2)
     assert scores("image", *updates)["rmse"] == pytest.approx((5**0.5 + 8) / 2)
@@ -44,15 +44,15 @@ def test_the_protocols_weigh_differently() -> None:
 
 def test_a_number_that_never_varies_has_no_r2() -> None:
     label = torch.tensor([[1.1, 1.0], [1.1, 2.0], [1.1, 3.0]])
-    target = Target(label, label.isfinite())
+    target = MaskedTarget(label, label.isfinite())
     assert scores("dataset", label + torch.tensor([0.3, 0.0]), target)["r2"] == pytest.approx(1)
-    assert np.isnan(scores("dataset", label[:, :1], Target(label[:, :1], target.valid[:, :1]))["r2"])
+    assert np.isnan(scores("dataset", label[:, :1], MaskedTarget(label[:, :1], target.valid[:, :1]))["r2"])
 
 
 def test_r2_far_from_zero() -> None:
     # labels of mean 10^6 and variance 1: squares of 10^12 would leave nothing of it in fp32
     label = 1e6 + torch.tensor([[-1.0], [1.0]]).repeat(500, 1)
-    assert scores("dataset", label + 0.5, Target(label, label.isfinite()))["r2"] == pytest.approx(0.75)
+    assert scores("dataset", label + 0.5, MaskedTarget(label, label.isfinite()))["r2"] == pytest.approx(0.75)
 
 
 def test_a_nan_prediction_shows() -> None:

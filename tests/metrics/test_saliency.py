@@ -5,12 +5,12 @@ from sklearn.metrics import fbeta_score, jaccard_score, mean_absolute_error, pre
 from tests.metrics.inputs import as_images, probabilities
 
 from tutelage.metrics import SaliencyMetric
-from tutelage.types import Target
+from tutelage.types import MaskedTarget
 
 THRESHOLDS = np.arange(1, 20, dtype=np.float32) / np.float32(20)
 
 
-def scores(protocol: str, prediction: torch.Tensor, target: Target) -> dict[str, float]:
+def scores(protocol: str, prediction: torch.Tensor, target: MaskedTarget) -> dict[str, float]:
     metric = SaliencyMetric(protocol)
     metric.update(prediction, target)
     return {name: value.item() for name, value in metric.compute().items()}
@@ -47,7 +47,7 @@ def test_scikit_learn_by_image() -> None:
 
 def test_a_set_without_a_salient_pixel_has_an_error_alone() -> None:
     prediction, target = probabilities()
-    found = scores("dataset", prediction, Target(target.value.clamp(max=0), target.valid))
+    found = scores("dataset", prediction, MaskedTarget(target.value.clamp(max=0), target.valid))
     assert np.isnan([found["max_f"], found["miou"]]).all()
     assert found["mae"] == pytest.approx(prediction[target.valid].mean().item())
 

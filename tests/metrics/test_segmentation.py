@@ -4,10 +4,10 @@ from tests.metrics.inputs import CLASSES, as_images, classes
 from tests.reference import metrics_reference
 
 from tutelage.metrics import SegmentationMetric
-from tutelage.types import Target
+from tutelage.types import MaskedTarget
 
 
-def scores(metric: SegmentationMetric, prediction: torch.Tensor, target: Target) -> dict[str, float]:
+def scores(metric: SegmentationMetric, prediction: torch.Tensor, target: MaskedTarget) -> dict[str, float]:
     metric.update(prediction, target)
     return {name: value.item() for name, value in metric.compute().items()}
 
@@ -27,7 +27,7 @@ PREDICTION = torch.tensor([[[0, 1, 1, 2]]])
 
 
 def test_by_hand() -> None:
-    target = Target(LABEL, LABEL >= 0)
+    target = MaskedTarget(LABEL, LABEL >= 0)
     # class 0: 1 of 2; class 1: 1 of 2; class 2 is predicted at the unlabelled pixel alone; class 3 occurs nowhere
     assert scores(SegmentationMetric(4, "dataset"), PREDICTION, target)["miou"] == pytest.approx(100 * (0.5 + 0.5) / 2)
     # the image protocol counts class 2 as found in 0 of 1
@@ -39,5 +39,5 @@ def test_by_hand() -> None:
 
 def test_a_class_that_is_only_predicted_counts_as_nothing_found() -> None:
     label = torch.zeros(1, 1, 2, dtype=torch.int64)
-    target = Target(label, label >= 0)
+    target = MaskedTarget(label, label >= 0)
     assert scores(SegmentationMetric(3), torch.tensor([[[0, 2]]]), target)["miou"] == pytest.approx(25)

@@ -12,7 +12,7 @@ from torch.nn.functional import interpolate
 from tutelage.balance import Aggregator, Uniform
 from tutelage.tasks import Depth, Normals, Segmentation
 from tutelage.train.step import task_loss, training_step
-from tutelage.types import Batch, MultiTaskNet, Output, Target
+from tutelage.types import Batch, MaskedTarget, MultiTaskNet, Output
 
 TASKS = {"segmentation": Segmentation(5), "depth": Depth(), "normals": Normals()}
 
@@ -111,8 +111,8 @@ def labelled(images: Tensor) -> Batch:
         "depth": torch.rand(len(images), 1, *shape[1:], generator=generator) + 0.5,
         "normals": nn.functional.normalize(torch.randn(len(images), 3, *shape[1:], generator=generator), dim=1),
     }
-    targets = {t: Target(value, valid) for t, value in values.items()}
-    return Batch(images, targets, torch.arange(len(images)))
+    targets = {t: MaskedTarget(value, valid) for t, value in values.items()}
+    return Batch(images, targets)
 
 
 def ids(parameters: list[nn.Parameter]) -> set[int]:

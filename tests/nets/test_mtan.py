@@ -103,7 +103,7 @@ def test_shared_norms_see_every_task_once_a_step() -> None:
 
 
 def test_a_distilled_step_is_autograd_of_the_papers_formula() -> None:
-    student, batch = net(), Batch(images(), {}, torch.arange(2))
+    student, batch = net(), Batch(images(), {})
     teachers: dict[str, MultiTaskNet] = {t: net(t, seed=i) for i, t in enumerate(WIDTHS, 1)}
     distiller = FeatureDistiller(student, teachers, batch.images[:1], KD4MTL, {"normals": 2.0})
 

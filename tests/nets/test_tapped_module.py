@@ -186,7 +186,7 @@ def test_outputs(kind: str, outputs: Any) -> None:
 def test_an_attribute_of_a_dataclass_is_an_output() -> None:
     class Wrapped(Small):
         def forward(self, x: Tensor) -> Any:
-            return Batch(super().forward(x)["depth"], {}, torch.zeros(1))
+            return Batch(super().forward(x)["depth"], {})
 
     assert TappedModule({"depth": 1}, Wrapped({"depth": 1}), TAPS, "images")(torch.rand(1, 3, 8, 8)).predictions
 
@@ -489,7 +489,7 @@ def test_teachers_of_timm_at_another_resolution(build: Any, match: dict[str, str
     before = {t: copy.deepcopy(net.state_dict()) for t, net in teachers.items()}
     student.train()
     distiller.train()
-    terms = distiller(Batch(images, {}, torch.arange(2)), student(images))
+    terms = distiller(Batch(images, {}), student(images))
     sum(term.mean() for term in terms.values()).backward()
     shown = [p for name, p in student.named_parameters() if not name.startswith("heads")]
     assert all(p.grad is not None and p.grad.isfinite().all() for p in [*shown, *distiller.parameters()])

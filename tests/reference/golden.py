@@ -12,7 +12,7 @@ from torch.nn.functional import normalize
 
 from tutelage.nets import SegNet
 from tutelage.tasks import Depth, Normals, Segmentation
-from tutelage.types import Target, Task
+from tutelage.types import MaskedTarget, Task
 
 TASKS: dict[str, Task] = {"segmentation": Segmentation(13), "depth": Depth(), "normals": Normals()}
 STUDENT, TEACHERS = 0, {"segmentation": 1000, "depth": 2000, "normals": 3000}  # offsets
@@ -116,14 +116,14 @@ def images() -> Tensor:
     return (0.5 + 0.5 * wave(2, 3, 64, 96, phase=0.5)).float()
 
 
-def targets() -> dict[str, Target]:
+def targets() -> dict[str, MaskedTarget]:
     u = wave(2, 64, 96, phase=0.25)
     label = (((u + 1) / 2 * 13.999).floor() - 1).clamp(-1, 12).long()
     depth = 2 + wave(2, 1, 64, 96, phase=0.75)
     depth[:, :, ::7, ::5] = 0
     normals = normalize(wave(2, 3, 64, 96, phase=0.125), dim=1) * (depth != 0)
     labels = {"segmentation": label, "depth": depth.float(), "normals": normals.float()}
-    return {t: TASKS[t].target(label) for t, label in labels.items()}
+    return {t: TASKS[t].collate([*label], images()) for t, label in labels.items()}
 
 
 def adaptor(channels: int, phase: float) -> Tensor:

@@ -428,9 +428,9 @@ class OwnSamples(Samples):
         ("an error", r"^sample 11: expected a readable sample, found KeyError: 'no such"),
         (
             "another shape",
-            r"^sample 11: expected torch.float32 \[1, 32, 32\] for the task `depth`, found .* \[32, 32\]; ",
+            r"^sample 11: expected float32 \[1, 32, 32\] for the task Depth, found .* \[32, 32\]; ",
         ),
-        ("another type", r"^sample 11: expected torch.float32 \[1, 32, 32\] .*, found torch.int64 \[1, 32, 32\]; give"),
+        ("another type", r"^sample 11: expected float32 \[1, 32, 32\] .*, found int64 \[1, 32, 32\]; give"),
         ("no sample", r"^data: expected samples for train, found none; add"),
         ("no label", r"^tasks.depth: expected a value for `depth` somewhere in train, found none in 0 labels"),
     ],

@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from tests.tasks.base import IMAGES, SIZE, DenseTaskTester
+from tests.tasks.base import IMAGES, SIZE, DenseTaskTester, collate
 from torch import Tensor
 
 
@@ -35,9 +35,9 @@ class BinaryTester(DenseTaskTester):
     def test_a_label_that_is_neither(self, task, wrong) -> None:
         label = torch.tensor([[[0, 1, -1, wrong]]])
         expected = f"expected labels 0 or 1, or -1 where unlabelled, found {wrong}; write the masks as 0 and 1"
-        assert expected in task.validate(label[0])
+        assert expected in task.problem(label[0])
         with pytest.raises(ValueError, match=rf"^{type(task).__name__}: {expected}"):
-            task.target(label)
+            collate(task, label)
 
     def test_drawn_in_the_colours_of_the_legend(self, task) -> None:
         picture = task.draw(torch.tensor([[0.0, 0.5, 1.0, torch.nan]]))

@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from tests.tasks.base import IMAGES, WholeImageTaskTester
+from tests.tasks.base import IMAGES, WholeImageTaskTester, collate
 from torch import Tensor
 from torch.nn.functional import one_hot
 
@@ -47,11 +47,11 @@ class TestClassification(WholeImageTaskTester):
         with pytest.raises(
             ValueError, match=rf"^Classification: expected labels 0\.\.4, or -1 where .* Found {wrong};"
         ):
-            task.target(torch.tensor([0, wrong]))
+            collate(task, torch.tensor([0, wrong]))
 
     def test_what_is_wrong_with_a_label(self, task) -> None:
         problem = "expected classes 0..4, or -1 where unlabelled, found 7; set the task's `classes`, or mend the file"
-        assert task.validate(torch.tensor(7)) == problem
+        assert task.problem(torch.tensor(7)) == problem
 
     def test_the_picture_says_the_name(self) -> None:
         task = Classification(3, ["cat", "dog", "a name that is far too long for the width of one picture, and longer"])
@@ -73,5 +73,5 @@ class TestClassification(WholeImageTaskTester):
             Classification(3, label_smoothing=smoothing)
 
     def test_names(self) -> None:
-        with pytest.raises(ValueError, match=r"^Classification: expected 3 names, one a class\. Found 2"):
+        with pytest.raises(ValueError, match=r"^Classification: expected 3 names, one per class\. Found 2"):
             Classification(3, ["cat", "dog"])

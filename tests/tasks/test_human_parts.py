@@ -1,11 +1,11 @@
 import pytest
 import torch
-from tests.tasks.base import IMAGES, SIZE, DenseTaskTester
+from tests.tasks.base import IMAGES, SIZE, DenseTaskTester, collate
 from torch import Tensor
 from torch.nn.functional import one_hot
 
 from tutelage.tasks import HumanParts
-from tutelage.types import Target
+from tutelage.types import MaskedTarget
 
 
 class TestHumanParts(DenseTaskTester):
@@ -22,13 +22,12 @@ class TestHumanParts(DenseTaskTester):
         return 50.0 * one_hot(label.clamp(min=0), 7).movedim(-1, 1)
 
     @pytest.fixture
-    def perfectible(self, task, images) -> Target:
+    def perfectible(self, task, images) -> MaskedTarget:
         label = self.label(torch.Generator().manual_seed(1))
-        label[2] = task.missing(images)[2]
-        return task.target(label)
+        return task.collate([None if i == 2 else x for i, x in enumerate(label)], images)
 
     def test_the_seven_classes(self, task) -> None:
         names = ["background", "head", "torso", "upper arm", "lower arm", "upper leg", "lower leg"]
         assert [name for name, _ in task.legend()] == names
         with pytest.raises(ValueError, match=r"^HumanParts: expected labels 0\.\.6, or -1 where unlabelled\. Found 7;"):
-            task.target(torch.tensor([[[7]]]))
+            collate(task, torch.tensor([[[7]]]))

@@ -1,6 +1,6 @@
 import pytest
 import torch
-from tests.tasks.base import IMAGES, SIZE, DenseTaskTester
+from tests.tasks.base import IMAGES, SIZE, DenseTaskTester, collate
 from torch import Tensor
 
 from tutelage.tasks import Depth, InverseDepth
@@ -21,13 +21,13 @@ class TestInverseDepth(DenseTaskTester):
 
     def test_errors_are_those_of_the_inverse_depth(self, task) -> None:
         metric = task.metrics("dataset")
-        metric.update(torch.tensor([[[[0.3, 0.3]]]]), task.target(torch.tensor([[[[0.2, 0.4]]]])))
+        metric.update(torch.tensor([[[[0.3, 0.3]]]]), collate(task, torch.tensor([[[[0.2, 0.4]]]])))
         found = {name: value.item() for name, value in metric.compute().items()}
         assert found == pytest.approx({"abs_err": 0.1, "rel_err": (0.5 + 0.25) / 2})
         assert {info.unit for info in task.metric_info.values()} == {""}
 
     def test_no_unit_is_wrong(self, task) -> None:
-        assert task.validate(torch.full((1, 4, 5), 2500.0)) is None
+        assert task.problem(torch.full((1, 4, 5), 2500.0)) is None
 
     def test_near_has_the_colour_of_near(self, task) -> None:
         colours = [colour for _, colour in task.legend()]

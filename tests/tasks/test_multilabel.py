@@ -2,7 +2,7 @@ import math
 
 import pytest
 import torch
-from tests.tasks.base import IMAGES, WholeImageTaskTester
+from tests.tasks.base import IMAGES, WholeImageTaskTester, collate
 from torch import Tensor
 
 from tutelage.tasks import MultiLabel
@@ -38,9 +38,9 @@ class TestMultiLabel(WholeImageTaskTester):
 
     def test_what_is_neither_0_nor_1_is_not_known(self, task) -> None:
         label = torch.tensor([0.0, 1.0, torch.nan, 0.5, -1.0])
-        assert task.target(label[None]).valid.tolist() == [[True, True, False, False, False]]
-        assert "nan where that is not known, found -1, 0.5; mend the file" in task.validate(label)
-        assert task.validate(label[:3]) is None
+        assert collate(task, label[None]).valid.tolist() == [[True, True, False, False, False]]
+        assert "nan where that is not known, found -1, 0.5; mend the file" in task.problem(label)
+        assert task.problem(label[:3]) is None
 
     def test_what_is_drawn(self) -> None:
         task = MultiLabel(8, list("abcdefgh"))
@@ -57,7 +57,7 @@ class TestMultiLabel(WholeImageTaskTester):
 
     def test_names(self) -> None:
         assert MultiLabel(1).names == ["class 0"]
-        with pytest.raises(ValueError, match=r"^MultiLabel: expected 3 names, one a class\. Found 2"):
+        with pytest.raises(ValueError, match=r"^MultiLabel: expected 3 names, one per class\. Found 2"):
             MultiLabel(3, ["cat", "dog"])
         with pytest.raises(ValueError, match="expected at least one class"):
             MultiLabel(0)

@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from tests.tasks.base import IMAGES, SIZE, DenseTaskTester
+from tests.tasks.base import IMAGES, SIZE, DenseTaskTester, collate
 from torch import Tensor
 from torch.nn.functional import normalize
 
@@ -47,7 +47,7 @@ class TestNormals(DenseTaskTester):
     def test_valid_is_not_the_zero_vector(self, task) -> None:
         # components that add up to 0 are no hole, as they are in the authors' code
         label = torch.tensor([[0, 0, 0], [0.6, -0.8, 0.2], [0, 0, 1], [1, -1, 0], [torch.nan, 0, 1]])
-        assert task.target(label.T.reshape(1, 3, 1, 5)).valid.tolist() == [[[False, True, True, True, False]]]
+        assert collate(task, label.T.reshape(1, 3, 1, 5)).valid.tolist() == [[[False, True, True, True, False]]]
 
     def test_legend_is_what_is_drawn(self, task) -> None:
         assert dict(task.legend())["viewer"] == (128, 128, 255)

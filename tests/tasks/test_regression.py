@@ -1,6 +1,6 @@
 import pytest
 import torch
-from tests.tasks.base import IMAGES, WholeImageTaskTester
+from tests.tasks.base import IMAGES, WholeImageTaskTester, collate
 from torch import Tensor
 
 from tutelage.tasks import Regression
@@ -36,9 +36,9 @@ class TestRegression(WholeImageTaskTester):
 
     def test_valid_is_finite(self, task) -> None:
         label = torch.tensor([[1.0, torch.nan, 0.0], [torch.inf, -torch.inf, torch.nan]])
-        assert task.target(label).valid.tolist() == [[True, False, True], [False, False, False]]
-        assert task.validate(label[0]) is None
-        assert "expected finite numbers, or nan where one is not known, found inf;" in task.validate(label[1])
+        assert collate(task, label).valid.tolist() == [[True, False, True], [False, False, False]]
+        assert task.problem(label[0]) is None
+        assert "expected finite numbers, or nan where a number is unknown, found inf;" in task.problem(label[1])
 
 
 def units(task: Regression) -> list[str]:
@@ -57,7 +57,7 @@ def test_units() -> None:
 def test_errors_without_a_common_unit_are_in_standard_deviations(unit, abs_err) -> None:
     task = Regression(2, [1.0, 1.0], [4.0, 2.0], unit)
     metric = task.metrics("dataset")
-    metric.update(torch.tensor([[5.0, 10.0]]), task.target(torch.tensor([[3.0, 2.0]])))
+    metric.update(torch.tensor([[5.0, 10.0]]), collate(task, torch.tensor([[3.0, 2.0]])))
     assert metric.compute()["abs_err"].item() == pytest.approx(abs_err)
 
 
@@ -75,8 +75,8 @@ def test_what_is_drawn() -> None:
     ("arguments", "message"),
     [
         ({"outputs": 0}, "expected at least one output"),
-        ({"outputs": 2, "mean": [0.0]}, r"expected `mean` with 2 entries, one an output\. Found 1"),
-        ({"std": [1.0, 2.0]}, r"expected `std` with 1 entries, one an output\. Found 2"),
+        ({"outputs": 2, "mean": [0.0]}, r"expected `mean` with 2 entries, one per output\. Found 1"),
+        ({"std": [1.0, 2.0]}, r"expected `std` with 1 entries, one per output\. Found 2"),
         ({"names": []}, "expected `names` with 1"),
         ({"mean": [float("nan")]}, "expected `mean` to be finite"),
         ({"std": [0.0]}, "expected `std` to be positive"),

@@ -3,12 +3,12 @@ import math
 import numpy as np
 import pytest
 import torch
-from tests.tasks.base import IMAGES, SIZE, DenseTaskTester
+from tests.tasks.base import IMAGES, SIZE, DenseTaskTester, collate
 from torch import Tensor
 from torch.nn.functional import one_hot
 
 from tutelage.tasks import Segmentation
-from tutelage.types import Target
+from tutelage.types import MaskedTarget
 
 
 class TestSegmentation(DenseTaskTester):
@@ -25,10 +25,9 @@ class TestSegmentation(DenseTaskTester):
         return 50.0 * one_hot(label.clamp(min=0), 6).movedim(-1, 1)
 
     @pytest.fixture
-    def perfectible(self, task, images) -> Target:
+    def perfectible(self, task, images) -> MaskedTarget:
         label = self.label(torch.Generator().manual_seed(1))
-        label[2] = task.missing(images)[2]
-        return task.target(label)
+        return task.collate([None if i == 2 else x for i, x in enumerate(label)], images)
 
     def test_no_prediction_is_perfect_for_unlabelled_pixels_in_the_image_protocol(self, task, target) -> None:
         prediction = task.activate(self.perfect(target.value))
@@ -52,14 +51,14 @@ class TestSegmentation(DenseTaskTester):
         label = self.label(torch.Generator())
         label[0, 0, 0] = wrong
         with pytest.raises(ValueError, match=rf"expected labels 0\.\.5, or -1 where unlabelled\. Found {wrong};"):
-            task.target(label)
+            collate(task, label)
 
     def test_what_is_wrong_with_a_label(self, task) -> None:
         label = torch.tensor([[-1, 0, 5], [6, 255, -2]])
-        problem = task.validate(label)
+        problem = task.problem(label)
         assert problem.startswith("expected classes 0..5, or -1 where unlabelled, found -2, 6, 255; set the task's `cl")
-        assert "found 6, 7, 8, 9, 10, ...;" in task.validate(torch.arange(256).reshape(16, 16))
-        assert task.validate(label.clamp(-1, 5)) is None
+        assert "found 6, 7, 8, 9, 10, ...;" in task.problem(torch.arange(256).reshape(16, 16))
+        assert task.problem(label.clamp(-1, 5)) is None
 
     def test_draw_in_the_colours_of_the_legend(self, task) -> None:
         picture = task.draw(torch.tensor([[0, 5, -1]]))
@@ -70,7 +69,7 @@ class TestSegmentation(DenseTaskTester):
         assert [name for name, _ in Segmentation().legend()][:3] == ["bed", "books", "ceiling"]
         assert [name for name, _ in Segmentation(2).legend()] == ["class 0", "class 1"]
         assert [name for name, _ in Segmentation(2, ["road", "sky"]).legend()] == ["road", "sky"]
-        with pytest.raises(ValueError, match=r"expected 3 names, one a class\. Found 2"):
+        with pytest.raises(ValueError, match=r"expected 3 names, one per class\. Found 2"):
             Segmentation(3, ["road", "sky"])
         with pytest.raises(ValueError, match=r"expected at least two classes\. Found `classes = 1`"):
             Segmentation(1)

@@ -1,6 +1,6 @@
 """A small run: random images, depth and classes, a network without batch norm so that sums over images are exact."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -11,12 +11,11 @@ from torch.utils.data import Dataset
 from tutelage.balance import Uniform
 from tutelage.data import ClassesLabel, DepthLabel
 from tutelage.distill import FeatureDistiller
-from tutelage.tasks import Depth as DepthTask
-from tutelage.tasks import Segmentation
+from tutelage.tasks import Depth, Segmentation
 from tutelage.train import Optim, Optimisers, Stream, Streams, TrainConfig, Training, fit, seeded, training_loader
-from tutelage.types import Balancer, MultiTaskNet, Output, Sample, Task
+from tutelage.types import Balancer, Batch, MultiTaskNet, Output, Sample, Task
 
-TASKS: dict[str, Task] = {"segmentation": Segmentation(classes=4), "depth": DepthTask()}
+TASKS: dict[str, Task] = {"segmentation": Segmentation(classes=4), "depth": Depth()}
 MODALITIES = {"segmentation": ClassesLabel(), "depth": DepthLabel()}
 
 
@@ -88,16 +87,27 @@ class Run:
             "adaptors": ([p for p in distiller.parameters() if p.requires_grad] if distiller else [], Optim()),
             "balancer": (list(balancer.parameters()), Optim()),
         }
-        optimisers = Optimisers(parts, self.config.epochs, self.streams(self.config).steps)
+        optimisers = Optimisers(parts, self.config.epochs, self.streams(self.config).length.steps)
         return Training(student, distiller, balancer, optimisers, self.config.ema)
 
     def fit(self, run: Training, config: TrainConfig | None = None, **kwargs: object) -> Training:
-        streams = self.streams(config or self.config)
-        fit(self.fabric, run, TASKS, training_loader(streams, TASKS, 7, run.step), streams, 7, **kwargs)
+        config = config or self.config
+        streams = self.streams(config)
+        loader = training_loader(streams, TASKS, config, 7, run.step)
+        fit(self.fabric, run, TASKS, loader, config, streams.length, 7, **kwargs)
         return run
 
     def streams(self, config: TrainConfig) -> Streams:
-        return Streams([Stream(self.dataset, MODALITIES)], config)
+        return streams_of([Stream(self.dataset, MODALITIES)], config)
+
+
+def streams_of(streams: Sequence[Stream], config: TrainConfig, draws: int = 1) -> Streams:
+    return Streams(streams, config.batch_size, config.epochs, config.accumulate, config.max_steps, draws)
+
+
+def indices(batch: Batch) -> list[int]:
+    """The samples that a batch shows."""
+    return [view.index for view in batch.views]
 
 
 class Killed(BaseException):

@@ -1,26 +1,28 @@
 import torch
-from tests.train.fixture import MODALITIES, TASKS, Images
+from tests.train.fixture import MODALITIES, TASKS, Images, indices, streams_of
 
 from tutelage.data import Augment
-from tutelage.train import Stream, Streams, TrainConfig, make_batch, training_loader
+from tutelage.train import Stream, TrainConfig, make_batch, training_loader
+from tutelage.types import Sample
 
 
 def batches(seed: int = 0, start: int = 0, workers: int = 0, augment: bool = True, **kwargs: int) -> list:
     config = TrainConfig(epochs=3, batch_size=2, workers=workers, augment=Augment() if augment else None, **kwargs)
-    return list(training_loader(Streams([Stream(Images(), MODALITIES, "images")], config), TASKS, seed, start))
+    streams = streams_of([Stream(Images(), MODALITIES, "images")], config)
+    return list(training_loader(streams, TASKS, config, seed, start))
 
 
 def assert_equal(a: list, b: list) -> None:
     assert len(a) == len(b) > 0
     for x, y in zip(a, b, strict=True):
         assert torch.equal(x.images, y.images)
-        assert torch.equal(x.ids, y.ids)
+        assert x.views == y.views
         for t, target in x.targets.items():
             assert torch.equal(target.value, y.targets[t].value)
 
 
 def test_an_epoch_is_every_image_once_in_an_order_of_its_own() -> None:
-    ids = torch.cat([batch.ids for batch in batches()]).reshape(3, 12)
+    ids = torch.tensor([indices(batch) for batch in batches()]).reshape(3, 12)
     assert (ids.sort(1).values == torch.arange(12)).all()
     assert not torch.equal(ids[0], ids[1])
 
@@ -37,9 +39,9 @@ def test_workers_change_nothing() -> None:
 def test_views_depend_on_seed_and_epoch() -> None:
     def view(seed: int, epoch: int) -> torch.Tensor:
         found = {
-            int(i): x
+            i: x
             for batch in batches(seed)[epoch * 6 : epoch * 6 + 6]
-            for i, x in zip(batch.ids, batch.images, strict=True)
+            for i, x in zip(indices(batch), batch.images, strict=True)
         }
         return torch.stack([found[i] for i in range(12)])
 
@@ -50,14 +52,47 @@ def test_views_depend_on_seed_and_epoch() -> None:
 
 def test_images_that_fill_no_step_wait_for_the_next_epoch() -> None:
     config = TrainConfig(epochs=40, batch_size=5)
-    ids = [batch.ids for batch in training_loader(Streams([Stream(Images(), MODALITIES)], config), TASKS, 0)]
+    streams = streams_of([Stream(Images(), MODALITIES)], config)
+    ids = [indices(batch) for batch in training_loader(streams, TASKS, config, 0)]
     assert len(ids) == 80
-    assert len(torch.cat(ids).unique()) == 12
+    assert {i for batch in ids for i in batch} == set(range(12))
 
 
-def test_a_batch_names_its_source_and_view() -> None:
-    assert (batches()[0].source, batches()[0].view) == ("images", "random")
-    assert batches(augment=False)[0].view == "id"
+def test_a_batch_names_its_source() -> None:
+    assert batches()[0].source == "images"
+
+
+def test_an_exact_view_is_the_sample_or_its_mirror_image_bit_for_bit() -> None:
+    kinds = set()
+    for epoch, batch in ((number // 6, batch) for number, batch in enumerate(batches(seed=3))):
+        for view, image, classes in zip(batch.views, batch.images, batch.targets["segmentation"].value, strict=True):
+            sample = Images()[view.index]
+            shown = sample["image"].flip(-1) if view.flipped else sample["image"]
+            assert torch.equal(image, shown) == view.exact
+            if view.exact:
+                label = sample["labels"]["segmentation"]
+                assert torch.equal(classes, label.flip(-1) if view.flipped else label)
+            assert (view.epoch, view.seed) == (epoch, 3)
+            kinds.add((view.exact, view.flipped))
+    assert len(kinds) == 4  # of either kind there were some
+
+
+def test_images_without_augmentation_are_exact() -> None:
+    assert all(view.exact and not view.flipped for batch in batches(augment=False) for view in batch.views)
+
+
+def test_an_augmentation_that_says_nothing_of_its_view_is_not_exact() -> None:
+    class Silent(Augment):
+        def __call__(self, sample, modalities, generator):
+            return Sample(image=1 - sample["image"], labels=sample["labels"], view=sample["view"])
+
+    config = TrainConfig(batch_size=2, augment=Silent(), max_steps=1)
+    (batch,) = training_loader(streams_of([Stream(Images(), MODALITIES)], config), TASKS, config, 0)
+    assert not any(view.exact for view in batch.views)
+
+
+def test_a_batch_of_samples_that_nobody_named_has_no_views() -> None:
+    assert make_batch([Images()[0], Images()[1]], TASKS).views == ()
 
 
 def test_missing_labels_are_all_false() -> None:

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 import torch
 from lightning_fabric import Fabric
-from tests.train.fixture import Images, KillAt, Killed, Run, assert_same
+from tests.train.fixture import Images, KillAt, Killed, Run, assert_same, indices, streams_of
 
 from tutelage.balance import Aggregator, Combined, MoCo, TaskGradients, Uncertainty, Uniform
 from tutelage.data import Augment
-from tutelage.train import JsonLines, NonFiniteError, Stream, Streams, TrainConfig, loop, training_loader
+from tutelage.train import JsonLines, NonFiniteError, Stream, TrainConfig, recorder, training_loader
 from tutelage.train.optim import Optim
 from tutelage.types import Terms
 
@@ -98,8 +98,8 @@ class Broken(Images):
 def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_checkpoint(tmp_path: Path) -> None:
     config = replace(CONFIG, augment=None, batch_size=1, log_steps=1000, epochs=1)
     setup = Run(config, dataset=Broken(), distill=False)
-    loader = training_loader(Streams([Stream(Broken())], config), {}, 7)
-    bad = next(step for step, batch in enumerate(loader, 1) if int(batch.ids) == 5)
+    loader = training_loader(streams_of([Stream(Broken())], config), {}, config, 7)
+    bad = next(step for step, batch in enumerate(loader, 1) if indices(batch) == [5])
     path = tmp_path / "checkpoint.pt"
     run = setup.build()
     with pytest.raises(NonFiniteError) as error:
@@ -186,7 +186,7 @@ def test_a_wrong_value_is_one_line(change: dict, message: str) -> None:
 
 def test_a_batch_larger_than_the_data_is_one_line() -> None:
     with pytest.raises(ValueError, match="expected at most the 12 training images, found 13 x 1"):
-        Streams([Stream(Images())], replace(CONFIG, batch_size=13))
+        streams_of([Stream(Images())], replace(CONFIG, batch_size=13))
 
 
 def test_a_run_that_diverges_at_the_end_of_an_epoch_says_so() -> None:
@@ -254,7 +254,7 @@ def test_aggregator_that_are_no_numbers_end_a_run_as_losses_do() -> None:
 
 def test_conflict_is_looked_at_once_a_step(monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
-    monkeypatch.setattr(loop, "conflict", lambda terms, net: seen.append(terms) or {})
+    monkeypatch.setattr(recorder, "conflict", lambda terms, net: seen.append(terms) or {})
     setup = Run(replace(CONFIG, accumulate=2, batch_size=2, epochs=1))
     setup.fit(setup.build())
     assert len(seen) == 1

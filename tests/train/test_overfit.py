@@ -4,6 +4,7 @@ from functools import partial
 
 import torch
 from lightning_fabric import Fabric
+from tests.train.fixture import streams_of
 
 from tutelage.balance import Uniform
 from tutelage.data import Rooms
@@ -14,7 +15,6 @@ from tutelage.train import (
     Optim,
     Optimisers,
     Stream,
-    Streams,
     TrainConfig,
     Training,
     evaluate,
@@ -40,8 +40,8 @@ def test_eight_images_by_heart() -> None:
     optimisers = Optimisers({"student": (list(net.parameters()), optim)}, config.epochs, config.epochs)
     fabric = Fabric(accelerator="cpu", devices=1, precision=config.resolved_precision())
     run = Training(net, None, balancer, optimisers)
-    streams = Streams([Stream(images, rooms.modalities)], config)
-    fit(fabric, run, tasks, training_loader(streams, tasks, 0), streams, 0)
+    streams = streams_of([Stream(images, rooms.modalities)], config)
+    fit(fabric, run, tasks, training_loader(streams, tasks, config, 0), config, streams.length, 0)
     batches = [make_batch([images[i] for i in range(8)], tasks)]
     found = evaluate(fabric, net, tasks, batches, channels_last=True)["dataset"]
     assert found["segmentation"]["miou"] > 95

@@ -10,7 +10,7 @@ from lightning_fabric import Fabric
 from tests.data.plain import Plain
 from tests.reference.distill_reference import conv1x1, distance
 from tests.reference.sources_reference import absolute_error, cross_entropy, imitated_classes, imitated_depth, objective
-from tests.train.fixture import Net
+from tests.train.fixture import Net, indices, streams_of
 from torch import Tensor, nn
 
 from tutelage.balance import Uniform
@@ -21,7 +21,6 @@ from tutelage.train import (
     Optim,
     Optimisers,
     PartialStep,
-    Streams,
     TrainConfig,
     Training,
     fit,
@@ -121,23 +120,23 @@ def test_the_gradient_of_a_step_is_that_of_a_loop_over_single_images(
 ) -> None:
     mix, nets = data(), Nets(teach, logits)
     config = TrainConfig(epochs=1, batch_size=6 // accumulate, accumulate=accumulate, max_steps=1, channels_last=False)
-    streams = Streams(select(mix, TASKS, everything=teach == "all"), config)
+    streams = streams_of(select(mix, TASKS, everything=teach == "all"), config)
     balancer = Uniform()
     balancer.setup(TASKS, nets.student, nets.distiller)
     parts = {
         "student": (list(nets.student.parameters()), Optim()),
         "adaptors": ([*nets.distiller.parameters()], Optim()),
     }
-    expected = nets.formula([s for batch in training_loader(streams, TASKS, 5) for s in singles(mix, batch)])
+    expected = nets.formula([s for batch in training_loader(streams, TASKS, config, 5) for s in singles(mix, batch)])
     run = Training(nets.student, nets.distiller, balancer, Optimisers(parts, 1, 1))
     fabric = Fabric(accelerator="cpu", devices=1, precision="32-true")
-    fit(fabric, run, TASKS, training_loader(streams, TASKS, 5), streams, 5)
+    fit(fabric, run, TASKS, training_loader(streams, TASKS, config, 5), config, streams.length, 5)
     assert_close(nets.found(), expected)  # the next step would forget them, this one has not
 
 
 def singles(mix: Mix, batch: Batch) -> list[Sample]:
     samples = mix.sources[batch.source].split("train")
-    return [samples[int(i)] for i in batch.ids]
+    return [samples[i] for i in indices(batch)]
 
 
 def step(nets: Nets, groups: Sequence[Sequence[tuple[DataSource, list[int]]]]) -> Gradients:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pytest
 import torch
 from tests.data.plain import Plain
-from tests.train.fixture import MODALITIES, TASKS, Images
+from tests.train.fixture import MODALITIES, TASKS, Images, indices, streams_of
 
 from tutelage.data import Augment
 from tutelage.train import Stream, Streams, TrainConfig, training_loader
@@ -19,14 +19,14 @@ def stream(name: str, images: int, weight: float | None = None, seed: int = 0) -
 
 
 def streams(found: Sequence[Stream], batch_size: int = 8, draws: int = 1, **config: int) -> Streams:
-    return Streams(found, TrainConfig(batch_size=batch_size, **config), draws)
+    return streams_of(found, TrainConfig(batch_size=batch_size, **config), draws)
 
 
 def steps(of: Streams, seed: int = 0, start: int = 0) -> list[list[tuple[str, int, list[int]]]]:
     """By step its batches: name of the stream, pass, images."""
     keys = [(of.streams[n].name, chosen[0][0], [i for _, i in chosen]) for n, chosen in Order(of, seed, start)]
-    size = of.parts * len(of)
-    assert len(keys) == len(Order(of, seed, start)) == (of.steps - start) * size
+    size = of.length.parts * of.length.sources
+    assert len(keys) == len(Order(of, seed, start)) == (of.length.steps - start) * size
     return [keys[i : i + size] for i in range(0, len(keys), size)]
 
 
@@ -78,13 +78,13 @@ def test_no_division_is_nearer_where_each_has_an_image_by_its_weight() -> None:
 
 def test_an_epoch_is_the_pass_that_takes_longest() -> None:
     equal = streams([stream("a", 30, 1.0), stream("b", 11, 1.0)], epochs=3)
-    assert (equal.batch_sizes, equal.steps_per_epoch, equal.steps) == ([4, 4], 7, 21)
-    assert streams([stream("a", 30, 1.0), stream("b", 11, 1.0)], accumulate=2).steps_per_epoch == 3
-    assert streams([stream("a", 30, 1.0), stream("b", 61, 1.0)]).steps_per_epoch == 15
-    assert streams([stream("a", 30), stream("b", 10)]).steps_per_epoch == 5  # by their images: each about once
-    assert streams([stream("a", 30, 1.0), stream("b", 11, 1.0)], draws=2).steps_per_epoch == 7
+    assert (equal.batch_sizes, equal.length.per_epoch, equal.length.steps) == ([4, 4], 7, 21)
+    assert streams([stream("a", 30, 1.0), stream("b", 11, 1.0)], accumulate=2).length.per_epoch == 3
+    assert streams([stream("a", 30, 1.0), stream("b", 61, 1.0)]).length.per_epoch == 15
+    assert streams([stream("a", 30), stream("b", 10)]).length.per_epoch == 5  # by their images: each about once
+    assert streams([stream("a", 30, 1.0), stream("b", 11, 1.0)], draws=2).length.per_epoch == 7
     limited = streams([stream("a", 30, 1.0), stream("b", 11, 1.0)], epochs=3, max_steps=5)
-    assert (limited.steps, limited.scheduled) == (5, 21)
+    assert (limited.length.steps, limited.length.scheduled) == (5, 21)
 
 
 @pytest.mark.parametrize(("accumulate", "draws"), [(1, 1), (2, 1), (1, 2), (2, 3)])
@@ -125,7 +125,7 @@ def test_the_order_of_a_stream_depends_on_seed_name_and_pass_alone() -> None:
 def test_resuming_gives_the_remaining_batches(accumulate: int) -> None:
     found = streams([stream("a", 20), stream("b", 13)], 3, accumulate=accumulate, epochs=5)
     whole = steps(found)
-    for start in range(found.steps + 1):
+    for start in range(found.length.steps + 1):
         assert steps(found, start=start) == whole[start:]
 
 
@@ -161,8 +161,9 @@ def test_order_and_views_of_one_source_are_what_they_were_before_there_could_be_
     for name in ("", "plain"):
         for batch_size, accumulate in ((4, 1), (2, 2), (6, 1)):
             config = TrainConfig(epochs=2, batch_size=batch_size, accumulate=accumulate, augment=Augment())
-            batches = list(training_loader(Streams([Stream(Ramp(), MODALITIES, name)], config), TASKS, seed=3))
-            assert torch.cat([batch.ids for batch in batches]).tolist() == order
+            found = streams_of([Stream(Ramp(), MODALITIES, name)], config)
+            batches = list(training_loader(found, TASKS, config, seed=3))
+            assert [i for batch in batches for i in indices(batch)] == order
             pixels = torch.cat([batch.images for batch in batches])[:, 0] * 255
             assert pixels[:, 0, 0].round().tolist() == corners
             assert (pixels[:, 0, 0] > pixels[:, 0, -1]).tolist() == [bool(m) for m in mirrored]
@@ -179,7 +180,7 @@ def test_a_batch_has_an_image_of_each_source() -> None:
 
 @pytest.mark.parametrize(("accumulate", "draws", "found"), [(1, 1, "6 x 1"), (2, 1, "6 x 2"), (2, 2, "6 x 4")])
 def test_a_source_has_the_images_of_a_step(accumulate: int, draws: int, found: str) -> None:
-    message = rf"^train.batch_size: expected at most the 5 training images of `small`, found {found} a step; lower"
+    message = rf"^train.batch_size: expected at most the 5 training images of `small`, found {found} per step; lower"
     with pytest.raises(ValueError, match=message) as error:
         streams([stream("large", 90, 1.0), stream("small", 5, 3.0)], 8, draws, accumulate=accumulate)
     assert "\n" not in str(error.value)

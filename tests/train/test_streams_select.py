@@ -7,12 +7,12 @@ import pytest
 import torch
 from lightning_fabric import Fabric
 from tests.data.plain import Plain
-from tests.train.fixture import Net
+from tests.train.fixture import Net, streams_of
+from tests.train.fixture import indices as of_batch
 
 from tutelage.data import DataSource, HideLabels, HoldOut, Mix
 from tutelage.tasks import Depth, Segmentation
 from tutelage.train import (
-    Streams,
     TrainConfig,
     evaluate,
     labelled,
@@ -62,9 +62,10 @@ def test_hidden_labels_leave_out_their_images() -> None:
 
 def test_training_reads_the_images_that_were_chosen() -> None:
     one, other = Plain(9, lacks={"depth": [0, 2, 7]}), Plain(5, lacks={"depth": [4]}, tasks=["depth"])
-    streams = Streams(select(Mix({"one": one, "other": other}), ["depth"]), TrainConfig(epochs=3, batch_size=5))
-    batches = list(training_loader(streams, TASKS, seed=0))
-    found = {name: {int(i) for b in batches if b.source == name for i in b.ids} for name in ("one", "other")}
+    config = TrainConfig(epochs=3, batch_size=5)
+    streams = streams_of(select(Mix({"one": one, "other": other}), ["depth"]), config)
+    batches = list(training_loader(streams, TASKS, config, seed=0))
+    found = {name: {i for b in batches if b.source == name for i in of_batch(b)} for name in ("one", "other")}
     assert found == {"one": {1, 3, 4, 5, 6, 8}, "other": {0, 1, 2, 3}}
     assert all(b.labelled["depth"].all() for b in batches)
 
@@ -89,16 +90,16 @@ def mixed() -> tuple[Mix, list[Plain]]:
 def test_validation_is_every_image_once_in_order_source_after_source(batch_size: int) -> None:
     data, sources = mixed()
     batches = list(validation_loader(data, TASKS, TrainConfig(batch_size=batch_size)))
-    assert [(b.source, int(i)) for b in batches for i in b.ids] == [
+    assert [(b.source, i) for b in batches for i in of_batch(b)] == [
         *(("a", i) for i in (0, 1, 2, 4)),
         *(("b", i) for i in range(4)),
     ]
     assert max(len(b.images) for b in batches) <= batch_size
-    assert {b.view for b in batches} == {"id"}
+    assert all(view.exact and not view.flipped for b in batches for view in b.views)
     assert [len(source.read) for source in sources] == [4, 4, 0]
     for batch in batches:
         samples = data.sources[batch.source].split("test")
-        assert torch.equal(batch.images, torch.stack([samples[int(i)]["image"] for i in batch.ids]))
+        assert torch.equal(batch.images, torch.stack([samples[i]["image"] for i in of_batch(batch)]))
 
 
 @pytest.mark.parametrize("batch_size", [1, 3])

@@ -1,6 +1,7 @@
 """Random augmentation of training samples, the same for the image and its labels."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -61,7 +62,10 @@ class Augment:
             return dense if x.ndim == 3 else dense[0]
 
         labels = {task: view(label, modalities[task]) for task, label in sample["labels"].items()}
-        return Sample(**{**sample, "image": view(sample["image"], Rgb()), "labels": labels})
+        result = Sample(**{**sample, "image": view(sample["image"], Rgb()), "labels": labels})
+        if "view" in sample:
+            result["view"] = replace(sample["view"], flipped=mirror < self.flip, exact=scale == 1)
+        return result
 
 
 def _window(size: Size, scale: float) -> Size:

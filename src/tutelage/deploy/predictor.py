@@ -50,8 +50,7 @@ class Predictor(nn.Module):
         if size is not None and (len(size) != 2 or min(size) < 1):
             raise UserError(f"size: expected height and width of at least 1, found {size}")
         self.net, self.tasks, self.size, self.config = net, dict(tasks), size, config
-        probe = torch.zeros(1, 3, 2, 2)
-        self.dense = {t for t, task in self.tasks.items() if task.missing(probe).ndim > 2}
+        self.dense = {t for t, task in self.tasks.items() if task.dense}
         self.eval()
 
     def train(self, mode: bool = True) -> Self:

@@ -1,10 +1,10 @@
-"""What is measured: metrics that count on the device, and Delta over single-task networks.
+"""What is measured: metrics that accumulate on the device, and Delta over single-task networks.
 
 Every number names its protocol, since the two differ by several points:
 
-- `dataset`: counts over the whole set, then one value. A pixel weighs the same in every image. The default.
-- `image`: the value of each image, then their mean. An image weighs the same however many valid pixels it has, and one
-  without any is left out (KD4MTL, early MTAN; they average the values of batches for depth and normals).
+- `dataset`, the default: counts over the whole set, then one value. Every pixel has the same weight.
+- `image`: the value of each image, then their mean. Every image with a valid pixel has the same weight, and images
+  without one are left out. (KD4MTL and early MTAN do so, except that they average depth and normals over batches.)
 
 A metric of a set without valid pixels is nan.
 """

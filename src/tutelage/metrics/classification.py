@@ -1,10 +1,10 @@
-"""How well the class of an image is found."""
+"""Accuracy of the class of an image."""
 
 import torch
 from torch import Tensor
 
 from tutelage.metrics.means import Means
-from tutelage.types import MetricProtocol, Target
+from tutelage.types import MaskedTarget, MetricProtocol
 
 
 class ClassificationMetric(Means):
@@ -13,11 +13,11 @@ class ClassificationMetric(Means):
     accuracy       = 100 sum_c n_c / sum_c l_c
     class_accuracy = 100 mean_c n_c / l_c, over the classes c that occur: l_c > 0
 
-    where n_c counts the images of class c that were found and l_c those labelled c. (`class_accuracy` is known as
-    balanced accuracy, too; torchmetrics' macro accuracy counts a class that is only predicted as 0, this does not.)
+    where l_c counts the images labelled c and n_c those of them that are predicted as c. `class_accuracy` is also known
+    as balanced accuracy; unlike torchmetrics' macro accuracy, it does not count a class that is only predicted.
 
     dataset: n and l count the images of the whole set.
-    image: an image has one class, so that both are the share of the images whose class was found.
+    image: an image has one class, so that both are the share of the images whose class is predicted.
 
     Args:
         classes: C; predictions and valid labels are 0..C-1.
@@ -33,7 +33,7 @@ class ClassificationMetric(Means):
         for state in ("found", "labelled"):
             self.add_state(state, torch.zeros(classes, dtype=torch.int64), dist_reduce_fx="sum")
 
-    def update(self, prediction: Tensor, target: Target) -> None:
+    def update(self, prediction: Tensor, target: MaskedTarget) -> None:
         """Count classes predicted [B] against `target`."""
         hit = target.valid & (prediction == target.value)
         self.add(hit.double().unsqueeze(1), target.valid.long())

@@ -1,4 +1,4 @@
-"""Delta: how much better or worse a multi-task network is than the single-task networks, in one number."""
+"""Delta: how much better a multi-task network is than the single-task networks, in one number."""
 
 from collections.abc import Mapping
 from math import nan
@@ -20,10 +20,10 @@ def deltas(values: Values, single: Values, tasks: Mapping[str, Task]) -> dict[st
     task_mean   = mean_t mean_m g_tm, as LibMTL.                                           Higher is better.
     all_metrics = - mean_(t,m) g_tm, as Nash-MTL and FAMO.                                 **Lower** is better.
 
-    A gain is nan, and so is every Delta made of it, where a value is missing or the single-task network's is 0.
+    Where a value is missing or the single-task network's value is 0, the gain is nan, and so is every Delta with it.
 
     Args:
-        values: {task: {metric: value}} of the network in question.
+        values: {task: {metric: value}} of the multi-task network.
         single: The same of the single-task networks: same seed, same protocol.
         tasks: Which tasks and metrics count, and which way is better.
 

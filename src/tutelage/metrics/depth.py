@@ -1,10 +1,10 @@
-"""How far depth is off."""
+"""Errors of depth."""
 
 import torch
 from torch import Tensor
 
 from tutelage.metrics.means import Means
-from tutelage.types import MetricProtocol, Target
+from tutelage.types import MaskedTarget, MetricProtocol
 
 
 class DepthMetric(Means):
@@ -13,7 +13,7 @@ class DepthMetric(Means):
     abs_err = mean_p |z_p - z*_p|        rel_err = mean_p |z_p - z*_p| / z*_p
 
     over the valid pixels p, where z is the predicted and z* the true depth. In the image protocol of the authors' code
-    the mean is over a batch; here it is over an image, so that the batch size changes nothing.
+    the mean is over a batch; here it is over an image, so that it does not depend on the batch size.
 
     Args:
         protocol: `dataset` or `image`.
@@ -24,7 +24,7 @@ class DepthMetric(Means):
     def __init__(self, protocol: MetricProtocol = "dataset") -> None:
         super().__init__(protocol, quantities=2)
 
-    def update(self, prediction: Tensor, target: Target) -> None:
+    def update(self, prediction: Tensor, target: MaskedTarget) -> None:
         """Count depths [B, 1, H, W] against `target`."""
         valid = target.valid.unsqueeze(1)  # [B, 1, H, W]
         error = torch.where(valid, prediction - target.value, 0).abs()

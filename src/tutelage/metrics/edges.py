@@ -1,4 +1,4 @@
-"""How well edges are found."""
+"""The F measure of edges."""
 
 import torch
 from torch import Tensor
@@ -6,7 +6,7 @@ from torch.nn.functional import max_pool2d
 
 from tutelage.metrics.means import Means
 from tutelage.metrics.thresholds import above, f_measure
-from tutelage.types import MetricProtocol, Target
+from tutelage.types import MaskedTarget, MetricProtocol
 
 _STEPS = 100  # thresholds 0.01, 0.02, ..., 0.99
 
@@ -21,8 +21,9 @@ class EdgesMetric(Means):
     prediction above the threshold within r pixels.
 
     **Not comparable with published odsF**, which come from the BSDS tool (Martin et al., 2004; SEISM): it thins the
-    prediction, and matches every predicted pixel with one labelled pixel at most. Here several may share one, so that a
-    thick prediction loses nothing within r pixels: the value is higher, and serves to compare networks with each other.
+    prediction, and matches every predicted pixel with at most one labelled pixel. Here several may match the same, so
+    that thick predictions are not penalised within r pixels: the value is higher, and serves to compare networks with
+    each other.
 
     dataset: n, s, m, l count the pixels of the whole set ("optimal dataset scale").
     image: the best threshold of every image, and the mean of their F over the images with a labelled edge; akin to the
@@ -46,16 +47,16 @@ class EdgesMetric(Means):
         if protocol == "dataset":
             self.add_state("counts", torch.zeros(4, _STEPS - 1, dtype=torch.int64), dist_reduce_fx="sum")
 
-    def update(self, prediction: Tensor, target: Target) -> None:
+    def update(self, prediction: Tensor, target: MaskedTarget) -> None:
         """Count probabilities [B, H, W] against `target`."""
         edge = target.valid & (target.value == 1)
-        prediction = torch.where(target.valid, prediction, 0)  # what has no label cannot be near an edge
+        prediction = torch.where(target.valid, prediction, 0)  # unlabelled pixels cannot be near an edge
         right = above(prediction, target.valid & (self._widest(edge.float()) > 0), self.thresholds)
         said = above(prediction, target.valid, self.thresholds)
         found = above(self._widest(prediction), edge, self.thresholds)
         labelled = edge.flatten(1).sum(1, keepdim=True).expand_as(said)
         counts = torch.stack([right, said, found, labelled])  # [4, B, K]
-        # counting hides a nan: this shows it
+        # counts do not show a nan: this does
         broken = torch.where(prediction.isnan().flatten(1).any(1, keepdim=True), torch.nan, 0)
         if self.protocol == "dataset":
             self.counts += counts.sum(1)

@@ -1,4 +1,4 @@
-"""What most metrics are: means over valid positions."""
+"""Means over valid positions, the base of all metrics."""
 
 from typing import get_args
 
@@ -18,15 +18,15 @@ class Means(Metric):
 
     where S_i [K] are the sums of the quantities over image i and N_i is its number of valid positions.
 
-    Sums are fp64 and counts are integers, since a set has 10^8 pixels and more: in fp32, adding 1 to 2^24 changes
-    nothing. States add up over processes, and `update` of a subclass should never wait for the device.
+    Sums are fp64 and counts are integers, since a set may have more than 10^8 pixels: in fp32, 2^24 + 1 = 2^24. States
+    add up over processes, and `update` of a subclass should never wait for the device.
 
     Args:
         protocol: `dataset` or `image`.
         quantities: K.
 
     Raises:
-        ValueError: Where `protocol` is neither.
+        UserError: `protocol` is neither.
     """
 
     full_state_update = False
@@ -50,5 +50,5 @@ class Means(Metric):
         self.count += counts.sum()
 
     def means(self) -> Tensor:
-        """The K means; nan where nothing was counted."""
+        """The K means; nan where the count is 0."""
         return self.total / self.count

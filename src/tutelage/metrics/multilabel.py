@@ -1,4 +1,4 @@
-"""How well the classes of an image are found, where it may have several."""
+"""Average precision and F1 of images that may have several classes."""
 
 import torch
 from torch import Tensor
@@ -6,7 +6,7 @@ from torchmetrics.functional.classification import binary_average_precision
 from torchmetrics.utilities import dim_zero_cat
 
 from tutelage.metrics.means import Means
-from tutelage.types import MetricProtocol, Target
+from tutelage.types import MaskedTarget, MetricProtocol
 
 _UNKNOWN = -1
 
@@ -18,14 +18,14 @@ class MultiLabelMetric(Means):
     F1 = 2 tp / (2 tp + fp + fn), where a score above 0.5 says positive
 
     (AP is the sum of precision times the step of recall over all thresholds, without interpolation, as scikit-learn's.)
-    Entries that are not known count nowhere.
+    Unknown entries are left out of both.
 
     dataset: AP and F1 of each class over the images of the set, and their mean over the classes with a known positive
-    (macro). All scores are kept, 5 bytes an entry.
+    (macro). All scores are kept, with 5 bytes per entry.
     image: AP and F1 of each image over its classes, and their mean over the images with a known positive.
 
-    The first asks how well the images of a class are ranked, the second how well the classes of an image are: these are
-    different quantities, and only the first is what the field calls mean average precision.
+    The first measures how well the images of a class are ranked, the second how well the classes of an image are
+    ranked. These are different quantities; mean average precision usually means the first.
 
     Args:
         classes: C.
@@ -34,7 +34,7 @@ class MultiLabelMetric(Means):
 
     higher_is_better = True
     scores: list[Tensor]  # [B, C] each, of the set
-    labels: list[Tensor]  # int8, -1 where not known
+    labels: list[Tensor]  # int8, -1 where unknown
 
     def __init__(self, classes: int, protocol: MetricProtocol = "dataset") -> None:
         super().__init__(protocol, quantities=2)
@@ -43,7 +43,7 @@ class MultiLabelMetric(Means):
             self.add_state("scores", [], dist_reduce_fx="cat")
             self.add_state("labels", [], dist_reduce_fx="cat")
 
-    def update(self, prediction: Tensor, target: Target) -> None:
+    def update(self, prediction: Tensor, target: MaskedTarget) -> None:
         """Count probabilities [B, C] against `target`."""
         labels = torch.where(target.valid, target.value, _UNKNOWN).to(torch.int8)
         if self.protocol == "dataset":
@@ -73,7 +73,7 @@ def _precision(scores: Tensor, labels: Tensor) -> Tensor:
     """The average precision of a class's scores [N] with at least one positive."""
     known = labels != _UNKNOWN
     if bool(scores[known].isnan().any()):
-        return scores.new_tensor(torch.nan)  # which sorting hides
+        return scores.new_tensor(torch.nan)  # sorting would hide it
     return binary_average_precision(scores[known], labels[known].long(), validate_args=False)
 
 

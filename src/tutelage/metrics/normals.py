@@ -1,10 +1,10 @@
-"""How far surface normals are off."""
+"""Angular errors of surface normals."""
 
 import torch
 from torch import Tensor
 
 from tutelage.metrics.means import Means
-from tutelage.types import MetricProtocol, Target
+from tutelage.types import MaskedTarget, MetricProtocol
 
 _THRESHOLDS = (11.25, 22.5, 30.0)  # degrees
 _BINS_PER_DEGREE = 1000
@@ -15,16 +15,16 @@ class NormalsMetric(Means):
 
     angle_p = 2 atan2(|n_p - n*_p|, |n_p + n*_p|)
 
-    at every valid pixel p, where n is the predicted and n* the true unit normal. It equals acos(n . n*), but keeps all
-    digits near 0 and 180 degrees, where the acos of a rounded product is off by up to 0.03 degrees or not a number. A
-    prediction of length zero is 90 degrees off.
+    at every valid pixel p, where n is the predicted and n* the true unit normal. It equals acos(n . n*), but stays
+    accurate near 0 and 180 degrees, where the acos of a rounded product is off by up to 0.03 degrees or nan. For a
+    prediction of length zero the angle is 90 degrees.
 
     The median of the image protocol is exact. That of the dataset protocol comes from a histogram of 0.001 degree, so
     that memory does not grow with the set: it is exact to 0.0005 degree. Both are the mean of the two middle angles
     where the number is even. A share counts angles strictly under its threshold.
 
-    In the image protocol of the authors' code mean, median and shares are over a batch; here over an image, so that
-    the batch size changes nothing.
+    In the image protocol of the authors' code mean, median and shares are over a batch; here they are over an image, so
+    that they do not depend on the batch size.
 
     Args:
         protocol: `dataset` or `image`.
@@ -39,7 +39,7 @@ class NormalsMetric(Means):
             zeros = torch.zeros(180 * _BINS_PER_DEGREE + 1, dtype=torch.int64)
             self.add_state("histogram", zeros, dist_reduce_fx="sum")
 
-    def update(self, prediction: Tensor, target: Target) -> None:
+    def update(self, prediction: Tensor, target: MaskedTarget) -> None:
         """Count unit normals [B, 3, H, W] against `target`."""
         angle = _angle(prediction, target.value).flatten(1)  # [B, HW]
         valid = target.valid.flatten(1)
@@ -59,7 +59,7 @@ class NormalsMetric(Means):
         mean, median, *under = self.means()
         if self.protocol == "dataset":
             median = _histogram_median(self.histogram)
-        median = torch.where(mean.isnan(), torch.nan, median)  # sorting and counting hide a nan
+        median = torch.where(mean.isnan(), torch.nan, median)  # sorting and counting do not show a nan
         names = [f"within_{threshold:g}".replace(".", "_") for threshold in _THRESHOLDS]
         return {"mean": mean, "median": median, **{n: 100 * share for n, share in zip(names, under, strict=True)}}
 
@@ -71,7 +71,7 @@ def _angle(a: Tensor, b: Tensor) -> Tensor:
 
 
 def _median(x: Tensor, valid: Tensor) -> Tensor:
-    """The median over the valid entries of every row of [B, N]; without any, whatever."""
+    """The median over the valid entries of every row of [B, N]; undefined without any."""
     ordered = torch.where(valid, x, torch.inf).sort(1).values
     count = valid.sum(1, keepdim=True)
     middle = torch.cat([(count - 1) // 2, count // 2], 1).clamp(0, x.shape[1] - 1)

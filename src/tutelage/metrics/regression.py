@@ -1,4 +1,4 @@
-"""How far numbers of an image are off."""
+"""Errors of numbers that are predicted per image."""
 
 from collections.abc import Sequence
 
@@ -6,13 +6,13 @@ import torch
 from torch import Tensor
 
 from tutelage.metrics.means import Means
-from tutelage.types import MetricProtocol, Target
+from tutelage.types import MaskedTarget, MetricProtocol
 
 _CONSTANT = 1e-14  # a variance below this share of the mean square is rounding
 
 
 class RegressionMetric(Means):
-    """Mean absolute error, root of the mean squared error, and R^2 of D numbers an image.
+    """Mean absolute error, root of the mean squared error, and R^2 of D numbers per image.
 
     abs_err = mean |e_id|        rmse = sqrt(mean e_id^2)        r2 = mean_d  1 - sum_i e_id^2 / sum_i (y_id - m_d)^2
 
@@ -21,13 +21,13 @@ class RegressionMetric(Means):
     number whose known labels are all equal has no R^2 and is left out of the mean over d.
 
     dataset: means over all known entries of the set.
-    image: the mean error, and the root, over the known entries of one image, and then the mean over images. R^2
-    compares with the variance of a set and has no value for an image: it is that of the set.
+    image: the mean error, and the root, over the known entries of each image, then the mean over images. R^2 compares
+    with the variance of a set and is undefined for one image: it is that of the set.
 
     Args:
         outputs: D.
         protocol: `dataset` or `image`.
-        scale: What the errors are divided by, one positive number an output; default: 1.
+        scale: What the errors are divided by, one positive number per output; default: 1.
     """
 
     higher_is_better = False  # of the main one, the absolute error
@@ -41,7 +41,7 @@ class RegressionMetric(Means):
         self.register_buffer("scale", torch.tensor(scale or [1.0] * outputs), persistent=False)
         self.add_state("moments", torch.zeros(4, outputs, dtype=torch.float64), dist_reduce_fx="sum")
 
-    def update(self, prediction: Tensor, target: Target) -> None:
+    def update(self, prediction: Tensor, target: MaskedTarget) -> None:
         """Count numbers [B, D] against `target`, in their unit."""
         label = torch.where(target.valid, target.value, 0).double()
         error = torch.where(target.valid, prediction.double() - label, 0)

@@ -1,11 +1,11 @@
-"""How well what is salient is found."""
+"""Overlap of predicted and labelled salient pixels."""
 
 import torch
 from torch import Tensor
 
 from tutelage.metrics.means import Means
 from tutelage.metrics.thresholds import above, f_measure
-from tutelage.types import MetricProtocol, Target
+from tutelage.types import MaskedTarget, MetricProtocol
 
 _BETA_SQUARED = 0.3
 _STEPS = 20  # thresholds 0.05, 0.10, ..., 0.95
@@ -19,14 +19,14 @@ class SaliencyMetric(Means):
     P_k = n_k / s_k        R_k = n_k / l        J_k = n_k / (s_k + l - n_k)
 
     where s_k counts the labelled pixels whose probability q is above threshold k of 0.05, 0.10, ..., 0.95, n_k those of
-    them that are salient (y = 1), and l the salient ones. 0.3 is beta^2, which makes precision count for more. `miou`
-    is the literature's name: it is the salient class's alone, at its own best threshold.
+    them that are salient (y = 1), and l the salient ones. 0.3 is beta^2, which gives precision more weight. `miou`
+    is the name in the literature: it is the IoU of the salient class alone, at its own best threshold.
 
     dataset: n, s, l count the pixels of the whole set, as InvPT (arXiv:2203.07997) does for max_f. nan where the set
     has no salient pixel.
     image: P, R and J of every image, averaged over images **at each threshold** before the maximum is taken, as MTI-Net
-    (arXiv:2001.06902) does. It has beta^2 = 1 and begins at 0.2. There as here J is 1 where an image has no salient
-    pixel and none is predicted, P and R are 0 where they would be 0 / 0.
+    (arXiv:2001.06902) does. It has beta^2 = 1 and begins at 0.2. There and here, J is 1 where an image has no salient
+    pixel and none is predicted; P and R are 0 where they would be 0 / 0.
 
     Args:
         protocol: `dataset` or `image`.
@@ -43,7 +43,7 @@ class SaliencyMetric(Means):
         if protocol == "dataset":
             self.add_state("counts", torch.zeros(3, k, dtype=torch.int64), dist_reduce_fx="sum")
 
-    def update(self, prediction: Tensor, target: Target) -> None:
+    def update(self, prediction: Tensor, target: MaskedTarget) -> None:
         """Count probabilities [B, H, W] against `target`."""
         salient = target.valid & (target.value == 1)
         found = above(prediction, salient, self.thresholds)  # [B, K]
@@ -64,7 +64,7 @@ class SaliencyMetric(Means):
         shares = _shares(*self.counts) if self.protocol == "dataset" else torch.stack(rest).reshape(3, -1)
         precision, recall, jaccard = shares
         max_f, miou = f_measure(precision, recall, _BETA_SQUARED).max(), jaccard.max()
-        undefined = mae.isnan()  # comparing hides a nan
+        undefined = mae.isnan()  # comparisons do not show a nan
         if self.protocol == "dataset":
             undefined = undefined | (self.counts[2, 0] == 0)
         return {

@@ -1,10 +1,10 @@
-"""How well classes are found."""
+"""Overlap of predicted and labelled classes."""
 
 import torch
 from torch import Tensor
 
 from tutelage.metrics.means import Means
-from tutelage.types import MetricProtocol, Target
+from tutelage.types import MaskedTarget, MetricProtocol
 
 
 class SegmentationMetric(Means):
@@ -13,12 +13,12 @@ class SegmentationMetric(Means):
     miou           = 100 mean_c  n_cc / (l_c + p_c - n_cc), over the classes c that occur: l_c + p_c > 0
     pixel_accuracy = 100 sum_c n_cc / sum_c l_c
 
-    where n_cc counts the pixels of class c that were found, l_c those labelled c and p_c those predicted as c. A class
-    that is neither labelled nor predicted is left out of the mean; one that is only predicted counts as 0.
+    where l_c counts the pixels labelled c, p_c those predicted as c and n_cc those with both. A class that is neither
+    labelled nor predicted is left out of the mean; one that is only predicted counts as 0.
 
     dataset: n, l, p count the labelled pixels of the whole set.
     image: n, l, p count the pixels of one image, and the scores of the images are averaged. As in the authors' code,
-    p_c counts **unlabelled pixels, too**, so that what is predicted there enlarges the union.
+    p_c counts **unlabelled pixels, too**, so that predictions there enlarge the union.
 
     Args:
         classes: C; predictions and valid labels are 0..C-1.
@@ -35,7 +35,7 @@ class SegmentationMetric(Means):
             zeros = torch.zeros(classes + 1, classes, dtype=torch.int64)
             self.add_state("confusion", zeros, dist_reduce_fx="sum")
 
-    def update(self, prediction: Tensor, target: Target) -> None:
+    def update(self, prediction: Tensor, target: MaskedTarget) -> None:
         """Count classes predicted [B, H, W] against `target`."""
         confusion = self._confusion(prediction, target)
         if self.protocol == "dataset":
@@ -50,7 +50,7 @@ class SegmentationMetric(Means):
         miou, pixel_accuracy = 100 * scores
         return {"miou": miou, "pixel_accuracy": pixel_accuracy}
 
-    def _confusion(self, prediction: Tensor, target: Target) -> Tensor:
+    def _confusion(self, prediction: Tensor, target: MaskedTarget) -> Tensor:
         # Of each image, [B, C + 1, C]. `bincount` would do, but waits for the device.
         images, c = len(prediction), self.classes
         row = torch.where(target.valid, target.value, c)

@@ -1,4 +1,4 @@
-"""Counts at many thresholds at once, without looking at the device."""
+"""Counts at many thresholds at once, without waiting for the device."""
 
 import torch
 from torch import Tensor
@@ -7,8 +7,7 @@ from torch import Tensor
 def above(probability: Tensor, mask: Tensor, thresholds: Tensor) -> Tensor:
     """How many of the masked pixels [B, H, W] of every image lie above each of K increasing thresholds: int64 [B, K].
 
-    One pass over the pixels, whatever K: each falls between two thresholds, and what lies above one lies above those
-    before it.
+    It takes one pass over the pixels for any K: each pixel falls between two thresholds, and lies above all lower ones.
     """
     images, k = len(probability), len(thresholds)
     passed = torch.bucketize(probability, thresholds)  # the number of thresholds strictly below

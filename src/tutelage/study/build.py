@@ -43,7 +43,8 @@ def build_run(
         distiller = _build_distiller(spec, objects, method, student, folder, device, trained)
     balancer = _build_balancer(spec, objects, method, student, distiller, device, trained)
     unlabelled = distiller is not None and distiller.teach == "all"
-    streams = Streams(select(objects.data, objects.tasks, unlabelled), train, balancer.draws)
+    chosen = select(objects.data, objects.tasks, unlabelled)
+    streams = Streams(chosen, train.batch_size, train.epochs, train.accumulate, train.max_steps, balancer.draws)
     if not trained:
         check_single_images(student, streams, device)
     if balancer.whole_step and train.accumulate > 1:
@@ -145,8 +146,8 @@ def _build_optimisers(
         "balancer": (list(balancer.parameters()), method.balancer_optim),
     }
     rates = {} if method.lr is None else {"student": method.lr}
-    factor = stretch(spec, objects)
-    return Optimisers(parts, train.epochs, streams.scheduled, rates, factor, early=train.official_quirks)
+    factor, scheduled = stretch(spec, objects), streams.length.scheduled
+    return Optimisers(parts, train.epochs, scheduled, rates, factor, early=train.official_quirks)
 
 
 def example(source: DataSource, tasks: Collection[str], device: torch.device) -> Tensor:

@@ -121,7 +121,7 @@ def _check_net(key: str, net: MultiTaskNet, size: Size, tasks: Mapping[str, Task
         ) from error
     for t, task in tasks.items():
         try:
-            task.loss(predictions[t], task.target(task.missing(images)))
+            task.loss(predictions[t], task.collate([None] * len(images), images))
         except Exception as error:  # torch raises many kinds for shapes that do not fit
             where = f"tasks.{t}" if key == "net" else key
             raise UserError(

@@ -101,17 +101,10 @@ def _check_sample(samples: Samples, tasks: Mapping[str, Task], index: int) -> _C
     for t, task in tasks.items():
         if (label := sample["labels"].get(t)) is None:
             continue
-        like = task.missing(image[None])[0]
-        if label.shape != like.shape or label.is_floating_point() != like.is_floating_point():
-            problem: str | None = (
-                f"expected {like.dtype} {list(like.shape)} for the task `{t}`, found {label.dtype} "
-                f"{list(label.shape)}; give the label another `kind`, or take another task"
-            )
-        else:
-            problem = task.validate(label)
+        problem = task.validate(label, image)
         if problem is not None:
             raise UserError(f"{samples.where(index, t)}: {problem}")
-        sufficient[t] = task.is_sufficient(task.target(label[None]))
+        sufficient[t] = task.is_sufficient(task.collate([label], image[None]))
     return _Checked(index, partial(samples.where, index), (image.shape[1], image.shape[2]), sufficient)
 
 
@@ -131,6 +124,6 @@ def _check_labelled(split: Split, tasks: Mapping[str, Task], checked: list[_Chec
         if not any(sample.sufficient.get(t) for sample in checked):
             where = next((sample.where(t) for sample in checked if t in sample.sufficient), f"tasks.{t}")
             raise UserError(
-                f"{where}: expected {task.requirement} for `{t}` somewhere in {split}, found none in {counts[t]} labels; see "
-                'docs/data.md for the values that mean "no label"'
+                f"{where}: expected {task.requirement} for `{t}` in {split}, found none in {counts[t]} labels; "
+                'see docs/data.md for the values that mean "no label"'
             )

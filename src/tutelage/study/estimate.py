@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 
+from tutelage.study.budget import training_config
 from tutelage.study.build import build_run
 from tutelage.study.config import Study
 from tutelage.study.execute import fabric_for
@@ -37,14 +38,18 @@ def estimate(study: Study) -> list[Estimate]:
     for spec in (spec for spec in plan(study.values) if spec.seed == study.seeds[0] and spec.file is None):
         objects = study.build(spec.config)
         run, streams = build_run(spec, objects, study.folder, fabric.device, trained=False)
+        config, length = replace(training_config(spec, objects), workers=0), streams.length
+        sizes = config.batch_size, config.epochs, config.accumulate
         warm = 0.0
         for stop in (_WARM, _WARM + _TIMED):
             warm = run.seconds
-            few = Streams(streams.streams, replace(streams.config, max_steps=stop, workers=0), streams.draws)
-            batches = list(training_loader(few, objects.tasks, spec.seed, run.step))  # loaded before the clock starts
-            fit(fabric, run, objects.tasks, batches, few, spec.seed)
-        seconds = streams.steps * (run.seconds - warm) / _TIMED
+            few = Streams(streams.streams, *sizes, stop, length.draws)
+            loader = training_loader(few, objects.tasks, config, spec.seed, run.step)
+            fit(
+                fabric, run, objects.tasks, list(loader), config, few.length, spec.seed
+            )  # loaded before the clock starts
+        seconds = length.steps * (run.seconds - warm) / _TIMED
         parameters = sum(p.numel() for p in run.student.parameters())
         name = spec.label.removesuffix(f", seed {spec.seed}")
-        estimates.append(Estimate(name, len(study.seeds), streams.steps, parameters, seconds))
+        estimates.append(Estimate(name, len(study.seeds), length.steps, parameters, seconds))
     return estimates

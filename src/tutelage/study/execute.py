@@ -12,6 +12,7 @@ from lightning_fabric.loggers.tensorboard import TensorBoardLogger
 from torch import Tensor
 
 from tutelage.data import DataSource
+from tutelage.deploy import write_bundle
 from tutelage.errors import writing_to
 from tutelage.files import write_text
 from tutelage.study.budget import training_config
@@ -34,7 +35,7 @@ from tutelage.train import (
     training_loader,
     validation_loader,
 )
-from tutelage.types import MultiTaskNet, Task
+from tutelage.types import MaskedTarget, MultiTaskNet, Task
 
 _SHOWN = 6  # test images whose predictions are kept for the report
 
@@ -84,10 +85,10 @@ def _execute(spec: RunSpec, folder: Path, place: Path, observer: RunObserver, bu
         run.resume(place / "checkpoint.pt")
         fabric = fabric_for(config, place, run.step)
         observer.begin(run.step)
-        loader = training_loader(streams, tasks, spec.seed, run.step)
+        loader = training_loader(streams, tasks, config, spec.seed, run.step)
         try:
             if spec.file is None:
-                fit(fabric, run, tasks, loader, streams, spec.seed, place / "checkpoint.pt", observer)
+                fit(fabric, run, tasks, loader, config, streams.length, spec.seed, place / "checkpoint.pt", observer)
         except NonFiniteError as error:
             raise NonFiniteError(f"{spec.label}: {error}") from error
         finally:
@@ -98,8 +99,9 @@ def _execute(spec: RunSpec, folder: Path, place: Path, observer: RunObserver, bu
     if config.deterministic:
         note_determinism(place, forced, observer.note)
     save_predictions(fabric, run.result, tasks, objects.data, place / "predictions.safetensors")
-    student = {"config": json.dumps(spec.config), "format": "tutelage-student-1"}
-    save_safetensors(place / "student.safetensors", run.result.state_dict(), student)
+    student, config_of_run = place / "student.safetensors", {"run": json.dumps(spec.config)}
+    net, task_values, size = spec.config["net"], spec.config["tasks"], objects.data.size
+    write_bundle(student, net, task_values, size, run.result.state_dict(), config_of_run)
     result = {
         "method": spec.method,
         "task": spec.task,
@@ -147,7 +149,8 @@ def save_predictions(
         for t, prediction in predict(fabric, net, labelled, batch).items():
             tensors[f"{prefix}prediction/{t}"] = _compact(prediction)
         for t, target in batch.targets.items():
-            tensors |= {f"{prefix}target/{t}": _compact(target.value), f"{prefix}valid/{t}": target.valid}
+            if isinstance(target, MaskedTarget):
+                tensors |= {f"{prefix}target/{t}": _compact(target.value), f"{prefix}valid/{t}": target.valid}
     save_safetensors(path, tensors)
 
 

@@ -1,4 +1,4 @@
-"""What can be predicted: each task's head width, activation, loss, valid pixels, metrics and pictures.
+"""What can be predicted: head width, activation, loss, valid positions, metrics and pictures of each task.
 
 A task's raw output may come in bf16 or fp16: everything here is computed in fp32, outside the caller's autocast.
 """
@@ -8,6 +8,7 @@ from tutelage.tasks.depth import Depth
 from tutelage.tasks.edges import Edges
 from tutelage.tasks.human_parts import HumanParts
 from tutelage.tasks.inverse_depth import InverseDepth
+from tutelage.tasks.masked import MaskedTask
 from tutelage.tasks.multilabel import MultiLabel
 from tutelage.tasks.normals import Normals
 from tutelage.tasks.regression import Regression
@@ -20,6 +21,7 @@ __all__ = [
     "Edges",
     "HumanParts",
     "InverseDepth",
+    "MaskedTask",
     "MultiLabel",
     "Normals",
     "Regression",

@@ -1,4 +1,4 @@
-"""What saliency, edges and several classes at once share: yes or no."""
+"""What saliency, edges and several labels per image share: a yes or no at every position."""
 
 from abc import ABC
 
@@ -9,24 +9,25 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from tutelage.errors import UserError
 from tutelage.tasks.categorical import UNLABELLED
-from tutelage.types import Colour, Picture, Target, Task, Term
+from tutelage.tasks.masked import MaskedTask
+from tutelage.types import Colour, MaskedTarget, Picture, Term
 
 
 def imitate_logits(raw: Tensor, taught: Tensor, temperature: float) -> Term:
     """T^2 sum KL(Bernoulli(sigmoid(taught / T)) || Bernoulli(sigmoid(raw / T))) over all entries, and their number.
 
-    Its gradient is that of the binary cross-entropy with the teacher's probabilities as labels; less their entropy, it
-    is 0 where the two agree. T^2 keeps the gradient's size (Hinton et al., arXiv:1503.02531). For fp32 logits, outside
+    It has the gradient of the binary cross-entropy with the teacher's probabilities as labels, and is 0 where student
+    and teacher agree. T^2 keeps the gradient's size (Hinton et al., arXiv:1503.02531). Takes fp32 logits, outside
     autocast.
     """
-    said, meant = raw / temperature, taught.detach() / temperature
+    student, teacher = raw / temperature, taught.detach() / temperature
     cross, entropy = (
-        binary_cross_entropy_with_logits(logit, meant.sigmoid(), reduction="sum") for logit in (said, meant)
+        binary_cross_entropy_with_logits(logit, teacher.sigmoid(), reduction="sum") for logit in (student, teacher)
     )
     return Term(temperature**2 * (cross - entropy), torch.full((), raw.numel(), device=raw.device))
 
 
-class Binary(Task, ABC):
+class Binary(MaskedTask, ABC):
     """Yes or no for every pixel.
 
     Label: int64 [B, H, W], 1 for yes, 0 for no, -1 where unlabelled. Head: one logit. Activated: the probability
@@ -39,12 +40,13 @@ class Binary(Task, ABC):
         negative_weight: b.
 
     Raises:
-        ValueError: Where a weight is not positive; in `target`, where a label in host memory is not 0, 1 or -1. (On a
-            GPU, where looking would stall, such a pixel counts as unlabelled.)
+        UserError: A weight is not positive; in `collate`, a label in host memory is not 0, 1 or -1. (On a GPU, where
+            reading it would stall, such a pixel counts as unlabelled.)
     """
 
     contents = frozenset({"classes", "mask"})
     width = 1
+    dense = True
     regression = False
     requirement = "a pixel that is 1 (255 is one with the kind tutelage.data.MaskLabel)"
 
@@ -54,17 +56,21 @@ class Binary(Task, ABC):
                 raise UserError(f"{type(self).__name__}: expected `{key}` to be positive. Found {weight}.")
         self.positive_weight, self.negative_weight = positive_weight, negative_weight
 
-    def target(self, label: Tensor) -> Target:
-        """The target of labels [B, H, W]."""
-        if label.device.type == "cpu" and (problem := self.validate(label)) is not None:
-            raise UserError(f"{type(self).__name__}: {problem}.")
-        return Target(label, (label == 0) | (label == 1))
+    def missing(self, image: Tensor) -> Tensor:
+        """-1 everywhere, [H, W]."""
+        return torch.full(image.shape[1:], UNLABELLED, dtype=torch.int64, device=image.device)
 
-    def is_sufficient(self, target: Target) -> bool:
+    def valid(self, label: Tensor) -> Tensor:
+        """Where labels [B, H, W] are 0 or 1."""
+        if label.device.type == "cpu" and (problem := self.problem(label)) is not None:
+            raise UserError(f"{type(self).__name__}: {problem}.")
+        return (label == 0) | (label == 1)
+
+    def is_sufficient(self, target: MaskedTarget) -> bool:
         """Whether there is a positive pixel."""
         return bool((target.valid & (target.value == 1)).any())
 
-    def validate(self, label: Tensor) -> str | None:
+    def problem(self, label: Tensor) -> str | None:
         """A value that is not 0, 1 or -1."""
         if not label.numel():
             return None
@@ -76,16 +82,11 @@ class Binary(Task, ABC):
             "masks as 0 and 1, or name the values that mean no label in `ignore`"
         )
 
-    def missing(self, images: Tensor) -> Tensor:
-        """-1 everywhere, [B, H, W]."""
-        shape = (len(images), *images.shape[2:])
-        return torch.full(shape, UNLABELLED, dtype=torch.int64, device=images.device)
-
     def activate(self, raw: Tensor) -> Tensor:
         """The probability, [B, H, W]."""
         return raw.float().squeeze(1).sigmoid()
 
-    def loss(self, raw: Tensor, target: Target) -> Term:
+    def loss(self, raw: Tensor, target: MaskedTarget) -> Term:
         """Weighted binary cross-entropy summed over the labelled pixels, and their number."""
         with torch.autocast(raw.device.type, enabled=False):
             positive = target.valid & (target.value == 1)
@@ -94,19 +95,19 @@ class Binary(Task, ABC):
                 raw.float().squeeze(1), positive.float(), weight.float(), reduction="none"
             )
             total = torch.where(target.valid, loss, 0).sum()
-        return Term(total, target.valid.sum())
+        return Term(total, target.count())
 
     def distillation_loss(self, raw: Tensor, taught: Tensor, temperature: float = 1.0) -> Term:
-        """The divergence from the teacher's probabilities at a temperature, over all pixels, without weights."""
+        """`imitate_logits` over all pixels, without the weights of the loss."""
         with torch.autocast(raw.device.type, enabled=False):
             return imitate_logits(raw.float(), taught.float(), temperature)
 
     def draw(self, value: Tensor, valid: Tensor | None = None) -> Picture:
         """Probabilities, or labels, [H, W] from dark blue (0) to yellow (1)."""
-        known = value.isfinite() & (value >= 0)
+        shown = value.isfinite() & (value >= 0)
         if valid is not None:
-            known &= valid
-        picture: Picture = _colours(torch.where(known, value, 0).float()) * known.unsqueeze(2).cpu().numpy()
+            shown &= valid
+        picture: Picture = _colours(torch.where(shown, value, 0).float()) * shown.unsqueeze(2).cpu().numpy()
         return picture
 
     def legend(self) -> list[tuple[str, Colour]]:

@@ -7,13 +7,14 @@ from torch import Tensor
 from torch.nn.functional import kl_div, log_softmax
 
 from tutelage.errors import UserError
+from tutelage.tasks.masked import MaskedTask
 from tutelage.tasks.palette import palette
-from tutelage.types import Target, Task, Term
+from tutelage.types import Term
 
 UNLABELLED = -1
 
 
-class Categorical(Task, ABC):
+class Categorical(MaskedTask, ABC):
     """One of C classes at every position: a pixel, or the image.
 
     Label: int64, classes 0..C-1, -1 where unlabelled. Head: C logits. Activated: the class with the largest logit.
@@ -23,12 +24,13 @@ class Categorical(Task, ABC):
         names: The name of every class, for pictures; default: `class 0`, `class 1`, ...
 
     Raises:
-        ValueError: Where there are fewer than two classes or not as many names; in `target`, where a label in host
-            memory is no class and not -1. (On a GPU, where looking would stall, such a position counts as unlabelled.)
+        UserError: There are fewer than two classes, or more or fewer names than classes; in `collate`, a label in host
+            memory is neither a class nor -1. (On a GPU, where reading it would stall, such a position counts as
+            unlabelled.)
     """
 
     regression = False
-    advice = "set the task's `classes`, or mend the file"  # for a label that is no class
+    remedy = "set the task's `classes`, or mend the file"  # for a label with another value
 
     def __init__(self, classes: int, names: list[str] | None = None) -> None:
         kind = type(self).__name__
@@ -40,10 +42,10 @@ class Categorical(Task, ABC):
 
     @abstractmethod
     def logits(self, raw: Tensor) -> Tensor:
-        """The head's raw output as fp32 logits [B, C, ...], one row of C for every position of the label."""
+        """The head's raw output as fp32 logits [B, C, ...], with C logits for every position of the label."""
 
-    def target(self, label: Tensor) -> Target:
-        """The target of labels [B, ...]."""
+    def valid(self, label: Tensor) -> Tensor:
+        """Where labels [B, ...] are a class."""
         if label.device.type == "cpu" and label.numel():
             least, most = (int(x) for x in label.aminmax())
             if least < UNLABELLED or most >= self.width:
@@ -52,15 +54,15 @@ class Categorical(Task, ABC):
                     f"{type(self).__name__}: expected labels 0..{self.width - 1}, or -1 where unlabelled. Found "
                     f"{wrong}; change `classes` or the labels."
                 )
-        return Target(label, (label >= 0) & (label < self.width))
+        return (label >= 0) & (label < self.width)
 
-    def validate(self, label: Tensor) -> str | None:
-        """A value that is no class and not -1."""
+    def problem(self, label: Tensor) -> str | None:
+        """A value that is neither a class nor -1."""
         wrong = sorted(set(label[(label < UNLABELLED) | (label >= self.width)].tolist()))
         if not wrong:
             return None
-        found = ", ".join(map(str, wrong[:5])) + (", ..." if len(wrong) > 5 else "")
-        return f"expected classes 0..{self.width - 1}, or {UNLABELLED} where unlabelled, found {found}; {self.advice}"
+        shown = ", ".join(map(str, wrong[:5])) + (", ..." if len(wrong) > 5 else "")
+        return f"expected classes 0..{self.width - 1}, or {UNLABELLED} where unlabelled, found {shown}; {self.remedy}"
 
     def activate(self, raw: Tensor) -> Tensor:
         """The most likely class, [B, ...]."""
@@ -74,16 +76,16 @@ class Categorical(Task, ABC):
         """
         with torch.autocast(raw.device.type, enabled=False):
             logits = self.logits(raw)
-            said = log_softmax(logits / temperature, 1)
-            meant = log_softmax(self.logits(taught.detach()) / temperature, 1)
-            total = temperature**2 * kl_div(said, meant, reduction="sum", log_target=True)
+            student = log_softmax(logits / temperature, 1)
+            teacher = log_softmax(self.logits(taught.detach()) / temperature, 1)
+            total = temperature**2 * kl_div(student, teacher, reduction="sum", log_target=True)
         return Term(total, torch.full((), logits[:, 0].numel(), device=raw.device))
 
 
 def class_names(task: str, classes: int, names: list[str] | None) -> list[str]:
-    """`names`, or `class 0`, `class 1`, ...; raises where there is not one a class."""
+    """`names`, or `class 0`, `class 1`, ...; raises a UserError unless there is one name per class."""
     if names is None:
         return [f"class {c}" for c in range(classes)]
     if len(names) != classes:
-        raise UserError(f"{task}: expected {classes} names, one a class. Found {len(names)}: {names}.")
+        raise UserError(f"{task}: expected {classes} names, one per class. Found {len(names)}: {names}.")
     return names

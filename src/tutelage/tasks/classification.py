@@ -11,7 +11,7 @@ from tutelage.errors import UserError
 from tutelage.metrics import ClassificationMetric
 from tutelage.tasks.categorical import UNLABELLED, Categorical
 from tutelage.tasks.whole_image import BLACK, of_image, words
-from tutelage.types import MetricInfo, MetricProtocol, Picture, Target, Term
+from tutelage.types import MaskedTarget, MetricInfo, MetricProtocol, Picture, Term
 
 
 class Classification(Categorical):
@@ -31,11 +31,12 @@ class Classification(Categorical):
         label_smoothing: epsilon, in [0, 1).
 
     Raises:
-        ValueError: Where there are fewer than two classes or not as many names, or `label_smoothing` is out of range;
-            in `target`, where a label in host memory is no class and not -1. (On a GPU, where looking would stall, such
-            an image counts as unlabelled.)
+        UserError: There are fewer than two classes, or more or fewer names than classes, or `label_smoothing` is out of
+            range; in `collate`, a label in host memory is neither a class nor -1. (On a GPU, where reading it would
+            stall, such an image counts as unlabelled.)
     """
 
+    dense = False
     contents = frozenset({"class"})
     main = "accuracy"
     metric_info: Mapping[str, MetricInfo] = {"accuracy": MetricInfo("%", True), "class_accuracy": MetricInfo("%", True)}
@@ -52,11 +53,11 @@ class Classification(Categorical):
         """[B, C]."""
         return of_image(raw)
 
-    def missing(self, images: Tensor) -> Tensor:
-        """-1 for every image, [B]."""
-        return torch.full((len(images),), UNLABELLED, dtype=torch.int64, device=images.device)
+    def missing(self, image: Tensor) -> Tensor:
+        """-1, []."""
+        return torch.full((), UNLABELLED, dtype=torch.int64, device=image.device)
 
-    def loss(self, raw: Tensor, target: Target) -> Term:
+    def loss(self, raw: Tensor, target: MaskedTarget) -> Term:
         """Cross-entropy summed over the labelled images, and their number."""
         with torch.autocast(raw.device.type, enabled=False):
             label = torch.where(target.valid, target.value, UNLABELLED)
@@ -67,7 +68,7 @@ class Classification(Categorical):
                 reduction="sum",
                 label_smoothing=self.label_smoothing,
             )
-        return Term(total, target.valid.sum())
+        return Term(total, target.count())
 
     def metrics(self, protocol: MetricProtocol) -> Metric:
         """Accuracy, over images and over classes."""

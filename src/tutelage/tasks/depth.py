@@ -10,28 +10,30 @@ from torchmetrics import Metric
 
 from tutelage.errors import UserError
 from tutelage.metrics import DepthMetric
-from tutelage.types import Colour, MetricInfo, MetricProtocol, Picture, Target, Task, Term
+from tutelage.tasks.masked import MaskedTask
+from tutelage.types import Colour, MaskedTarget, MetricInfo, MetricProtocol, Picture, Term
 
-_FAR = 100.0  # beyond it a label's median is taken for another unit than metres
+_FAR = 100.0  # a median beyond it is taken for a label in another unit than metres
 
 
-class Depth(Task):
+class Depth(MaskedTask):
     """The distance of every pixel's surface along the camera's axis, in metres.
 
-    Label: float32 [B, 1, H, W]; 0, or anything negative or not finite, where there is none. Head: one channel, which is
-    the depth itself; it may come out negative.
+    Label: float32 [B, 1, H, W]; 0, negative or not finite where there is none. Head: one channel, which is the depth
+    itself and may be negative.
 
     loss = sum_p |raw_p - label_p|, over the valid pixels p
 
     Args:
-        range: The depths in metres that pictures show, nearest (yellow) and farthest (blue); what lies beyond takes the
-            colour of the end. The colours follow the logarithm of the depth, so that near things differ as far ones do.
-            A label whose median is beyond 100 m and ten times the farthest is taken for another unit.
+        range: The depths in metres that pictures show, nearest (yellow) and farthest (blue); depths beyond either end
+            take its colour. The colours follow the logarithm of the depth, so that near depths differ as far ones do.
+            A label is taken to be in another unit where its median is beyond both 100 m and ten times the farthest.
 
     Raises:
-        ValueError: Where `range` is not positive and increasing.
+        UserError: `range` is not positive and increasing.
     """
 
+    dense = True
     width = 1
     contents = frozenset({"depth"})
     main = "abs_err"
@@ -46,36 +48,36 @@ class Depth(Task):
             raise UserError(f"{type(self).__name__}: expected `range` as ({a}, {b}) with 0 < {a} < {b}. Found {range}.")
         self.range = range
 
-    def target(self, label: Tensor) -> Target:
-        """The target of labels [B, 1, H, W]."""
-        return Target(label, ((label > 0) & label.isfinite()).squeeze(1))
+    def missing(self, image: Tensor) -> Tensor:
+        """0 everywhere, [1, H, W]."""
+        return image.new_zeros(1, *image.shape[1:], dtype=torch.float32)
 
-    def validate(self, label: Tensor) -> str | None:
+    def valid(self, label: Tensor) -> Tensor:
+        """Where labels [B, 1, H, W] are positive and finite, [B, H, W]."""
+        return ((label > 0) & label.isfinite()).squeeze(1)
+
+    def problem(self, label: Tensor) -> str | None:
         """A median beyond 100 and ten times the farthest depth of `range`: millimetres, most likely."""
-        known = label[(label > 0) & label.isfinite()]
+        depths = label[(label > 0) & label.isfinite()]
         limit = max(_FAR, 10 * self.range[1])
-        if not len(known) or float(known.median()) <= limit:
+        if not len(depths) or float(depths.median()) <= limit:
             return None
         return (
             f"expected depths in metres, at most {limit:g} in the median, found a median of "
-            f"{float(known.median()):g}; set the label's `scale`, for example 0.001 for pictures in millimetres, write "
-            "metres into .npy files, or set the task's `range` where things are that far"
+            f"{float(depths.median()):g}; set the label's `scale`, for example 0.001 for pictures in millimetres, "
+            "write metres into .npy files, or set the task's `range` where depths are that large"
         )
-
-    def missing(self, images: Tensor) -> Tensor:
-        """0 everywhere, [B, 1, H, W]."""
-        return images.new_zeros(len(images), 1, *images.shape[2:], dtype=torch.float32)
 
     def activate(self, raw: Tensor) -> Tensor:
         """`raw` in fp32, [B, 1, H, W]."""
         return raw.float()
 
-    def loss(self, raw: Tensor, target: Target) -> Term:
+    def loss(self, raw: Tensor, target: MaskedTarget) -> Term:
         """The absolute error summed over the valid pixels, in metres, and their number."""
         with torch.autocast(raw.device.type, enabled=False):
             valid = target.valid.unsqueeze(1)  # [B, 1, H, W]
             error = torch.where(valid, raw.float() - target.value, 0).abs()
-        return Term(error.sum(), target.valid.sum())
+        return Term(error.sum(), target.count())
 
     def metrics(self, protocol: MetricProtocol) -> Metric:
         """Absolute and relative error."""
@@ -84,10 +86,10 @@ class Depth(Task):
     def draw(self, value: Tensor, valid: Tensor | None = None) -> Picture:
         """Depth [1, H, W] from yellow (near) through red to blue (far)."""
         depth = value[0].float().cpu().numpy()
-        known = np.isfinite(depth)
+        shown = np.isfinite(depth)
         if valid is not None:
-            known &= valid.cpu().numpy()
-        picture: Picture = self._colours(np.where(known, depth, self.range[1])) * known[..., None]
+            shown &= valid.cpu().numpy()
+        picture: Picture = self._colours(np.where(shown, depth, self.range[1])) * shown[..., None]
         return picture
 
     def legend(self) -> list[tuple[str, Colour]]:

@@ -18,17 +18,17 @@ class Edges(Binary):
 
     loss = - sum_p a y_p log q_p + b (1 - y_p) log(1 - q_p), over the labelled pixels p
 
-    The weights are those of the multi-task literature on PASCAL-Context and NYUD (MTI-Net, arXiv:2001.06902): few
-    pixels are on an edge. They are constants, not shares of a batch, there as here.
+    The weights are those of the multi-task literature on PASCAL-Context and NYUD (MTI-Net, arXiv:2001.06902), since few
+    pixels are on an edge. They are constants, there and here, and do not depend on the batch.
 
     Args:
         positive_weight: a.
         negative_weight: b.
-        tolerance: In pixels, how far a predicted edge may be off, for the metrics alone; see `EdgesMetric`.
+        tolerance: How many pixels a predicted edge may be off in the metrics; see `EdgesMetric`.
 
     Raises:
-        ValueError: Where a weight is not positive or the tolerance is negative; in `target`, where a label in host
-            memory is not 0, 1 or -1. (On a GPU, where looking would stall, such a pixel counts as unlabelled.)
+        UserError: A weight is not positive or the tolerance is negative; in `collate`, a label in host memory is not 0,
+            1 or -1. (On a GPU, where reading it would stall, such a pixel counts as unlabelled.)
     """
 
     main = "ods_f"

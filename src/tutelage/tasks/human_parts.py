@@ -20,8 +20,8 @@ class HumanParts(Segmentation):
     The seven classes of PASCAL-Part (Chen et al., CVPR 2014) in the order of the multi-task literature (ASTMT,
     arXiv:1904.08918; MTI-Net, arXiv:2001.06902), 0 to 6. Otherwise a `Segmentation`.
 
-    The literature measures images with a person alone. Here every labelled pixel counts: leave the label of an image
-    without a person away (`partial: true`, docs/data.md) to measure the same.
+    The literature measures only images with a person. Here every labelled pixel counts: to measure the same, give
+    images without a person no label (`partial: true`, docs/data.md).
     """
 
     def __init__(self) -> None:

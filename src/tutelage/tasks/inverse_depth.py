@@ -11,20 +11,20 @@ from tutelage.types import MetricInfo
 class InverseDepth(Depth):
     """One over the distance of every pixel's surface, up to a factor: the normalised disparity of Cityscapes.
 
-    Label: float32 [B, 1, H, W]; 0, or anything not finite, where there is none. Head: one channel, which is the inverse
-    depth itself. It has no unit: the factor is the data's.
+    Label: float32 [B, 1, H, W]; 0 or not finite where there is none. Head: one channel, which is the inverse depth
+    itself. It has no unit: the factor depends on the data.
 
     loss = sum_p |raw_p - label_p|, over the valid pixels p
 
-    Metrics are the field's (MTAN, arXiv:1803.10704, and all who follow it): absolute error, and the relative error
-    |t_p - t*_p| / t*_p **of the inverse depth** t, which far pixels dominate, since theirs is next to 0.
+    The metrics are those of MTAN (arXiv:1803.10704) and its successors: the absolute error, and the relative error
+    |t_p - t*_p| / t*_p **of the inverse depth** t, which far pixels dominate, since their inverse depth is near 0.
 
     Args:
-        range: The inverse depths that pictures show, farthest (blue) and nearest (yellow); what lies beyond takes the
-            colour of the end. The colours follow the logarithm. The default suits the labels of MTAN's Cityscapes.
+        range: The inverse depths that pictures show, farthest (blue) and nearest (yellow); values beyond either end
+            take its colour. The colours follow the logarithm. The default suits the labels of MTAN's Cityscapes.
 
     Raises:
-        ValueError: Where `range` is not positive and increasing.
+        UserError: `range` is not positive and increasing.
     """
 
     contents = frozenset({"inverse depth"})
@@ -35,6 +35,6 @@ class InverseDepth(Depth):
     def __init__(self, range: tuple[float, float] = (0.01, 0.5)) -> None:
         super().__init__(range)
 
-    def validate(self, label: Tensor) -> str | None:
-        """Nothing: a number without a unit has no wrong one."""
+    def problem(self, label: Tensor) -> str | None:
+        """None: inverse depths have no unit that could be wrong."""
         return None

@@ -1,4 +1,4 @@
-"""Several classes of the whole image."""
+"""Several labels for the whole image."""
 
 from collections.abc import Mapping
 
@@ -12,18 +12,19 @@ from tutelage.errors import UserError
 from tutelage.metrics import MultiLabelMetric
 from tutelage.tasks.binary import imitate_logits
 from tutelage.tasks.categorical import class_names
+from tutelage.tasks.masked import MaskedTask
 from tutelage.tasks.palette import palette
 from tutelage.tasks.whole_image import BLACK, of_image, words
-from tutelage.types import Colour, MetricInfo, MetricProtocol, Picture, Target, Task, Term
+from tutelage.types import Colour, MaskedTarget, MetricInfo, MetricProtocol, Picture, Term
 
 _ABSENT: Colour = (64, 64, 64)
 _LINES = 6  # classes that a picture names
 
 
-class MultiLabel(Task):
-    """The classes that an image has, of C: any number of them.
+class MultiLabel(MaskedTask):
+    """Which of C classes an image has: any number of them.
 
-    Label: float32 [B, C], 1 where the image has the class, 0 where not, nan where nobody looked. Head: C logits,
+    Label: float32 [B, C], 1 where the image has the class, 0 where not, nan where that is unknown. Head: C logits,
     [B, C]; those of a network for dense tasks, [B, C, h, w], are averaged over the positions. Activated: probabilities
     p = sigmoid(logit), [B, C].
 
@@ -34,9 +35,10 @@ class MultiLabel(Task):
         names: The name of every class, for pictures; default: `class 0`, `class 1`, ...
 
     Raises:
-        ValueError: Where there is no class, or not as many names.
+        UserError: There is no class, or there are more or fewer names than classes.
     """
 
+    dense = False
     contents = frozenset({"numbers"})
     main = "map"
     metric_info: Mapping[str, MetricInfo] = {"map": MetricInfo("%", True), "f1": MetricInfo("%", True)}
@@ -49,11 +51,15 @@ class MultiLabel(Task):
         self.width = classes
         self.colours = palette(classes)
 
-    def target(self, label: Tensor) -> Target:
-        """The target of labels [B, C]: each entry is valid where it is 0 or 1."""
-        return Target(label, (label == 0) | (label == 1))
+    def missing(self, image: Tensor) -> Tensor:
+        """nan, [C]."""
+        return torch.full((self.width,), torch.nan, device=image.device)
 
-    def validate(self, label: Tensor) -> str | None:
+    def valid(self, label: Tensor) -> Tensor:
+        """Which entries of labels [B, C] are 0 or 1."""
+        return (label == 0) | (label == 1)
+
+    def problem(self, label: Tensor) -> str | None:
         """A value that is not 0, 1 or nan."""
         wrong = sorted(set(label[(label != 0) & (label != 1) & ~label.isnan()].tolist()))
         if not wrong:
@@ -63,25 +69,21 @@ class MultiLabel(Task):
             f"{', '.join(f'{x:g}' for x in wrong[:5])}; mend the file"
         )
 
-    def missing(self, images: Tensor) -> Tensor:
-        """nan, [B, C]."""
-        return torch.full((len(images), self.width), torch.nan, device=images.device)
-
     def activate(self, raw: Tensor) -> Tensor:
         """Probabilities, [B, C]."""
         with torch.autocast(raw.device.type, enabled=False):
             return of_image(raw).sigmoid()
 
-    def loss(self, raw: Tensor, target: Target) -> Term:
+    def loss(self, raw: Tensor, target: MaskedTarget) -> Term:
         """Binary cross-entropy summed over the known entries, and their number."""
         with torch.autocast(raw.device.type, enabled=False):
             label = torch.where(target.valid, target.value, 0)
             loss = binary_cross_entropy_with_logits(of_image(raw), label, reduction="none")
             total = torch.where(target.valid, loss, 0).sum()
-        return Term(total, target.valid.sum())
+        return Term(total, target.count())
 
     def distillation_loss(self, raw: Tensor, taught: Tensor, temperature: float = 1.0) -> Term:
-        """Binary cross-entropy with the teacher's probabilities at a temperature, over all entries."""
+        """`imitate_logits` over all entries."""
         with torch.autocast(raw.device.type, enabled=False):
             return imitate_logits(of_image(raw), of_image(taught), temperature)
 
@@ -90,18 +92,18 @@ class MultiLabel(Task):
         return MultiLabelMetric(self.width, protocol)
 
     def draw(self, value: Tensor, valid: Tensor | None = None) -> Picture:
-        """The names of the likely classes, most probable first, above a strip with a cell for every class: its colour
-        where it is likely (0.5 or more), grey where not, black where that is not known."""
-        known = ~value.isnan() if valid is None else valid
-        value = torch.where(known, value, 0)
+        """The names of the likely classes, most probable first, above a strip with one cell per class: its colour where
+        it is likely (0.5 or more), grey where not, black where that is unknown."""
+        shown = ~value.isnan() if valid is None else valid
+        value = torch.where(shown, value, 0)
         likely = [c for c in value.argsort(descending=True, stable=True).tolist() if value[c] >= 0.5]
         rows = [(self.names[c], self.colours[c]) for c in likely[:_LINES]]
         if len(likely) > _LINES:
             rows.append((f"and {len(likely) - _LINES} more", _ABSENT))
         if not rows:
-            rows.append(("none", _ABSENT) if bool(known.any()) else ("", BLACK))
+            rows.append(("none", _ABSENT) if bool(shown.any()) else ("", BLACK))
         picture = words(rows)
-        cells = [self.colours[c] if value[c] >= 0.5 else _ABSENT if k else BLACK for c, k in enumerate(known.tolist())]
+        cells = [self.colours[c] if value[c] >= 0.5 else _ABSENT if k else BLACK for c, k in enumerate(shown.tolist())]
         columns = np.arange(picture.shape[1]) * self.width // picture.shape[1]
         strip = np.array(cells, dtype=np.uint8)[columns]
         return np.concatenate([picture, np.broadcast_to(strip, (8, *strip.shape))])

@@ -7,27 +7,29 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from tutelage.metrics import NormalsMetric
-from tutelage.types import Colour, MetricInfo, MetricProtocol, Picture, Target, Task, Term
+from tutelage.tasks.masked import MaskedTask
+from tutelage.types import Colour, MaskedTarget, MetricInfo, MetricProtocol, Picture, Term
 
 _SHORT = 1e-6  # a raw output shorter than this has no direction
 
 
-class Normals(Task):
+class Normals(MaskedTask):
     """The direction that every pixel's surface faces, in the camera's axes: x right, y up, z toward the viewer.
 
-    Label: float32 [B, 3, H, W], unit length; (0, 0, 0), or anything not finite, where there is none. Head: three
-    channels, scaled to unit length n = raw / |raw|.
+    Label: float32 [B, 3, H, W], unit length; (0, 0, 0) or not finite where there is none. Head: three channels,
+    scaled to unit length n = raw / |raw|.
 
     loss = sum_p 1 - n_p . label_p, over the valid pixels p
 
     A raw output shorter than 1e-6 becomes the zero vector: its loss is 1, its gradient 0 and its angle 90 degrees,
     where dividing by its length would give nan or a gradient of 10^6 and more.
 
-    Differs from the authors' code: valid is where the normal is not the zero vector; theirs is where its components do
-    not sum to 0, or where there is a depth.
+    Differs from the authors' code: a label is valid where it is not the zero vector; there, where its components do not
+    sum to 0, or where there is a depth.
     """
 
     width = 3
+    dense = True
     contents = frozenset({"normals"})
     main = "mean"
     metric_info: Mapping[str, MetricInfo] = {
@@ -39,13 +41,13 @@ class Normals(Task):
     }
     regression = True
 
-    def target(self, label: Tensor) -> Target:
-        """The target of labels [B, 3, H, W]."""
-        return Target(label, (label != 0).any(1) & label.isfinite().all(1))
+    def missing(self, image: Tensor) -> Tensor:
+        """Zero vectors, [3, H, W]."""
+        return image.new_zeros(3, *image.shape[1:], dtype=torch.float32)
 
-    def missing(self, images: Tensor) -> Tensor:
-        """Zero vectors, [B, 3, H, W]."""
-        return images.new_zeros(len(images), 3, *images.shape[2:], dtype=torch.float32)
+    def valid(self, label: Tensor) -> Tensor:
+        """Where labels [B, 3, H, W] are finite and not the zero vector, [B, H, W]."""
+        return (label != 0).any(1) & label.isfinite().all(1)
 
     def activate(self, raw: Tensor) -> Tensor:
         """Unit vectors, [B, 3, H, W]."""
@@ -54,13 +56,13 @@ class Normals(Task):
             length = torch.linalg.vector_norm(raw, dim=1, keepdim=True)
             return torch.where(length > _SHORT, raw / length.clamp(min=_SHORT), 0)
 
-    def loss(self, raw: Tensor, target: Target) -> Term:
+    def loss(self, raw: Tensor, target: MaskedTarget) -> Term:
         """1 - cosine summed over the valid pixels, and their number."""
         with torch.autocast(raw.device.type, enabled=False):
             label = torch.where(target.valid.unsqueeze(1), target.value, 0)  # 0 * nan would be nan in the gradient
             cosine = (self.activate(raw) * label).sum(1)  # [B, H, W]
             total = torch.where(target.valid, 1 - cosine, 0).sum()
-        return Term(total, target.valid.sum())
+        return Term(total, target.count())
 
     def metrics(self, protocol: MetricProtocol) -> Metric:
         """Mean and median angle, and the shares within 11.25, 22.5 and 30 degrees."""
@@ -68,15 +70,15 @@ class Normals(Task):
 
     def draw(self, value: Tensor, valid: Tensor | None = None) -> Picture:
         """Normals [3, H, W] as red, green, blue = 255 (n + 1) / 2."""
-        known = value.isfinite().all(0) & (value != 0).any(0)
+        shown = value.isfinite().all(0) & (value != 0).any(0)
         if valid is not None:
-            known &= valid
+            shown &= valid
         colours = ((value.float() + 1) * 127.5).round().clamp(0, 255)
-        picture: Picture = torch.where(known, colours, 0).byte().permute(1, 2, 0).cpu().numpy()
+        picture: Picture = torch.where(shown, colours, 0).byte().permute(1, 2, 0).cpu().numpy()
         return picture
 
     def legend(self) -> list[tuple[str, Colour]]:
-        """The colours of five directions: nothing that is seen faces away."""
+        """The colours of five directions; no visible surface faces away from the viewer."""
         axes = [("right", 0, 1), ("left", 0, -1), ("up", 1, 1), ("down", 1, -1), ("viewer", 2, 1)]
         entries = []
         for name, axis, sign in axes:

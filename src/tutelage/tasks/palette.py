@@ -1,4 +1,4 @@
-"""Colours that can be told apart."""
+"""Colours that are easy to tell apart."""
 
 from itertools import product
 
@@ -6,7 +6,7 @@ import numpy as np
 
 from tutelage.types import Colour
 
-# The 13 classes of NYU-Depth-v2 (Couprie et al., 2013), large surfaces in pale colours and small things in strong ones.
+# The 13 classes of NYU-Depth-v2 (Couprie et al., 2013), large surfaces in pale colours, small objects in strong ones.
 NYU13: dict[str, Colour] = {
     "bed": (214, 96, 77),
     "books": (255, 217, 47),

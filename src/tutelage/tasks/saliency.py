@@ -10,7 +10,7 @@ from tutelage.types import MetricInfo, MetricProtocol
 
 
 class Saliency(Binary):
-    """Whether a pixel belongs to what stands out in the image.
+    """Whether a pixel belongs to the salient object of the image.
 
     Label: int64 [B, H, W], 1 salient, 0 not, -1 where unlabelled. Head: one logit. Activated: the probability
     q = sigmoid(logit), fp32 [B, H, W].
@@ -18,15 +18,15 @@ class Saliency(Binary):
     loss = - sum_p a y_p log q_p + (1 - y_p) log(1 - q_p), over the labelled pixels p
 
     Differs from the multi-task literature on PASCAL-Context (ASTMT, arXiv:1904.08918; MTI-Net, arXiv:2001.06902): there
-    a weighs positive against negative pixels by their shares of each batch; here it is fixed, so that the loss of a
-    batch is the sum over its images.
+    a follows the shares of positive and negative pixels in each batch; here it is fixed, so that the loss of a batch is
+    the sum over its images.
 
     Args:
         positive_weight: a.
 
     Raises:
-        ValueError: Where the weight is not positive; in `target`, where a label in host memory is not 0, 1 or -1. (On a
-            GPU, where looking would stall, such a pixel counts as unlabelled.)
+        UserError: The weight is not positive; in `collate`, a label in host memory is not 0, 1 or -1. (On a GPU, where
+            reading it would stall, such a pixel counts as unlabelled.)
     """
 
     main = "max_f"

@@ -12,7 +12,7 @@ from torchmetrics import Metric
 from tutelage.metrics import SegmentationMetric
 from tutelage.tasks.categorical import UNLABELLED, Categorical
 from tutelage.tasks.palette import NYU13
-from tutelage.types import Colour, DeterministicWarning, MetricInfo, MetricProtocol, Picture, Target, Term
+from tutelage.types import Colour, DeterministicWarning, MaskedTarget, MetricInfo, MetricProtocol, Picture, Term
 
 
 class Segmentation(Categorical):
@@ -28,14 +28,16 @@ class Segmentation(Categorical):
         names: The name of every class, for pictures; default: NYU's for 13 classes, else `class 0`, `class 1`, ...
 
     Raises:
-        ValueError: Where there are fewer than two classes or not as many names; in `target`, where a label in host
-            memory is no class and not -1. (On a GPU, where looking would stall, such a pixel counts as unlabelled.)
+        UserError: There are fewer than two classes, or more or fewer names than classes; in `collate`, a label in host
+            memory is neither a class nor -1. (On a GPU, where reading it would stall, such a pixel counts as
+            unlabelled.)
     """
 
+    dense = True
     contents = frozenset({"classes", "mask"})
     main = "miou"
     metric_info: Mapping[str, MetricInfo] = {"miou": MetricInfo("%", True), "pixel_accuracy": MetricInfo("%", True)}
-    advice = "set the task's `classes`, name the values that mean no label in `ignore`, or mend the file"
+    remedy = "set the task's `classes`, name the values that mean no label in `ignore`, or mend the file"
 
     def __init__(self, classes: int = 13, names: list[str] | None = None) -> None:
         if names is None and classes == len(NYU13):
@@ -46,12 +48,11 @@ class Segmentation(Categorical):
         """[B, C, H, W]."""
         return raw.float()
 
-    def missing(self, images: Tensor) -> Tensor:
-        """-1 everywhere, [B, H, W]."""
-        shape = (len(images), *images.shape[2:])
-        return torch.full(shape, UNLABELLED, dtype=torch.int64, device=images.device)
+    def missing(self, image: Tensor) -> Tensor:
+        """-1 everywhere, [H, W]."""
+        return torch.full(image.shape[1:], UNLABELLED, dtype=torch.int64, device=image.device)
 
-    def loss(self, raw: Tensor, target: Target) -> Term:
+    def loss(self, raw: Tensor, target: MaskedTarget) -> Term:
         """Cross-entropy summed over the labelled pixels, and their number."""
         with torch.autocast(raw.device.type, enabled=False):
             if raw.is_cuda and torch.are_deterministic_algorithms_enabled():
@@ -59,7 +60,7 @@ class Segmentation(Categorical):
             else:
                 label = torch.where(target.valid, target.value, UNLABELLED)
                 total = cross_entropy(raw.float(), label, ignore_index=UNLABELLED, reduction="sum")
-        return Term(total, target.valid.sum())
+        return Term(total, target.count())
 
     def metrics(self, protocol: MetricProtocol) -> Metric:
         """Mean intersection over union and pixel accuracy."""
@@ -68,11 +69,11 @@ class Segmentation(Categorical):
     def draw(self, value: Tensor, valid: Tensor | None = None) -> Picture:
         """Classes [H, W] in their colours."""
         classes = value.cpu().numpy()
-        known = (classes >= 0) & (classes < self.width)
+        shown = (classes >= 0) & (classes < self.width)
         if valid is not None:
-            known &= valid.cpu().numpy()
+            shown &= valid.cpu().numpy()
         colours = np.array([*self.colours, (0, 0, 0)], dtype=np.uint8)
-        picture: Picture = colours[np.where(known, classes, self.width)]
+        picture: Picture = colours[np.where(shown, classes, self.width)]
         return picture
 
     def legend(self) -> list[tuple[str, Colour]]:
@@ -80,8 +81,8 @@ class Segmentation(Categorical):
         return list(zip(self.names, self.colours, strict=True))
 
 
-def _cross_entropy(logits: Tensor, target: Target) -> Tensor:
-    """The sum of the cross-entropy by operations that a GPU can do deterministically, which `nll_loss` is not."""
-    warnings.warn(DeterministicWarning("nll_loss: gather in its place"), stacklevel=2)
+def _cross_entropy(logits: Tensor, target: MaskedTarget) -> Tensor:
+    """The sum of the cross-entropy by operations that are deterministic on a GPU, which `nll_loss` is not."""
+    warnings.warn(DeterministicWarning("nll_loss: replaced by gather"), stacklevel=2)
     chosen = log_softmax(logits, 1).gather(1, torch.where(target.valid, target.value, 0).unsqueeze(1)).squeeze(1)
     return -torch.where(target.valid, chosen, 0.0).sum()

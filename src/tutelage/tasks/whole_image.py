@@ -1,4 +1,4 @@
-"""What tasks of the whole image share: one raw output an image, and pictures that are words."""
+"""What tasks of the whole image share: one raw output per image, and pictures that are words."""
 
 from collections.abc import Sequence
 from functools import cache
@@ -13,7 +13,7 @@ from tutelage.types import Colour, Picture
 if TYPE_CHECKING:
     from PIL.ImageFont import FreeTypeFont
 
-_WIDTH, _ROW, _MARGIN = 288, 40, 8  # pixels; the report shows them at half of that
+_WIDTH, _ROW, _MARGIN = 288, 40, 8  # pixels; the report shows half the size
 _LARGEST, _SMALLEST = 30, 14  # of the letters
 BLACK: Colour = (0, 0, 0)
 
@@ -21,15 +21,15 @@ BLACK: Colour = (0, 0, 0)
 def of_image(raw: Tensor) -> Tensor:
     """The raw output of every image in fp32, [B, C].
 
-    That of a network for dense tasks, [B, C, h, w], is averaged over its positions, so that every network can serve.
+    The output of a network for dense tasks, [B, C, h, w], is averaged over its positions, so that any network fits.
     """
     return raw.float().flatten(2).mean(2) if raw.ndim > 2 else raw.float()
 
 
 def words(rows: Sequence[tuple[str, Colour]]) -> Picture:
-    """Lines of text on grounds of their own [40 * rows, 288, 3]; black on light grounds, white on dark ones.
+    """Lines of text on their own ground colours [40 * rows, 288, 3]; black on light grounds, white on dark ones.
 
-    A text that is too long is written smaller, and one that is much too long is cut.
+    Long text is written smaller, and cut off where that does not suffice.
     """
     from PIL import Image, ImageDraw  # only pictures need them
 

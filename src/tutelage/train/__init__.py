@@ -11,22 +11,27 @@ from tutelage.train.epoch_selection import EpochSelection
 from tutelage.train.evaluate import evaluate, predict
 from tutelage.train.loader import make_batch, training_loader, validation_loader
 from tutelage.train.log import JsonLines
-from tutelage.train.loop import Observer, Training, fit
+from tutelage.train.loop import fit
 from tutelage.train.meter import NonFiniteError
 from tutelage.train.optim import Cosine, Optim, Optimisers
+from tutelage.train.recorder import Observer
+from tutelage.train.saver import Interrupted
 from tutelage.train.seed import derive, seeded
 from tutelage.train.step import PartialStep, objective, training_step
-from tutelage.train.streams import Stream, Streams, labelled, select
+from tutelage.train.streams import RunLength, Stream, Streams, labelled, select
+from tutelage.train.training import Training
 
 __all__ = [
     "Cosine",
     "EpochSelection",
+    "Interrupted",
     "JsonLines",
     "NonFiniteError",
     "Observer",
     "Optim",
     "Optimisers",
     "PartialStep",
+    "RunLength",
     "Stream",
     "Streams",
     "TrainConfig",

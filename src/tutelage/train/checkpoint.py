@@ -1,4 +1,4 @@
-"""Checkpoints and tensors in files that hold no code."""
+"""Checkpoints and tensors in files without code."""
 
 import warnings
 from collections.abc import Mapping
@@ -22,12 +22,12 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     """Load a checkpoint to the CPU without running code from it.
 
     Raises:
-        ValueError: the file is not a checkpoint.
+        UserError: The file is not a checkpoint.
     """
     try:
-        with warnings.catch_warnings(action="ignore"):  # of files that are refused in the next moment
+        with warnings.catch_warnings(action="ignore"):  # about files that are then refused
             state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch names its errors by what the bytes look like; all mean the same here
+    except Exception as error:  # torch raises errors of many types; all mean the same here
         problem = f"what torch does not read without running code ({type(error).__name__})"
         raise UserError(f"{path}: expected a checkpoint of tutelage, found {problem}; delete it") from error
     if not isinstance(state, dict):

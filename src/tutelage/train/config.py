@@ -14,31 +14,33 @@ Precision = Literal["auto", "32-true", "bf16-mixed"]
 
 @dataclass
 class TrainConfig:
-    """How every network of a study is trained, so that methods can be compared.
+    """How every network of a study is trained: the same for all methods, so that they can be compared.
 
     Args:
-        epochs: passes over the training images; over those of the source that takes longest.
+        epochs: passes over the training images; of several sources, over the one whose pass takes longest.
         max_steps: end after this many steps at the latest; the schedule stays that of `epochs`.
-        batch_size: images of one forward; of several sources, of all their forwards together.
-        accumulate: forwards whose gradients are added to one step; batch norm takes the statistics of each.
-        student: optimiser and scheduler of the network (of the teachers, too).
-        clip_norm: largest norm of the network's gradient; the adaptors' and balancer's are never clipped.
-        ema: decay of the exponential moving average of the weights that is evaluated and saved, for example 0.999.
-        augment: random views of the training images; none trains on the images as they are.
+        batch_size: images of one forward pass; with several sources, of their forward passes together.
+        accumulate: forward passes whose gradients are added to one step; batch norm uses the statistics of each.
+        student: optimiser and scheduler of the student, and of each teacher when it is trained.
+        clip_norm: largest norm of the network's gradient; gradients of adaptors and balancer are never clipped.
+        ema: decay of the exponential moving average of the weights, for example 0.999; the average is then evaluated
+            and saved in place of the weights.
+        augment: random views of the training images; null trains on the images unchanged.
         precision: `32-true`, `bf16-mixed`, or `auto`: bf16 where the device computes it in hardware.
-        deterministic: take deterministic algorithms on a GPU, at their cost in speed; what each costs and what has none
-            is recorded with the run. On a CPU a run is repeatable without it, for the same number of threads.
-        official_quirks: do as the authors' scripts do, to compare with them (docs/deviations.md): teachers in train
+        deterministic: use deterministic algorithms on a GPU, which are slower; the run records which operations were
+            replaced and which have no deterministic algorithm. On a CPU a run is repeatable without it, for the same
+            number of threads.
+        official_quirks: follow the authors' scripts, to compare with them (docs/deviations.md): teachers in training
             mode, the epoch with the lowest training loss, schedulers one epoch early, tables by image.
-        channels_last: keep images and weights in the memory layout that convolutions in bf16 prefer.
-        accelerator: `cpu`, `cuda`, or `auto`.
-        devices: how many; only one so far.
-        workers: processes that load images; 0 loads in this one, which is best for data kept in memory.
-        checkpoint_seconds: time between two checkpoints.
-        checkpoint_steps: steps between two checkpoints; none goes by time alone.
+        channels_last: keep images and weights in the memory layout that is fastest for convolutions in bf16.
+        accelerator: `cpu`, `cuda`, or `auto`: a GPU where there is one.
+        devices: number of devices; only 1 is supported.
+        workers: processes that load images; 0 loads them in the training process, which is best for data in memory.
+        checkpoint_seconds: longest time between two checkpoints.
+        checkpoint_steps: steps between two checkpoints, too; null saves by time alone.
         log_steps: steps between two lines of the log.
-        observe_steps: steps between two looks at what costs more to see: conflict between the tasks' gradients (a
-            backward pass a task), health of distillation; none looks at the last step of every epoch.
+        observe_steps: steps between two measurements of the conflict between the tasks' gradients, which takes one
+            backward pass per task, and of the health of distillation; null measures at the end of every epoch.
     """
 
     epochs: int = 200
@@ -84,7 +86,7 @@ class TrainConfig:
             raise UserError("train.accelerator: expected a GPU for cuda, found none; use cpu or auto")
 
     def resolved_precision(self) -> Literal["32-true", "bf16-mixed"]:
-        """`auto` made definite on this machine."""
+        """`precision`, with `auto` replaced by what this machine supports."""
         if self.precision != "auto":
             return self.precision
         if self.accelerator != "cpu" and torch.cuda.is_available():

@@ -1,4 +1,4 @@
-"""What the authors' scripts do and we do not: only under `train.official_quirks`."""
+"""The authors' choice of an epoch, used only under `train.official_quirks`."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,12 +10,12 @@ from tutelage.types import Terms
 
 
 class EpochSelection:
-    """The authors' choice of an epoch, for `official_quirks`: the weights under the lowest training loss.
+    """Keeps the weights of the epoch with the lowest training loss, as the authors' scripts do.
 
-    The student's loss is the mean over the epoch, a teacher's that of its last batch alone.
+    They take a student's loss as the mean over the epoch, and a teacher's as that of the epoch's last batch.
 
     Args:
-        last_batch: take the last batch's loss.
+        last_batch: Take the loss of the last batch.
     """
 
     def __init__(self, last_batch: bool) -> None:
@@ -25,7 +25,7 @@ class EpochSelection:
         self.weights: dict[str, Tensor] = {}
 
     def add(self, terms: Terms, weights: Mapping[str, Tensor]) -> None:
-        """The loss of one step, w_t l_t + lambda_t d_t; w_t is 1 for a method that weighs no losses."""
+        """Add the loss of one step, w_t l_t + lambda_t d_t; w_t is 1 for a method that does not weigh losses."""
         loss = sum((weights.get(t, 1.0) * term.mean().detach() for t, term in terms.task.items()), torch.zeros(()))
         loss = loss + sum((term.mean().detach() for term in terms.distill.values()), torch.zeros(()))
         self.total = loss if self.last_batch else self.total + loss
@@ -40,7 +40,7 @@ class EpochSelection:
         self.total, self.steps = torch.zeros(()), 0
 
     def state_dict(self) -> dict[str, Any]:
-        """All of it."""
+        """The losses of this epoch, and the weights kept so far."""
         return {"total": self.total, "steps": self.steps, "lowest": self.lowest, "weights": dict(self.weights)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""A trained network on images it has not seen."""
+"""A trained network on images that it was not trained on."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -17,7 +17,7 @@ Metrics = dict[str, dict[str, float]]  # task -> metric -> value
 
 @contextmanager
 def evaluating(net: nn.Module) -> Iterator[None]:
-    """Eval mode and no gradients for a block."""
+    """Put a network in eval mode, without gradients, for a block."""
     mode = net.training
     net.eval()
     try:
@@ -34,7 +34,7 @@ def evaluate(
     layout = torch.channels_last if channels_last else torch.contiguous_format
     protocols: tuple[MetricProtocol, ...] = get_args(MetricProtocol)
     counters = {p: {t: task.metrics(p).to(fabric.device) for t, task in tasks.items()} for p in protocols}
-    nothing = {t: dict.fromkeys(task.metric_info, nan) for t, task in tasks.items()}  # without a label anywhere
+    undefined = {t: dict.fromkeys(task.metric_info, nan) for t, task in tasks.items()}  # without a label anywhere
     with evaluating(net):
         for batch in loader:
             if not batch.targets:
@@ -47,7 +47,7 @@ def evaluate(
                 for counter in counters.values():
                     counter[t].update(prediction, target)
     return {
-        p: {t: _values(metric) if metric.update_called else nothing[t] for t, metric in counter.items()}
+        p: {t: _values(metric) if metric.update_called else undefined[t] for t, metric in counter.items()}
         for p, counter in counters.items()
     }
 

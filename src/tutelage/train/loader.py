@@ -1,5 +1,6 @@
 """From samples to batches: what a step sees is a function of (seed, epoch, sample index) alone."""
 
+import signal
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -10,14 +11,15 @@ from tutelage.data import Augment, DataSource
 from tutelage.train.config import TrainConfig
 from tutelage.train.seed import derive
 from tutelage.train.streams import Stream, Streams, labelled
-from tutelage.types import Batch, Sample, Target, Task
+from tutelage.types import Batch, Sample, Target, Task, ViewKey
 
+_GRACE = 60  # seconds that a worker goes on after SIGTERM
 Key = tuple[int, int]  # pass through the stream, sample index
 Keys = tuple[int, list[Key]]  # stream, and the samples of one batch of it
 
 
 class Views(Dataset[Batch]):
-    """The batches of a run: of each sample the augmented view that belongs to the pass."""
+    """The batches of a run, of views that depend on seed, pass and sample alone."""
 
     def __init__(
         self, streams: Sequence[Stream], tasks: Mapping[str, Task], augment: Augment | None = None, seed: int = 0
@@ -28,12 +30,14 @@ class Views(Dataset[Batch]):
         number, chosen = keys
         stream = self.streams[number]
         samples = [self.view(stream, key) for key in chosen]
-        return make_batch(samples, self.tasks, stream.name, "id" if self.augment is None else "random")
+        return make_batch(samples, self.tasks, stream.name)
 
     def view(self, stream: Stream, key: Key) -> Sample:
-        """One sample of a stream."""
+        """One sample of a stream, with the key of its view."""
         epoch, index = key
-        sample = Sample(**{**stream.samples[index], "id": index})
+        # An augmentation that says nothing of its view may have done anything.
+        name = ViewKey(index, epoch, self.seed, exact=self.augment is None)
+        sample = Sample(**{**stream.samples[index], "view": name})
         if self.augment is None:
             return sample
         generator = torch.Generator().manual_seed(derive(self.seed, "view", *_name(self.streams, stream), epoch, index))
@@ -43,13 +47,14 @@ class Views(Dataset[Batch]):
 class Order(Sampler[Keys]):
     """The keys of every batch from step `start` to the end of the run, in an order that depends on seed and pass.
 
-    Of every part of a step, one batch a stream. No step has an image twice; with several draws a step a pass has fewer
-    steps.
+    Every part of a step has one batch per stream. No image occurs twice in a step; with several draws per step a pass
+    has fewer steps.
     """
 
     def __init__(self, streams: Streams, seed: int, start: int = 0) -> None:
         self.streams, self.seed = streams, seed
-        self.start, self.stop = start * streams.parts, streams.steps * streams.parts
+        length = streams.length
+        self.start, self.stop = start * length.parts, length.steps * length.parts
 
     def __len__(self) -> int:
         return (self.stop - self.start) * len(self.streams)
@@ -70,31 +75,32 @@ class Order(Sampler[Keys]):
 
 
 def _name(streams: Sequence[Stream], stream: Stream) -> tuple[str, ...]:
-    """What tells the random numbers of several streams apart."""
+    """What makes the random numbers of several streams differ."""
     return (stream.name,) if len(streams) > 1 else ()
 
 
-def make_batch(samples: Sequence[Sample], tasks: Mapping[str, Task], source: str = "", view: str = "id") -> Batch:
-    """Stack samples; a task is in `targets` where at least one of them has its label."""
+def make_batch(samples: Sequence[Sample], tasks: Mapping[str, Task], source: str = "") -> Batch:
+    """Stack samples; `targets` has the tasks of which at least one sample has a label."""
     images = torch.stack([sample["image"] for sample in samples])
     targets: dict[str, Target] = {}
     for t, task in tasks.items():
         labels = [sample["labels"].get(t) for sample in samples]
         if any(label is not None for label in labels):
-            missing = task.missing(images[:1])[0]
-            targets[t] = task.target(torch.stack([missing if label is None else label for label in labels]))
-    ids = torch.tensor([sample.get("id", -1) for sample in samples])
-    return Batch(images, targets, ids, source, view)
+            targets[t] = task.collate(labels, images)
+    views = tuple(sample["view"] for sample in samples if "view" in sample)
+    return Batch(images, targets, views if len(views) == len(samples) else (), source)
 
 
-def training_loader(streams: Streams, tasks: Mapping[str, Task], seed: int, start: int = 0) -> DataLoader[Batch]:
-    """The batches from step `start` to the end of the run: for each of a step's parts one a stream."""
-    views = Views(streams.streams, tasks, streams.config.augment, seed)
-    return _loader(views, Order(streams, seed, start), streams.config.workers)
+def training_loader(
+    streams: Streams, tasks: Mapping[str, Task], config: TrainConfig, seed: int, start: int = 0
+) -> DataLoader[Batch]:
+    """The batches from step `start` to the end of the run: one per stream for each part of a step."""
+    views = Views(streams.streams, tasks, config.augment, seed)
+    return _loader(views, Order(streams, seed, start), config.workers)
 
 
 def validation_loader(source: DataSource, tasks: Mapping[str, Task], config: TrainConfig) -> DataLoader[Batch]:
-    """Every validation image that may have a label of `tasks` once, in order, as it is; source after source."""
+    """Every validation image that may have a label of `tasks`, once, in order and unchanged; source after source."""
     streams: list[Stream] = []
     order: list[Keys] = []
     for name, part in source.parts().items():
@@ -109,9 +115,22 @@ def validation_loader(source: DataSource, tasks: Mapping[str, Task], config: Tra
 
 
 def _loader(views: Views, order: Iterable[Keys], workers: int) -> DataLoader[Batch]:
-    # What is looked up are whole batches, so that the loader has nothing left to batch.
-    return DataLoader(views, batch_size=None, sampler=order, collate_fn=_as_it_is, num_workers=workers)
+    # `views` yields whole batches, so that the loader has nothing left to batch.
+    start = _outlive_signals if workers else None
+    return DataLoader(
+        views, batch_size=None, sampler=order, collate_fn=_unchanged, num_workers=workers, worker_init_fn=start
+    )
 
 
-def _as_it_is(batch: Any) -> Any:
+def _unchanged(batch: Any) -> Any:
     return batch
+
+
+def _outlive_signals(worker: int) -> None:
+    """Let a worker go on for a minute after SIGTERM, and ignore SIGINT.
+
+    Both reach the whole group of processes, and the training process finishes a step before it stops: a worker that
+    ended at once would end it in the middle.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda number, frame: signal.alarm(_GRACE))

@@ -1,4 +1,4 @@
-"""The log of a run as one JSON object a line."""
+"""The log of a run with one JSON object per line."""
 
 import json
 from argparse import Namespace
@@ -15,12 +15,12 @@ from tutelage.files import write_atomically
 class JsonLines(Logger):
     """Appends `{"step": int, name: number, ...}` to a file.
 
-    A run that continues from a checkpoint takes back what was logged after it, so that no step is there twice; a last
-    line that was cut off while being written is dropped.
+    A run that continues from a checkpoint deletes what was logged after it, so that no step occurs twice; a last line
+    that was cut off while being written is deleted, too.
 
     Args:
         path: the file.
-        after: steps after this one are taken back.
+        after: lines of later steps are deleted.
     """
 
     def __init__(self, path: Path, after: int = 0) -> None:
@@ -31,12 +31,12 @@ class JsonLines(Logger):
 
     @property
     def name(self) -> str:
-        """What Fabric calls this logger."""
+        """The name by which Fabric knows this logger."""
         return "json"
 
     @property
     def version(self) -> str:
-        """There is one version: the folder of a run is its version."""
+        """Empty: the folder of a run is its version."""
         return ""
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
@@ -45,7 +45,7 @@ class JsonLines(Logger):
             file.write(json.dumps({"step": step, **metrics}) + "\n")
 
     def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Tensor, **kwargs: Tensor) -> None:
-        """The config lies beside the log."""
+        """Nothing: the config lies beside the log."""
 
 
 def _step(line: bytes) -> float:

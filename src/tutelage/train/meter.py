@@ -1,4 +1,4 @@
-"""Means between two lines of the log, and the watch for what is not a number."""
+"""Means between two lines of the log, and the check that losses are finite."""
 
 from collections.abc import Collection, Mapping
 from typing import Any
@@ -15,7 +15,7 @@ class NonFiniteError(UserError):
 
 
 class Meter:
-    """Means since the last line, kept on the device: only `read`, `check` and `state_dict` wait for it."""
+    """Means since the last line of the log, kept on the device: only `read`, `check` and `state_dict` wait for it."""
 
     def __init__(self) -> None:
         self.sums: dict[str, Tensor] = {}
@@ -23,7 +23,7 @@ class Meter:
         self.first_bad: dict[str, Tensor] = {}  # first step whose loss is not finite, or -1
 
     def add(self, terms: Terms, weights: Mapping[str, Tensor], labelled: Collection[str], step: int) -> None:
-        """The values of one part of a step; the losses of the tasks that have labels in it."""
+        """Add one part of a step: the losses of the tasks in `labelled`, which have a label in it, and all else."""
         values = {f"loss/{t}": term.mean().detach() for t, term in terms.task.items() if t in labelled}
         values |= {f"distill/{t}": term.mean().detach() for t, term in terms.distill.items()}
         for name, value in values.items():
@@ -33,11 +33,11 @@ class Meter:
         self.weigh(weights)
 
     def measure(self, distances: Mapping[str, Tensor]) -> None:
-        """The distances to the teachers of a step."""
+        """Add the distances to the teachers of a step."""
         self._sum({f"distance/{name}": value for name, value in distances.items()})
 
     def weigh(self, weights: Mapping[str, Tensor]) -> None:
-        """The weights of a step, or of one part of it."""
+        """Add the weights of a step, or of one part of it."""
         self._sum({f"weight/{t}": weight for t, weight in weights.items()})
 
     def _sum(self, values: Mapping[str, Tensor]) -> None:
@@ -46,7 +46,7 @@ class Meter:
             self.counts[name] = self.counts.get(name, 0) + 1
 
     def read(self, per_epoch: int, lr: Mapping[str, float]) -> dict[str, float]:
-        """The means, which begin anew."""
+        """The means since the last call."""
         self.check(per_epoch, lr)
         sums = torch.stack([value.float() for value in self.sums.values()]).tolist() if self.sums else []
         means = {name: total / self.counts[name] for name, total in zip(self.sums, sums, strict=True)}

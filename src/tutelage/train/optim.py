@@ -1,4 +1,4 @@
-"""From the config to optimisers and schedulers, one pair each for student, adaptors and balancer."""
+"""Optimisers and schedulers of the config: one pair each for student, adaptors and balancer."""
 
 import math
 import warnings
@@ -22,9 +22,9 @@ class Optim:
     """An optimiser and its scheduler, each by class path.
 
     Args:
-        optimizer: takes the parameters.
-        scheduler: takes the optimiser; none leaves the learning rate as it is.
-        interval: when the scheduler steps.
+        optimizer: called with the parameters.
+        scheduler: called with the optimiser; null keeps the learning rate constant.
+        interval: whether the scheduler steps after every epoch or every step.
     """
 
     optimizer: Callable[[Iterable[nn.Parameter]], Optimizer] = torch.optim.Adam
@@ -33,10 +33,10 @@ class Optim:
 
 
 class Cosine(LRScheduler):
-    """lr(n) = lr(0) (1 + cos(pi n / N)) / 2, by default over the whole run, however long a study makes it.
+    """lr(n) = lr(0) (1 + cos(pi n / N)) / 2, by default over the whole run, whatever its length.
 
     Args:
-        total: N, in the scheduler's intervals; 0 takes the run's.
+        total: N, in intervals of the scheduler; 0: the length of the run.
     """
 
     def __init__(self, optimizer: Optimizer, total: int = 0) -> None:
@@ -54,11 +54,11 @@ class Optimisers:
 
     Args:
         parts: name -> (parameters, optimiser and scheduler); a part without parameters gets no optimiser.
-        epochs: length of the run, for schedulers that span it.
-        steps: the same in steps.
-        lr: learning rates in place of the optimisers' own, by part.
-        stretch: how many times longer than usual the run is: schedulers with a length of their own, such as StepLR, are
-            stepped as many times less often. `Cosine` spans the run as it is.
+        epochs: length of the run in epochs, for schedulers that span it.
+        steps: length of the run in steps.
+        lr: learning rates that replace the optimisers' own, by part.
+        stretch: factor by which the run is longer than usual: schedulers with a fixed length, such as StepLR, step less
+            often by this factor. `Cosine` spans the run whatever its length.
         early: step the schedulers of epochs at the start of each, one epoch early, as the authors' scripts do.
     """
 
@@ -89,12 +89,12 @@ class Optimisers:
                 scheduler.total = epochs if optim.interval == "epoch" else steps
             self.schedulers[name] = (scheduler, optim.interval)
         if early:
-            with warnings.catch_warnings():  # torch warns of the order that is asked for here
+            with warnings.catch_warnings():  # torch warns of this order, which is intended
                 warnings.filterwarnings("ignore", "Detected call of `lr_scheduler.step", UserWarning)
                 self._schedule("epoch")
 
     def zero_grad(self) -> None:
-        """Forget all gradients."""
+        """Reset all gradients."""
         for optimizer in self.optimizers.values():
             optimizer.zero_grad()
 
@@ -105,7 +105,7 @@ class Optimisers:
         self._schedule("step")
 
     def end_epoch(self) -> None:
-        """Update the learning rates that change every epoch: after it, not before its first step."""
+        """Update the learning rates that change every epoch; call it after the epoch's last step."""
         self._schedule("epoch")
 
     def _schedule(self, interval: str) -> None:
@@ -138,8 +138,8 @@ class Optimisers:
 
 
 def _built(key: str, build: Callable[[_A], _B], argument: _A) -> _B:
-    """`build(argument)`, whose errors name the key: torch's do not."""
+    """`build(argument)`; its errors name the key, which torch's do not."""
     try:
         return build(argument)
     except (KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{key}: expected arguments that it takes, found a mistake: {error}") from error
+        raise UserError(f"{key}: expected valid arguments, found: {error}") from error

@@ -1,4 +1,4 @@
-"""Randomness as a function of names and positions, never of a stream."""
+"""Random numbers as a function of names and positions, never of how many were drawn before."""
 
 import hashlib
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""The training step of arXiv:2007.06889: the place to begin reading."""
+"""The training step of arXiv:2007.06889: begin reading here."""
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -17,12 +17,12 @@ def objective(
     distiller: Distiller | None,
     balancer: Balancer,
 ) -> tuple[Terms, list[Output]]:
-    """The tasks' losses l_t and the distances to the teachers lambda_t d_t of one batch a source."""
+    """The tasks' losses l_t and the distances to the teachers lambda_t d_t, of one batch per source."""
     terms, outputs = Terms(), []
     for batch in batches:
         # y_hat_t of the tasks that have labels here, or of all where the teachers' predictions are targets; phi^k(x)
-        imitates = distiller is not None and distiller.predicts_unlabelled
-        output = student(batch.images, tasks=None if imitates else batch.targets)
+        predicts_all = distiller is not None and distiller.predicts_unlabelled
+        output = student(batch.images, tasks=None if predicts_all else batch.targets)
         output = balancer.boundary(output)
         for t, target in batch.targets.items():
             terms.task[t] += task_loss(tasks[t], t, output, target)  # l_t(y_hat_t, y_t)
@@ -33,7 +33,7 @@ def objective(
 
 
 def task_loss(task: Task, name: str, output: Output, target: Target) -> Term:
-    """The loss of a task's prediction, of those made on the way to it, and what the network adds."""
+    """The loss of a task's prediction and of its auxiliary predictions, plus the penalty that the network adds."""
     loss = task.loss(output.predictions[name], target)
     for prediction in output.auxiliary.get(name, ()):
         loss = Term(loss.sum + task.loss(prediction, target).sum, loss.count)
@@ -54,8 +54,8 @@ def training_step(
 ) -> tuple[Terms, dict[str, Tensor]]:
     """Add the gradient of L = sum_t w_t l_t + sum_t lambda_t d_t to `.grad`; return its terms and the weights w_t.
 
-    The terms are detached: a graph that outlived the step would be there during the next forward. After the last part
-    of a step `balancer.finish()` completes it.
+    The terms are detached, so that no graph is kept in memory during the next forward. After the last part of a step
+    `balancer.finish()` completes `.grad`.
     """
     with autocast():
         terms, outputs = objective(batches, student, tasks, distiller, balancer)
@@ -69,26 +69,40 @@ def training_step(
 class PartialStep:
     """The reduction within one process: a part of a step whose gradients are accumulated.
 
-    Dividing by the counts of the whole step, known from the labels before any forward, makes the sum of the parts'
-    gradients the gradient of the whole step, also where labels are missing.
+    Divided by the counts of the whole step, which are computed from the labels before any forward, the parts' gradients
+    add up to the gradient of the whole step, also where labels are missing.
+
+    Attributes:
+        counts: what each task's loss is divided by in the whole step: the sum of `Target.count()`.
+        taught: how many images each task's teacher sees in the whole step.
+        labelled: the tasks with a labelled image in this part.
+        share: images of this part / images of the step.
+        draw: which of the independent draws of the step this part belongs to.
     """
 
-    counts: dict[str, Tensor]  # valid positions of each task in the whole step
-    taught: dict[str, Tensor]  # images that each task's teacher sees in the whole step
-    share: float  # images of this part / images of the step
+    counts: dict[str, Tensor]
+    taught: dict[str, Tensor]
+    labelled: frozenset[str]
+    share: float
     draw: int = 0
 
     @classmethod
     def split(cls, parts: Sequence[Sequence[Batch]], distiller: Distiller | None, draw: int = 0) -> list["PartialStep"]:
-        """One reduction for every part of a step, or of one draw of it."""
+        """The reductions of the parts of a step, or of one draw of it; batches on the host need no GPU here."""
         counts, taught = dict[str, Tensor](), dict[str, Tensor]()
         for batch in (batch for part in parts for batch in part):
             for t, target in batch.targets.items():
-                counts[t] = counts.get(t, 0) + target.valid.sum()
+                counts[t] = counts.get(t, 0) + target.count()
             for t, count in ({} if distiller is None else distiller.counts(batch)).items():
                 taught[t] = taught.get(t, 0) + torch.tensor(count, device=batch.images.device)
         images = [sum(len(batch.images) for batch in part) for part in parts]
-        return [cls(counts, taught, n / sum(images), draw) for n in images]
+        labelled = [
+            frozenset(t for batch in part for t, has_label in batch.labelled.items() if has_label.any())
+            for part in parts
+        ]
+        return [
+            cls(counts, taught, of_part, n / sum(images), draw) for of_part, n in zip(labelled, images, strict=True)
+        ]
 
     def __call__(self, terms: Terms) -> Terms:
         """The terms of this part, over the counts of the whole step."""
@@ -96,6 +110,6 @@ class PartialStep:
 
 
 def _over(terms: TermMap, counts: Mapping[str, Tensor]) -> TermMap:
-    # A task without a label in this part is in it with nothing: what a balancer adds once a step counts here, too.
-    nothing = {t: n.new_zeros((), dtype=torch.float32) for t, n in counts.items()}
-    return TermMap({t: Term(terms[t].sum if t in terms else nothing[t], n) for t, n in counts.items()})
+    # A task without a label in this part has a zero sum here: what a balancer adds once per step counts here, too.
+    zeros = {t: n.new_zeros((), dtype=torch.float32) for t, n in counts.items()}
+    return TermMap({t: Term(terms[t].sum if t in terms else zeros[t], n) for t, n in counts.items()})

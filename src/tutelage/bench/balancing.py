@@ -1,4 +1,4 @@
-"""`tutelage bench`: what balancing costs, as ratios to a plain sum of the losses in one process."""
+"""What balancing costs: time and memory of a step, compared with a plain sum of the losses in the same process."""
 
 import importlib.metadata
 import json
@@ -6,17 +6,16 @@ import os
 import platform
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import partial
 from itertools import accumulate
 from pathlib import Path
 from statistics import median, quantiles
 from time import perf_counter
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from lightning_fabric import Fabric
-from rich.table import Table
 from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
@@ -32,19 +31,20 @@ from tutelage.balance import (
     Uncertainty,
     Uniform,
 )
-from tutelage.data import Rooms
+from tutelage.bench.costs import Cost, Kind
+from tutelage.bench.mtl_backward import MtlBackward
 from tutelage.distill import FeatureDistiller
 from tutelage.errors import UserError
 from tutelage.files import write_text
 from tutelage.nets import SegNet
 from tutelage.tasks import Depth, Normals, Segmentation
-from tutelage.train import Optim, Optimisers, Stream, Streams, TrainConfig, Training, fit, make_batch, seeded
-from tutelage.types import Balancer, Batch, MultiTaskNet, Output, Reduce, Sample, Task, Terms
+from tutelage.train import Optim, Optimisers, RunLength, TrainConfig, Training, fit, make_batch, seeded
+from tutelage.types import Balancer, Batch, Sample, Task
 
-SIZE, BATCH, FILTERS = (96, 128), 8, (16, 32, 64, 128, 128)  # SegNet of a quarter of the width
-STEPS = 1  # of a method in one round
-Kind = Literal["losses", "famo", "parameters", "representation", "torchjd"]
-# The most that each kind may cost, by number of tasks; torchjd's own is what `parameters` is compared with.
+SIZE, BATCH, FILTERS = (96, 128), 8, (16, 32, 64, 128, 128)  # a SegNet with a quarter of the width
+_ENDLESS = 10**9  # steps
+STEPS = 1  # per method in one round
+# The highest ratio that each kind may have, by number of tasks; torchjd's own is there for comparison.
 LIMITS: dict[Kind, dict[int, float]] = {
     "losses": {3: 1.05, 5: 1.05},
     "famo": {3: 1.40, 5: 1.30},
@@ -52,37 +52,6 @@ LIMITS: dict[Kind, dict[int, float]] = {
     "representation": {3: 1.10, 5: 1.10},
     "torchjd": {},
 }
-
-
-class MtlBackward(Balancer):
-    """torchjd's `mtl_backward` and `jac_to_grad`: the reference for exact gradients.
-
-    Args:
-        method: an aggregator of torchjd.
-        chunk: how many tasks go back at a time; none: all, vectorised.
-    """
-
-    def __init__(self, method: str, chunk: int | None) -> None:
-        super().__init__()
-        from torchjd import aggregation
-
-        self.aggregator, self.chunk = getattr(aggregation, method)(), chunk
-
-    def backward(self, terms: Terms, outputs: list[Output], net: MultiTaskNet, reduce: Reduce) -> dict[str, Tensor]:
-        """Add the gradient to `.grad`."""
-        from torchjd.autojac import jac_to_grad, mtl_backward
-
-        terms = reduce(terms)
-        shared = net.shared_parameters()
-        mtl_backward(
-            [term.mean() for term in terms.task.values()],
-            features=outputs[0].shared,
-            tasks_params=[net.task_parameters(t) for t in terms.task],
-            shared_params=shared,
-            parallel_chunk_size=self.chunk,
-        )
-        jac_to_grad(shared, self.aggregator)
-        return {}
 
 
 METHODS: dict[str, tuple[Kind, Callable[[], Balancer]]] = {
@@ -107,22 +76,6 @@ METHODS: dict[str, tuple[Kind, Callable[[], Balancer]]] = {
 }
 
 
-@dataclass
-class Cost:
-    """One method beside a plain sum of the same losses, of the same distillation."""
-
-    tasks: int
-    distilled: bool
-    method: str
-    kind: Kind
-    ratio: float  # of the time of a step: median over the rounds
-    low: float  # quartiles
-    high: float
-    limit: float | None
-    memory: int | None  # bytes at the peak over those of the plain sum
-    memory_limit: int | None
-
-
 class _Case:
     """A run of one method."""
 
@@ -144,52 +97,65 @@ class _Case:
         self.shared = sum(p.numel() for p in net.shared_parameters())
         self.run = Training(net, distiller, balancer, Optimisers(parts, 1, 1))
         self.tasks, self.batch = tasks, batch
-        # So long that no step is the last of an epoch or of the log: these are measured by themselves.
-        config = TrainConfig(epochs=1, batch_size=BATCH, log_steps=10**9, precision="32-true", accelerator="cpu")
-        endless = Stream(Rooms().split("train"), indices=range(BATCH * 10**6))  # whose batches come from elsewhere
-        self.streams = Streams([endless], config)
+        # So long that no step ends an epoch or writes a line of the log: that is no part of the cost.
+        self.length = RunLength(steps=_ENDLESS, per_epoch=_ENDLESS, scheduled=_ENDLESS)
+        self.config = TrainConfig(log_steps=_ENDLESS, precision="32-true", accelerator="cpu")
         self.fabric = Fabric(accelerator="cpu", devices=1, precision="32-true")
 
     def seconds(self, steps: int) -> float:
-        """A step, as training takes it."""
+        """Seconds per step, in the loop that training uses."""
         started = perf_counter()
-        fit(self.fabric, self.run, self.tasks, [self.batch] * steps, self.streams, 0)
+        fit(self.fabric, self.run, self.tasks, [self.batch] * steps, self.config, self.length, seed=0)
         return (perf_counter() - started) / steps
 
     def peak(self) -> int:
         """Bytes at the peak of the first two steps."""
-        with _quiet(), profile(activities=[ProfilerActivity.CPU], profile_memory=True) as seen:
+        with _quiet(), profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
             self.seconds(2)
-        results: Any = seen.profiler and seen.profiler.kineto_results
+        results: Any = profiler.profiler and profiler.profiler.kineto_results
         changes = sorted((e.start_ns(), e.nbytes()) for e in results.events() if e.name() == "[memory]")
         return int(max(accumulate(change for _, change in changes)))
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """torch's profiler tells of every start and of a missing GPU on the process's own standard error."""
-    kept = os.dup(2)
+    """Silence torch's profiler, which writes to the process's standard error at every start."""
+    stderr = os.dup(2)
     with open(os.devnull, "w") as nowhere:
         os.dup2(nowhere.fileno(), 2)
         try:
             yield
         finally:
-            os.dup2(kept, 2)
-            os.close(kept)
+            os.dup2(stderr, 2)
+            os.close(stderr)
 
 
 def bench(
     counts: Sequence[int] = (3, 5), rounds: int = 7, steps: int = STEPS, note: Callable[[str], None] = print
 ) -> list[Cost]:
-    """Measure every method, in turns with the plain sum, so that what else the machine does falls on all alike.
+    """Measure every method, in turns with the plain sum, so that other load on the machine affects all alike.
 
     Args:
         counts: numbers of tasks.
-        rounds: ratios whose median is taken.
-        steps: of a method in one round.
-        note: is told what is measured.
+        rounds: number of ratios per method, of which the median is reported.
+        steps: steps per method in one round.
+        note: called with a line about what is measured next.
     """
     return [cost for n in counts for distilled in (False, True) for cost in _measure(n, distilled, rounds, steps, note)]
+
+
+def write(path: Path, costs: Sequence[Cost], rounds: int, steps: int = STEPS) -> None:
+    """Write the costs as JSON, with what they were measured on."""
+    facts = {
+        "net": f"SegNet, filters {FILTERS}, {SIZE[0]}x{SIZE[1]}, batch {BATCH}, fp32, CPU",
+        "rounds": rounds,
+        "steps": steps,
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "torchjd": importlib.metadata.version("torchjd"),
+        "platform": platform.platform(),
+    }
+    write_text(path, json.dumps({**facts, "costs": [asdict(cost) for cost in costs]}, indent=1) + "\n")
 
 
 def _measure(count: int, distilled: bool, rounds: int, steps: int, note: Callable[[str], None]) -> list[Cost]:
@@ -207,20 +173,20 @@ def _measure(count: int, distilled: bool, rounds: int, steps: int, note: Callabl
     for n in range(rounds):
         note(f"{count} tasks{', distilled' if distilled else ''}: round {n + 1} of {rounds}")
         before = cases[""].seconds(steps)
-        for name in chosen:  # the plain sum before and after each, since a machine's speed drifts
+        for name in chosen:  # the plain sum before and after each, since the speed of a machine drifts
             own, after = cases[name].seconds(steps), cases[""].seconds(steps)
             ratios[name].append(2 * own / (before + after))
             before = after
-    found = []
+    costs = []
     for name, (kind, _) in chosen.items():
         low, _, high = quantiles(ratios[name], n=4, method="inclusive") if rounds > 1 else ratios[name] * 3
         room = round(0.1 * peaks[""]) + (count + 1) * cases[""].shared * 4
         over = peaks[name] - peaks[""] if name in peaks else None
         limit = LIMITS[kind].get(count)
-        room += count * cases[""].shared * 4 if name in ("MoCo", "DBMTL") else 0  # which keep a gradient a task
+        room += count * cases[""].shared * 4 if name in ("MoCo", "DBMTL") else 0  # which keep one gradient per task
         at_most = room if kind == "parameters" else None
-        found.append(Cost(count, distilled, name, kind, median(ratios[name]), low, high, limit, over, at_most))
-    return found
+        costs.append(Cost(count, distilled, name, kind, median(ratios[name]), low, high, limit, over, at_most))
+    return costs
 
 
 def _tasks(count: int) -> dict[str, Task]:
@@ -249,48 +215,3 @@ def _batch(tasks: dict[str, Task]) -> Batch:
         for _ in range(BATCH)
     ]
     return make_batch(samples, tasks)
-
-
-def write(path: Path, costs: Sequence[Cost], rounds: int, steps: int = STEPS) -> None:
-    """The costs as JSON, with what they were measured on."""
-    facts = {
-        "net": f"SegNet, filters {FILTERS}, {SIZE[0]}x{SIZE[1]}, batch {BATCH}, fp32, CPU",
-        "rounds": rounds,
-        "steps": steps,
-        "threads": torch.get_num_threads(),
-        "torch": torch.__version__,
-        "torchjd": importlib.metadata.version("torchjd"),
-        "platform": platform.platform(),
-    }
-    write_text(path, json.dumps({**facts, "costs": [asdict(cost) for cost in costs]}, indent=1) + "\n")
-
-
-def table(costs: Sequence[Cost]) -> Table:
-    """The costs, a line a method, what is over its limit in red; torchjd's `mtl_backward` is with PCGrad."""
-    shown = Table(title="Time of a step over that of a plain sum", title_justify="left", box=None, padding=(0, 1, 0, 0))
-    for name in ("tasks", "method"):
-        shown.add_column(name, no_wrap=True)
-    shown.add_column("kind")  # which gives way on a narrow terminal
-    for name in ("ratio", "quartiles", "at most", "MiB", "at most"):
-        shown.add_column(name, justify="right", no_wrap=True)
-    for cost in costs:
-        shown.add_row(
-            f"{cost.tasks}{' taught' if cost.distilled else ''}", cost.method, cost.kind,
-            _held(cost.ratio, cost.limit, "{:.2f}"), f"{cost.low:.2f}-{cost.high:.2f}", _text(cost.limit, "{:.2f}"),
-            _held(_mib(cost.memory), _mib(cost.memory_limit), "{:+.1f}"), _text(_mib(cost.memory_limit), "{:+.1f}"),
-        )  # fmt: skip
-    return shown
-
-
-def _mib(count: int | None) -> float | None:
-    return None if count is None else count / 2**20
-
-
-def _text(value: float | None, form: str) -> str:
-    return "" if value is None else form.format(value)
-
-
-def _held(value: float | None, limit: float | None, form: str) -> str:
-    """A value, red where it is over its limit."""
-    over = value is not None and limit is not None and value > limit
-    return f"[red]{_text(value, form)}[/red]" if over else _text(value, form)

@@ -1,0 +1,58 @@
+"""What tasks share whose labels have one shape for all images of a size."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from tutelage.types import MaskedTarget, Task, Term
+
+
+class MaskedTask(Task[MaskedTarget], ABC):
+    """A task whose labels are stacked to one tensor [B, ...], with a mask of the positions that are valid."""
+
+    @abstractmethod
+    def missing(self, image: Tensor) -> Tensor:
+        """The label of an image [3, H, W] without one: valid nowhere, in the shape and type of every label."""
+
+    @abstractmethod
+    def valid(self, label: Tensor) -> Tensor:
+        """Where labels [B, ...] are valid: bool, one per position of the loss."""
+
+    def problem(self, label: Tensor) -> str | None:
+        """What is wrong with the values of a label of the right shape, as `validate` returns it."""
+        return None
+
+    def collate(self, labels: Sequence[Tensor | None], images: Tensor) -> MaskedTarget:
+        """The labels stacked, with `missing` in place of None.
+
+        Raises:
+            UserError: See `valid`.
+        """
+        missing = self.missing(images[0])
+        value = torch.stack([missing if label is None else label for label in labels])
+        return MaskedTarget(value, self.valid(value))
+
+    def validate(self, label: Tensor, image: Tensor) -> str | None:
+        """Another shape than that of `missing`, another kind of number, or what `problem` finds."""
+        expected = self.missing(image)
+        if label.shape == expected.shape and label.is_floating_point() == expected.is_floating_point():
+            return self.problem(label)
+        return (
+            f"expected {_kind(expected)} for the task {type(self).__name__}, found {_kind(label)}; give the label "
+            "another `kind`, or take another task"
+        )
+
+    def distillation_loss(self, raw: Tensor, taught: Tensor, temperature: float = 1.0) -> Term:
+        """`loss` against the activated `taught`, valid at every position [B, ...] of its [B, C, ...].
+
+        Override it where the loss is of logits, or where each of C numbers is a position.
+        """
+        value = self.activate(taught.detach())
+        valid = torch.ones(value.shape[:1] + value.shape[2:], dtype=torch.bool, device=value.device)
+        return self.loss(raw, MaskedTarget(value, valid))
+
+
+def _kind(label: Tensor) -> str:
+    return f"{str(label.dtype).removeprefix('torch.')} {list(label.shape)}"

@@ -1,0 +1,105 @@
+"""What a run leaves behind about its steps: means and their log, health, and calls to an observer."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Protocol
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor
+
+from tutelage.balance import conflict
+from tutelage.train.config import TrainConfig
+from tutelage.train.meter import NonFiniteError
+from tutelage.train.streams import RunLength
+from tutelage.train.training import Training
+from tutelage.types import MultiTaskNet, Terms
+
+
+class Observer(Protocol):
+    """Whoever watches a run."""
+
+    def step(self, step: int, total: int) -> None:
+        """Called after every step."""
+
+    def log(self, step: int, values: Mapping[str, float]) -> None:
+        """Called with every line of the log."""
+
+
+class Recorder:
+    """Measures the steps of a run, and writes its log.
+
+    The last step of an epoch, or every `observe_steps`, is *observed*: only then are conflict between the tasks'
+    gradients and the health of distillation computed, since both cost more than a mean.
+
+    Args:
+        fabric: has the loggers.
+        run: what is trained.
+        config: when to log and to observe.
+        length: of the run.
+        observer: is told of every step; None: nobody.
+    """
+
+    def __init__(
+        self, fabric: Fabric, run: Training, config: TrainConfig, length: RunLength, observer: Observer | None
+    ) -> None:
+        self.fabric, self.run, self.length, self.observer = fabric, run, length, observer
+        self.log_steps, self.observe_steps = config.log_steps, config.observe_steps or length.per_epoch
+        self._health: dict[str, Tensor] = {}  # of the step, where it is observed
+
+    @property
+    def observes(self) -> bool:
+        """Whether the step that begins is observed."""
+        return self._due(self.run.step + 1, self.observe_steps)
+
+    def observe(self, terms: Terms, net: MultiTaskNet) -> None:
+        """Compute the conflict between the tasks' gradients, before the backward pass frees the graph."""
+        self._health |= conflict(terms, net)
+
+    def add(self, terms: Terms, weights: Mapping[str, Tensor], labelled: frozenset[str]) -> None:
+        """The losses and weights of one part of a step, in which the tasks `labelled` have a label."""
+        self.run.meter.add(terms, weights, labelled, self.run.step)
+
+    def end_parts(self, weights: Mapping[str, Tensor]) -> None:
+        """After all parts of a step: the distances to the teachers, and the weights that were determined last."""
+        if self.run.distiller is not None:
+            self.run.meter.measure(self.run.distiller.distances())
+        self.run.meter.weigh(weights)
+
+    @contextmanager
+    def named_errors(self) -> Iterator[None]:
+        """Name the task and the step where a balancer, or the solver in it, fails on a number that is not finite.
+
+        Raises:
+            NonFiniteError: A loss, or a gradient that is balanced, is not finite.
+        """
+        try:
+            yield
+        except Exception as error:  # solvers raise errors of any type, which do not name the loss
+            self.run.check_losses(self.length.per_epoch)
+            if isinstance(error, FloatingPointError):
+                raise NonFiniteError(f"{error}; found at step {self.run.step + 1}") from error
+            raise
+
+    def end_step(self) -> None:
+        """After a step: write the lines of the log that are due, and tell the observer."""
+        step, per_epoch = self.run.step, self.length.per_epoch
+        if self._due(step, self.log_steps):
+            lr = self.run.optimisers.lr()
+            values = {"epoch": step / per_epoch, **self.run.meter.read(per_epoch, lr)}
+            values |= {f"lr/{name}": value for name, value in lr.items()}
+            self.fabric.log_dict(values, step)
+            if self.observer is not None:
+                self.observer.log(step, values)
+        if self._due(step, self.observe_steps):
+            self.run.check_losses(per_epoch)  # adaptors that are not finite have no health
+            self._health |= {} if self.run.distiller is None else self.run.distiller.health()
+        if self._health:
+            numbers = torch.stack([value.float() for value in self._health.values()]).tolist()
+            self.fabric.log_dict({"epoch": step / per_epoch, **dict(zip(self._health, numbers, strict=True))}, step)
+            self._health = {}
+        if self.observer is not None:
+            self.observer.step(step, self.length.steps)
+
+    def _due(self, step: int, every: int) -> bool:
+        return step % every == 0 or step == self.length.steps

@@ -1,0 +1,36 @@
+"""What the packages pass to each other, and the base class of what each of them builds.
+
+A training step reads a `Batch`, the student turns its images into an `Output`, tasks and distiller turn both into
+`Terms`, and the balancer turns those into gradients. Only `train` sees more than two of these steps.
+"""
+
+from tutelage.types.balancer import Balancer, Reduce
+from tutelage.types.batch import Batch, MaskedTarget, Sample, Target, ViewKey, transfer
+from tutelage.types.distiller import Distiller, Teach
+from tutelage.types.network import DeterministicWarning, MultiTaskNet, Output
+from tutelage.types.task import Colour, MetricInfo, MetricProtocol, Picture, Task
+from tutelage.types.terms import Term, TermMap, Terms
+
+__all__ = [
+    "Balancer",
+    "Batch",
+    "Colour",
+    "DeterministicWarning",
+    "Distiller",
+    "MaskedTarget",
+    "MetricInfo",
+    "MetricProtocol",
+    "MultiTaskNet",
+    "Output",
+    "Picture",
+    "Reduce",
+    "Sample",
+    "Target",
+    "Task",
+    "Teach",
+    "Term",
+    "TermMap",
+    "Terms",
+    "ViewKey",
+    "transfer",
+]

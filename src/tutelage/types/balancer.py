@@ -1,0 +1,75 @@
+"""The base class of balancers."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+from torch import Tensor, nn
+
+from tutelage.types.distiller import Distiller
+from tutelage.types.network import MultiTaskNet, Output
+from tutelage.types.task import Task
+from tutelage.types.terms import Terms
+
+
+class Reduce(Protocol):
+    """Replaces the counts of a part of a step by those of the whole step (accumulated parts, other processes).
+
+    Attributes:
+        share: the part of the step's images that one backward covers: 1 without accumulation.
+        draw: which of the independent draws of a step this is, for a balancer that takes several.
+    """
+
+    share: float
+    draw: int = 0
+
+    def __call__(self, terms: Terms) -> Terms:
+        """The same sums, over the counts of the whole step."""
+
+
+class Balancer(nn.Module, ABC):
+    """How several losses become one update.
+
+    Its state is in `state_dict`: plain attributes do not change during training, except those that `begin_step` sets
+    anew in every step.
+
+    Attributes:
+        whole_step: Whether it needs all losses of a step in one `backward`, which excludes accumulation.
+        draws: How many independent batches a step takes.
+    """
+
+    whole_step = False
+    draws = 1
+
+    def setup(self, tasks: Mapping[str, Task], net: MultiTaskNet, distiller: Distiller | None = None) -> None:
+        """Create what depends on what is trained; called once, before the optimisers are built."""
+
+    def begin_step(self, progress: float) -> None:
+        """Called before every step with the part of the run that is done, in [0, 1)."""
+
+    def boundary(self, output: Output) -> Output:
+        """The output that the distiller reads: by default the network's own."""
+        return output
+
+    @abstractmethod
+    def backward(self, terms: Terms, outputs: list[Output], net: MultiTaskNet, reduce: Reduce) -> dict[str, Tensor]:
+        """Add the gradient of the balanced objective to `.grad`, for one part of a step.
+
+        Returns:
+            The weight of every task, detached, as far as it is determined before `finish`.
+        """
+
+    def finish(self) -> dict[str, Tensor]:
+        """After the last part of a step: complete `.grad`, and return the weights that are determined only now."""
+        return {}
+
+    def after_step(self, again: Callable[[bool], Terms]) -> None:
+        """Called after the optimisers' step.
+
+        Args:
+            again: `again(distilled)` computes the terms of the same batches under the new parameters, with those of
+                distillation or, at the cost of the student alone, without.
+        """
+
+    def end_epoch(self) -> None:
+        """Called after the last step of an epoch."""

@@ -1,0 +1,46 @@
+"""What a network computes, and the base class of networks."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Collection
+from dataclasses import dataclass, field
+
+from torch import Tensor, nn
+
+
+class DeterministicWarning(UserWarning):
+    """A slower operation replaces another in torch's deterministic mode: `operation: its replacement`."""
+
+
+@dataclass  # not frozen: libraries rebuild it
+class Output:
+    """What a network computes: raw predictions, and the features that distillation and balancing work on."""
+
+    predictions: dict[str, Tensor]  # raw head outputs; the task activates them
+    taps: dict[str, Tensor | dict[str, Tensor]]  # one feature shared by all tasks, or one per task (MTAN)
+    # What the heads read, and nothing else does: the cheap boundary of representation gradients; () = none. Where one
+    # is computed from another, the heads read an alias of it (`x.view_as(x)`), and the alias is listed here.
+    shared: tuple[Tensor, ...] = ()
+    # In training: further predictions of a task from inside the network, whose losses are added to the task's loss
+    # (PAD-Net, MTI-Net); and scalars that a network adds to a task's loss (DSelect-k).
+    auxiliary: dict[str, list[Tensor]] = field(default_factory=dict)
+    penalties: dict[str, Tensor] = field(default_factory=dict)
+
+
+class MultiTaskNet(nn.Module, ABC):
+    """A network with one head per task. It knows widths and taps, but no loss, no device and no file.
+
+    Every network of this library names its deepest shared feature `bottleneck` and the last one before the heads
+    `last`, so that a method can name a tap without knowing the network.
+    """
+
+    @abstractmethod
+    def forward(self, images: Tensor, tasks: Collection[str] | None = None) -> Output:
+        """Predictions of `tasks` (None: all) and every tap, for images [B, 3, H, W]."""
+
+    @abstractmethod
+    def task_parameters(self, task: str) -> list[nn.Parameter]:
+        """The parameters that only `task` uses."""
+
+    @abstractmethod
+    def shared_parameters(self) -> list[nn.Parameter]:
+        """The parameters that two or more tasks use; empty for single-task networks."""
