@@ -8,14 +8,14 @@ import pytest
 from rich.console import Console
 
 from tutelage.balance import Uniform
-from tutelage.bench import Cost, balancing, table
+from tutelage.bench import Cost, balancing, case, table
 from tutelage.cli import main
 
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(balancing, "FILTERS", (2, 2, 2, 2, 2))
-    monkeypatch.setattr(balancing, "SIZE", (32, 32))
+    monkeypatch.setattr(case, "FILTERS", (2, 2, 2, 2, 2))
+    monkeypatch.setattr(case, "SIZE", (32, 32))
     monkeypatch.setattr(balancing, "BATCH", 2)
     chosen = ("DWA", "FAMO", "PCGrad", "MGDA-UB", "mtl_backward, 1 by 1")
     monkeypatch.setattr(balancing, "METHODS", {name: balancing.METHODS[name] for name in chosen})
@@ -48,11 +48,11 @@ def test_every_method_is_measured_beside_the_plain_sum(tmp_path: Path, capsys: p
 
 
 def test_the_memory_of_exact_gradients_is_a_row_a_task(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(balancing, "FILTERS", (16, 32, 128, 256, 256))  # more parameters than features
-    tasks = balancing._tasks(3)
-    batch = balancing._batch(tasks)
+    monkeypatch.setattr(case, "FILTERS", (16, 32, 128, 256, 256))  # more parameters than features
+    tasks = case.make_tasks(3)
+    batch = case.random_batch(tasks)
     _, make = balancing.METHODS["PCGrad"]
-    exact, plain = (balancing._Case(b, tasks, batch, False) for b in (make(), Uniform()))
+    exact, plain = (case.Case(b, tasks, batch, False) for b in (make(), Uniform()))
     over = exact.peak() - plain.peak()
     assert 2 * exact.shared * 4 < over < 6 * exact.shared * 4  # three rows beside the one that both have
 

@@ -1,10 +1,12 @@
 """Files that are written as a whole or not at all."""
 
+import json
 import os
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from math import isfinite
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 _PART = ".part-"  # in the name of a file that is being written
 
@@ -69,3 +71,25 @@ def _sync(folder: Path) -> None:
 def write_text(path: Path, text: str) -> None:
     """Write a text file atomically."""
     write_atomically(path, lambda file: file.write(text.encode()))
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write plain values as a JSON file, atomically."""
+    write_text(path, json_text(value, indent=2) + "\n")
+
+
+def json_text(value: Any, indent: int | None = None) -> str:
+    """Plain values as JSON, which has no nan and no infinity: null stands for these.
+
+    >>> json_text({"loss": float("nan"), "step": 3})
+    '{"loss": null, "step": 3}'
+    """
+    return json.dumps(_finite(value), indent=indent, allow_nan=False)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
+    return [_finite(item) for item in value] if isinstance(value, list | tuple) else value

@@ -3,15 +3,18 @@
 import argparse
 import logging
 import os
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib.metadata import version
 from typing import NoReturn
 
 from rich.console import Console
 
 from tutelage.cli import bench, predict, prepare, presets, report, run, tune
-from tutelage.cli.failures import explain, interruption
+from tutelage.cli.failures import Terminated, explain, interruption
 from tutelage.cli.parsing import Parser
 
 _TRACEBACK = "--traceback"
@@ -53,7 +56,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # It logs the precision of every run twice.
     logging.getLogger("lightning_fabric.utilities.rank_zero").setLevel(logging.WARNING)
     try:
-        status: int = args.execute(args, Console())
+        with _terminable():
+            status: int = args.execute(args, Console())
         return status
     except BrokenPipeError as error:
         if args.verb not in ("presets", "report"):
@@ -64,3 +68,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not isinstance(error, Exception) and interruption(error) is None:
             raise  # SystemExit, for example
         return explain(error, show, getattr(args, "again", None))
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Let SIGTERM end the block as Ctrl-C does: with what is being written finished or removed, and with one line.
+
+    Training holds both back until its step is finished and saved.
+    """
+    if threading.current_thread() is not threading.main_thread():  # only the main thread receives signals
+        yield
+        return
+
+    def stop(number: int, frame: object) -> NoReturn:
+        raise Terminated
+
+    former = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, former if former is not None else signal.SIG_DFL)

@@ -34,6 +34,10 @@ _MACHINE = (
 )
 
 
+class Terminated(KeyboardInterrupt):
+    """SIGTERM arrived outside of training."""
+
+
 def explain(error: BaseException, show: bool, again: str | None = None) -> int:
     """Print why the command stops.
 
@@ -66,10 +70,12 @@ def explain(error: BaseException, show: bool, again: str | None = None) -> int:
 
 def interruption(error: BaseException) -> tuple[str, int] | None:
     """The line and the status after Ctrl-C or a signal; None after anything else."""
-    kind = getattr(sys.modules.get("tutelage.train"), "Interrupted", None)  # only training raises it
-    if kind is not None and isinstance(error, kind):
-        number = signal.Signals(getattr(error, "signal", signal.SIGINT))
-        return f"stopped by {number.name} after step {getattr(error, 'step', '?')}, which is saved", 128 + number
+    interrupted = getattr(sys.modules.get("tutelage.train"), "Interrupted", None)  # only training raises it
+    if interrupted is not None and isinstance(error, interrupted):
+        number = signal.Signals(error.signal)
+        return f"stopped by {number.name} after step {error.step}, which is saved", 128 + number
+    if isinstance(error, Terminated):
+        return "stopped by SIGTERM", 128 + signal.SIGTERM
     return ("stopped", 128 + signal.SIGINT) if isinstance(error, KeyboardInterrupt) else None
 
 

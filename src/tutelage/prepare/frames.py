@@ -1,6 +1,5 @@
 """Writes the frames of an official download to files, in parallel, and leaves out frames that are complete."""
 
-import json
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -21,7 +20,7 @@ from torch import Tensor
 from tutelage.data.base import Split
 from tutelage.data.modalities import Size
 from tutelage.errors import UserError
-from tutelage.files import remove_parts, write_atomically, write_text
+from tutelage.files import remove_parts, write_atomically, write_json, write_text
 from tutelage.prepare.summary import Counts, Folder, Summary
 
 Array = npt.NDArray[Any]
@@ -91,7 +90,7 @@ def write_frames(
             if not console.is_terminal and time.monotonic() - printed >= _LINE_SECONDS:
                 printed = time.monotonic()
                 _say(console, f"{out}: {number} of {len(frames)} frames")
-    write_text(out / "summary.json", json.dumps(summary.values(), indent=2) + "\n")
+    write_json(out / "summary.json", summary.values())
     summary.show(console)
     _say(console, f"summary   {out / 'summary.json'}\nframes    {len(frames) - kept} written, {kept} were there")
 

@@ -9,12 +9,12 @@ from torch import Tensor
 from torch.optim.swa_utils import update_bn
 
 from tutelage.data import DataSource
-from tutelage.distill import Teacher, Teachers
+from tutelage.distill import Teachers
 from tutelage.errors import UserError
 from tutelage.study.budget import method_of, stretch, training_config
 from tutelage.study.config import FEATURES, Method, StudyConfig
-from tutelage.study.plan import RunSpec, teacher_values
-from tutelage.study.teachers import build_net, load_teacher, load_weights
+from tutelage.study.plan import RunSpec
+from tutelage.study.teachers import build_net, build_teachers, load_weights, place
 from tutelage.train import EpochSelection, Optimisers, Streams, TrainConfig, Training, seeded, select
 from tutelage.types import Balancer, Distiller, MultiTaskNet
 
@@ -64,7 +64,7 @@ def _build_student(spec: RunSpec, objects: StudyConfig, train: TrainConfig, devi
         student = build_net(spec.key, objects.net, {t: task.width for t, task in objects.tasks.items()})
     if spec.file is not None:
         load_weights(student, Path(spec.file))
-    return _place(student, train, device)
+    return place(student, train, device)
 
 
 def _build_distiller(
@@ -80,11 +80,7 @@ def _build_distiller(
     tasks, train = objects.tasks, objects.train
     load = trained and method.teachers == "trained"
     check_features(spec, method, None)
-    teachers = {}
-    for one in spec.teachers:
-        net = _place(load_teacher(spec, one, objects, folder, load), train, device)
-        keys = teacher_values(spec.config)[one.name]
-        teachers[one.name] = Teacher(one.name, net, one.tasks, keys["match"], keys["sees"], keys["weight"])
+    teachers = build_teachers(spec, objects, folder, load, device)
     with seeded(spec.seed, "adaptors"):
         image = example(objects.data, tasks, device)
         try:
@@ -96,7 +92,8 @@ def _build_distiller(
     images = partial(some_images, objects.data, device=device)
     if trained and method.teachers == "random":
         for teacher in teachers.values():
-            estimate_norms(teacher.network, images(None if distiller.teach == "all" else teacher.tasks))
+            own = (teacher.sees or distiller.teach) == "own"
+            estimate_norms(teacher.network, images(teacher.tasks if own else None))
     if trained:
         distiller.calibrate(images)
     if train.official_quirks:
@@ -209,8 +206,3 @@ def estimate_norms(net: MultiTaskNet, batches: Iterable[Tensor]) -> None:
     With those that it is built with, mean 0 and variance 1, the features of a deep network all but vanish.
     """
     update_bn(batches, net)
-
-
-def _place(net: MultiTaskNet, train: TrainConfig, device: torch.device) -> MultiTaskNet:
-    layout = torch.channels_last if train.channels_last else torch.contiguous_format
-    return net.to(device).to(memory_format=layout)

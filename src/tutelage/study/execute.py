@@ -14,7 +14,7 @@ from torch import Tensor
 from tutelage.data import DataSource
 from tutelage.deploy import write_bundle
 from tutelage.errors import writing_to
-from tutelage.files import write_text
+from tutelage.files import write_json
 from tutelage.study.budget import training_config
 from tutelage.study.build import build_run
 from tutelage.study.config import Builder
@@ -114,8 +114,7 @@ def _execute(spec: RunSpec, folder: Path, place: Path, observer: RunObserver, bu
         "seconds": round(run.seconds, 3),
         "steps": run.step,
     }
-    text = json.dumps(result, indent=2, allow_nan=False)
-    write_text(place / "result.json", text + "\n")  # last: it says that all is there
+    write_json(place / "result.json", result)  # last: it says that all is there
     return result
 
 

@@ -1,12 +1,11 @@
 """The finished runs of a study as the rows of results.json."""
 
-import json
 from collections.abc import Iterable, Mapping
 from math import isfinite, nan
 from pathlib import Path
 from typing import Any, get_args
 
-from tutelage.files import write_text
+from tutelage.files import write_json
 from tutelage.metrics import deltas
 from tutelage.study.config import FEATURES, SINGLE, TEACHER, Study
 from tutelage.study.store import locked, read_record, run_folders
@@ -24,8 +23,7 @@ def write_results(study: Study) -> list[dict[str, Any]]:
     """
     with locked(study.folder, wait=True):
         rows = _rows(study)
-        text = json.dumps({"study": study.name, "rows": rows}, indent=2, allow_nan=False)
-        write_text(study.folder / "results.json", text + "\n")
+        write_json(study.folder / "results.json", {"study": study.name, "rows": rows})
         return rows
 
 

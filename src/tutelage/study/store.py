@@ -18,7 +18,7 @@ import yaml
 from torch import Tensor
 
 from tutelage.errors import UserError
-from tutelage.files import remove_parts, write_text
+from tutelage.files import remove_parts, write_json, write_text
 from tutelage.study.plan import RunSpec
 
 if sys.platform != "win32":
@@ -37,13 +37,13 @@ def claim(folder: Path, config: Mapping[str, Any], data: str, networks: Mapping[
     remove_parts(folder)
     if not (folder / "config.yaml").exists():
         facts = {**environment(config, data), "networks": dict(networks or {})}
-        write_text(folder / "environment.json", json.dumps(facts, indent=2) + "\n")
+        write_json(folder / "environment.json", facts)
         write_text(folder / "config.yaml", yaml.safe_dump(dict(config), sort_keys=False))
 
 
 def write_spec(folder: Path, spec: RunSpec) -> None:
     """Write spec.json: what the run is, and what teaches it."""
-    write_text(folder / "spec.json", json.dumps(spec.record(), indent=2) + "\n")
+    write_json(folder / "spec.json", spec.record())
 
 
 def is_finished(folder: Path) -> bool:
@@ -104,7 +104,7 @@ def note_determinism(folder: Path, forced: Mapping[str, str], note: Callable[[st
     """Record what deterministic mode meant for a run, and say what remains open."""
     facts = json.loads((folder / "environment.json").read_text())
     facts["deterministic"] = dict(forced)
-    write_text(folder / "environment.json", json.dumps(facts, indent=2) + "\n")
+    write_json(folder / "environment.json", facts)
     for operation, became in forced.items():
         note(f"deterministic: {operation}: {became}")
 

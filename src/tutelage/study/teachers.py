@@ -5,13 +5,15 @@ from pathlib import Path
 
 import safetensors
 import safetensors.torch
+import torch
 from torch import Tensor
 
+from tutelage.distill import Teacher
 from tutelage.errors import UserError, one_line
 from tutelage.nets import SegNet, load_authors
 from tutelage.study.config import FEATURES, StudyConfig, TeacherConfig
 from tutelage.study.plan import RunSpec, TeacherSpec, teacher_values
-from tutelage.train import seeded
+from tutelage.train import TrainConfig, seeded
 from tutelage.types import MultiTaskNet
 
 MakeNet = Callable[[dict[str, int]], MultiTaskNet]
@@ -23,6 +25,28 @@ def teacher_net(objects: StudyConfig, name: str) -> MakeNet:
     if isinstance(teacher, TeacherConfig) and teacher.net is not None:
         return teacher.net
     return objects.teacher_net.get(name, objects.net)
+
+
+def build_teachers(
+    spec: RunSpec, objects: StudyConfig, folder: Path, trained: bool, device: torch.device
+) -> dict[str, Teacher]:
+    """The teachers of a run by name. Equal networks are one object, which runs once for all of its names."""
+    values = teacher_values(spec.config)
+    teachers: dict[str, Teacher] = {}
+    for named in spec.teachers:
+        net, keys = load_teacher(spec, named, objects, folder, trained), values[named.name]
+        place(net, objects.train, device)
+        for earlier in teachers.values():
+            alike = all(values[earlier.name][key] == keys[key] for key in ("net", "kind"))
+            alike &= keys["kind"] == FEATURES or earlier.tasks == named.tasks
+            if alike and _equal(earlier.network.state_dict(), net.state_dict()):
+                net = earlier.network
+        teachers[named.name] = Teacher(named.name, net, named.tasks, keys["match"], keys["sees"], keys["weight"])
+    return teachers
+
+
+def _equal(tensors: Mapping[str, Tensor], others: Mapping[str, Tensor]) -> bool:
+    return tensors.keys() == others.keys() and all(torch.equal(x, others[name]) for name, x in tensors.items())
 
 
 def load_teacher(
@@ -121,3 +145,9 @@ def load_tensors(path: Path) -> Mapping[str, Tensor]:
             f"{path}: expected a network saved by tutelage, found {problem}; remove its run folder"
         ) from error
     return tensors
+
+
+def place(net: MultiTaskNet, train: TrainConfig, device: torch.device) -> MultiTaskNet:
+    """Put a network on a device, in the memory layout of the training."""
+    layout = torch.channels_last if train.channels_last else torch.contiguous_format
+    return net.to(device).to(memory_format=layout)

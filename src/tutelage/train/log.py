@@ -9,7 +9,7 @@ from typing import Any
 from lightning_fabric.loggers.logger import Logger
 from torch import Tensor
 
-from tutelage.files import write_atomically
+from tutelage.files import json_text, write_atomically
 
 
 class JsonLines(Logger):
@@ -40,9 +40,9 @@ class JsonLines(Logger):
         return ""
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        """Append one line."""
+        """Append one line; a value that is not finite is null."""
         with self.path.open("a") as file:
-            file.write(json.dumps({"step": step, **metrics}) + "\n")
+            file.write(json_text({"step": step, **metrics}) + "\n")
 
     def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Tensor, **kwargs: Tensor) -> None:
         """Nothing: the config lies beside the log."""

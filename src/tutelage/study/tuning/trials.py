@@ -1,6 +1,5 @@
 """The trials of a tuning, and their result: an overlay of the study."""
 
-import json
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
@@ -10,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from tutelage.files import write_text
+from tutelage.files import write_json
 from tutelage.study.config import Study
 from tutelage.study.store import read_record
 
@@ -38,7 +37,7 @@ class Trial:
 
     def write(self, path: Path, **facts: Any) -> None:
         """Write it to a file, with further facts for the reader."""
-        write_text(path, json.dumps({**facts, **asdict(self)}, indent=2) + "\n")
+        write_json(path, {**facts, **asdict(self)})
 
     @classmethod
     def read(cls, path: Path) -> "Trial":
