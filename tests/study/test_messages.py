@@ -199,7 +199,7 @@ CASES = {
         ["--teachers", "{depth: {sees: some}}"],
     ),
     "a number for a teacher": Case(
-        "teachers: expected `features`, a file, or keys of a teacher, found 3",
+        "teachers: expected keys of a teacher, `features`, or a file, found 3",
         ["key", "union", "no class", "value of a union", "choice", "path", "alternative", "value for a teacher"],
         ["--teachers", "{depth: 3}"],
     ),

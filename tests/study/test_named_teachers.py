@@ -149,7 +149,7 @@ def test_a_file_for_several_tasks(trained: tuple, tmp_path: Path) -> None:
         ("{pair: {tasks: [depth, depth]}}", r"teachers\.pair\.tasks: expected different tasks"),
         (
             "{pair: {weight: 2}}",
-            r"teachers\.pair\.tasks: expected what it teaches, some of .*, or \[\] for its features",
+            r"teachers\.pair\.tasks: expected what it teaches, some of .*, or \[\] for its features, found none",
         ),
         (
             "{depth: {tasks: [normals]}}",

@@ -6,18 +6,9 @@ from pathlib import Path
 from typing import Any, get_args
 
 from tutelage.errors import UserError
+from tutelage.layout import SINGLE, TEACHER
 from tutelage.report.rows import Row, read_rows
-from tutelage.report.run_files import (
-    SINGLE,
-    TEACHER,
-    Log,
-    Teacher,
-    keys,
-    read_log,
-    read_mapping,
-    read_teachers,
-    single_teacher,
-)
+from tutelage.report.run_files import Log, Teacher, keys, read_log, read_mapping, read_teachers, single_teacher
 from tutelage.report.statistics import Summary, paired, summarise
 from tutelage.types import MetricProtocol, Task
 

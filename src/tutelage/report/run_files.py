@@ -4,13 +4,11 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal, get_args
+from typing import Any, Literal, get_args
 
 import yaml
 
-SINGLE: Final = "single"  # the single-task networks, the baseline of Delta: folders single/TASK/seedN
-TEACHER: Final = "teacher"  # the teachers with an architecture of their own: folders teacher/NAME/seedN
-FEATURES: Final = "features"  # a teacher that gives features and predicts nothing; no run trains it
+from tutelage.layout import FEATURES, SINGLE, TEACHER
 
 Kind = Literal["single", "teacher", "features", "file"]
 Log = list[dict[str, float]]

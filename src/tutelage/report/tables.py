@@ -4,9 +4,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from tutelage.layout import SINGLE
 from tutelage.report.results import Results
 from tutelage.report.rows import CONVENTIONS
-from tutelage.report.run_files import SINGLE
 from tutelage.report.statistics import Summary
 from tutelage.types import MetricProtocol
 

@@ -1,12 +1,13 @@
 """What is compared with what: a study file becomes runs, and runs become results.json."""
 
+from tutelage.layout import SINGLE
 from tutelage.study.check import check_data
 from tutelage.study.config import (
-    SINGLE,
     Method,
     Study,
     StudyConfig,
     TeacherConfig,
+    TeacherSpec,
     build_tasks,
     describe,
     load_study,
@@ -20,7 +21,7 @@ from tutelage.study.config import (
 from tutelage.study.estimate import Estimate, estimate
 from tutelage.study.execute import RunObserver, execute
 from tutelage.study.launch import Display, run_study
-from tutelage.study.plan import RunSpec, TeacherSpec, plan
+from tutelage.study.plan import RunSpec, plan
 from tutelage.study.progress import ConsoleDisplay, duration, plan_table
 from tutelage.study.store import write_shared
 from tutelage.study.tuning import Tuner

@@ -6,8 +6,9 @@ from dataclasses import replace
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from tutelage.study.config import FEATURES, SINGLE, Method, StudyConfig
-from tutelage.study.plan import RunSpec, teacher_values
+from tutelage.layout import FEATURES, SINGLE
+from tutelage.study.config import Method, StudyConfig, teacher_specs
+from tutelage.study.plan import RunSpec
 from tutelage.study.teachers import teacher_net
 from tutelage.train import TrainConfig, select
 from tutelage.types import MultiTaskNet
@@ -40,15 +41,15 @@ def stretch(spec: RunSpec, objects: StudyConfig) -> float:
         return budget
     if budget == "student":
         return 1.0
-    teachers = teacher_values(spec.config)
-    if all(teacher["kind"] == SINGLE for teacher in teachers.values()):
+    teachers = teacher_specs(spec.config).values()
+    if all(teacher.kind == SINGLE for teacher in teachers):
         return 1 + 4 * len(teachers) / 3
     cost = 0.0
-    for name, teacher in teachers.items():
-        run_only = teacher["kind"] == FEATURES
-        widths = {} if run_only else {t: objects.tasks[t].width for t in teacher["tasks"]}
-        operations_of = operations(objects, teacher_net(objects, name), widths)
-        cost += operations_of if run_only else 4 * operations_of
+    for teacher in teachers:
+        run_only = teacher.kind == FEATURES
+        widths = {} if run_only else {t: objects.tasks[t].width for t in teacher.tasks}
+        forward = operations(objects, teacher_net(objects, teacher), widths)
+        cost += forward if run_only else 4 * forward
     return 1 + cost / (3 * operations(objects, objects.net))
 
 

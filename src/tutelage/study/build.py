@@ -11,8 +11,9 @@ from torch.optim.swa_utils import update_bn
 from tutelage.data import DataSource
 from tutelage.distill import Teachers
 from tutelage.errors import UserError
+from tutelage.layout import FEATURES
 from tutelage.study.budget import method_of, stretch, training_config
-from tutelage.study.config import FEATURES, Method, StudyConfig
+from tutelage.study.config import Method, StudyConfig
 from tutelage.study.plan import RunSpec
 from tutelage.study.teachers import build_net, build_teachers, load_weights, place
 from tutelage.train import EpochSelection, Optimisers, Streams, TrainConfig, Training, seeded, select
@@ -85,7 +86,7 @@ def _build_distiller(
         image = example(objects.data, tasks, device)
         try:
             distiller = method.distiller(student, teachers, image).to(device)
-        except ValueError as error:
+        except UserError as error:
             raise UserError(f"method.{spec.method}.distiller: {error}") from error
     check_features(spec, method, distiller)
     distiller.setup(tasks)
@@ -120,7 +121,7 @@ def _build_balancer(
         balancer.to(device)
         if output is not None:  # to find mistakes: a network that the balancer cannot work with
             balancer.boundary(output)
-    except ValueError as error:
+    except UserError as error:
         where = "" if str(error).startswith("balancer") else "balancer: "
         raise UserError(f"method.{spec.method}.{where}{error}") from error
     return balancer
@@ -190,7 +191,7 @@ def check_features(spec: RunSpec, method: Method, distiller: Distiller | None) -
     for teacher in (teacher for teacher in spec.teachers if teacher.kind == FEATURES):
         if method.teachers == "random":
             problem = "can be untrained"
-        elif distiller is not None and distiller.uses_predictions:
+        elif teacher.tasks and distiller is not None and distiller.uses_predictions:
             problem = "predicts"
         else:
             continue

@@ -18,9 +18,9 @@ from tutelage.data.base import Split
 from tutelage.data.modalities import Size
 from tutelage.errors import UserError, one_line
 from tutelage.files import write_atomically
+from tutelage.layout import FEATURES
 from tutelage.study.check_samples import Level, Sizes, check_samples
-from tutelage.study.config import FEATURES, Study
-from tutelage.study.plan import teacher_values
+from tutelage.study.config import Study, teacher_specs
 from tutelage.study.teachers import build_net, teacher_net
 from tutelage.types import MultiTaskNet, Task
 
@@ -51,11 +51,11 @@ def check_data(study: Study, console: Console, level: Literal["auto"] | Level = 
     sizes = _sizes(study, console, level)
     widths = {t: task.width for t, task in objects.tasks.items()}
     nets = {"net": (build_net("net", objects.net, widths).eval(), list(widths))}
-    for name, teacher in teacher_values(study.values).items():
-        if teacher["net"] is not None:
-            predicted = [] if teacher["kind"] == FEATURES else teacher["tasks"]
-            net = build_net(teacher["key"], teacher_net(objects, name), {t: widths[t] for t in predicted})
-            nets[teacher["key"]] = (net.eval(), predicted)
+    for teacher in teacher_specs(study.values).values():
+        if teacher.net is not None:
+            predicted = [] if teacher.kind == FEATURES else list(teacher.tasks)
+            net = build_net(teacher.key, teacher_net(objects, teacher), {t: widths[t] for t in predicted})
+            nets[teacher.key] = (net.eval(), predicted)
     for name, part in objects.data.parts().items():
         labelled = {t: task for t, task in objects.tasks.items() if t in part.source.modalities}
         for size in sizes[name]:

@@ -1,4 +1,4 @@
-"""One table, one truth: a folder of runs made with other values, data or networks is refused."""
+"""Refuses to mix runs that were made with different values, data or networks in one table."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -8,36 +8,19 @@ from pathlib import Path
 from typing import Any
 
 from tutelage.errors import UserError
-from tutelage.study.config import (
-    FEATURES,
-    METHODS_ALONE,
-    SINGLE,
-    TEACHER,
-    Builder,
-    Study,
-    resolve,
-    with_new_names,
-)
-from tutelage.study.plan import (
-    RunSpec,
-    TeacherSpec,
-    Values,
-    depends_on_teachers,
-    method_run,
-    single_run,
-    teacher_run,
-    teacher_values,
-)
-from tutelage.study.store import fingerprint, read_record, run_folders
+from tutelage.layout import FEATURES, SINGLE, TEACHER, parse_run_id, run_folders
+from tutelage.study.config import DESCRIPTIVE, Builder, Study, TeacherSpec, resolve, teacher_specs, with_new_names
+from tutelage.study.plan import RunSpec, Values, depends_on_teachers, method_run, single_run, teacher_run
+from tutelage.study.store import fingerprint, read_record
 from tutelage.study.teachers import load_teacher
 
-# What cannot change a result: where files are, how they are loaded, what is written when.
-_FREE = (
+# Where files are, how they are loaded, what is written when.
+_CANNOT_CHANGE_A_RESULT = (
     *("study", "out", "methods", "seeds"),
     *(f"train.{name}" for name in ("workers", "checkpoint_seconds", "checkpoint_steps", "log_steps", "observe_steps")),
     *(f"data.init_args.{name}" for name in ("root", "data", "cache", "partial", "download")),
 )
-_ALONE = re.compile(rf"method\.[^.]+\.({'|'.join(METHODS_ALONE)})(\..*)?")
+_DESCRIPTIVE_KEY = re.compile(rf"method\.[^.]+\.({'|'.join(DESCRIPTIVE)})(\..*)?")
 
 
 class Guard:
@@ -63,14 +46,14 @@ class Guard:
             refuse_mixing(self.folder / spec.id, spec.config, data, self.networks(spec))
 
     def networks(self, spec: RunSpec) -> dict[str, str]:
-        """The fingerprints of the networks that a run learns from, or is given, as far as they are there."""
+        """The fingerprints of the networks that a run learns from, or that it evaluates, as far as they exist."""
         if spec.file is not None:
-            file, name = Path(spec.file), spec.name or str(spec.task)  # of an earlier run it may have moved
+            file, name = Path(spec.file), spec.name or str(spec.task)
             return {name: blake2b(file.read_bytes(), digest_size=8).hexdigest()} if file.is_file() else {}
         weights = {}
         for teacher in spec.teachers:
             result = self.folder / str(teacher.run) / "result.json"
-            if teacher.kind == FEATURES:
+            if teacher.kind == FEATURES and (teacher.file is None or Path(teacher.file).is_file()):
                 weights[teacher.name] = self._of_features(spec, teacher)
             elif teacher.run is not None and result.exists():
                 weights[teacher.name] = str(read_record(result, "weights")["weights"])
@@ -85,43 +68,42 @@ class Guard:
 
 
 def earlier_runs(study: Study, planned: Iterable[RunSpec]) -> list[RunSpec]:
-    """The runs of earlier calls in the study's folder, as this study would make them: they share its table.
+    """The runs of earlier calls in the study's folder, as this study would plan them: they share its table.
 
-    What this study says nothing about is theirs: the definition of a method that it lacks, and, where none of its own
-    methods depends on teachers, what teaches.
+    What this study says nothing about is taken from their own config: the definition of a method that it lacks, and
+    the teachers, where none of its own methods depends on teachers.
     """
     ids = {spec.id for spec in planned}
     specs = []
     for folder in run_folders(study.folder, "config.yaml"):
         run = folder.relative_to(study.folder).as_posix()
         if run not in ids:
-            made = with_new_names(read_record(folder / "config.yaml", "seeds", "method"), {})
-            specs.append(_as_this_study_would(study.values, run, made))
+            config = with_new_names(read_record(folder / "config.yaml", "seeds", "method"), {})
+            specs.append(_planned_as(study.values, run, config))
     return specs
 
 
-def _as_this_study_would(values: Values, run: str, made: Values) -> RunSpec:
-    method, *name = run.split("/")[:-1]
-    (seed,) = made["seeds"]
-    if method == SINGLE:
-        return single_run(values, name[0], seed)
-    if method == TEACHER:
-        return _teacher_as_made(values, name[0], seed, made)
+def _planned_as(values: Values, run: str, config: Values) -> RunSpec:
+    """The run of an earlier call, with `config`, as a study with `values` would plan it."""
+    method, name = parse_run_id(run)
+    (seed,) = config["seeds"]
+    if name is not None:
+        return single_run(values, name, seed) if method == SINGLE else _teacher_planned_as(values, name, seed, config)
     if method not in values["method"]:
         of_teachers = any(map(depends_on_teachers, values["method"].values()))
-        theirs = {} if of_teachers else {key: made.get(key) or {} for key in ("teacher_net", "teachers")}
-        values = {**values, **theirs, "method": {**values["method"], **made["method"]}}
+        teachers = {} if of_teachers else {key: config.get(key) or {} for key in ("teacher_net", "teachers")}
+        values = {**values, **teachers, "method": {**values["method"], **config["method"]}}
     return method_run(values, method, seed)
 
 
-def _teacher_as_made(values: Values, name: str, seed: int, made: Values) -> RunSpec:
-    if teacher_values(values).get(name, {}).get("kind") != TEACHER:  # it is not a teacher of this study
-        tasks = list(made["tasks"])
-        files = [file for file in (made.get("teachers") or {}).values() if isinstance(file, str)]
-        teacher = {"tasks": tasks, "net": made.get("net"), "file": files[0] if files else None}
-        rates = [keys["lr"] for keys in made["method"].values() if keys.get("lr")]
+def _teacher_planned_as(values: Values, name: str, seed: int, config: Values) -> RunSpec:
+    teacher = teacher_specs(values).get(name)
+    if teacher is None or teacher.kind != TEACHER:  # it is not a teacher of this study
+        entries = [x["file"] if isinstance(x, Mapping) else x for x in (config.get("teachers") or {}).values()]
+        keys = {"tasks": list(config["tasks"]), "net": config.get("net"), "file": entries[0] if entries else None}
+        rates = [x["lr"] for x in config["method"].values() if x.get("lr")]
         method = {**values["method"], TEACHER: {"lr": rates[0]} if rates else {}}
-        values = {**values, "teacher_net": {}, "teachers": {name: teacher}, "method": method}
+        values = {**values, "teacher_net": {}, "teachers": {name: keys}, "method": method}
     return teacher_run(values, name, seed)
 
 
@@ -134,17 +116,17 @@ def refuse_mixing(
         folder: of a run, or empty.
         config: of the run that wants it.
         data: fingerprint of its data.
-        networks: what it learns from or was given: teacher -> fingerprint; as far as known.
+        networks: name -> fingerprint of what it learns from or evaluates, as far as they exist.
     """
     path, facts = folder / "config.yaml", folder / "environment.json"
     if not (path.exists() and facts.exists()):
         return
-    then, made = read_record(path), read_record(facts)
-    differing, before, now = _differences(then, made.get("data"), config, data)
+    then, environment = read_record(path), read_record(facts)
+    differing, before, now = _differences(then, environment.get("data"), config, data)
     if differing:  # an earlier version may have written fewer keys, or old names
-        with suppress(ValueError):
-            filled = _differences(resolve(then).values, made.get("data"), config, data)
-            differing, before, now = min((differing, before, now), filled, key=lambda found: len(found[0]))
+        with suppress(UserError):
+            filled = _differences(resolve(then).values, environment.get("data"), config, data)
+            differing, before, now = min((differing, before, now), filled, key=lambda compared: len(compared[0]))
     if differing:
         first, *more = differing
         also = f" (and {', '.join(more[:3])}{', ...' if more[3:] else ''})" if more else ""
@@ -152,7 +134,7 @@ def refuse_mixing(
             f"{folder}: expected the config that its run was made with, {first} = {_short(before.get(first))}; found "
             f"{_short(now.get(first))}{also}; give another folder with --out, or remove this one"
         )
-    for name, network in (made.get("networks") or {}).items():
+    for name, network in (environment.get("networks") or {}).items():
         if network != (networks or {}).get(name, network):
             raise UserError(
                 f"{folder}: expected the network of `{name}` that its run was made with, found another one; bring that "
@@ -172,11 +154,15 @@ def _differences(
 ) -> tuple[list[str], Mapping[str, Any], Mapping[str, Any]]:
     """The keys that differ, those with the fewest parts first, and all values of both."""
     before, now = {**_flat(then), "data": data}, {**_flat(config), "data": fingerprint}
-    keys = [key for key in {**before, **now} if _said(before.get(key)) != _said(now.get(key)) and not _free(key)]
+    keys = [
+        key
+        for key in {**before, **now}
+        if _none_if_empty(before.get(key)) != _none_if_empty(now.get(key)) and not _free(key)
+    ]
     return sorted(keys, key=lambda key: (key.count("."), key)), before, now
 
 
-def _said(value: Any) -> Any:
+def _none_if_empty(value: Any) -> Any:
     """An empty text, list or mapping says as little as a missing key; 0 and false are values."""
     return value if value or isinstance(value, bool | int | float) else None
 
@@ -184,7 +170,7 @@ def _said(value: Any) -> Any:
 def _free(key: str) -> bool:
     # What is free of a source stays so within data.HoldOut and data.Mix.
     key = re.sub(r"\.init_args\.(source|sources\.[^.]+)(?=\.)", "", key)
-    return key in _FREE or bool(_ALONE.fullmatch(key))
+    return key in _CANNOT_CHANGE_A_RESULT or bool(_DESCRIPTIVE_KEY.fullmatch(key))
 
 
 def _short(value: Any) -> str:

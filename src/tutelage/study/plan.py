@@ -1,34 +1,15 @@
 """The runs of a study: what is trained, what teaches it, and which runs must be finished before."""
 
 import copy
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
-from tutelage.study.config import FEATURES, SINGLE, TEACHER
+from tutelage.layout import FEATURES, SINGLE, TEACHER, run_id
+from tutelage.study.config import TeacherSpec, teacher_specs
 
 Values = Mapping[str, Any]  # of a study: plain, every default filled in
 _EQUAL = "uniform"  # how a teacher of several tasks is trained
-
-
-@dataclass(frozen=True)
-class TeacherSpec:
-    """One teacher of a run.
-
-    Attributes:
-        name: in the study; by default the task that it teaches.
-        tasks: what it teaches; empty: none in particular.
-        kind: `single`: the single-task network of the student's architecture; `teacher`: a run of its own; `features`:
-            a network that nothing trains.
-        run: id of the run that trains or evaluates it; None: there is none, or it is untrained.
-        key: where the study names its network, for messages.
-    """
-
-    name: str
-    tasks: tuple[str, ...]
-    kind: str
-    run: str | None
-    key: str
 
 
 @dataclass(frozen=True)
@@ -69,7 +50,7 @@ class RunSpec:
     @property
     def label(self) -> str:
         """What the run is called wherever a person reads it."""
-        what = self.task or self.name
+        what = self.name or self.task
         return f"{self.method}{f' {what}' if what else ''}, seed {self.seed}"
 
     @property
@@ -80,15 +61,18 @@ class RunSpec:
         return self.task or "student"
 
     def record(self) -> dict[str, Any]:
-        """What spec.json has of it: everything but the config, which lies beside it."""
-        teachers = {t.name: {"tasks": list(t.tasks), "kind": t.kind, "run": t.run} for t in self.teachers}
-        facts = {key: value for key, value in asdict(self).items() if key not in ("config", "teachers", "key")}
+        """What spec.json has of it; the config lies beside it."""
         return {
             "format": 1,
-            **facts,
-            "needs": list(self.needs),
+            "id": self.id,
+            "method": self.method,
+            "task": self.task,
+            "seed": self.seed,
             "tasks": self.tasks,
-            "teachers": teachers,
+            "values": self.values,
+            "needs": list(self.needs),
+            "teachers": {t.name: {"tasks": list(t.tasks), "kind": t.kind, "run": t.run} for t in self.teachers},
+            "file": self.file,
         }
 
 
@@ -99,65 +83,34 @@ def plan(values: Values) -> list[RunSpec]:
         specs += [single_run(values, t, seed) for t in values["tasks"]]
         methods = [method_run(values, name, seed) for name in values["methods"] if name != SINGLE]
         needed = {need for spec in methods for need in spec.needs}
-        own = [teacher_run(values, name, seed) for name, t in teacher_values(values).items() if t["kind"] == TEACHER]
+        own = [teacher_run(values, name, seed) for name, t in teacher_specs(values).items() if t.kind == TEACHER]
         specs += [spec for spec in own if spec.id in needed]
         specs += methods
     return specs
 
 
-def teacher_values(values: Values) -> dict[str, dict[str, Any]]:
-    """Every teacher of a study by name, complete: {tasks, kind, net, key, file, match, sees, weight}.
-
-    A task that no named teacher teaches has the default one of its name. `net` is None where it is the study's.
-    """
-    nets, tasks = values.get("teacher_net") or {}, list(values["tasks"])
-    named: dict[str, dict[str, Any]] = {}
-    for name, keys in (values.get("teachers") or {}).items():
-        keys = dict(keys) if isinstance(keys, Mapping) else {"file": keys}
-        named[name] = {**keys, "tasks": [name] if keys.get("tasks") is None else keys["tasks"]}
-    taught = {t for teacher in named.values() for t in teacher["tasks"]}
-    default = [t for t in tasks if t in named or t not in taught]
-    complete: dict[str, dict[str, Any]] = {}
-    for name in [*default, *(name for name in named if name not in default)]:
-        keys = named.get(name, {"tasks": [name]})
-        own = keys.get("net")
-        net = own or nets.get(name)
-        file = keys.get("file")
-        if file == FEATURES or not keys["tasks"]:
-            kind = FEATURES
-        else:
-            kind = SINGLE if net is None and keys["tasks"] == [name] else TEACHER
-        complete[name] = {
-            "tasks": list(keys["tasks"]),
-            "kind": kind,
-            "net": net,
-            "key": f"teachers.{name}.net" if own else f"teacher_net.{name}" if net else "net",
-            "file": None if file in (None, FEATURES) else str(file),
-            "match": keys.get("match"),
-            "sees": keys.get("sees"),
-            "weight": keys.get("weight", 1.0),
-        }
-    return complete
+def kinds(specs: Iterable[RunSpec]) -> list[RunSpec]:
+    """One run of each kind, whatever its seed: what can be built of one can be built of the others."""
+    return list({(spec.method, spec.task, spec.name): spec for spec in reversed(list(specs))}.values())[::-1]
 
 
 def single_run(values: Values, task: str, seed: int) -> RunSpec:
     """The single-task network of a task."""
-    teacher = teacher_values(values).get(task)
-    file = teacher["file"] if teacher is not None and teacher["kind"] == SINGLE else None
-    config = _alone(values, SINGLE, [task], seed, file, task)
-    return RunSpec(f"{SINGLE}/{task}/seed{seed}", SINGLE, seed, task, None, config, _source(values, SINGLE), file=file)
+    teacher = teacher_specs(values).get(task)
+    file = teacher.file if teacher is not None and teacher.kind == SINGLE else None
+    config = _config_on_labels(values, SINGLE, task, (task,), seed, file)
+    return RunSpec(run_id(SINGLE, seed, task), SINGLE, seed, task, None, config, _source(values, SINGLE), file=file)
 
 
 def teacher_run(values: Values, name: str, seed: int) -> RunSpec:
     """The run of a teacher that is not one of the single-task networks."""
-    teacher = teacher_values(values)[name]
-    tasks, file = teacher["tasks"], teacher["file"]
-    config = _alone(values, TEACHER, tasks, seed, file, name)
-    if teacher["net"] is not None:
-        config["net"] = copy.deepcopy(teacher["net"])
-    alone = tasks[0] if len(tasks) == 1 else None
-    run = f"{TEACHER}/{name}/seed{seed}"
-    return RunSpec(run, TEACHER, seed, alone, name, config, _source(values, TEACHER), file=file, key=teacher["key"])
+    teacher = teacher_specs(values)[name]
+    config = _config_on_labels(values, TEACHER, name, teacher.tasks, seed, teacher.file)
+    if teacher.net is not None:
+        config["net"] = copy.deepcopy(teacher.net)
+    task = teacher.tasks[0] if len(teacher.tasks) == 1 else None
+    source, run = _source(values, TEACHER), run_id(TEACHER, seed, name)
+    return RunSpec(run, TEACHER, seed, task, name, config, source, file=teacher.file, key=teacher.key)
 
 
 def method_run(values: Values, method: str, seed: int) -> RunSpec:
@@ -170,13 +123,12 @@ def method_run(values: Values, method: str, seed: int) -> RunSpec:
     if not depends_on_teachers(definition):
         config |= {"teacher_net": {}, "teachers": {}}
     teachers = []
-    for name, teacher in teacher_values(values).items() if distils else ():
-        trained = teacher["kind"] != FEATURES and definition.get("teachers") != "random"
-        run = f"{teacher['kind']}/{name}/seed{seed}" if trained else None
-        teachers.append(TeacherSpec(name, tuple(teacher["tasks"]), teacher["kind"], run, teacher["key"]))
+    for teacher in teacher_specs(values).values() if distils else ():
+        trained = teacher.kind != FEATURES and definition.get("teachers") != "random"
+        teachers.append(replace(teacher, run=run_id(teacher.kind, seed, teacher.name) if trained else None))
     needs = tuple(t.run for t in teachers if t.run is not None)
     source = str(definition.get("values", "own"))
-    return RunSpec(f"{method}/seed{seed}", method, seed, None, None, config, source, needs, tuple(teachers))
+    return RunSpec(run_id(method, seed), method, seed, None, None, config, source, needs, tuple(teachers))
 
 
 def depends_on_teachers(definition: Values) -> bool:
@@ -193,15 +145,19 @@ def _config(values: Values, methods: list[str], seed: int, *names: str) -> dict[
     return copy.deepcopy({**values, "study": name, "methods": methods, "seeds": [seed], "out": None})
 
 
-def _alone(values: Values, kind: str, tasks: list[str], seed: int, file: str | None, name: str) -> dict[str, Any]:
-    """The config of a network that learns from labels alone."""
-    rate = values["method"].get(kind, {}).get("lr")
-    single = len(tasks) == 1
-    config = _config(values, [SINGLE if single else _EQUAL], seed, kind, name)
-    method = {SINGLE if single else _EQUAL: {"lr": rate}} if rate or not single else {}
+def _config_on_labels(
+    values: Values, kind: str, name: str, tasks: tuple[str, ...], seed: int, file: str | None
+) -> dict[str, Any]:
+    """The config of a network that learns from labels alone: one task, or several with equal weights."""
+    single, rate = len(tasks) == 1, values["method"].get(kind, {}).get("lr")
+    method = SINGLE if single else _EQUAL
+    config = _config(values, [method], seed, kind, name)
+    given: dict[str, Any] = {}
+    if file is not None:
+        given = {tasks[0]: file} if single else {name: {"tasks": list(tasks), "file": file}}
     return config | {
-        "method": method,
+        "method": {method: {"lr": rate}} if rate or not single else {},
         "tasks": {t: task for t, task in config["tasks"].items() if t in tasks},
-        "teachers": {tasks[0]: file} if file and single else {},
+        "teachers": given,
         "teacher_net": {},
     }

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any, get_args
 
 from tutelage.files import write_json
+from tutelage.layout import FEATURES, SINGLE, TEACHER, run_folders, run_id
 from tutelage.metrics import deltas
-from tutelage.study.config import FEATURES, SINGLE, TEACHER, Study
-from tutelage.study.store import locked, read_record, run_folders
+from tutelage.study.config import Study
+from tutelage.study.store import locked, read_record
 from tutelage.types import MetricProtocol
 
 _KEYS = ("method", "task", "seed", "split", "metrics", "parameters", "seconds")  # of result.json
@@ -34,12 +35,14 @@ def _rows(study: Study) -> list[dict[str, Any]]:
     order += sorted({run["method"] for run in runs.values()} - set(order))
     rows = []
     for seed in sorted({run["seed"] for run in runs.values()}):
-        single = _joined(runs, {t: f"{SINGLE}/{t}/seed{seed}" for t in study.objects.tasks})
+        single = _joined(runs, {t: run_id(SINGLE, seed, t) for t in study.objects.tasks})
         if single is None:
             continue
-        teachers = _joined(runs, {t: f"{run}/seed{seed}" for t, run in taught_by.items()}) if taught_by else None
+        teachers = (
+            _joined(runs, {t: run_id(kind, seed, name) for t, (kind, name) in taught_by.items()}) if taught_by else None
+        )
         by_method = {SINGLE: single, TEACHER: teachers} | {
-            name: runs.get(f"{name}/seed{seed}") for name in order if name not in (SINGLE, TEACHER)
+            name: runs.get(run_id(name, seed)) for name in order if name not in (SINGLE, TEACHER)
         }
         for name, run in by_method.items():
             if run is not None:
@@ -77,16 +80,16 @@ def _source(runs: Iterable[_Run]) -> str:
     return next((x for x in (str(run.get("values", "study")) for run in runs) if x != "study"), "study")
 
 
-def _teachers(folder: Path) -> dict[str, str]:
-    """Task -> run of its teacher, without the seed; empty where all are single-task networks or one has no numbers."""
+def _teachers(folder: Path) -> dict[str, tuple[str, str]]:
+    """Task -> kind and name of its teacher; empty where all are single-task networks or one has no numbers."""
     for path in run_folders(folder, "spec.json"):
         teachers = read_record(path / "spec.json", "teachers")["teachers"]  # the same in all runs that have any
         if teachers:
-            of_task: dict[str, str] = {}
+            of_task: dict[str, tuple[str, str]] = {}
             for name, teacher in teachers.items():
                 for t in teacher["tasks"]:
-                    of_task.setdefault(t, f"{teacher['kind']}/{name}")
-            kinds = {run.split("/")[0] for run in of_task.values()}
+                    of_task.setdefault(t, (teacher["kind"], name))
+            kinds = {kind for kind, _ in of_task.values()}
             return of_task if TEACHER in kinds and FEATURES not in kinds else {}
     return {}
 

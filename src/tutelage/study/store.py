@@ -68,11 +68,6 @@ def read_record(path: Path, *keys: str) -> dict[str, Any]:
     raise UserError(f"{path}: expected the record of a run, found {problem}; remove the run's folder {path.parent}")
 
 
-def run_folders(study: Path, file: str) -> list[Path]:
-    """The folders of a study's runs that have this file."""
-    return sorted(path.parent for pattern in ("*/seed*", "*/*/seed*") for path in study.glob(f"{pattern}/{file}"))
-
-
 @contextmanager
 def locked(folder: Path, wait: bool = False) -> Iterator[bool]:
     """Hold the lock of a folder for a block, or learn that another process does (False); `wait` waits for it.

@@ -10,39 +10,44 @@ from torch import Tensor
 
 from tutelage.distill import Teacher
 from tutelage.errors import UserError, one_line
+from tutelage.layout import FEATURES
 from tutelage.nets import SegNet, load_authors
-from tutelage.study.config import FEATURES, StudyConfig, TeacherConfig
-from tutelage.study.plan import RunSpec, TeacherSpec, teacher_values
+from tutelage.study.config import StudyConfig, TeacherConfig, TeacherSpec
+from tutelage.study.plan import RunSpec
 from tutelage.train import TrainConfig, seeded
 from tutelage.types import MultiTaskNet
 
 MakeNet = Callable[[dict[str, int]], MultiTaskNet]
 
 
-def teacher_net(objects: StudyConfig, name: str) -> MakeNet:
-    """What builds the network of a teacher: its own `net`, the `teacher_net` of its name, or the study's."""
-    teacher = objects.teachers.get(name)
-    if isinstance(teacher, TeacherConfig) and teacher.net is not None:
-        return teacher.net
-    return objects.teacher_net.get(name, objects.net)
+def teacher_net(objects: StudyConfig, teacher: TeacherSpec) -> MakeNet:
+    """What builds the network of a teacher."""
+    own = objects.teachers.get(teacher.name)
+    if teacher.key.startswith("teachers.") and isinstance(own, TeacherConfig) and own.net is not None:
+        return own.net
+    return objects.net if teacher.key == "net" else objects.teacher_net[teacher.name]
 
 
 def build_teachers(
     spec: RunSpec, objects: StudyConfig, folder: Path, trained: bool, device: torch.device
 ) -> dict[str, Teacher]:
     """The teachers of a run by name. Equal networks are one object, which runs once for all of its names."""
-    values = teacher_values(spec.config)
     teachers: dict[str, Teacher] = {}
-    for named in spec.teachers:
-        net, keys = load_teacher(spec, named, objects, folder, trained), values[named.name]
-        place(net, objects.train, device)
-        for earlier in teachers.values():
-            alike = all(values[earlier.name][key] == keys[key] for key in ("net", "kind"))
-            alike &= keys["kind"] == FEATURES or earlier.tasks == named.tasks
-            if alike and _equal(earlier.network.state_dict(), net.state_dict()):
-                net = earlier.network
-        teachers[named.name] = Teacher(named.name, net, named.tasks, keys["match"], keys["sees"], keys["weight"])
+    built: list[tuple[TeacherSpec, MultiTaskNet]] = []
+    for teacher in spec.teachers:
+        net = place(load_teacher(spec, teacher, objects, folder, trained), objects.train, device)
+        for earlier, network in built:
+            if _same_architecture(earlier, teacher) and _equal(network.state_dict(), net.state_dict()):
+                net = network
+        built.append((teacher, net))
+        match = None if teacher.match is None else dict(teacher.match)
+        teachers[teacher.name] = Teacher(teacher.name, net, teacher.tasks, match, teacher.sees, teacher.weight)
     return teachers
+
+
+def _same_architecture(one: TeacherSpec, other: TeacherSpec) -> bool:
+    heads = (spec.tasks if spec.kind != FEATURES else () for spec in (one, other))
+    return one.net == other.net and len(set(heads)) == 1
 
 
 def _equal(tensors: Mapping[str, Tensor], others: Mapping[str, Tensor]) -> bool:
@@ -67,12 +72,11 @@ def load_teacher(
     alone = teacher.kind == FEATURES
     with seeded(spec.seed, "random teacher", teacher.name):
         widths = {} if alone else {t: objects.tasks[t].width for t in teacher.tasks}
-        net = build_net(teacher.key, teacher_net(objects, teacher.name), widths)
-    file = teacher_values(spec.config)[teacher.name]["file"]
-    if not trained or (teacher.run is None and file is None):
+        net = build_net(teacher.key, teacher_net(objects, teacher), widths)
+    if not trained or (teacher.run is None and teacher.file is None):
         return net
     if teacher.run is None:
-        load_weights(net, Path(file))
+        load_weights(net, Path(str(teacher.file)))
         return net
     path = folder / teacher.run / "student.safetensors"
     try:
@@ -122,7 +126,7 @@ def load_weights(net: MultiTaskNet, path: Path) -> None:
             )
         return load_authors(net, path)
     try:
-        net.load_state_dict(load_tensors(path))
+        net.load_state_dict(load_tensors(path, "give another file"))
     except RuntimeError as error:
         problem = one_line(error).removeprefix(f"Error(s) in loading state_dict for {type(net).__name__}: ")
         raise UserError(
@@ -131,8 +135,12 @@ def load_weights(net: MultiTaskNet, path: Path) -> None:
         ) from error
 
 
-def load_tensors(path: Path) -> Mapping[str, Tensor]:
+def load_tensors(path: Path, remedy: str = "remove its run folder") -> Mapping[str, Tensor]:
     """The tensors of a safetensors file.
+
+    Args:
+        path: of the file.
+        remedy: what to do if it is missing or damaged.
 
     Raises:
         UserError: the file is missing or not one.
@@ -141,9 +149,7 @@ def load_tensors(path: Path) -> Mapping[str, Tensor]:
         tensors: Mapping[str, Tensor] = safetensors.torch.load_file(path)
     except (OSError, safetensors.SafetensorError) as error:
         problem = str(error).split("\n")[0]
-        raise UserError(
-            f"{path}: expected a network saved by tutelage, found {problem}; remove its run folder"
-        ) from error
+        raise UserError(f"{path}: expected a network saved by tutelage, found {problem}; {remedy}") from error
     return tensors
 
 

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from tutelage.layout import SINGLE
 from tutelage.report.plots import colours, strip
 from tutelage.report.results import Results
 from tutelage.report.rows import CONVENTIONS
-from tutelage.report.run_files import SINGLE
 from tutelage.report.tables import TableModel, difference_table, metric_table
 from tutelage.report.undefined import undefined
 from tutelage.types import MetricProtocol

@@ -6,8 +6,9 @@ from typing import Any
 
 import yaml
 
+from tutelage.layout import SINGLE, TEACHER, run_folders
 from tutelage.report.results import Results
-from tutelage.report.run_files import SINGLE, TEACHER, read_mapping
+from tutelage.report.run_files import read_mapping
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class Origin:
 
 def origin(results: Results) -> Origin:
     """Methods, commands, versions and config."""
-    folders = sorted(p.parent for runs in ("*/seed*", "*/*/seed*") for p in results.folder.glob(f"{runs}/result.json"))
+    folders = run_folders(results.folder, "result.json")
     facts = [fact for fact in (read_mapping(folder / "environment.json") for folder in folders) if fact]
     last = facts[-1] if facts else {}
     return Origin(

@@ -5,31 +5,26 @@ from tutelage.study.config.build import Builder, build_tasks
 from tutelage.study.config.load import describe, load_study, normalise, resolve
 from tutelage.study.config.presets import methods, overlays, presets, read_values
 from tutelage.study.config.schema import (
-    FEATURES,
-    METHODS_ALONE,
-    SINGLE,
-    TEACHER,
+    DESCRIPTIVE,
     Method,
     Range,
     StudyConfig,
     TeacherConfig,
 )
-from tutelage.study.config.study import Study, folder_of
+from tutelage.study.config.study import Study
+from tutelage.study.config.teachers import TeacherSpec, teacher_specs
 
 __all__ = [
-    "FEATURES",
-    "METHODS_ALONE",
-    "SINGLE",
-    "TEACHER",
+    "DESCRIPTIVE",
     "Builder",
     "Method",
     "Range",
     "Study",
     "StudyConfig",
     "TeacherConfig",
+    "TeacherSpec",
     "build_tasks",
     "describe",
-    "folder_of",
     "load_study",
     "methods",
     "normalise",
@@ -37,5 +32,6 @@ __all__ = [
     "presets",
     "read_values",
     "resolve",
+    "teacher_specs",
     "with_new_names",
 ]

@@ -44,14 +44,20 @@ def with_new_names(value: Any, replaced: dict[str, str]) -> Any:
 
 
 def flags_with_new_names(flags: list[str], values: dict[str, Any], replaced: dict[str, str]) -> list[str]:
-    """The same of flags: class paths as values, and arguments of the study's own classes as keys."""
+    """The same of flags: class paths as values, and arguments of the study's classes as keys (`--data.source.val`)."""
     flags = [with_new_names(flag, replaced) for flag in flags]
-    for i, flag in enumerate(flags):
-        key, _, argument = flag.removeprefix("--").partition(".")
-        owner = values.get(key)
-        if flag.startswith("--") and isinstance(owner, dict) and isinstance(path := owner.get("class_path"), str):
-            flags[i] = f"--{key}.{_argument(path, argument, replaced)}" if argument else flag
-    return flags
+    return [f"--{_key(flag[2:], values, replaced)}" if flag.startswith("--") else flag for flag in flags]
+
+
+def _key(key: str, values: dict[str, Any], replaced: dict[str, str]) -> str:
+    words: list[str] = []
+    owner: Any = values
+    for word in key.split("."):
+        if word != "init_args" and isinstance(owner, dict) and isinstance(path := owner.get("class_path"), str):
+            word, owner = _argument(path, word, replaced), owner.get("init_args")
+        words.append(word)
+        owner = owner if word == "init_args" else owner.get(word) if isinstance(owner, dict) else None
+    return ".".join(words)
 
 
 def _argument(path: str, argument: str, replaced: dict[str, str]) -> str:

@@ -14,6 +14,7 @@ from tutelage.study.config.schema import StudyConfig
 from tutelage.types import Task
 
 _BY_NAME = ("tasks", "teacher_net", "method", "teachers")  # fields of the study that hold several objects by name
+_PLAIN = ("study", "methods", "seeds", "out")  # fields that are what they say: nothing is built
 
 
 def study_parser(values: Mapping[str, Any] | None = None, prog: str | None = None) -> ArgumentParser:
@@ -45,12 +46,13 @@ class Builder:
         Raises:
             UserError: a class is missing, or takes no such arguments.
         """
-        if not all(key in self._objects for _, _, key in _components(values)):
+        if any(key not in self._objects for _, _, key in _components(values)):
             try:
                 self.add(values, study_parser().parse_object(copy.deepcopy(dict(values)), defaults=True))
             except Exception as error:  # jsonargparse raises many kinds; the message says what is wrong
                 raise UserError(rephrase(error)) from error
         objects: dict[str, Any] = {field: {} for field in _BY_NAME if field in values}
+        objects |= {field: values[field] for field in _PLAIN if field in values}
         for field, name, key in _components(values):
             if name is None:
                 objects[field] = self._objects[key]
@@ -84,7 +86,7 @@ class Builder:
 
 def _components(values: Mapping[str, Any]) -> Iterator[tuple[str, str | None, str]]:
     """Field of `StudyConfig`, name within it or None, and what identifies the object."""
-    for field in (f.name for f in fields(StudyConfig) if f.name in values):
+    for field in (f.name for f in fields(StudyConfig) if f.name in values and f.name not in _PLAIN):
         value = values[field]
         if field in _BY_NAME and isinstance(value, Mapping):
             yield from ((field, str(name), _key(field, item)) for name, item in value.items())

@@ -14,9 +14,9 @@ from tutelage.errors import UserError
 from tutelage.study.config.aliases import flags_with_new_names, notes, with_new_names
 from tutelage.study.config.build import Builder, study_parser
 from tutelage.study.config.messages import rephrase
-from tutelage.study.config.methods import definitions, for_tasks, merge
+from tutelage.study.config.methods import definitions, for_study, merge
 from tutelage.study.config.presets import is_preset_overlay, read_overlay, read_values
-from tutelage.study.config.schema import DEFAULT_METHODS, METHODS_ALONE, StudyConfig
+from tutelage.study.config.schema import DEFAULT_METHODS, DESCRIPTIVE, StudyConfig
 from tutelage.study.config.study import Study
 from tutelage.study.config.validate import validate
 from tutelage.train import TrainConfig
@@ -44,12 +44,14 @@ def load_study(source: str | Path, overrides: Sequence[str] = ()) -> Study:
         for overlay in overlays:
             change = with_new_names(read_overlay(overlay), replaced)
             if is_preset_overlay(overlay):
-                tasks = values.get("tasks")
-                change = for_tasks(change, tasks if isinstance(tasks, dict) else {})
+                change = for_study(change, values)
             values = merge(values, _one_net_per_task(change, merge(values, change)))
         flags = flags_with_new_names(flags, values, replaced)
         values["method"] = definitions(values, _selected_methods(values, flags))
         flags = _teacher_flags_per_task(flags, values)
+    except UserError as error:
+        raise UserError(f"{source}: {error}") from error
+    try:
         _check_file(values, flags)
     except Exception as error:  # jsonargparse raises many kinds; the message says what is wrong
         raise UserError(f"{source}: {rephrase(error)}") from error
@@ -76,7 +78,7 @@ def describe(source: str | Path) -> str:
     """
     try:
         return str(study_parser(read_values(source), prog=f"tutelage run {source}").format_help())
-    except Exception as error:  # as above
+    except Exception as error:  # jsonargparse raises many kinds
         raise UserError(f"{source}: {rephrase(error)}") from error
 
 
@@ -86,7 +88,7 @@ def _parse(values: Mapping[str, Any], flags: Sequence[str] = ()) -> tuple[dict[s
         parsed = study_parser(values).parse_args(flags)
         plain: dict[str, Any] = yaml.safe_load(study_parser().dump(parsed, skip_validation=True))
         train = TrainConfig(precision=plain["train"]["precision"], accelerator=plain["train"]["accelerator"])
-    except Exception as error:  # as above
+    except Exception as error:  # jsonargparse raises many kinds
         raise UserError(rephrase(error)) from error
     plain["train"]["precision"] = parsed.train.precision = train.resolved_precision()
     return plain, parsed
@@ -136,7 +138,7 @@ def _changed_methods(plain: dict[str, Any], values: dict[str, Any], flags: list[
     before = _parse(values, rest)[0]["method"]
 
     def settings(method: Mapping[str, Any]) -> dict[str, Any]:
-        return {key: value for key, value in method.items() if key not in METHODS_ALONE}
+        return {key: value for key, value in method.items() if key not in DESCRIPTIVE}
 
     return [name for name, method in plain["method"].items() if settings(method) != settings(before.get(name, {}))]
 

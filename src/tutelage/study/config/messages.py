@@ -75,12 +75,12 @@ RULES: dict[str, tuple[str, str]] = {
     "path": (r"Not of type Path: expected str, bytes or os.PathLike object, not \w+", "expected a file"),
     "alternative": (r"(\bexpected [^;]*?) - expected ", r"\1 or "),
     "keys of a teacher": (
-        r"expected one of 'features' or a file - tutelage\.study\.TeacherConfig: (.*?)(, found \{.*\})?$",
+        r"tutelage\.study\.TeacherConfig: (.*?)(?: or| - expected) one of 'features'.*$",
         r"\1",
     ),
     "value for a teacher": (
-        r"expected one of 'features' or a file - expected class_path and init_args for TeacherConfig",
-        "expected `features`, a file, or keys of a teacher",
+        r"expected class_path and init_args for TeacherConfig or one of 'features' - expected a file",
+        "expected keys of a teacher, `features`, or a file",
     ),
     "required argument of a class": (
         r"^(\w+): (\w+(?:\.\w+)+): the following arguments are required: (\w+).*",

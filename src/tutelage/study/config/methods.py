@@ -4,8 +4,10 @@ from collections.abc import Container
 from typing import Any
 
 from tutelage.errors import UserError
+from tutelage.layout import SINGLE, TEACHER
 from tutelage.study.config.presets import methods, read_method
-from tutelage.study.config.schema import METHODS_ALONE, SINGLE, TEACHER
+from tutelage.study.config.schema import DESCRIPTIVE
+from tutelage.study.config.teachers import teacher_specs
 
 
 def definitions(values: dict[str, Any], selected: list[str]) -> dict[str, Any]:
@@ -20,9 +22,7 @@ def definitions(values: dict[str, Any], selected: list[str]) -> dict[str, Any]:
     for name in selected:
         if name == TEACHER or (name != SINGLE and name not in own and name not in presets):
             raise UserError(f"methods: expected names among {', '.join({**presets, **own})}; found `{name}`")
-    tasks = values.get("tasks")
-    tasks = tasks if isinstance(tasks, dict) else {}
-    defined = {name: _definition(name, own, tasks) for name in selected if name != SINGLE}
+    defined = {name: _definition(name, own, values) for name in selected if name != SINGLE}
     for name in (name for name in (SINGLE, TEACHER) if name in own):
         keys = own[name]
         # A value that is no mapping is refused when the study is parsed.
@@ -30,7 +30,7 @@ def definitions(values: dict[str, Any], selected: list[str]) -> dict[str, Any]:
     return defined
 
 
-def _definition(name: str, own: dict[str, Any], tasks: Container[str], below: tuple[str, ...] = ()) -> Any:
+def _definition(name: str, own: dict[str, Any], values: dict[str, Any], above: tuple[str, ...] = ()) -> Any:
     """A method: the study's keys laid over the method that they name as `base`, or over the preset of that name.
 
     The base is the study's, so a control of a method that the study changes is a control of the changed method. A list
@@ -43,20 +43,22 @@ def _definition(name: str, own: dict[str, Any], tasks: Container[str], below: tu
     keys = dict(keys)
     base, times = keys.pop("base", name), keys.pop("times", {})
     method: Any = {}
-    for below_it in base if isinstance(base, list) else [base]:
-        if below_it == name:
-            layer = for_tasks(read_method(name), tasks) if name in methods() else {}
-        elif below_it in (SINGLE, TEACHER) or below_it in below or (below_it not in methods() and below_it not in own):
+    if not isinstance(times, dict):
+        raise UserError(f"method.{name}.times: expected paths of numbers and factors, found {times!r}")
+    for lower in base if isinstance(base, list) else [base]:
+        if lower == name:
+            layer = for_study(read_method(name), values) if name in methods() else {}
+        elif lower in (SINGLE, TEACHER) or lower in above or (lower not in methods() and lower not in own):
             names = ", ".join(n for n in {**methods(), **own} if n not in (SINGLE, TEACHER, name))
-            raise UserError(f"method.{name}.base: expected one of {names}; found `{below_it}`")
+            raise UserError(f"method.{name}.base: expected one of {names}; found `{lower}`")
         else:
-            layer = _definition(below_it, own, tasks, (*below, name))
+            layer = _definition(lower, own, values, (*above, name))
             layer = {"values": "own", **layer} if isinstance(layer, dict) else layer
         method = merge(method, layer)
     method = merge(method, keys)
     for path, factor in times.items():
         _multiply(name, method, path, factor)
-    changes = times or keys.keys() - set(METHODS_ALONE)
+    changes = times or keys.keys() - set(DESCRIPTIVE)
     if "values" not in keys and changes and (method.get("values") or base != name):
         method["values"] = "changed" if base == name else "own"
     return method
@@ -75,18 +77,31 @@ def _multiply(name: str, method: dict[str, Any], path: str, factor: Any) -> None
     values[last] = number * factor
 
 
-def for_tasks(value: Any, tasks: Container[str]) -> Any:
-    """A preset's values without the `weights` of tasks that the study lacks: presets name those of NYU-v2."""
+def for_study(value: Any, values: dict[str, Any]) -> Any:
+    """A preset's values without the `weights` of names that a study lacks: presets name the tasks of NYU-v2.
+
+    The weights of a distiller are by teacher, all others by task.
+    """
+    tasks, teachers = values.get("tasks"), values.get("teachers")
+    tasks = tasks if isinstance(tasks, dict) else {}
+    entries = list(teachers.values()) if isinstance(teachers, dict) else []
+    # What is no teacher is refused when the study is parsed.
+    sound = all(isinstance(keys.get("tasks") or [], list) for keys in entries if isinstance(keys, dict))
+    return _with_names(value, tasks, teacher_specs(values) if entries and sound and tasks else tasks)
+
+
+def _with_names(value: Any, names: Container[str], teachers: Container[str]) -> Any:
     if isinstance(value, list):
-        return [for_tasks(item, tasks) for item in value]
+        return [_with_names(item, names, teachers) for item in value]
     if not isinstance(value, dict):
         return value
-    return {
-        key: {task: weight for task, weight in item.items() if task in tasks}
-        if key == "weights" and isinstance(item, dict)
-        else for_tasks(item, tasks)
-        for key, item in value.items()
-    }
+    kept = {}
+    for key, item in value.items():
+        if key == "weights" and isinstance(item, dict):
+            kept[key] = {name: weight for name, weight in item.items() if name in names}
+        else:
+            kept[key] = _with_names(item, teachers if key == "distiller" else names, teachers)
+    return kept
 
 
 def merge(base: Any, change: Any) -> Any:

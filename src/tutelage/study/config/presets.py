@@ -7,7 +7,7 @@ from typing import Any
 import yaml
 
 from tutelage.errors import UserError, one_line
-from tutelage.study.config.schema import SINGLE
+from tutelage.layout import SINGLE
 
 _PRESETS = resources.files("tutelage.study") / "presets"
 

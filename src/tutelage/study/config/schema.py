@@ -11,13 +11,11 @@ from tutelage.balance import Uniform
 from tutelage.data import DataSource
 from tutelage.distill import Teacher
 from tutelage.errors import UserError
+from tutelage.layout import SINGLE
 from tutelage.train import Optim, TrainConfig
 from tutelage.types import Balancer, Distiller, MultiTaskNet, Task, Teach
 
-SINGLE = "single"  # single-task networks of the student's architecture: Delta's reference, by default the teachers
-TEACHER = "teacher"  # teachers that the study trains besides: of another architecture, or of several tasks
-FEATURES = "features"  # a teacher that is used as it is built: nothing trains it, and it predicts nothing
-METHODS_ALONE = ("about", "values", "search")  # keys that cannot change a result
+DESCRIPTIVE = ("about", "values", "search")  # keys of a method that cannot change a result
 DEFAULT_METHODS = (SINGLE, "uniform", "uncertainty", "kd4mtl", "url")
 
 
@@ -138,6 +136,6 @@ class StudyConfig:
     train: TrainConfig = field(default_factory=TrainConfig)
     methods: list[str] = field(default_factory=lambda: list(DEFAULT_METHODS))
     method: dict[str, Method] = field(default_factory=dict)
-    teachers: dict[str, Literal["features"] | Path | TeacherConfig] = field(default_factory=dict)
+    teachers: dict[str, TeacherConfig | Literal["features"] | Path] = field(default_factory=dict)
     seeds: list[int] = field(default_factory=lambda: [0])
     out: str | None = None

@@ -47,9 +47,4 @@ class Study:
     @property
     def folder(self) -> Path:
         """Where its runs and results are."""
-        return folder_of(self.values)
-
-
-def folder_of(values: Mapping[str, Any]) -> Path:
-    """Where the runs and results of a study are."""
-    return Path(values.get("out") or f"runs/{values['study']}")
+        return Path(self.values.get("out") or f"runs/{self.name}")

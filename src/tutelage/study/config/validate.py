@@ -11,8 +11,10 @@ from jsonargparse import ArgumentParser
 from torch import nn
 
 from tutelage.errors import UserError
-from tutelage.study.config.schema import FEATURES, METHODS_ALONE, SINGLE, TEACHER, Method, StudyConfig, TeacherConfig
+from tutelage.layout import FEATURES, SINGLE, TEACHER
+from tutelage.study.config.schema import DESCRIPTIVE, Method, StudyConfig, TeacherConfig
 from tutelage.study.config.study import Study
+from tutelage.study.config.teachers import teacher_specs
 from tutelage.types import Task
 
 
@@ -21,8 +23,8 @@ def validate(study: Study) -> None:
     objects = study.objects
     _names(study)
     _seeds_and_methods(objects)
-    for name, teacher in objects.teachers.items():
-        _teacher(name, teacher, objects)
+    for name in objects.teachers:
+        _teacher(name, study)
     for name in objects.teacher_net:
         if name not in objects.tasks:
             raise UserError(
@@ -65,42 +67,37 @@ def _seeds_and_methods(objects: StudyConfig) -> None:
         raise UserError(f"methods: expected one or more different names, found {objects.methods}")
 
 
-def _teacher(name: str, teacher: str | Path | TeacherConfig, objects: StudyConfig) -> None:
-    tasks = ", ".join(objects.tasks)
-    file: str | Path | None
-    if isinstance(teacher, TeacherConfig):
-        file, taught = teacher.file, [name] if teacher.tasks is None else teacher.tasks
-        with_net = teacher.net is not None or name in objects.teacher_net
-        key = f"teachers.{name}.file"
-    else:
-        file, taught, with_net, key = teacher, [name], name in objects.teacher_net, f"teachers.{name}"
-    if not isinstance(teacher, TeacherConfig) and name not in objects.tasks:
-        raise UserError(f"{key}: expected one of the study's tasks, {tasks}")
-    if isinstance(teacher, TeacherConfig) and teacher.tasks is None and name not in objects.tasks:
-        raise UserError(
-            f"teachers.{name}.tasks: expected what it teaches, some of {tasks}, or [] for its features alone, found "
-            "none; only a teacher that is named after a task needs no `tasks`"
-        )
-    for t in taught:
-        if t not in objects.tasks:
+def _teacher(name: str, study: Study) -> None:
+    tasks, entry = ", ".join(study.objects.tasks), study.objects.teachers[name]
+    if name not in study.objects.tasks and not (isinstance(entry, TeacherConfig) and entry.tasks is not None):
+        if isinstance(entry, TeacherConfig):
+            raise UserError(
+                f"teachers.{name}.tasks: expected what it teaches, some of {tasks}, or [] for its features, found none; "
+                "only a teacher that is named after a task needs no `tasks`"
+            )
+        raise UserError(f"teachers.{name}: expected one of the study's tasks, {tasks}")
+    teacher = teacher_specs(study.values)[name]
+    for t in teacher.tasks:
+        if t not in study.objects.tasks:
             raise UserError(f"teachers.{name}.tasks: expected some of the study's tasks, {tasks}; found `{t}`")
-    if len(set(taught)) != len(taught):
-        raise UserError(f"teachers.{name}.tasks: expected different tasks, found {', '.join(taught)}")
-    if name in objects.tasks and name not in taught:
+    if len(set(teacher.tasks)) != len(teacher.tasks):
+        raise UserError(f"teachers.{name}.tasks: expected different tasks, found {', '.join(teacher.tasks)}")
+    if name in study.objects.tasks and name not in teacher.tasks:
         raise UserError(
             f"teachers.{name}: expected a teacher of `{name}`, since it has the name of that task, found one of "
-            f"{', '.join(taught) or 'no task'}; give it another name"
+            f"{', '.join(teacher.tasks) or 'no task'}; give it another name"
         )
-    if (file == FEATURES or not taught) and not with_net:
+    if teacher.kind == FEATURES and teacher.net is None:
         raise UserError(
             f"teachers.{name}: expected a teacher_net for `{name}`, whose features are to teach, found none; give "
             f"teacher_net.{name}"
-            if name in objects.tasks
+            if name in study.objects.tasks
             else f"teachers.{name}.net: expected a network, whose features are to teach, found none; give one"
         )
-    if isinstance(file, Path) and not file.is_file():
-        raise UserError(f"{key}: expected the file of a trained network, or `features`, found no file {file}")
-    if isinstance(teacher, TeacherConfig) and not 0 <= teacher.weight < float("inf"):
+    if teacher.file is not None and not Path(teacher.file).is_file():
+        key = f"teachers.{name}{'.file' if isinstance(entry, TeacherConfig) else ''}"
+        raise UserError(f"{key}: expected the file of a trained network, or `features`, found no file {teacher.file}")
+    if not 0 <= teacher.weight < float("inf"):
         raise UserError(f"teachers.{name}.weight: expected a number of at least 0, found {teacher.weight}")
 
 
@@ -126,7 +123,7 @@ def _definitions(study: Study) -> None:
 def _only_a_rate(name: str, values: Mapping[str, Any]) -> None:
     """Refuse what networks that learn from labels alone have no use for."""
     for key, value in values.items():
-        if key not in (*METHODS_ALONE, "lr") and value != _default_method().get(key):
+        if key not in (*DESCRIPTIVE, "lr") and value != _default_method().get(key):
             raise UserError(f"method.{name}: expected no more than an `lr`, found `{key}`; remove it")
 
 

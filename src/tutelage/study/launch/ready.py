@@ -1,4 +1,4 @@
-"""What every launcher does before the first run: mistakes are found before anything is trained."""
+"""What every launcher does before the first run, so that mistakes are reported before anything is trained."""
 
 from collections.abc import Callable, Iterable
 
@@ -7,7 +7,7 @@ import torch
 from tutelage.study.build import build_run
 from tutelage.study.config import Study
 from tutelage.study.mixing import Guard, earlier_runs
-from tutelage.study.plan import RunSpec, plan
+from tutelage.study.plan import RunSpec, kinds, plan
 from tutelage.study.store import is_finished
 from tutelage.study.teachers import load_teacher
 
@@ -57,8 +57,7 @@ def make_ready(study: Study, note: Callable[[str], None]) -> Ready:
     if len(unfinished) < len(ready.specs):
         finished = f"{len(ready.specs) - len(unfinished)} of {len(ready.specs)} runs are finished"
         note(f"{finished} in {study.folder}; they are kept")
-    for spec in {(spec.method, spec.task, spec.name): spec for spec in unfinished}.values():
-        # A tap that is not there is found now, not after the teachers.
+    for spec in kinds(unfinished):  # a missing tap is an error now, not after the teachers are trained
         build_run(spec, study.build(spec.config), study.folder, torch.device("cpu"), trained=False)
     teachers = {(spec.seed, teacher.name): (spec, teacher) for spec in unfinished for teacher in spec.teachers}
     for spec, teacher in teachers.values():

@@ -6,7 +6,8 @@ from math import inf
 from typing import Any
 
 from tutelage.errors import UserError
-from tutelage.study.config import SINGLE, Range, Study
+from tutelage.layout import SINGLE
+from tutelage.study.config import Range, Study
 from tutelage.study.tuning.trials import Trial
 
 _SINGLE = {"lr": Range(3.0e-4, 1.0e-2)}  # as the preset methods have it

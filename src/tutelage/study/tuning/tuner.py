@@ -11,12 +11,13 @@ from typing import Any
 import torch
 
 from tutelage.errors import UserError
+from tutelage.layout import SINGLE, TEACHER
 from tutelage.metrics import deltas
 from tutelage.study.build import build_run
-from tutelage.study.config import SINGLE, TEACHER, Study, resolve
+from tutelage.study.config import Study, resolve, teacher_specs
 from tutelage.study.launch import Display, run_study
 from tutelage.study.mixing import refuse_mixing
-from tutelage.study.plan import RunSpec, method_run, plan, teacher_values
+from tutelage.study.plan import RunSpec, kinds, method_run, plan
 from tutelage.study.results import with_nan
 from tutelage.study.store import claim, locked, read_record, write_shared
 from tutelage.study.tuning.search import ask, need_optuna, space
@@ -54,7 +55,7 @@ class Tuner:
         need_optuna()
         if trials < 1:
             raise UserError(f"--trials: expected at least 1, found {trials}")
-        if files := [name for name, teacher in teacher_values(study.values).items() if teacher["file"]]:
+        if files := [name for name, teacher in teacher_specs(study.values).items() if teacher.file]:
             raise UserError(
                 "teachers: expected none, since they may have seen the images that trials are judged on; found "
                 f"{', '.join(files)}; tune with --teachers '{{}}'"
@@ -73,8 +74,7 @@ class Tuner:
 
     def run(self, display: Display) -> list[dict[str, Any]]:
         """Train what is not finished and write tuned.yaml, an overlay of the study; returns one row per method."""
-        for spec in {spec.method: spec for spec in plan(self.study.values)}.values():
-            # A tap that is not there is found now, not after a night of trials.
+        for spec in kinds(plan(self.study.values)):  # a missing tap is an error now, not after a night of trials
             objects = self.study.build(spec.config)
             build_run(spec, objects, self.study.folder, torch.device("cpu"), trained=False)
         watch = Watch(display, self.trials * sum(map(self._runs, self.methods)))

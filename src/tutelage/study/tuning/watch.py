@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from tutelage.study.config import SINGLE
+from tutelage.layout import SINGLE
 from tutelage.study.launch import Display
 from tutelage.study.tuning.trials import Trial, label, written
 

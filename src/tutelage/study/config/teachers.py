@@ -1,0 +1,72 @@
+"""What teaches in a study: YAML has several ways to say it, everything else reads this one."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tutelage.layout import FEATURES, SINGLE, TEACHER
+
+
+@dataclass(frozen=True)
+class TeacherSpec:
+    """One teacher, complete.
+
+    Attributes:
+        name: in the study; by default the task that it teaches.
+        tasks: what it teaches; empty: none in particular.
+        kind: `single`: the single-task network of its task; `teacher`: a run of its own; `features`: no run trains it.
+        net: plain values of its network; None: the study's `net`.
+        key: where the study names its network.
+        file: weights trained elsewhere; None: the study trains it, or it is used as it is built.
+        match: {student's tap: teacher's tap} in place of the distiller's.
+        sees: `all` or `own`, in place of the distiller's `teach`.
+        weight: a factor for its terms.
+        run: id of the run that trains or evaluates it, for the seed of one student; None: there is none.
+    """
+
+    name: str
+    tasks: tuple[str, ...]
+    kind: str
+    net: Mapping[str, Any] | None = None
+    key: str = "net"
+    file: str | None = None
+    match: Mapping[str, str] | None = None
+    sees: Any = None
+    weight: float = 1.0
+    run: str | None = None
+
+
+def teacher_specs(values: Mapping[str, Any]) -> dict[str, TeacherSpec]:
+    """Every teacher of a study by name: those of its tasks first, in their order.
+
+    A task that no named teacher teaches has the default teacher of its name.
+    """
+    nets, tasks = values.get("teacher_net") or {}, list(values.get("tasks") or {})
+    named: dict[str, dict[str, Any]] = {}
+    for name, keys in (values.get("teachers") or {}).items():
+        keys = dict(keys) if isinstance(keys, Mapping) else {"file": keys}
+        named[name] = {**keys, "tasks": [name] if keys.get("tasks") is None else list(keys["tasks"])}
+    taught = {t for keys in named.values() for t in keys["tasks"]}
+    names = [t for t in tasks if t in named or t not in taught]
+    names += [name for name in named if name not in names]
+    return {name: _spec(name, named.get(name, {"tasks": [name]}), nets.get(name)) for name in names}
+
+
+def _spec(name: str, keys: Mapping[str, Any], teacher_net: Any) -> TeacherSpec:
+    own, file = keys.get("net"), keys.get("file")
+    net = own or teacher_net
+    if file == FEATURES or not keys["tasks"]:
+        kind = FEATURES
+    else:
+        kind = SINGLE if net is None and keys["tasks"] == [name] else TEACHER
+    return TeacherSpec(
+        name,
+        tuple(keys["tasks"]),
+        kind,
+        net,
+        f"teachers.{name}.net" if own else f"teacher_net.{name}" if net else "net",
+        None if file in (None, FEATURES) else str(file),
+        keys.get("match"),
+        keys.get("sees"),
+        keys.get("weight", 1.0),
+    )
