@@ -178,10 +178,30 @@ CASES = {
         ["key", "class", "value", "tuple"],
         ["--data.size", "[1, 2, 3]"],
     ),
-    "a mapping for a teacher": Case(
-        "teachers: expected one of 'features' or a file, found {'a': 1}",
-        ["key", "union", "value of a union", "choice", "path", "alternative"],
+    "an unknown key of a teacher": Case(
+        "teachers: expected a known key, found `a`; `tutelage run STUDY --help` lists them",
+        [
+            "key",
+            "union",
+            "class",
+            "unknown key",
+            "value of a union, again",
+            "choice",
+            "path",
+            "alternative",
+            "keys of a teacher",
+        ],
         ["--teachers", "{depth: {a: 1}}"],
+    ),
+    "a wrong key of a teacher": Case(
+        "teachers: sees: expected one of 'own', 'all', found some",
+        ["key", "union", "class", "optional", "value of a union", "choice", "path", "alternative", "keys of a teacher"],
+        ["--teachers", "{depth: {sees: some}}"],
+    ),
+    "a number for a teacher": Case(
+        "teachers: expected `features`, a file, or keys of a teacher, found 3",
+        ["key", "union", "no class", "value of a union", "choice", "path", "alternative", "value for a teacher"],
+        ["--teachers", "{depth: 3}"],
     ),
 }
 

@@ -74,6 +74,14 @@ RULES: dict[str, tuple[str, str]] = {
     "tuple": (r"Expected a tuple", "expected a tuple"),
     "path": (r"Not of type Path: expected str, bytes or os.PathLike object, not \w+", "expected a file"),
     "alternative": (r"(\bexpected [^;]*?) - expected ", r"\1 or "),
+    "keys of a teacher": (
+        r"expected one of 'features' or a file - tutelage\.study\.TeacherConfig: (.*?)(, found \{.*\})?$",
+        r"\1",
+    ),
+    "value for a teacher": (
+        r"expected one of 'features' or a file - expected class_path and init_args for TeacherConfig",
+        "expected `features`, a file, or keys of a teacher",
+    ),
     "required argument of a class": (
         r"^(\w+): (\w+(?:\.\w+)+): the following arguments are required: (\w+).*",
         r"\1.\3: expected a value for \2, found none; give it in the file or as --\1.\3",

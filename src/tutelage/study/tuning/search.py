@@ -1,4 +1,4 @@
-"""Where the values of a method are looked for, and which of them are tried next."""
+"""The search space of a method, and the values to try next."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,27 +9,29 @@ from tutelage.errors import UserError
 from tutelage.study.config import SINGLE, Range, Study
 from tutelage.study.tuning.trials import Trial
 
-_SINGLE = {"lr": Range(3.0e-4, 1.0e-2)}  # where the preset methods look, too
+_SINGLE = {"lr": Range(3.0e-4, 1.0e-2)}  # as the preset methods have it
 _RANDOM = 4  # trials before a model of the earlier ones proposes the next; the first has the method's present values
 _DIGITS = 4  # of a value that is tried
 
 
 @dataclass(frozen=True)
 class Space:
-    """What is varied of a method: path -> range, and the values that it has now."""
+    """What is varied in a method: path -> range, and its present values."""
 
     ranges: Mapping[str, Range]
     present: Mapping[str, float]
 
 
 def space(study: Study, name: str) -> Space:
-    """What a method's `search` names; a range is widened to hold the present value.
+    """The space that a method's `search` names; a range is widened to include the present value.
 
     Raises:
         ValueError: there is no `search`, or it names what cannot be varied.
     """
     method = study.objects.method.get(name)
-    search = {path: given for path, given in method.search.items() if given is not None} if method is not None else {}
+    search = (
+        {path: bounds for path, bounds in method.search.items() if bounds is not None} if method is not None else {}
+    )
     if not search and name == SINGLE:
         search = dict(_SINGLE)
     if not search:
@@ -38,33 +40,33 @@ def space(study: Study, name: str) -> Space:
             "to tune with --methods"
         )
     ranges, present = {}, {}
-    for path, given in search.items():
+    for path, bounds in search.items():
         value = present[path] = _present(study.values, name, path)
-        low, high = min(given.low, value), max(given.high, value)
-        if given.log and low <= 0:
+        low, high = min(bounds.low, value), max(bounds.high, value)
+        if bounds.log and low <= 0:
             raise UserError(
                 f"method.{name}.search.{path}: expected a positive value where log is true, found {value:g}, the "
                 "method's own; set log: false, or change the value"
             )
-        ranges[path] = Range(low, high, given.log)
+        ranges[path] = Range(low, high, bounds.log)
     return Space(ranges, present)
 
 
 def _present(values: Mapping[str, Any], name: str, path: str) -> float:
-    found = _get(values["method"].get(name, {}), path)
-    if path == "lr" and found is None:
-        found = _get(values["train"]["student"], "optimizer.init_args.lr")
-        if found is None:
+    value = _get(values["method"].get(name, {}), path)
+    if path == "lr" and value is None:
+        value = _get(values["train"]["student"], "optimizer.init_args.lr")
+        if value is None:
             raise UserError(
                 "train.student.optimizer.init_args.lr: expected a learning rate, the value that the first trial of "
                 f"`{name}` has, found none; give method.{name}.lr"
             )
-    if isinstance(found, bool) or not isinstance(found, int | float):
+    if isinstance(value, bool) or not isinstance(value, int | float):
         raise UserError(
             f"method.{name}.search.{path}: expected the path of a number of the method, for example "
-            f"distiller.init_args.scale; found {'nothing' if found is None else repr(found)} there"
+            f"distiller.init_args.scale; found {'nothing' if value is None else repr(value)} there"
         )
-    return float(found)
+    return float(value)
 
 
 def _get(values: Any, path: str) -> Any:
@@ -84,19 +86,19 @@ def need_optuna() -> None:
 def ask(space: Space, tried: Sequence[Trial], seed: int) -> dict[str, float]:
     """The values to try next: the present ones first, then Optuna's.
 
-    They are a function of the arguments alone: Optuna is told of all that was tried, every time anew. Values are
-    rounded before they are tried, so that what is written down is what was tried.
+    They depend on the arguments alone: Optuna is given all earlier trials every time. Values are rounded before they
+    are tried, so the files hold exactly what was tried.
 
     Args:
         space: where to look.
-        tried: the earlier trials, finished; one that diverged counts as the worst.
+        tried: the earlier trials, all finished; one that diverged counts as the worst.
         seed: of Optuna's sampler.
     """
     if not tried:
         return dict(space.present)
     import optuna
 
-    optuna.logging.set_verbosity(optuna.logging.WARNING)  # it tells of every study and trial
+    optuna.logging.set_verbosity(optuna.logging.WARNING)  # it logs every study and trial
     where = {path: optuna.distributions.FloatDistribution(r.low, r.high, log=r.log) for path, r in space.ranges.items()}
     sampler = optuna.samplers.TPESampler(n_startup_trials=_RANDOM, seed=seed % 2**32)
     study = optuna.create_study(direction="maximize", sampler=sampler)

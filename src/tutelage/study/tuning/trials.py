@@ -1,4 +1,4 @@
-"""The trials of a tuning, and what they found: an overlay of the study."""
+"""The trials of a tuning, and their result: an overlay of the study."""
 
 import json
 import shlex
@@ -17,13 +17,13 @@ from tutelage.study.store import read_record
 
 @dataclass(frozen=True)
 class Trial:
-    """Values of a method, and what became of them.
+    """Values of a method, and their result.
 
     Attributes:
         number: 0 has the values that the method has in the study.
         parameters: path of a value of the method -> value.
-        delta: Delta main in % on the held-out part; none as long as it is not finished, and where there is none.
-        problem: why there is none.
+        delta: Delta main in % on the held-out part; None if it is not finished or there is no value.
+        problem: why there is no value.
     """
 
     number: int
@@ -37,7 +37,7 @@ class Trial:
         return self.delta is not None or self.problem is not None
 
     def write(self, path: Path, **facts: Any) -> None:
-        """Write it to a file, with more facts for people."""
+        """Write it to a file, with further facts for the reader."""
         write_text(path, json.dumps({**facts, **asdict(self)}, indent=2) + "\n")
 
     @classmethod
@@ -53,7 +53,7 @@ class Trial:
 
 
 def label(method: str, number: int) -> str:
-    """What a trial of a method is called.
+    """The name of a trial of a method.
 
     >>> label("kd4mtl", 3)
     'kd4mtl-trial03'
@@ -62,7 +62,7 @@ def label(method: str, number: int) -> str:
 
 
 def written(parameters: Mapping[str, float]) -> str:
-    """Values as a person reads them, named as their flags are.
+    """Values for people, under the names of their flags.
 
     >>> written({"lr": 0.001, "distiller.init_args.scale": 2.0})
     'lr 0.001, distiller.scale 2'
@@ -71,21 +71,21 @@ def written(parameters: Mapping[str, float]) -> str:
 
 
 def best(trials: Sequence[Trial]) -> Trial | None:
-    """The trial with the greatest Delta, the first of equals; none where none has one."""
+    """The trial with the largest Delta, the first of equals; None if none has a value."""
     return max((t for t in trials if t.delta is not None), key=lambda t: t.delta or 0.0, default=None)
 
 
 def row(method: str, trials: Sequence[Trial]) -> dict[str, Any]:
-    """What the trials of a method found, as a row of a table."""
-    found = best(trials)
+    """The result of a method's trials, as a row of a table."""
+    winner = best(trials)
     return {
         "method": method,
         "trials": len(trials),
         "failed": sum(trial.delta is None for trial in trials),
         "own": trials[0].delta,
-        "best": None if found is None else found.number,
-        "delta": None if found is None else found.delta,
-        "parameters": {} if found is None else dict(found.parameters),
+        "best": None if winner is None else winner.number,
+        "delta": None if winner is None else winner.delta,
+        "parameters": {} if winner is None else dict(winner.parameters),
     }
 
 
@@ -95,23 +95,23 @@ def overlay(study: Study, rows: Sequence[Mapping[str, Any]], trials: int, part: 
     command = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
     lines = [
         f"# The best of {trials} trials of every method of {name}, by: {command}",
-        f"# Compared on {part:g} of its train, held out with seed {seed}; its val was not used. Delta main in %,",
+        f"# Compared on {part:g} of its train, held out with seed {seed}; its test was not read. Delta main in %,",
         "# against the single-task networks with the study's own values. Trial 0 has the method's own values.",
     ]
-    width = max(len(found["method"]) for found in rows)
-    for found in rows:
-        where = f"#   {found['method']:{width}}  "
-        if found["best"] is None:
+    width = max(len(result["method"]) for result in rows)
+    for result in rows:
+        where = f"#   {result['method']:{width}}  "
+        if result["best"] is None:
             lines.append(f"{where}every trial diverged: it is not in this file")
             continue
-        own = "diverged" if found["own"] is None else f"{found['own']:+.2f}"
-        other = "the best that was tried" if found["best"] == 0 else f"trial {found['best']} {found['delta']:+.2f}"
+        own = "diverged" if result["own"] is None else f"{result['own']:+.2f}"
+        other = "the best that was tried" if result["best"] == 0 else f"trial {result['best']} {result['delta']:+.2f}"
         lines.append(f"{where}trial 0 {own}, {other}")
     methods: dict[str, Any] = {}
-    for found in rows:
-        if found["best"] is not None:
-            method = methods[found["method"]] = {"values": "tuned"}
-            for path, value in found["parameters"].items():
+    for result in rows:
+        if result["best"] is not None:
+            method = methods[result["method"]] = {"values": "tuned"}
+            for path, value in result["parameters"].items():
                 put(method, path, value)
     values: dict[str, Any] = {"study": f"{name}-tuned"}
     if study.values.get("out"):  # its own folder is not for other values

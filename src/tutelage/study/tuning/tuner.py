@@ -31,23 +31,23 @@ _Metrics = Mapping[str, Mapping[str, float]]
 
 
 class Tuner:
-    """Tries the same number of values for every method of a study, and finds the best of each.
+    """Tries the same number of values for every method of a study and keeps the best of each.
 
     Every trial is a study of its own that trains on a part of the study's `train` and is judged on the rest of it, by
-    Delta main against the single-task networks with the study's own values; the study's `val` is never used. Methods
-    that distil learn from the single-task networks with the best values found, where these are tuned, too.
+    Delta main against the single-task networks with the study's own values. The study's `test` is never read. If the
+    single-task networks are tuned too, methods that distil learn from those with the best values.
 
-    A tuning goes on where it stopped, and several processes may run the same one: each takes the next method that no
-    other is at.
+    A tuning continues where it stopped. Several processes may run the same one: each takes the next method that no
+    other process holds.
 
     Args:
-        study: whose methods are tuned; its first seed is that of every trial.
+        study: whose methods are tuned; every trial has its first seed.
         methods: which of them; by default all of them and the single-task networks.
-        trials: of every method, however many values it has.
-        part: of `train`, that trials are judged on.
+        trials: number of trials of every method, however many values it has.
+        part: the part of `train` that trials are judged on.
 
     Raises:
-        ValueError: there is nothing to search, or Optuna is not installed.
+        UserError: there is nothing to search, or Optuna is not installed.
     """
 
     def __init__(self, study: Study, methods: Sequence[str] | None = None, trials: int = 8, part: float = 0.2) -> None:
@@ -59,7 +59,7 @@ class Tuner:
                 "teachers: expected none, since they may have seen the images that trials are judged on; found "
                 f"{', '.join(files)}; tune with --teachers '{{}}'"
             )
-        self.given, self.trials, self.part, self.seed = study, trials, part, study.seeds[0]
+        self.original, self.trials, self.part, self.seed = study, trials, part, study.seeds[0]
         names = [SINGLE, *study.methods] if methods is None else methods
         self.methods = sorted(dict.fromkeys(names), key=lambda name: name != SINGLE)  # teachers first
         held = {"source": study.values["data"], "part": part, "seed": self.seed}
@@ -72,7 +72,7 @@ class Tuner:
         self.file = self.folder / "tuned.yaml"
 
     def run(self, display: Display) -> list[dict[str, Any]]:
-        """Train what is not finished and write tuned.yaml, an overlay of the study; a row for each method."""
+        """Train what is not finished and write tuned.yaml, an overlay of the study; returns one row per method."""
         for spec in {spec.method: spec for spec in plan(self.study.values)}.values():
             # A tap that is not there is found now, not after a night of trials.
             objects = self.study.build(spec.config)
@@ -89,8 +89,8 @@ class Tuner:
             for name in waiting:
                 if (teachers := self._teachers(name, tuned)) is None:
                     continue
-                with locked(self._folder(name, teachers)) as mine:
-                    if mine:
+                with locked(self._folder(name, teachers)) as held:
+                    if held:
                         tuned[name] = self._tune(name, teachers, single, watch)
             if not any(name in tuned for name in waiting):
                 if not waited:
@@ -98,11 +98,11 @@ class Tuner:
                 waited = True
                 time.sleep(_PATIENCE)
         rows = [row(name, tuned[name]) for name in self.methods]
-        write_shared(self.file, overlay(self.given, rows, self.trials, self.part, self.seed))
+        write_shared(self.file, overlay(self.original, rows, self.trials, self.part, self.seed))
         return rows
 
     def _reference(self, watch: Watch) -> _Metrics:
-        """The metrics of the single-task networks with the study's own values, which every trial is compared with."""
+        """The metrics of the single-task networks with the study's own values: every trial is compared with them."""
         study = self._study(SINGLE, _OWN, _OWN)
         run_study(study, watch)
         single = _metrics(study, _own(SINGLE, study))
@@ -114,20 +114,20 @@ class Tuner:
         return single
 
     def _teachers(self, name: str, tuned: Mapping[str, list[Trial]]) -> Trial | None:
-        """The trial of the single-task networks that a method stands beside; none as long as it is not known."""
+        """The trial of the single-task networks that teach a method; None while it is not known yet."""
         needs = () if name == SINGLE else method_run(self.study.values, name, self.seed).needs
         if SINGLE not in self.methods or not any(need.startswith(f"{SINGLE}/") for need in needs):
             return _OWN
         return best(tuned[SINGLE]) if SINGLE in tuned else None
 
     def _folder(self, name: str, teachers: Trial) -> Path:
-        """Where the files of a method's trials are; their runs are beside it."""
+        """The folder of a method's trial files; their runs are beside it."""
         return self.folder / (SINGLE if name == SINGLE else f"{label(SINGLE, teachers.number)}/{name}")
 
     def _tune(self, name: str, teachers: Trial, single: _Metrics, watch: Watch) -> list[Trial]:
-        """All trials of a method; those of an earlier call are read."""
+        """All trials of a method; those of an earlier call are read from their files."""
         folder, where = self._folder(name, teachers), self.spaces[name]
-        search = {path: asdict(found) for path, found in where.ranges.items()}
+        search = {path: asdict(bounds) for path, bounds in where.ranges.items()}
         method = self.study.values["method"].get(name, {})
         values = {**self.study.values, "method": {name: method}, "tune": {"search": search}}
         data = self.study.build.fingerprint(self.study.objects)
@@ -138,7 +138,7 @@ class Tuner:
             path, facts = folder / f"trial{number:02d}.json", {"method": name, "seed": self.seed}
             if path.exists():
                 trial = Trial.read(path)
-            else:  # written before it is trained: a killed trial goes on with its values, whatever Optuna's version
+            else:  # written before it is trained: a killed trial continues with its values, whatever Optuna's version
                 trial = Trial(number, ask(where, trials, derive(self.seed, "tune", name, number)))
                 trial.write(path, **facts)
             if not trial.finished:
@@ -151,38 +151,36 @@ class Tuner:
         return trials
 
     def _judge(self, name: str, trial: Trial, teachers: Trial, single: _Metrics, watch: Watch) -> Trial:
-        """Train a trial and compare it."""
+        """Train a trial and compare it with the single-task networks."""
         study = self._study(name, trial, teachers)
         specs = _own(name, study)
         try:
             run_study(study, watch)
             delta = self._delta(_metrics(study, specs), single)
-            found = {"delta": delta} if isfinite(delta) else {"problem": "a main metric has no value"}
-            trial = replace(trial, **found)
-        except NonFiniteError as error:  # values to stay away from, and no reason to stop
+            undefined = None if isfinite(delta) else "a main metric has no value"
+            trial = replace(trial, delta=None if undefined else delta, problem=undefined)
+        except NonFiniteError as error:  # these values diverge: that is a result
             trial = replace(trial, problem=str(error))
         for spec in specs:
-            (study.folder / spec.id / "checkpoint.pt").unlink(
-                missing_ok=True
-            )  # the greatest file of a run, of no more use
+            (study.folder / spec.id / "checkpoint.pt").unlink(missing_ok=True)  # large, and no longer needed
         return trial
 
     def _study(self, name: str, trial: Trial, teachers: Trial) -> Study:
-        """A trial as a study: in one folder with its teachers, and so in one table with other methods' trials."""
+        """A trial as a study, in one folder with its teachers, and so in one table with other methods' trials."""
         single = trial if name == SINGLE else teachers
         methods = {SINGLE: self._method(SINGLE, single), TEACHER: self._method(TEACHER, _OWN)}
         if name != SINGLE:
             methods[label(name, trial.number)] = self._method(name, trial)
         changes = {
-            "study": f"{self.given.name}-tune",
+            "study": f"{self.original.name}-tune",
             "methods": [SINGLE if name == SINGLE else label(name, trial.number)],
-            "method": {called: method for called, method in methods.items() if method},
+            "method": {key: method for key, method in methods.items() if method},
             "out": str(self.folder / label(SINGLE, single.number)),
         }
         return resolve({**self.study.values, **changes}, self.study.build)
 
     def _method(self, name: str, trial: Trial) -> dict[str, Any]:
-        """A method's definition with the values of a trial; the first one's are those that it has."""
+        """A method's definition with the values of a trial; trial 0 keeps the method's own."""
         method: dict[str, Any] = copy.deepcopy(self.study.values["method"].get(name, {}))
         if trial.number:
             method["values"] = "tuned"

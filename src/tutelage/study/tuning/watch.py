@@ -1,4 +1,4 @@
-"""How the trials of a tuning are watched: as the runs of one study."""
+"""Progress of a tuning: its trials are shown as the runs of one study."""
 
 from collections.abc import Mapping
 
@@ -25,12 +25,12 @@ class Watch:
         self.method, self.name = method, label(method, number)
 
     def judged(self, trial: Trial) -> None:
-        """It has ended."""
-        found = f"diverged: {trial.problem}" if trial.delta is None else f"Delta {trial.delta:+.2f} %"
-        self.display.note(f"{self.name}: {found}, with {written(trial.parameters)}")
+        """A trial has ended."""
+        result = f"diverged: {trial.problem}" if trial.delta is None else f"Delta {trial.delta:+.2f} %"
+        self.display.note(f"{self.name}: {result}, with {written(trial.parameters)}")
 
     def start(self, name: str, index: int, of: int, resumed: int) -> None:
-        """A run begins; that of a method has those of its teachers before it."""
+        """A run begins; the runs of its teachers come before that of a method."""
         single = self.method == SINGLE
         name = name.replace(SINGLE, self.name, 1) if single else name
         self.display.start(name, self.done + (index if single else 0), self.of, resumed)
@@ -40,7 +40,7 @@ class Watch:
         self.display.finish(name, metrics)
 
     def note(self, text: str) -> None:
-        """One line to the user, but for the one on teachers that were there before."""
+        """One line to the user, except the one on teachers that are finished already."""
         if not text.endswith("they are kept"):
             self.display.note(text)
 
