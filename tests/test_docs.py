@@ -13,12 +13,18 @@ from tests.train.fixture import Run
 
 from tutelage import distill
 from tutelage.distill import Adaptor, Distance
-from tutelage.study import load_study, methods, presets, read_values
+from tutelage.study import TeacherConfig, load_study, methods, presets, read_values
 from tutelage.train import TrainConfig
 from tutelage.types import Distiller, MultiTaskNet
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def yaml_blocks(page: str) -> list[dict[str, Any]]:
+    """What the YAML of a page holds."""
+    text = (ROOT / "docs" / page).read_text()
+    return [yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", text, flags=re.DOTALL)]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
@@ -32,8 +38,10 @@ def test_links_lead_somewhere(page: Path) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
 def test_places_in_the_code_exist(page: Path) -> None:
     for file, symbol in re.findall(r"`([\w/]+\.py)(?::([\w.]+))?`", page.read_text()):
-        path = next((p for p in (ROOT / "src/tutelage" / file, ROOT / file) if p.exists()), None)
-        assert path is not None, file
+        paths = [p for p in (ROOT / "src/tutelage" / file, ROOT / file) if p.exists()]
+        paths = paths or list((ROOT / "src/tutelage").rglob(file))  # a name within the package that the text is about
+        assert len(paths) == 1, file
+        (path,) = paths
         for name in filter(None, symbol.split(".")):
             assert re.search(rf"\b{name}\b", path.read_text()), f"{file}:{symbol}"
 
@@ -72,8 +80,8 @@ def test_the_method_of_the_docs_is_short_and_works() -> None:
 
 
 def test_the_methods_of_the_page_on_distilling_build(tmp_path: Path) -> None:
-    blocks = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs/distillation.md").read_text(), flags=re.DOTALL)
-    shown = [pair for block in blocks for pair in yaml.safe_load(block)["method"].items()]
+    blocks = yaml_blocks("distillation.md")
+    shown = [pair for block in blocks for pair in block.get("method", {}).items()]
     file = tmp_path / "study.yaml"
     file.write_text(
         yaml.safe_dump(read_values("rooms-tiny") | {"methods": [n for n, _ in shown], "method": dict(shown)})
@@ -85,6 +93,25 @@ def test_the_methods_of_the_page_on_distilling_build(tmp_path: Path) -> None:
         make = config.method[name].distiller
         assert make is not None, name
         assert isinstance(make(student, teachers, torch.zeros(1, 3, 4, 6)), Distiller), name
+
+
+@pytest.mark.parametrize("page", ["distillation.md", "studies.md"])
+def test_the_teachers_of_the_docs_build(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (shown,) = (block for block in yaml_blocks(page) if "teachers" in block)
+    for teacher in shown["teachers"].values():
+        file = teacher if isinstance(teacher, str) else teacher.get("file")
+        if file is not None:
+            Path(file).touch()
+    Path("study.yaml").write_text(yaml.safe_dump(read_values("rooms-tiny") | {"methods": ["kd4mtl"]} | shown))
+    objects = load_study("study.yaml").objects
+    assert objects.teachers.keys() == shown["teachers"].keys()
+    for name, teacher in objects.teachers.items():
+        if isinstance(teacher, TeacherConfig):
+            make = teacher.net or objects.net
+            net = make({t: objects.tasks[t].width for t in teacher.tasks})
+            taps = net.eval()(torch.rand(1, 3, 32, 48)).taps
+            assert set((teacher.match or {}).values()) <= taps.keys(), name
 
 
 def test_the_page_on_distilling_names_every_distance_and_adaptor() -> None:

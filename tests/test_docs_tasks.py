@@ -117,7 +117,7 @@ def test_a_block_adds_its_task(there: None, task: str) -> None:
     config = load_study("segmentation.yaml", ["--with", f"{task}.yaml", *SCENES]).objects
     assert list(config.tasks) == ["segmentation", task]
     config.data.check(config.tasks)
-    for split in ("train", "val"):
+    for split in ("train", "test"):
         sample = config.data.split(split)[0]
         label = sample["labels"][task]
         assert config.tasks[task].validate(label, sample["image"]) is None
