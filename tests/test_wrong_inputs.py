@@ -2,6 +2,7 @@
 
 import pickle
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -33,7 +34,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def never_trains(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, finished: Path) -> None:
-    monkeypatch.setattr("tutelage.study.execute.fit", lambda *_: pytest.fail("something was trained"))
+    monkeypatch.setattr(sys.modules["tutelage.study.execute"], "fit", lambda *_: pytest.fail("something was trained"))
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.chdir(tmp_path)
 

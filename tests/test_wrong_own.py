@@ -131,7 +131,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Change], l
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.delitem(sys.modules, "own", raising=False)
-    monkeypatch.setattr("tutelage.study.execute.fit", lambda *_: pytest.fail("something was trained"))
+    monkeypatch.setattr(sys.modules["tutelage.study.execute"], "fit", lambda *_: pytest.fail("something was trained"))
     (tmp_path / "own.py").write_text(OWN)
     for name, height in (("cat", 12), ("dog", 13)):
         (tmp_path / "folders/train" / name).mkdir(parents=True)

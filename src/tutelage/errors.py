@@ -70,6 +70,19 @@ def user_code(error: BaseException) -> str | None:
     return None
 
 
+def raised_by_us(error: BaseException) -> bool:
+    """Whether a line of this package failed on the way to an error, other than by saying what the user has to change.
+
+    A `UserError` with such a cause may hide a defect of tutelage behind a mistake of the user.
+    """
+    for current in chain(error):
+        frames = [frame.f_code.co_filename for frame, _ in traceback.walk_tb(current.__traceback__)]
+        ours = bool(frames) and os.path.abspath(frames[-1]).startswith(_PACKAGE + os.sep)
+        if ours and not isinstance(current, ValueError | OSError | ImportError | KeyboardInterrupt):
+            return True
+    return False
+
+
 @contextmanager
 def writing_to(folder: Path) -> Iterator[None]:
     """Mark an exception that leaves the block with the folder that the block writes to.

@@ -39,7 +39,7 @@ def _write(path: Path, write: Callable[[IO[bytes]], object]) -> None:
     try:
         # `open` leaves the permissions to the system, which applies the umask. (mkstemp would need a chmod, and the
         # umask can only be read by setting it for all threads.)
-        with part.open("xb") as file:
+        with _create(part) as file:
             write(file)
             file.flush()
             os.fsync(file.fileno())
@@ -48,6 +48,10 @@ def _write(path: Path, write: Callable[[IO[bytes]], object]) -> None:
     except BaseException:  # of Ctrl-C, too: no incomplete file stays
         part.unlink(missing_ok=True)
         raise
+
+
+def _create(part: Path) -> IO[bytes]:
+    return part.open("xb")
 
 
 def remove_parts(folder: Path) -> None:

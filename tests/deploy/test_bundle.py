@@ -41,7 +41,7 @@ def test_what_is_saved_is_loaded_bit_for_bit(name: str, tmp_path: Path, images: 
 
 def test_a_run_becomes_what_its_study_evaluated(distilled: Study, tmp_path: Path) -> None:
     run = distilled.folder / "kd4mtl/seed0"
-    config, tasks = distilled.config, distilled.objects.tasks
+    config, tasks = distilled.objects, distilled.objects.tasks
     net = config.net({t: task.width for t, task in tasks.items()})
     net.load_state_dict(safetensors.torch.load_file(run / "student.safetensors"))
     samples = config.data.split("test")

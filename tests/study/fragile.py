@@ -18,6 +18,8 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import IO, Any
 
+from tutelage import files
+
 # One single-task network, one distilled and one with a balancer that learns: 5 runs of 4 steps.
 FLAGS = [
     "--epochs", "2", "--data.train", "16", "--data.test", "4", "--precision", "32-true", "--checkpoint-steps", "1",
@@ -83,10 +85,10 @@ class _File:
 @contextlib.contextmanager
 def fused(fuse: Fuse) -> Iterator[None]:
     """Let every write of `write_atomically` burn the fuse."""
-    fdopen, fsync, replace = os.fdopen, os.fsync, os.replace
+    create, fsync, replace = files._create, os.fsync, os.replace
 
-    def opened(handle: int, *args: Any, **kwargs: Any) -> Any:
-        return _File(fdopen(handle, *args, **kwargs), fuse)
+    def opened(part: Path) -> Any:
+        return _File(create(part), fuse)
 
     def before(call: Callable[..., Any]) -> Callable[..., Any]:
         def burn(*args: Any) -> Any:
@@ -95,11 +97,11 @@ def fused(fuse: Fuse) -> Iterator[None]:
 
         return burn
 
-    os.fdopen, os.fsync, os.replace = opened, before(fsync), before(replace)
+    files._create, os.fsync, os.replace = opened, before(fsync), before(replace)
     try:
         yield
     finally:
-        os.fdopen, os.fsync, os.replace = fdopen, fsync, replace
+        files._create, os.fsync, os.replace = create, fsync, replace
 
 
 def work(out: str, flags: list[str], report: str, at: int | None, failure: str, cache: str) -> None:

@@ -109,8 +109,8 @@ def test_every_source_is_looked_at_and_tried_on_the_network_at_its_own_sizes() -
     data = Mix({"one": Plain(5, 2, SIZE), "two": Plain(3, 4, (40, 32), tasks=["depth"])})
     check(study(data))
     assert [sorted(source.read) for source in data.sources.values()] == [
-        [("train", i) for i in range(5)] + [("test", i) for i in range(2)],
-        [("train", i) for i in range(3)] + [("test", i) for i in range(4)],
+        [("test", i) for i in range(2)] + [("train", i) for i in range(5)],
+        [("test", i) for i in range(4)] + [("train", i) for i in range(3)],
     ]
     with pytest.raises(ValueError, match=r"^SegNet: expected images of at least 32x32, found \(40, 16\)"):
         check(study(Mix({**data.sources, "two": Plain(3, 4, (40, 16), tasks=["depth"])})))

@@ -1,5 +1,6 @@
 """Every sample is looked at once, in parallel, and what passed is remembered for as long as nothing changes."""
 
+import inspect
 import os
 import re
 import threading
@@ -249,8 +250,8 @@ def refusal(task: Task, kind: Modality, several: bool = False) -> str:
     source = Own("read")
     source.modalities = {"it": kind}
     source.check_names = lambda _: None  # type: ignore[method-assign]  # whatever the study's tasks are
-    found.config.tasks = {"it": task}
-    found.config.data = Mix({"own": source, "other": Own("read")}) if several else source
+    found.objects.tasks = {"it": task}
+    found.objects.data = Mix({"own": source, "other": Own("read")}) if several else source
     try:
         check(found)
     except UserError as error:
@@ -262,7 +263,7 @@ def refusal(task: Task, kind: Modality, several: bool = False) -> str:
 @pytest.mark.parametrize("name", TASKS)
 def test_labels_must_hold_what_the_task_learns(name: str, kind: type[Modality]) -> None:
     make, fitting = TASKS[name]
-    assert set(TASKS) == set(tasks.__all__)
+    assert set(TASKS) == {name for name in tasks.__all__ if not inspect.isabstract(getattr(tasks, name))}
     message = refusal(make(), kind())
     if kind in fitting:
         assert message == ""
@@ -326,8 +327,8 @@ class ManySamples(Samples):
 
 def many(source: Many) -> Study:
     found = load_study("rooms-tiny", ["--methods", "uniform"])
-    found.config.tasks = {"depth": found.config.tasks["depth"]}
-    found.config.data = source
+    found.objects.tasks = {"depth": found.objects.tasks["depth"]}
+    found.objects.data = source
     return found
 
 
@@ -366,7 +367,7 @@ def test_a_level_can_be_asked_for() -> None:
 
 def test_without_a_check_crop_and_network_are_still_tried() -> None:
     found = many(Many(10, 10))
-    found.config.train.augment = Augment(scales=[100])
+    found.objects.train.augment = Augment(scales=[100])
     with pytest.raises(ValueError, match=r"train.augment.scales: expected windows .* of images of 32x32, found 0x0"):
         check(found, level="none")
 

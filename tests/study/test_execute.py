@@ -3,6 +3,7 @@
 import json
 import multiprocessing
 import pickle
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -56,7 +57,7 @@ def test_a_value_that_does_not_exist_is_null_and_said(tmp_path: Path, monkeypatc
         metrics["image"]["depth"]["rel_err"] = float("nan")
         return metrics
 
-    monkeypatch.setattr("tutelage.study.execute.evaluate", without_depth)
+    monkeypatch.setattr(sys.modules["tutelage.study.execute"], "evaluate", without_depth)
     study, notes = tiny(tmp_path, *FLAGS, "--methods", "uniform"), Notes()
     result = execute_run(plan(study.values)[0], study.folder, notes)
     written = json.loads((tmp_path / "single/depth/seed0/result.json").read_text(), parse_constant=pytest.fail)
@@ -88,7 +89,7 @@ def test_an_error_of_a_run_knows_its_folder(tmp_path: Path, monkeypatch: pytest.
     def broken(*_: object) -> None:
         raise ZeroDivisionError("a defect")
 
-    monkeypatch.setattr("tutelage.study.execute.fit", broken)
+    monkeypatch.setattr(sys.modules["tutelage.study.execute"], "fit", broken)
     study = tiny(tmp_path, *FLAGS)
     with pytest.raises(ZeroDivisionError) as error:
         execute(plan(study.values)[0], study.folder, Quiet())

@@ -102,7 +102,7 @@ def test_a_killed_run_goes_on_from_its_last_checkpoint_and_says_so(undisturbed: 
     finished = len(study.finished())
     said = study.run()
     assert said is not None
-    assert f"goes on after step {step}\n" in said["said"]
+    assert f"continues after step {step}\n" in said["said"]
     assert f"{finished} of 5 runs are finished in " in said["said"]
 
 

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -149,7 +150,7 @@ def test_a_deterministic_run_is_built_as_one(tmp_path: Path, monkeypatch: pytest
 
     flags = ["--methods", "single", "--max-steps", "1", "--deterministic", "true", "--out", str(tmp_path / "out")]
     study = load_study("rooms-tiny", flags)
-    monkeypatch.setattr("tutelage.study.execute.build_run", watched)
+    monkeypatch.setattr(sys.modules["tutelage.study.execute"], "build_run", watched)
     spec = plan(study.values)[0]
     execute(spec, study.folder, Notes())
     assert seen == [True]
@@ -297,7 +298,7 @@ def test_untrained_teachers_are_the_same_for_a_seed_and_not_trained() -> None:
         spec = next(spec for spec in plan(study.values) if spec.method == method and spec.seed == seed)
         assert not spec.needs
         distiller = built(study, spec)[0].distiller
-        return distiller.teachers._nets["depth"].encoder[0][0].weight
+        return distiller.teachers.networks["depth"].encoder[0][0].weight
 
     assert torch.equal(first(0), first(0))
     assert not torch.equal(first(0), first(1))
@@ -310,7 +311,7 @@ def test_untrained_teachers_have_features() -> None:
     images = torch.stack([study.objects.data.split("train")[i]["image"] for i in range(4)])
     last = teachers(images, "depth")["last"]
     assert float(last.square().sum(1).sqrt().median()) > 0.1  # far above the guard of the distance
-    assert not any(module.training for module in teachers._nets["depth"].modules())
+    assert not any(module.training for module in teachers.networks["depth"].modules())
 
 
 def test_a_student_stays_with_its_teachers(ablation: tuple, tmp_path: Path) -> None:

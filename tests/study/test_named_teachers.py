@@ -53,7 +53,7 @@ def test_the_student_learns_from_all_of_them(trained: tuple) -> None:
     loaded, _, _ = trained
     spec = plan(loaded.values)[-1]
     run, _ = built(loaded, spec)
-    teachers = run.distiller.teachers.teachers
+    teachers = run.distiller.teachers.named
     assert {name: teacher.tasks for name, teacher in teachers.items()} == {
         "segmentation": ("segmentation",), "pair": ("depth", "normals"), "deep": ("depth",), "backbone": (),
     }  # fmt: skip
@@ -108,7 +108,7 @@ def test_nothing_is_repeated_and_other_teachers_are_refused(trained: tuple) -> N
     assert run_study(study(loaded.folder, NAMED), notes) == rows
     assert notes.started == []
     for change, line in (
-        ("[depth, normals]", r"kd4mtl/seed0: expected the config .*teachers\.pair\.tasks"),
+        ("[depth, normals]", r"teacher/pair/seed0: expected the config .*tasks\.segmentation"),
         ("weight: 0.5", r"kd4mtl/seed0: expected the config .*teachers\.deep\.weight = 0\.5"),
     ):
         text = NAMED.replace(

@@ -109,7 +109,7 @@ def test_each_validation_image_is_evaluated_once(finished: tuple) -> None:
 def test_metrics_are_those_of_a_loop_over_the_images_of_the_tasks_source(finished: tuple) -> None:
     out, rows, _ = finished
     found = study(out)
-    net = teacher(found, "depth", 0).eval()
+    net = teacher(found, "depth").eval()
     samples = Plain(**STREETS).split("test")
     errors = []
     for sample in (samples[i] for i in range(3)):

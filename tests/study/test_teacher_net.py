@@ -70,7 +70,7 @@ def test_the_student_learns_from_their_weights(trained: tuple) -> None:
     made, _, _ = trained
     (spec,) = (spec for spec in plan(made.values) if spec.method == "kd4mtl")
     run, _ = built(made, spec)
-    nets = run.distiller.teachers._nets
+    nets = run.distiller.teachers.networks
     assert [type(net) for net in nets.values()] == [SegNet, EncoderDecoder, SegNet]
     for (task, net), kind in zip(nets.items(), ["teacher", "teacher", "single"], strict=True):
         assert_same(net.state_dict(), load_tensors(made.folder / kind / task / "seed0/student.safetensors"))

@@ -7,6 +7,7 @@ from typing import IO
 import pytest
 import torch
 
+from tutelage import files
 from tutelage.files import write_atomically
 from tutelage.train import load_checkpoint, save_checkpoint
 
@@ -58,13 +59,13 @@ def test_code_inside_a_torch_file_is_not_run(tmp_path: Path) -> None:
 def test_a_full_disk_is_the_systems_error_with_the_files_name(
     at: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fdopen = os.fdopen
+    create = files._create
 
     class Full:
         """A file that takes some writes; torch hides the error of the one that fails."""
 
-        def __init__(self, *args: object) -> None:
-            self.file, self.left = fdopen(*args), at
+        def __init__(self, part: Path) -> None:
+            self.file, self.left = create(part), at
 
         def write(self, data: bytes) -> int:
             self.left -= 1
@@ -84,7 +85,7 @@ def test_a_full_disk_is_the_systems_error_with_the_files_name(
     state = {f"layer{i}": torch.rand(100) for i in range(30)}
     path = tmp_path / "checkpoint.pt"
     save_checkpoint(path, {"step": 1})
-    monkeypatch.setattr(os, "fdopen", Full)
+    monkeypatch.setattr(files, "_create", Full)
     if at == 1000:  # more than it needs
         save_checkpoint(path, state)
         return

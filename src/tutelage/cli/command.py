@@ -1,7 +1,6 @@
 """The command line as a whole: from its words to a verb, and from an error to an exit status."""
 
 import argparse
-import logging
 import os
 import signal
 import sys
@@ -53,8 +52,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args.flags = flags
     if flags and not getattr(args, "takes_flags", False):  # those of a study are read later
         top.error(f"unrecognized arguments: {' '.join(flags)}")
-    # It logs the precision of every run twice.
-    logging.getLogger("lightning_fabric.utilities.rank_zero").setLevel(logging.WARNING)
     try:
         with _terminable():
             status: int = args.execute(args, Console())

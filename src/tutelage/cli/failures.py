@@ -13,7 +13,7 @@ import traceback
 from importlib.metadata import version
 from pathlib import Path
 
-from tutelage.errors import UserError, folder_of, one_line, user_code
+from tutelage.errors import UserError, folder_of, one_line, raised_by_us, user_code
 from tutelage.files import write_text
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -58,7 +58,7 @@ def explain(error: BaseException, show: bool, again: str | None = None) -> int:
     defect, line = _line(error)
     if show:
         traceback.print_exception(error)
-    elif defect or user_code(error) is not None:
+    elif defect or user_code(error) is not None or raised_by_us(error):
         file = _write(error)
         if file is None:
             traceback.print_exception(error)

@@ -64,7 +64,7 @@ def execute(args: argparse.Namespace, console: Console) -> int:
         page = write_report(study.folder, study.objects.tasks, write_shared)
         print_tables(console, study.folder, study.objects.tasks)
     say(console, f"page      {page}\nresults   {study.folder / 'results.json'}")
-    more = [] if "--seeds" in args.flags else ["--seeds", "0,1,2"]
+    more = [] if len(study.seeds) > 1 else ["--seeds", "0,1,2"]
     again = shlex.join(["tutelage", "run", args.study, *args.flags, *more])
     say(console, f"next      open the page in a browser; more seeds: {again}; other studies: tutelage presets")
     return 0

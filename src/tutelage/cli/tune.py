@@ -15,8 +15,8 @@ _ABOUT = """\
 Try the same number of values for every method, judge them on a part of the training images, and write the best ones
 into a file.
 
-STUDY and its flags are as with `tutelage run`. Trials train on the rest of `train` and are judged on the part; `test` is
-not used. `tutelage run STUDY --with FILE` trains the study with these values, in a folder of its own. To continue a
+STUDY and its flags are as with `tutelage run`. Trials train on the rest of `train` and are judged on the part; `test`
+is not used. `tutelage run STUDY --with FILE` trains the study with these values, in a folder of its own. To continue a
 search that was stopped, give the same command again. Needs Optuna: pip install 'tutelage[tune]'
 """
 

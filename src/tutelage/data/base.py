@@ -108,7 +108,7 @@ class Wrapper(DataSource):
         self.source.check(tasks)
 
 
-def under_key(error: UserError, key: str) -> UserError:
+def under_key(error: ValueError, key: str) -> UserError:
     """A source's error with the key that its user knows, below `key`: `data.root` becomes `data.source.root`."""
     return UserError(_KEY.sub(f"{key}.", str(error), count=1))
 

@@ -54,7 +54,7 @@ class HideLabels(Wrapper):
         """Raise where the source does, or if no image keeps the label of a task."""
         try:
             super().check(tasks)
-        except UserError as error:
+        except ValueError as error:  # of a source of the user, too
             raise under_key(error, "data.source") from error
         for part in self.parts().values():
             assert isinstance(part.source, HideLabels)

@@ -77,7 +77,7 @@ class Mix(DataSource):
         for name, source in self.sources.items():
             try:
                 source.check([t for t in tasks if t in source.modalities])
-            except UserError as error:
+            except ValueError as error:  # of a source of the user, too
                 raise under_key(error, f"data.sources.{name}") from error
 
     def fingerprint(self) -> str:

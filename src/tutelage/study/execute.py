@@ -1,6 +1,7 @@
 """One run, from its spec to its result: it knows no other run, and all that a launcher calls is here."""
 
 import json
+import logging
 from collections.abc import Mapping
 from math import isfinite
 from pathlib import Path
@@ -9,18 +10,17 @@ from typing import Any, Protocol
 import torch
 from lightning_fabric import Fabric
 from lightning_fabric.loggers.tensorboard import TensorBoardLogger
-from torch import Tensor
 
-from tutelage.data import DataSource
 from tutelage.deploy import write_bundle
-from tutelage.errors import writing_to
+from tutelage.errors import UserError, writing_to
 from tutelage.files import write_json
 from tutelage.study.budget import training_config
 from tutelage.study.build import build_run
 from tutelage.study.config import Builder
 from tutelage.study.mixing import Guard, refuse_mixing
 from tutelage.study.plan import RunSpec
-from tutelage.study.store import claim, fingerprint, note_determinism, write_spec
+from tutelage.study.predictions import save_predictions
+from tutelage.study.store import claim, fingerprint, is_finished, note_determinism, write_spec
 from tutelage.train import (
     JsonLines,
     NonFiniteError,
@@ -29,15 +29,9 @@ from tutelage.train import (
     deterministic,
     evaluate,
     fit,
-    make_batch,
-    predict,
-    save_safetensors,
     training_loader,
     validation_loader,
 )
-from tutelage.types import MaskedTarget, MultiTaskNet, Task
-
-_SHOWN = 6  # test images whose predictions are kept for the report
 
 
 class RunObserver(Observer, Protocol):
@@ -69,6 +63,11 @@ def execute(spec: RunSpec, folder: Path, observer: RunObserver, build: Builder |
         NonFiniteError: the training diverged.
     """
     place = folder / spec.id
+    for need in spec.needs:
+        if not is_finished(folder / need):
+            raise UserError(
+                f"{folder / need}: expected a finished run, which {spec.label} needs, found none; execute it first"
+            )
     with writing_to(place):
         return _execute(spec, folder, place, observer, build or Builder())
 
@@ -120,6 +119,7 @@ def _execute(spec: RunSpec, folder: Path, place: Path, observer: RunObserver, bu
 
 def fabric_for(config: TrainConfig, place: Path | None = None, done: int = 0) -> Fabric:
     """Device and precision, with the loggers of a run's folder."""
+    logging.getLogger("lightning_fabric.utilities.rank_zero").setLevel(logging.WARNING)  # it logs the precision twice
     accelerator = config.accelerator
     if accelerator == "auto":
         accelerator = "cuda" if torch.cuda.is_available() else "cpu"
@@ -128,35 +128,6 @@ def fabric_for(config: TrainConfig, place: Path | None = None, done: int = 0) ->
         board = TensorBoardLogger(place, name="tensorboard", version="", purge_step=done + 1)
         loggers = [JsonLines(place / "log.jsonl", after=done), board]
     return Fabric(accelerator=accelerator, devices=1, precision=config.resolved_precision(), loggers=loggers)
-
-
-def save_predictions(
-    fabric: Fabric, net: MultiTaskNet, tasks: Mapping[str, Task], source: DataSource, path: Path
-) -> None:
-    """Keep what the report draws of every source: images, targets and activated predictions."""
-    tensors: dict[str, Tensor] = {}
-    parts = source.parts()
-    for name, part in parts.items():
-        samples = part.source.split("test")
-        count, shown = len(samples), min(len(samples), _SHOWN)
-        chosen = [samples[i * count // shown] for i in range(shown)]
-        batch = make_batch([x for x in chosen if x["image"].shape == chosen[0]["image"].shape], tasks)
-        prefix = f"{name}/" if len(parts) > 1 else ""
-        tensors[f"{prefix}image"] = (batch.images * 255).round().to(torch.uint8)
-        # Of several sources, each has predictions of the tasks that it has labels of.
-        labelled = {t: task for t, task in tasks.items() if t in part.source.modalities}
-        for t, prediction in predict(fabric, net, labelled, batch).items():
-            tensors[f"{prefix}prediction/{t}"] = _compact(prediction)
-        for t, target in batch.targets.items():
-            if isinstance(target, MaskedTarget):
-                tensors |= {f"{prefix}target/{t}": _compact(target.value), f"{prefix}valid/{t}": target.valid}
-    save_safetensors(path, tensors)
-
-
-def _compact(value: Tensor) -> Tensor:
-    if value.ndim <= 2:  # of whole images: any number
-        return value
-    return value.to(torch.float16 if value.is_floating_point() else torch.int16)
 
 
 def _defined(

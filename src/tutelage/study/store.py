@@ -6,6 +6,7 @@ import os
 import platform
 import shlex
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -23,6 +24,8 @@ from tutelage.study.plan import RunSpec
 
 if sys.platform != "win32":
     import fcntl
+
+_SECONDS = 2.0  # between two looks at what other processes do
 
 
 def claim(folder: Path, config: Mapping[str, Any], data: str, networks: Mapping[str, str] | None = None) -> None:
@@ -66,6 +69,24 @@ def read_record(path: Path, *keys: str) -> dict[str, Any]:
     except (TypeError, ValueError, yaml.YAMLError) as error:
         problem = f"what cannot be read ({type(error).__name__})"
     raise UserError(f"{path}: expected the record of a run, found {problem}; remove the run's folder {path.parent}")
+
+
+class Patience:
+    """Waits for other processes, and says so once.
+
+    Args:
+        note: is told what is waited for.
+    """
+
+    def __init__(self, note: Callable[[str], None]) -> None:
+        self.note, self.waited = note, False
+
+    def wait(self, text: str) -> None:
+        """Wait a moment until other processes are looked at again."""
+        if not self.waited:
+            self.note(text)
+        self.waited = True
+        time.sleep(_SECONDS)
 
 
 @contextmanager

@@ -72,8 +72,8 @@ def _teacher(name: str, study: Study) -> None:
     if name not in study.objects.tasks and not (isinstance(entry, TeacherConfig) and entry.tasks is not None):
         if isinstance(entry, TeacherConfig):
             raise UserError(
-                f"teachers.{name}.tasks: expected what it teaches, some of {tasks}, or [] for its features, found none; "
-                "only a teacher that is named after a task needs no `tasks`"
+                f"teachers.{name}.tasks: expected what it teaches, some of {tasks}, or [] for its features, found "
+                "none; only a teacher that is named after a task needs no `tasks`"
             )
         raise UserError(f"teachers.{name}: expected one of the study's tasks, {tasks}")
     teacher = teacher_specs(study.values)[name]

@@ -1,6 +1,5 @@
 """Processes that share a folder: each takes the next run that is ready and that no other process holds."""
 
-import time
 from collections.abc import Mapping
 from typing import Any, Protocol
 
@@ -11,10 +10,8 @@ from tutelage.study.execute import execute
 from tutelage.study.launch.ready import Ready, make_ready
 from tutelage.study.plan import RunSpec
 from tutelage.study.results import write_results
-from tutelage.study.store import is_finished, locked, write_shared
+from tutelage.study.store import Patience, is_finished, locked, write_shared
 from tutelage.train import Observer
-
-_PATIENCE = 2.0  # seconds until the runs of other processes are looked at again
 
 
 class Display(Observer, Protocol):
@@ -55,7 +52,7 @@ def run_study(study: Study, display: Display) -> list[dict[str, Any]]:
     """
     ready = make_ready(study, display.note)
     write_shared(study.folder / "study.yaml", yaml.safe_dump(dict(study.values), sort_keys=False))
-    unfinished, waited = ready.unfinished, False
+    unfinished, patience = ready.unfinished, Patience(display.note)
     while unfinished:
         ready.check([spec for spec in unfinished if ready.is_finished(spec)])  # by another process, with its values
         unfinished = [spec for spec in unfinished if not ready.is_finished(spec)]
@@ -63,10 +60,7 @@ def run_study(study: Study, display: Display) -> list[dict[str, Any]]:
         if not unfinished:
             break
         if not execute_next(study, unfinished, ready, display):
-            if not waited:
-                display.note(f"waits for {unfinished[0].label}, which another process trains")
-            waited = True
-            time.sleep(_PATIENCE)
+            patience.wait(f"waits for {unfinished[0].label}, which another process trains")
     ready.check_all()
     return write_results(study)
 
@@ -76,12 +70,12 @@ def execute_next(study: Study, unfinished: list[RunSpec], ready: Ready, display:
     for spec in unfinished:
         if not all(is_finished(study.folder / need) for need in spec.needs):
             continue
-        with locked(study.folder / spec.id) as mine:
-            if mine and not ready.is_finished(spec):
+        with locked(study.folder / spec.id) as held:
+            if held and not ready.is_finished(spec):
                 index = ready.specs.index(spec)
                 watched = _Watched(display, spec.label, index, len(ready.specs))
                 result = execute(spec, study.folder, watched, study.build)
                 display.finish(spec.label, result["metrics"]["dataset"])
-            if mine:
+            if held:
                 return True
     return False

@@ -8,7 +8,7 @@ from tutelage.study.build import build_run
 from tutelage.study.config import Study
 from tutelage.study.mixing import Guard, earlier_runs
 from tutelage.study.plan import RunSpec, kinds, plan
-from tutelage.study.store import is_finished
+from tutelage.study.store import is_finished, write_spec
 from tutelage.study.teachers import load_teacher
 
 
@@ -40,6 +40,13 @@ class Ready:
         """The same of all runs, and of those that earlier calls left in the study's folder."""
         self.check([*self.specs, *earlier_runs(self.study, self.specs)])
 
+    def complete_records(self) -> None:
+        """Write spec.json for the finished runs of earlier versions, which wrote none."""
+        for spec in (*self.specs, *earlier_runs(self.study, self.specs)):
+            folder = self.study.folder / spec.id
+            if self.is_finished(spec) and not (folder / "spec.json").exists():
+                write_spec(folder, spec)
+
 
 def make_ready(study: Study, note: Callable[[str], None]) -> Ready:
     """Plan a study, refuse to mix it with another one, and build every kind of run once.
@@ -53,6 +60,7 @@ def make_ready(study: Study, note: Callable[[str], None]) -> Ready:
     """
     ready = Ready(study)
     ready.check_all()
+    ready.complete_records()
     unfinished = ready.unfinished
     if len(unfinished) < len(ready.specs):
         finished = f"{len(ready.specs) - len(unfinished)} of {len(ready.specs)} runs are finished"

@@ -1,7 +1,6 @@
 """Fair budgets: every method may try the same number of values, on a part of the training images."""
 
 import copy
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from math import isfinite
@@ -19,13 +18,12 @@ from tutelage.study.launch import Display, run_study
 from tutelage.study.mixing import refuse_mixing
 from tutelage.study.plan import RunSpec, kinds, method_run, plan
 from tutelage.study.results import with_nan
-from tutelage.study.store import claim, locked, read_record, write_shared
+from tutelage.study.store import Patience, claim, locked, read_record, write_shared
 from tutelage.study.tuning.search import ask, need_optuna, space
 from tutelage.study.tuning.trials import Trial, best, label, overlay, put, row
 from tutelage.study.tuning.watch import Watch
 from tutelage.train import NonFiniteError, derive
 
-_PATIENCE = 2.0  # seconds until the methods that other processes tune are looked at again
 _ALONE = (SINGLE, TEACHER)
 _OWN = Trial(0, {})  # the single-task networks with the study's own values
 _Metrics = Mapping[str, Mapping[str, float]]
@@ -84,7 +82,7 @@ class Tuner:
         if SINGLE not in self.methods:
             watch.done += self._runs(SINGLE)
         tuned: dict[str, list[Trial]] = {}
-        waited = False
+        patience = Patience(display.note)
         while waiting := [name for name in self.methods if name not in tuned]:
             for name in waiting:
                 if (teachers := self._teachers(name, tuned)) is None:
@@ -93,10 +91,7 @@ class Tuner:
                     if held:
                         tuned[name] = self._tune(name, teachers, single, watch)
             if not any(name in tuned for name in waiting):
-                if not waited:
-                    display.note(f"waits for {waiting[0]}, which another process tunes")
-                waited = True
-                time.sleep(_PATIENCE)
+                patience.wait(f"waits for {waiting[0]}, which another process tunes")
         rows = [row(name, tuned[name]) for name in self.methods]
         write_shared(self.file, overlay(self.original, rows, self.trials, self.part, self.seed))
         return rows
