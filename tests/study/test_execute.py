@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 from tests.study.conftest import Notes, tiny
 from tests.train.fixture import assert_same
@@ -29,7 +30,8 @@ class Quiet:
     def note(self, text: str) -> None: ...
 
 
-def worker(pickled: bytes, folder: str) -> None:
+def worker(pickled: bytes, folder: str, threads: int) -> None:
+    torch.set_num_threads(threads)  # sums depend on it
     execute(pickle.loads(pickled), Path(folder), Quiet())
 
 
@@ -39,7 +41,9 @@ def test_another_launcher_needs_specs_and_a_folder_alone(tmp_path: Path) -> None
     study = tiny(tmp_path / "other", *flags)
     processes = multiprocessing.get_context("spawn")
     for spec in plan(study.values):  # each in a process of its own, which knows nothing of the study
-        process = processes.Process(target=worker, args=(pickle.dumps(spec), str(study.folder)))
+        process = processes.Process(
+            target=worker, args=(pickle.dumps(spec), str(study.folder), torch.get_num_threads())
+        )
         process.start()
         process.join()
         assert process.exitcode == 0

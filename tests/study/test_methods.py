@@ -178,7 +178,7 @@ def test_more_draws_than_images_are_known_before_anything_is_trained(tmp_path: P
     study = load_study(path, ["--batch-size", "24", "--out", str(tmp_path / "out")])
     assert 24 <= len(study.objects.data.split("train")) < 72
     with pytest.raises(
-        ValueError, match=r"train.batch_size: expected at most the \d+ training images of .*, found 24 x 3 a step"
+        ValueError, match=r"train.batch_size: expected at most the \d+ training images of .*, found 24 x 3 per step"
     ):
         run_study(study, Notes())
     assert not list(tmp_path.rglob("student.safetensors"))

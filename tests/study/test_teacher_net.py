@@ -278,7 +278,7 @@ def test_they_are_tried_on_the_images(tmp_path: Path) -> None:
         ("{class_path: tutelage.nets.ResNet, init_args: {filters: [8, 8]}}", "expected a prediction that fits Depth"),
         (
             "{class_path: tutelage.nets.TappedModule, init_args: {module: torch.nn.Identity, taps: {last: layer9}}}",
-            "Tapped.taps",
+            "TappedModule.taps",
         ),
     ):
         made = study(tmp_path / "runs", f"methods: [kd4mtl]\nteacher_net: {{depth: {net}}}")

@@ -58,7 +58,7 @@ def explain(error: BaseException, show: bool, again: str | None = None) -> int:
     defect, line = _line(error)
     if show:
         traceback.print_exception(error)
-    elif defect or user_code(error) is not None or raised_by_us(error):
+    elif defect or (not isinstance(error, OSError) and (user_code(error) is not None or raised_by_us(error))):
         file = _write(error)
         if file is None:
             traceback.print_exception(error)

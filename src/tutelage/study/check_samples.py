@@ -124,6 +124,6 @@ def _check_labelled(split: Split, tasks: Mapping[str, Task], checked: list[_Chec
         if not any(sample.sufficient.get(t) for sample in checked):
             where = next((sample.where(t) for sample in checked if t in sample.sufficient), f"tasks.{t}")
             raise UserError(
-                f"{where}: expected {task.requirement} for `{t}` in {split}, found none in {counts[t]} labels; "
-                'see docs/data.md for the values that mean "no label"'
+                f"{where}: expected {task.requirement} for `{t}` somewhere in {split}, found none in {counts[t]} "
+                'labels; see docs/data.md for the values that mean "no label"'
             )
