@@ -227,7 +227,7 @@ def test_void_is_not_renumbered(tmp_path: Path) -> None:
 def test_thin_lines_vanish() -> None:
     line = torch.zeros(1, 96, 128, dtype=torch.int64)
     line[..., 40] = 1
-    assert not ClassesLabel().resize(line, (24, 32)).any()
+    assert not ClassesLabel().resize(line, (96, 128), (24, 32)).any()
 
 
 def test_an_inverse_depth_grows_with_the_scale(tmp_path: Path) -> None:
