@@ -16,8 +16,7 @@ from torch.utils.data import Dataset
 from torchmetrics import Metric
 
 from tutelage.balance import Uniform
-from tutelage.data import Augment, FromDataset, Modality
-from tutelage.data.modalities import Window
+from tutelage.data import Augment, FromDataset, Modality, Window
 from tutelage.distill import FeatureDistiller
 from tutelage.errors import UserError
 from tutelage.images import Size
