@@ -220,14 +220,14 @@ def test_void_is_not_renumbered(tmp_path: Path) -> None:
     picture(str(tmp_path / "label.png"), np.array([[0, 1, 13, 255]], np.uint8))
     label = ClassesLabel(ignore=(0, 255)).decode(tmp_path / "label.png")[0]
     assert label.tolist() == [[-1, 1, 13, -1]]
-    assert tasks.Segmentation(13).problem(label) is not None
-    assert tasks.Segmentation(14).problem(label) is None
+    assert tasks.Segmentation(13).validate_values(label) is not None
+    assert tasks.Segmentation(14).validate_values(label) is None
 
 
 def test_thin_lines_vanish() -> None:
     line = torch.zeros(1, 96, 128, dtype=torch.int64)
     line[..., 40] = 1
-    assert not ClassesLabel().resize(line, (24, 32)).any()
+    assert not ClassesLabel().resize(line, (96, 128), (24, 32)).any()
 
 
 def test_an_inverse_depth_grows_with_the_scale(tmp_path: Path) -> None:
@@ -236,7 +236,7 @@ def test_an_inverse_depth_grows_with_the_scale(tmp_path: Path) -> None:
     assert right.decode(tmp_path / "disparity.png").unique().item() == pytest.approx(1)
     assert wrong.decode(tmp_path / "disparity.png").unique().item() == pytest.approx(65.535)
     assert (right.zoom(torch.tensor(1.0), 1.5), wrong.zoom(torch.tensor(1.0), 1.5)) == (1.5, pytest.approx(1 / 1.5))
-    assert tasks.InverseDepth().problem(wrong.decode(tmp_path / "disparity.png")) is None
+    assert tasks.InverseDepth().validate_values(wrong.decode(tmp_path / "disparity.png")) is None
 
 
 def test_the_loss_of_edges_begins_small() -> None:
@@ -263,7 +263,7 @@ def test_a_positive_weight_moves_the_best_probability() -> None:
 
 def test_unknown_classes_are_nan(tmp_path: Path) -> None:
     text(str(tmp_path / "0.txt"), 1, 0, -1, "nan")
-    assert "found -1; mend the file" in tasks.MultiLabel(4).problem(NumbersLabel().decode(tmp_path / "0.txt"))
+    assert "found -1; mend the file" in tasks.MultiLabel(4).validate_values(NumbersLabel().decode(tmp_path / "0.txt"))
 
 
 def test_mean_is_a_list(there: None, capsys: pytest.CaptureFixture[str]) -> None:

@@ -153,6 +153,26 @@ def test_labels_follow_exif_orientation_as_their_image_does(tmp_path: Path) -> N
     assert np.array_equal(sample["labels"]["depth"][0].numpy(), np.rot90(label, -1))
 
 
+@pytest.mark.parametrize("shape", [(3, 6, 8), (6, 8, 3), (1, 6, 8), (6, 8, 1), (6, 8), (3, 6, 3), (2, 6, 8), (6, 8, 4)])
+@pytest.mark.parametrize("kind", ["array", "tensor"])
+def test_an_array_is_the_same_image_in_training_and_prediction(kind: str, shape: tuple[int, ...]) -> None:
+    array = np.random.default_rng(0).random(shape, dtype=np.float32)
+    value = array if kind == "array" else torch.from_numpy(array)
+    images: list[Tensor | str] = []
+    for read in (lambda x: Rgb().take(x, "image"), as_image):
+        try:
+            images.append(read(value))
+        except UserError as error:
+            images.append(str(error))
+    trained, predicted = images
+    if shape in ((2, 6, 8), (6, 8, 4)):
+        message = f"image: expected an RGB image [H, W, 3], found an array {list(shape)}; save it as RGB"
+        assert trained == predicted == message
+    else:
+        assert torch.equal(trained, predicted)
+        assert trained.shape[0] == 3
+
+
 def test_damaged_exif_data_say_nothing(tmp_path: Path) -> None:
     Image.fromarray(COLOURS).save(tmp_path / "a.jpg", exif=b"Exif\x00\x00no header at all")
     Image.fromarray(COLOURS).save(tmp_path / "b.jpg")

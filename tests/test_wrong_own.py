@@ -95,7 +95,7 @@ CASES: dict[str, tuple[Change, str]] = {
     "a label without a kind": (argument(modalities={"colour": CLASS}), r"tasks.place: expected the name of a label"),
     "another task": (
         lambda study: study["tasks"].update(place=study["tasks"]["colour"]),
-        r"data.train\[\d\], label `place`: expected int64 \[\] for the task Classification, found float32 \[2\]",
+        r"tasks.place: expected labels of class for Classification, found numbers \(NumbersLabel\) in data; give",
     ),
     "another size": (change("another size"), r"data.train\[7\]: expected 12x16, the size of .*, found 11x16; set data"),
     "ragged": (change("ragged"), r"data.train\[7\], label `place`: expected float32 \[2\] .*float32 \[1\]; give"),

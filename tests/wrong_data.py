@@ -157,11 +157,11 @@ RUNS: dict[str, tuple[Make, str]] = {
     ),
     "damaged results": (
         runs(holding("results.json", '{"study": "a"}'), report=True),
-        r"runs/results.json: expected the results of a study, found something else \(KeyError\('rows'\)\); run",
+        r"runs/results.json: expected the results of a study, found something else \('rows'\); run",
     ),
     "half a row": (
         runs(holding("results.json", '{"study": "a", "rows": [{"method": "b"}]}'), report=True),
-        r"runs/results.json: expected the results of a study, found something else \(KeyError\('seed'\)\); run",
+        r"runs/results.json: expected the results of a study, found something else \(row 1: no 'delta'\); run",
     ),
     "no results": (runs(removed("results.json"), report=True), r"runs/results.json: expected .*, found no file; run"),
 }

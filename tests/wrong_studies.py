@@ -95,10 +95,13 @@ STUDIES: dict[str, tuple[Make, str]] = {
         key("train.checkpoint_seconds", -1),
         r"train.checkpoint_seconds: expected 0 .* found -1",
     ),
-    "batch": (flags("--batch-size", "5"), r"batch_size: expected at most the 4 training images of .*, found 5 x 1 a"),
+    "batch": (
+        flags("--batch-size", "5"),
+        r"batch_size: expected at most the 4 training images of .*, found 5 x 1 per step",
+    ),
     "learning rate": (
         key("train.student.optimizer.init_args.lr", -1),
-        r"student.optimizer: expected .* found .*rate: -1",
+        r"student.optimizer: expected .* found: .*rate: -1",
     ),
     "flip": (key("train.augment.init_args", {"flip": 2}), r"train.augment.flip: expected a probability, found 2.0$"),
     "scales": (

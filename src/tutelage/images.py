@@ -9,10 +9,12 @@ import torch
 from PIL import ExifTags, ImageOps
 from PIL import Image as PillowImage
 from torch import Tensor
+from torch.nn.functional import interpolate
 
 from tutelage.errors import UserError, one_line
 
 Array = npt.NDArray[Any]
+Size = tuple[int, int]  # height, width
 Image = str | Path | PillowImage.Image | Array | Tensor
 Use = Literal["image", "classes", "values"]  # colours; class numbers, so that a palette stands for its indices; others
 
@@ -94,40 +96,32 @@ def as_array(value: object, use: Use, where: str) -> tuple[Array, str]:
         ) from error
 
 
-def as_image(image: Image) -> Tensor:
-    """The image in a file, a picture of Pillow, an array [H, W, 3] or [H, W], or a tensor [3, H, W].
-
-    Arrays and tensors hold bytes or floats.
-
-    Returns:
-        float32 [3, H, W] in 0..1, with the values that training reads from the same picture.
+def read_rgb(path: Path) -> Tensor:
+    """The image in a file: float32 [3, H, W] in 0..1.
 
     Raises:
-        UserError: It is none of these, or holds floats outside 0..1.
+        UserError: See `read_array` and `rgb`.
     """
-    where = "image"
-    if isinstance(image, Tensor):
-        if image.ndim != 3 or image.shape[0] != 3 or image.numel() == 0:
-            raise UserError(f"{where}: expected an RGB image [3, H, W], found a tensor {list(image.shape)}")
-        return check_images(image, where)
+    array, mode = read_array(path, "image")
+    return rgb(array, str(path), mode)
+
+
+def as_image(image: Image) -> Tensor:
+    """The image in a file, a picture of Pillow, or an array or tensor of bytes or floats: [3, H, W], [H, W, 3] or grey.
+
+    Returns:
+        float32 [3, H, W] in 0..1, with the values that training reads from the same image.
+
+    Raises:
+        UserError: It is none of these, or has values outside 0..1.
+    """
     if isinstance(image, str | Path):
-        where = str(image)
-        array, mode = read_array(Path(image), "image")
-    elif isinstance(image, PillowImage.Image):
-        array, mode = as_array(image, "image", where)
-    elif isinstance(image, np.ndarray):
-        array, mode = image, ""
+        where, (array, mode) = str(image), read_array(Path(image), "image")
     else:
-        raise UserError(
-            f"{where}: expected a file, a picture of Pillow, an array [H, W, 3] or a tensor [3, H, W], found "
-            f"{type(image).__name__}"
-        )
-    if array.dtype.kind not in "uf" or array.size == 0:
-        raise UserError(
-            f"{where}: expected an RGB image [H, W, 3] of bytes or floats, found {describe(array, mode)} of "
-            f"{array.dtype}; convert it"
-        )
-    return rgb(_native(array), where, mode)
+        where, (array, mode) = "image", as_array(image, "image", "image")
+    if array.dtype.kind not in "uf":  # whole numbers in 0..1 are more often a mask than an image
+        raise UserError(f"{where}: expected bytes (uint8) or floats in 0..1, found {array.dtype}; convert it")
+    return rgb(array, where, mode)
 
 
 def rgb(array: Array, where: str, mode: str = "") -> Tensor:
@@ -170,6 +164,15 @@ def in_unit_range(images: Tensor, where: str) -> Tensor:
             f"{where}: expected an image in 0..1 (or bytes), found values from {low:g} to {high:g}; divide them"
         )
     return images
+
+
+def resize_image(image: Tensor, size: Size) -> Tensor:
+    """Images [C, H, W] or [B, C, H, W] in 0..1 at another size, by antialiased bilinear interpolation."""
+    if image.shape[-2:] == size:
+        return image
+    batch = image if image.ndim == 4 else image[None]
+    resized = interpolate(batch, size, mode="bilinear", antialias=True).clamp(0, 1)
+    return resized if image.ndim == 4 else resized[0]
 
 
 def flat(array: Array) -> Array:

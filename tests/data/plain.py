@@ -8,7 +8,7 @@ from torch.nn.functional import normalize
 
 from tutelage.data import ClassesLabel, DataSource, DepthLabel, Modality, NormalsLabel, Samples
 from tutelage.data.base import Split
-from tutelage.data.modalities import Size
+from tutelage.images import Size
 from tutelage.types import Sample
 
 KINDS: Mapping[str, Modality] = {"segmentation": ClassesLabel(), "depth": DepthLabel(), "normals": NormalsLabel()}

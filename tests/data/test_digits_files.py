@@ -22,6 +22,8 @@ from tests.data.source_tester import SourceTester
 
 from tutelage.data import DataSource, Memory, Mnist, Omniglot, Rgb, Svhn, Usps
 from tutelage.data.digits.base import ImageFiles, balanced
+from tutelage.errors import UserError
+from tutelage.images import resize_image
 from tutelage.tasks import Classification
 from tutelage.types import Task
 
@@ -143,7 +145,7 @@ def test_an_omniglot_image_is_its_drawing_smaller_in_bytes(tmp_path: Path) -> No
     image = samples[7]["image"]
     whole = Rgb().decode(Path(samples.where(7)))
     assert torch.equal(whole.unique(), torch.tensor([0.0, 1.0]))  # ink and paper
-    assert (image - Rgb().resize(whole, (30, 35))).abs().max() <= 0.5 / 255 + 1e-6
+    assert (image - resize_image(whole, (30, 35))).abs().max() <= 0.5 / 255 + 1e-6
     assert torch.equal((image * 255).round() / 255, image)
     assert isinstance(samples, Memory)
     assert samples.kept[7]["image"].dtype == torch.uint8
@@ -238,10 +240,8 @@ WRONG: list[tuple[str, Callable[[Path], DataSource], str]] = [
     ("one hot", lambda root: npz(root, y_train=np.eye(10)[:4]), r"float64 classes \[4, 10\]"),
     ("colours", lambda root: npz(root, x_train=pixels(4, 28, 28, 3)), r"images \[4, 1, 28, 28, 3\]"),
     ("letters", lambda root: npz(root, y_train=np.arange(8, 12)), "classes from 8 to 11 where 0 to 9 belong"),
-    ("floats", lambda root: npz(root, x_train=pixels(4, 28, 28) / 1.0), "images of float64 that are neither bytes"),
     ("a pickle", lambda root: npz(root, y_train=np.array([None] * 4)), "cannot be loaded when allow_pickle=False"),
     ("squares", lambda root: h5(root, np.zeros((4, 16, 16))), r"`train/data` \[4, 16, 16\] where \[N, 256\] belongs"),
-    ("nan", lambda root: h5(root, np.full((4, 256), np.nan)), "neither bytes nor numbers in 0..1"),
     ("no group", lambda root: h5(root, np.zeros((4, 256))), "no `test/data` in it"),
     ("one image", lambda root: mat(root, pixels(32, 32, 3), np.ones((1, 1))), r"`X` \[32, 32, 3\] where"),
     ("classes of SVHN", lambda root: mat(root, pixels(32, 32, 3, 4), np.arange(8, 12)[:, None]), "from 0 to 11"),
@@ -253,6 +253,20 @@ def test_other_arrays_are_one_line(make: Callable[[Path], DataSource], message: 
     source = make(tmp_path)
     with pytest.raises(ValueError, match=rf"expected a readable .* file, found .*{message}.*; download") as error:
         source.split("train"), source.split("test")
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("make", "values"),
+    [
+        (lambda root: npz(root, x_train=pixels(4, 28, 28) / 1.0), "0 to 255"),
+        (lambda root: h5(root, np.full((4, 256), np.nan)), "nan to nan"),
+    ],
+)
+def test_images_outside_0_to_1_are_one_line(make: Callable[[Path], DataSource], values: str, tmp_path: Path) -> None:
+    message = rf"(mnist.npz|usps.h5): expected an image in 0..1 \(or bytes\), found values from {values}; divide"
+    with pytest.raises(UserError, match=message) as error:
+        make(tmp_path).split("train")
     assert "\n" not in str(error.value)
 
 

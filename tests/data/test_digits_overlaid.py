@@ -10,8 +10,9 @@ from sklearn.datasets import load_digits
 from tests.data.digit_files import classes, pixels, write_mnist, write_raw_mnist
 from tests.data.source_tester import SourceTester
 
-from tutelage.data import DataSource, HoldOut, MultiMnist, OverlaidDigits, Rgb
+from tutelage.data import DataSource, HoldOut, MultiMnist, OverlaidDigits
 from tutelage.data.digits.arrays import resized
+from tutelage.images import resize_image
 from tutelage.tasks import Classification
 from tutelage.types import Task
 
@@ -125,8 +126,8 @@ def test_another_size_is_that_of_images_and_stays_bytes() -> None:
     found = resized(images, (5, 12))
     assert (found.dtype, found.shape) == (torch.uint8, (5, 2, 5, 12))
     for image, small in zip(images, found, strict=True):
-        assert torch.equal(small, (Rgb().resize(image.float() / 255, (5, 12)) * 255).round().byte())
-    assert torch.equal(resized(images / 255, (5, 12))[3], Rgb().resize(images[3] / 255, (5, 12)))
+        assert torch.equal(small, (resize_image(image.float() / 255, (5, 12)) * 255).round().byte())
+    assert torch.equal(resized(images / 255, (5, 12))[3], resize_image(images[3] / 255, (5, 12)))
 
 
 def test_many_images_are_resized_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:

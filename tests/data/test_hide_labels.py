@@ -7,6 +7,7 @@ from tests.data.plain import Plain
 from tests.data.source_tester import SourceTester
 
 from tutelage.data import DataSource, HideLabels, HoldOut, Rooms, Samples
+from tutelage.errors import UserError
 
 HALF_AND_QUARTER = {"segmentation": 0.5, "depth": 0.25}
 
@@ -176,7 +177,7 @@ def test_a_part_that_is_no_image_at_all_is_refused(
 def test_the_source_is_checked_first() -> None:
     class Wrong(Plain):
         def check(self, tasks: Collection[str]) -> None:
-            raise ValueError(f"data.root: wrong for {', '.join(tasks)}")
+            raise UserError(f"data.root: wrong for {', '.join(tasks)}")
 
     with pytest.raises(ValueError, match=r"^data.source.root: wrong for depth$"):
         HideLabels(Wrong(), {"depth": 0.5}).check(["depth"])

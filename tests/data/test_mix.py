@@ -7,6 +7,7 @@ from tests.data.plain import KINDS, Plain
 from tests.data.source_tester import SourceTester
 
 from tutelage.data import DataSource, HideLabels, HoldOut, Mix, NYUv2
+from tutelage.errors import UserError
 
 
 def mix(weights: dict[str, float] | None = None, **changes: Plain) -> Mix:
@@ -131,7 +132,7 @@ def test_every_source_is_checked_for_the_tasks_that_it_has() -> None:
 
 class Wrong(Plain):
     def check(self, tasks: Collection[str]) -> None:
-        raise ValueError(self.name)
+        raise UserError(self.name)
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 
 from tutelage.data import ClassesLabel, DepthLabel, MaskLabel, Modality, NormalsLabel, Rgb
+from tutelage.images import resize_image
 
 
 def png(path: Path, array: np.ndarray) -> Path:
@@ -81,12 +82,12 @@ def test_normals_are_unit_or_none(tmp_path: Path) -> None:
 
 def test_labels_take_the_nearest_pixel() -> None:
     label = torch.tensor([[[0, 5], [7, -1]]])
-    assert ClassesLabel().resize(label, (4, 4)).unique().tolist() == [-1, 0, 5, 7]
+    assert ClassesLabel().resize(label, label.shape[1:], (4, 4)).unique().tolist() == [-1, 0, 5, 7]
     depth = torch.tensor([[[1.0, 9.0], [0.0, 3.0]]])
-    assert sorted(DepthLabel().resize(depth, (3, 5)).unique().tolist()) == [0.0, 1.0, 3.0, 9.0]
+    assert sorted(DepthLabel().resize(depth, depth.shape[1:], (3, 5)).unique().tolist()) == [0.0, 1.0, 3.0, 9.0]
     for kind, x in ((ClassesLabel(), label), (DepthLabel(), depth)):
-        big = kind.resize(x, (8, 8))
-        assert torch.equal(kind.resize(big, (2, 2)), x)
+        big = kind.resize(x, x.shape[1:], (8, 8))
+        assert torch.equal(kind.resize(big, (8, 8), (2, 2)), x)
         # The pixel whose centre is nearest: both rules of rounding halves agree on an even enlargement.
         assert torch.equal(big, x.repeat_interleave(4, 1).repeat_interleave(4, 2))
 
@@ -94,12 +95,12 @@ def test_labels_take_the_nearest_pixel() -> None:
 def test_normals_are_averaged_and_renormalised() -> None:
     n = torch.tensor([[1.0, 0.0], [0.0, 1.0]]).T[:, None, :]  # x, then y
     n = torch.cat([n, torch.zeros(1, 1, 2)])
-    small = NormalsLabel().resize(n, (1, 1))
+    small = NormalsLabel().resize(n, n.shape[1:], (1, 1))
     torch.testing.assert_close(small[:, 0, 0], torch.tensor([0.5**0.5, 0.5**0.5, 0.0]))
     n[:, :, 1] = 0  # a pixel without a normal does not count
-    torch.testing.assert_close(NormalsLabel().resize(n, (1, 1))[:, 0, 0], torch.tensor([1.0, 0.0, 0.0]))
+    torch.testing.assert_close(NormalsLabel().resize(n, n.shape[1:], (1, 1))[:, 0, 0], torch.tensor([1.0, 0.0, 0.0]))
     n[:] = 0
-    assert not NormalsLabel().resize(n, (1, 1)).any()
+    assert not NormalsLabel().resize(n, n.shape[1:], (1, 1)).any()
 
 
 def test_masks_are_0_and_1(tmp_path: Path) -> None:
@@ -115,7 +116,7 @@ def test_masks_are_0_and_1(tmp_path: Path) -> None:
 def test_an_image_stays_in_0_1_when_resized() -> None:
     x = torch.rand(3, 9, 7)
     for size in ((4, 3), (30, 20)):
-        y = Rgb().resize(x, size)
+        y = resize_image(x, size)
         assert y.shape == (3, *size)
         assert 0 <= float(y.min()) <= float(y.max()) <= 1
 

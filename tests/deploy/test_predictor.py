@@ -10,6 +10,7 @@ from torch.nn.functional import interpolate
 
 from tutelage.data import Rgb
 from tutelage.deploy import Predictor
+from tutelage.images import resize_image
 from tutelage.nets import SegNet
 from tutelage.tasks import Depth
 
@@ -28,8 +29,8 @@ def test_at_the_trained_size_it_is_the_net_and_the_activations(name: str, images
 def test_other_sizes_are_resized_as_training_did_and_back(images: Tensor) -> None:
     predictor = make()
     for size in ((48, 80), (24, 40)):
-        image = Rgb().resize(images[0], size)
-        raw = predictor.net(Rgb().resize(image, (32, 64))[None]).predictions
+        image = resize_image(images[0], size)
+        raw = predictor.net(resize_image(image, (32, 64))[None]).predictions
         actual = predictor.predict(image)
         for t, task in predictor.tasks.items():
             back = interpolate(raw[t], size, mode="bilinear", antialias=True)
@@ -84,16 +85,17 @@ def test_pictures_are_read_as_the_data_are(mode: str, tmp_path: Path, monkeypatc
 @pytest.mark.parametrize(
     ("image", "message"),
     [
-        (np.zeros((3, 32, 64), np.uint8), r"expected an RGB image \[H, W, 3\]"),
-        (np.zeros((32, 64, 3), np.int64), "of int64"),
+        (np.zeros((2, 32, 64), np.uint8), r"expected an RGB image \[H, W, 3\], found an array \[2, 32, 64\]"),
+        (np.zeros((32, 64, 3), np.int64), r"expected bytes \(uint8\) or floats in 0..1, found int64; convert it"),
         (np.full((32, 64, 3), 255.0), r"expected an image in 0..1 \(or bytes\), found values from 255 to 255"),
         (torch.full((1, 3, 32, 64), torch.nan), "expected an image in 0..1"),
-        (torch.zeros(32, 64, 3), r"expected an RGB image \[3, H, W\]"),
+        (torch.zeros(4, 32, 64), r"expected an RGB image \[H, W, 3\], found an array \[4, 32, 64\]"),
         (torch.zeros(1, 1, 32, 64), r"images: expected \[B, 3, H, W\]"),
         (torch.zeros(1, 3, 32, 64, dtype=torch.int32), r"expected bytes \(uint8\)"),
         (Image.new("I;16", (64, 32)), "expected 8 bits a channel"),
         ("nowhere.png", "nowhere.png: expected a readable .png file"),
-        (3, "expected a file, a picture of Pillow"),
+        (3, "expected bytes"),
+        (None, "expected a picture or an array of numbers, found NoneType"),
     ],
 )
 def test_what_is_no_image_is_refused_in_one_line(image: object, message: str) -> None:

@@ -35,7 +35,7 @@ class BinaryTester(DenseTaskTester):
     def test_a_label_that_is_neither(self, task, wrong) -> None:
         label = torch.tensor([[[0, 1, -1, wrong]]])
         expected = f"expected labels 0 or 1, or -1 where unlabelled, found {wrong}; write the masks as 0 and 1"
-        assert expected in task.problem(label[0])
+        assert expected in task.validate_values(label[0])
         with pytest.raises(ValueError, match=rf"^{type(task).__name__}: {expected}"):
             collate(task, label)
 

@@ -51,7 +51,7 @@ class TestClassification(WholeImageTaskTester):
 
     def test_what_is_wrong_with_a_label(self, task) -> None:
         problem = "expected classes 0..4, or -1 where unlabelled, found 7; set the task's `classes`, or mend the file"
-        assert task.problem(torch.tensor(7)) == problem
+        assert task.validate_values(torch.tensor(7)) == problem
 
     def test_the_picture_says_the_name(self) -> None:
         task = Classification(3, ["cat", "dog", "a name that is far too long for the width of one picture, and longer"])

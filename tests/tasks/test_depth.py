@@ -31,16 +31,17 @@ class TestDepth(DenseTaskTester):
 
     def test_millimetres_are_a_problem_and_far_things_are_none(self, task) -> None:
         label = torch.full((1, 4, 5), 2500.0)
-        assert "expected depths in metres, at most 100 in the median, found a median of 2500;" in task.problem(label)
+        message = "expected depths in metres, at most 100 in the median, found a median of 2500;"
+        assert message in task.validate_values(label)
         label[0, :2] = 0  # no label, not near
         label[0, 2, 0] = torch.nan
-        assert "found a median of 2500;" in task.problem(label)
+        assert "found a median of 2500;" in task.validate_values(label)
         label[0, 2:] = torch.tensor([5.0, 6.0, 7.0, 2500.0, 2500.0])  # a few that are wrong do not make it another unit
-        assert task.problem(label) is None
-        assert task.problem(torch.full((1, 4, 5), 100.0)) is None
-        assert "at most 1000 in" in Depth(range=(1, 100)).problem(torch.full((1, 4, 5), 1001.0))
-        assert Depth(range=(1, 100)).problem(torch.full((1, 4, 5), 999.0)) is None
-        assert Depth(range=(0.1, 1)).problem(torch.full((1, 4, 5), 99.0)) is None
+        assert task.validate_values(label) is None
+        assert task.validate_values(torch.full((1, 4, 5), 100.0)) is None
+        assert "at most 1000 in" in Depth(range=(1, 100)).validate_values(torch.full((1, 4, 5), 1001.0))
+        assert Depth(range=(1, 100)).validate_values(torch.full((1, 4, 5), 999.0)) is None
+        assert Depth(range=(0.1, 1)).validate_values(torch.full((1, 4, 5), 99.0)) is None
 
     def test_beyond_the_range_is_the_colour_of_its_end(self, task) -> None:
         picture = task.draw(torch.tensor([[[-1.0, 0.0, 0.5, 10.0, 99.0, torch.nan, torch.inf]]]))[0].tolist()

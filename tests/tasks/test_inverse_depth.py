@@ -27,7 +27,7 @@ class TestInverseDepth(DenseTaskTester):
         assert {info.unit for info in task.metric_info.values()} == {""}
 
     def test_no_unit_is_wrong(self, task) -> None:
-        assert task.problem(torch.full((1, 4, 5), 2500.0)) is None
+        assert task.validate_values(torch.full((1, 4, 5), 2500.0)) is None
 
     def test_near_has_the_colour_of_near(self, task) -> None:
         colours = [colour for _, colour in task.legend()]

@@ -39,8 +39,8 @@ class TestMultiLabel(WholeImageTaskTester):
     def test_what_is_neither_0_nor_1_is_not_known(self, task) -> None:
         label = torch.tensor([0.0, 1.0, torch.nan, 0.5, -1.0])
         assert collate(task, label[None]).valid.tolist() == [[True, True, False, False, False]]
-        assert "nan where that is not known, found -1, 0.5; mend the file" in task.problem(label)
-        assert task.problem(label[:3]) is None
+        assert "nan where that is not known, found -1, 0.5; mend the file" in task.validate_values(label)
+        assert task.validate_values(label[:3]) is None
 
     def test_what_is_drawn(self) -> None:
         task = MultiLabel(8, list("abcdefgh"))

@@ -37,8 +37,8 @@ class TestRegression(WholeImageTaskTester):
     def test_valid_is_finite(self, task) -> None:
         label = torch.tensor([[1.0, torch.nan, 0.0], [torch.inf, -torch.inf, torch.nan]])
         assert collate(task, label).valid.tolist() == [[True, False, True], [False, False, False]]
-        assert task.problem(label[0]) is None
-        assert "expected finite numbers, or nan where a number is unknown, found inf;" in task.problem(label[1])
+        assert task.validate_values(label[0]) is None
+        assert "expected finite numbers, or nan where a number is unknown, found inf;" in task.validate_values(label[1])
 
 
 def units(task: Regression) -> list[str]:

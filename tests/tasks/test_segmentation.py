@@ -55,10 +55,10 @@ class TestSegmentation(DenseTaskTester):
 
     def test_what_is_wrong_with_a_label(self, task) -> None:
         label = torch.tensor([[-1, 0, 5], [6, 255, -2]])
-        problem = task.problem(label)
+        problem = task.validate_values(label)
         assert problem.startswith("expected classes 0..5, or -1 where unlabelled, found -2, 6, 255; set the task's `cl")
-        assert "found 6, 7, 8, 9, 10, ...;" in task.problem(torch.arange(256).reshape(16, 16))
-        assert task.problem(label.clamp(-1, 5)) is None
+        assert "found 6, 7, 8, 9, 10, ...;" in task.validate_values(torch.arange(256).reshape(16, 16))
+        assert task.validate_values(label.clamp(-1, 5)) is None
 
     def test_draw_in_the_colours_of_the_legend(self, task) -> None:
         picture = task.draw(torch.tensor([[0, 5, -1]]))

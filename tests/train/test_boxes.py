@@ -12,10 +12,14 @@ from tests.train.fixture import MODALITIES, Net, streams_of
 from tests.train.fixture import TASKS as DENSE
 from tests.train.fixture import Images as DenseImages
 from torch import Tensor
+from torch.utils.data import Dataset
 from torchmetrics import Metric
 
 from tutelage.balance import Uniform
+from tutelage.data import Augment, FromDataset, Modality, Window
 from tutelage.distill import FeatureDistiller
+from tutelage.errors import UserError
+from tutelage.images import Size
 from tutelage.tasks import Depth
 from tutelage.train import (
     Optim,
@@ -166,6 +170,70 @@ def test_two_steps_of_training_and_an_evaluation(teach: str, accumulate: int) ->
         means = {i: run.result.eval()(images[i]["image"][None]).predictions["boxes"].mean((2, 3)) for i in (1, 3, 4)}
     errors = [float((mean - images[i]["labels"]["boxes"]).abs().sum()) for i, mean in means.items()]
     assert value == pytest.approx(sum(errors) / 3, rel=1e-5)
+
+
+class BoxesLabel(Modality):
+    """Boxes [N, 4] as (left, top, right, bottom) in pixels, which move with the image and are cut off at its edges."""
+
+    dense = False
+
+    def convert(self, array: np.ndarray, mode: str, where: str) -> Tensor:
+        return torch.from_numpy(array.astype(np.float32)).reshape(-1, 4)
+
+    def resize(self, x: Tensor, image: Size, size: Size) -> Tensor:
+        return x * torch.tensor([size[1] / image[1], size[0] / image[0]] * 2)
+
+    def view(self, x: Tensor, window: Window) -> Tensor:
+        x = self.resize(x - torch.tensor([window.left, window.top] * 2), window.size, window.image)
+        height, width = window.image
+        left, top, right, bottom = x.clamp(min=0).minimum(torch.tensor([width, height] * 2)).unbind(1)
+        if window.mirrored:
+            left, right = width - right, width - left
+        return torch.stack([left, top, right, bottom], 1)[(left < right) & (top < bottom)]
+
+
+class Rectangles(Dataset[dict]):
+    """Image i shows one bright rectangle, and its label is the rectangle."""
+
+    def __len__(self) -> int:
+        return 4
+
+    def __getitem__(self, index: int) -> dict:
+        left, top, right, bottom = 8 + 4 * index, 4 + 4 * index, 32 + 8 * index, 24 + 4 * index
+        image = np.zeros((48, 96, 3), np.uint8)
+        image[top:bottom, left:right] = 255
+        return {"image": image, "labels": {"boxes": [[left, top, right, bottom]]}}
+
+
+def assert_around_the_bright_pixels(sample: Sample) -> None:
+    """The box of a sample lies around its bright pixels, to within a pixel."""
+    rows, columns = (sample["image"][0] > 0.5).nonzero().unbind(1)
+    boxes = [[columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]] if len(rows) else []
+    bright = torch.tensor(boxes, dtype=torch.float32).reshape(-1, 4)
+    torch.testing.assert_close(sample["labels"]["boxes"], bright, rtol=0, atol=1.0)
+
+
+@pytest.mark.parametrize("size", [None, (24, 32)])
+def test_boxes_follow_their_image_when_it_is_resized_mirrored_and_enlarged(size: Size | None) -> None:
+    source = FromDataset(Rectangles(), {"boxes": BoxesLabel()}, Rectangles(), size=size)
+    for index in range(4):
+        sample = source.split("train")[index]
+        assert_around_the_bright_pixels(sample)
+        mirrored = Augment(scales=[1.0], flip=1)(sample, source.modalities, torch.Generator())
+        assert_around_the_bright_pixels(mirrored)
+        assert not torch.equal(mirrored["labels"]["boxes"], sample["labels"]["boxes"])
+        for seed in range(8):
+            generator = torch.Generator().manual_seed(seed)
+            assert_around_the_bright_pixels(Augment(scales=[1.5])(sample, source.modalities, generator))
+
+
+def test_a_label_of_varying_size_that_no_augmentation_can_move_is_refused() -> None:
+    class Fixed(BoxesLabel):
+        view = Modality.view
+
+    sample = FromDataset(Rectangles(), {"boxes": Fixed()}, Rectangles()).split("train")[0]
+    with pytest.raises(UserError, match=r"^train.augment: expected Fixed to define `view`, .*; found none; write it"):
+        Augment()(sample, {"boxes": Fixed()}, torch.Generator())
 
 
 def test_predictions_of_such_a_task_cannot_be_distilled_unless_it_says_how() -> None:

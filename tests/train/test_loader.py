@@ -72,7 +72,7 @@ def test_an_exact_view_is_the_sample_or_its_mirror_image_bit_for_bit() -> None:
             if view.exact:
                 label = sample["labels"]["segmentation"]
                 assert torch.equal(classes, label.flip(-1) if view.flipped else label)
-            assert (view.epoch, view.seed) == (epoch, 3)
+            assert (view.epoch, view.seed, view.split) == (epoch, 3, "train")
             kinds.add((view.exact, view.flipped))
     assert len(kinds) == 4  # of either kind there were some
 
@@ -89,6 +89,23 @@ def test_an_augmentation_that_says_nothing_of_its_view_is_not_exact() -> None:
     config = TrainConfig(batch_size=2, augment=Silent(), max_steps=1)
     (batch,) = training_loader(streams_of([Stream(Images(), MODALITIES)], config), TASKS, config, 0)
     assert not any(view.exact for view in batch.views)
+
+
+class Jitter(Augment):
+    """Recolours what `Augment` shows, and says nothing of it."""
+
+    def __call__(self, sample, modalities, generator):
+        sample = super().__call__(sample, modalities, generator)
+        return Sample(**{**sample, "image": sample["image"] * 0.5})
+
+
+def test_an_augmentation_that_recolours_another_ones_view_is_not_exact() -> None:
+    config = TrainConfig(batch_size=2, augment=Jitter(scales=[1.0]), max_steps=6)
+    loader = training_loader(streams_of([Stream(Images(), MODALITIES)], config), TASKS, config, 0)
+    views = [view for batch in loader for view in batch.views]
+    assert len(views) == 12
+    assert not any(view.exact for view in views)
+    assert len({view.flipped for view in views}) == 2
 
 
 def test_a_batch_of_samples_that_nobody_named_has_no_views() -> None:

@@ -15,12 +15,12 @@ from tutelage.tasks import Depth, Segmentation
 from tutelage.train import (
     TrainConfig,
     evaluate,
-    labelled,
     make_batch,
     select,
     training_loader,
     validation_loader,
 )
+from tutelage.train.streams import possibly_labelled
 from tutelage.types import Task
 
 TASKS: dict[str, Task] = {"segmentation": Segmentation(13), "depth": Depth()}
@@ -40,8 +40,8 @@ def test_images_without_a_label_of_a_task_are_left_out_unless_everything_is_want
     assert indices(found, "depth", everything=True) == {name: list(x) for name, x in every.items()}
     assert indices(one, "depth") == {"plain": [0, 2, 3, 5]}
     assert one.read == []  # they are known without reading
-    assert labelled(one.split("train"), ["segmentation", "normals"]) == [0, 2, 3, 4, 5]
-    assert labelled(Plain(6).split("train"), ["depth"]) is None  # all of them
+    assert possibly_labelled(one.split("train"), ["segmentation", "normals"]) == [0, 2, 3, 4, 5]
+    assert possibly_labelled(Plain(6).split("train"), ["depth"]) is None  # all of them
     assert [s.weight for s in select(Mix(found.sources, {"one": 3.0}), ["depth"])] == [3.0, 1.0]
 
 
@@ -96,6 +96,7 @@ def test_validation_is_every_image_once_in_order_source_after_source(batch_size:
     ]
     assert max(len(b.images) for b in batches) <= batch_size
     assert all(view.exact and not view.flipped for b in batches for view in b.views)
+    assert {view.split for b in batches for view in b.views} == {"test"}  # no key of an image of train
     assert [len(source.read) for source in sources] == [4, 4, 0]
     for batch in batches:
         samples = data.sources[batch.source].split("test")

@@ -55,17 +55,17 @@ def explain(error: BaseException, show: bool, again: str | None = None) -> int:
         line, status = stopped
         print(f"\ntutelage: {line}" + (f"; the same command continues {again}" if again else ""), file=sys.stderr)
         return status
-    defect, line = _line(error)
+    line, status, reported = _describe(error)
     if show:
         traceback.print_exception(error)
-    elif defect or (not isinstance(error, OSError) and (user_code(error) is not None or raised_by_us(error))):
+    elif reported:
         file = _write(error)
         if file is None:
             traceback.print_exception(error)
         else:
-            line += f"; please report it with {file}" if defect else f"; the traceback is in {file}"
+            line += f"; please report it with {file}" if status == 1 else f"; the traceback is in {file}"
     print(f"tutelage: {line}", file=sys.stderr)
-    return 1 if defect else 2
+    return status
 
 
 def interruption(error: BaseException) -> tuple[str, int] | None:
@@ -79,21 +79,21 @@ def interruption(error: BaseException) -> tuple[str, int] | None:
     return ("stopped", 128 + signal.SIGINT) if isinstance(error, KeyboardInterrupt) else None
 
 
-def _line(error: BaseException) -> tuple[bool, str]:
-    """Whether an error is a defect of tutelage, and its line."""
+def _describe(error: BaseException) -> tuple[str, int, bool]:
+    """The line for an error, the exit status, and whether its traceback is worth a file."""
     text = one_line(error)
     if isinstance(error, UserError):
-        return False, text
+        return text, 2, user_code(error) is not None or raised_by_us(error)
     if isinstance(error, OSError) and error.errno is not None and (error.filename or error.errno in _SYSTEM):
-        return False, text + ("; make room and give the same command again" if error.errno in _FULL else "")
+        return text + ("; make room and give the same command again" if error.errno in _FULL else ""), 2, False
     name = type(error).__name__
     for pattern, expected, advice in _MACHINE:
         if isinstance(error, RuntimeError | MemoryError) and re.search(pattern, text):
-            return False, f"expected {expected}, found {name}: {text}; {advice}"
+            return f"expected {expected}, found {name}: {text}; {advice}", 2, False
     place = user_code(error)
     if place is not None:
-        return False, f"{place}: expected this code of yours to run, found {name}: {text}"
-    return True, f"this is a defect of tutelage: {name}: {text}"
+        return f"{place}: expected this code of yours to run, found {name}: {text}", 2, True
+    return f"this is a defect of tutelage: {name}: {text}", 1, True
 
 
 def _write(error: BaseException) -> Path | None:

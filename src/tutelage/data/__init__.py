@@ -12,7 +12,7 @@ from tutelage.data.holdout import HoldOut
 from tutelage.data.hugging_face import Column, HuggingFace
 from tutelage.data.labels import ClassesLabel, DepthLabel, InverseDepthLabel, MaskLabel, NormalsLabel
 from tutelage.data.mix import Mix
-from tutelage.data.modalities import Modality, Rgb
+from tutelage.data.modalities import Modality, Rgb, Window
 from tutelage.data.nyuv2 import NYUv2
 from tutelage.data.rooms import Rooms
 from tutelage.data.samples import Memory, Samples
@@ -53,4 +53,5 @@ __all__ = [
     "SvhnOmniglot",
     "Usps",
     "WeightedSource",
+    "Window",
 ]

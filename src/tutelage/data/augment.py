@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import torch
-from torch import Tensor
 
-from tutelage.data.modalities import Modality, Rgb, Size
+from tutelage.data.modalities import Modality, Rgb, Window
 from tutelage.errors import UserError
+from tutelage.images import Size
 from tutelage.types import Sample
 
 
@@ -16,7 +16,8 @@ class Augment:
 
     A scale s is drawn uniformly from `scales`; a window of H/s x W/s at a random place is enlarged to H x W, and depth
     is divided by s. With probability `flip` the result is mirrored, and the x of the normals is negated. docs/data.md
-    says how each kind of label is enlarged.
+    says how each kind of label is enlarged. The view of a subclass is never exact (see `ViewKey`), unless the subclass
+    says so in `sample["view"]`.
 
     Args:
         scales: The values of s.
@@ -47,24 +48,16 @@ class Augment:
         height, width = sample["image"].shape[1:]
         choice, top, left, mirror = torch.rand(4, generator=generator).tolist()
         scale = self.scales[int(choice * len(self.scales))]
-        window = _window((height, width), scale)
-        top, left = int(top * (height - window[0] + 1)), int(left * (width - window[1] + 1))
+        size = _window((height, width), scale)
+        place = int(top * (height - size[0] + 1)), int(left * (width - size[1] + 1))
+        window = Window((height, width), *place, size, scale, mirror < self.flip)
 
-        def view(x: Tensor, kind: Modality) -> Tensor:
-            if not kind.dense:
-                return x
-            dense = x if x.ndim == 3 else x[None]
-            if scale != 1:
-                cut = dense[:, top : top + window[0], left : left + window[1]]
-                dense = kind.zoom(kind.resize(cut, (height, width)), scale)
-            if mirror < self.flip:
-                dense = kind.flip(dense)
-            return dense if x.ndim == 3 else dense[0]
-
-        labels = {task: view(label, modalities[task]) for task, label in sample["labels"].items()}
-        result = Sample(**{**sample, "image": view(sample["image"], Rgb()), "labels": labels})
+        labels = {task: modalities[task].view(label, window) for task, label in sample["labels"].items()}
+        result = Sample(**{**sample, "image": Rgb().view(sample["image"], window), "labels": labels})
         if "view" in sample:
-            result["view"] = replace(sample["view"], flipped=mirror < self.flip, exact=scale == 1)
+            # A subclass may change the colours after this, so that only it can say that a view is exact.
+            exact = scale == 1 and type(self) is Augment
+            result["view"] = replace(sample["view"], flipped=window.mirrored, exact=exact)
         return result
 
 

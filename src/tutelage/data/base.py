@@ -4,18 +4,15 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from hashlib import blake2b
 from typing import Literal
 
-from tutelage.data.modalities import Modality, Size
+from tutelage.data.modalities import Modality
 from tutelage.data.samples import Concatenation, Samples
 from tutelage.errors import UserError
+from tutelage.images import Size
 
 # `test` is read once, after training. What selects anything (`tutelage tune`) takes a part of `train` (`HoldOut`).
 Split = Literal["train", "test"]
-# Fingerprints keep the names that splits and kinds of labels had when the first runs were made, so that runs go on.
-FINGERPRINTED: Mapping[Split, str] = {"train": "train", "test": "val"}
-_KINDS = re.compile(r"\b(Classes|Mask|Depth|InverseDepth|Normals|Class|Numbers)Label\(")
 _KEY = re.compile(r"(?<!\S)data\.(?=\w+(?![\w/\\]))")  # the beginning of a source's key, but not of a path
 
 
@@ -111,21 +108,6 @@ class Wrapper(DataSource):
 def under_key(error: ValueError, key: str) -> UserError:
     """A source's error with the key that its user knows, below `key`: `data.root` becomes `data.source.root`."""
     return UserError(_KEY.sub(f"{key}.", str(error), count=1))
-
-
-def identity(source: DataSource) -> str:
-    """A source's class and fingerprint, for the fingerprint of a source that holds it."""
-    return f"{type(source).__module__}.{type(source).__qualname__}: {source.fingerprint()}"
-
-
-def arguments_text(*arguments: object) -> str:
-    """The arguments of a source, for its fingerprint."""
-    return _KINDS.sub(r"\1(", repr(arguments))
-
-
-def ranked(count: int, seed: str) -> list[int]:
-    """0..count-1 in the order of a hash of (seed, i), which is the same on every machine."""
-    return sorted(range(count), key=lambda i: blake2b(f"{seed}/{i}".encode(), digest_size=8).digest())
 
 
 def check_arguments(holdout: float, size: Size | None) -> None:

@@ -6,8 +6,8 @@ from typing import Literal
 
 from tutelage.data.folders import Folders, Label
 from tutelage.data.labels import ClassesLabel, InverseDepthLabel
-from tutelage.data.modalities import Size
 from tutelage.errors import UserError
+from tutelage.images import Size
 
 # Classes -> the folders that may hold the labels, in the order in which they are looked for: those that `tutelage
 # prepare` writes, and MTAN's two.

@@ -2,15 +2,15 @@
 
 from collections.abc import Collection
 from functools import cached_property
-from hashlib import blake2b
 from pathlib import Path
 
-from tutelage.data.base import Split, arguments_text
-from tutelage.data.files import PICTURES, excerpts, find_test_folder
+from tutelage.data.base import Split
+from tutelage.data.files import PICTURES, find_test_folder
+from tutelage.data.fingerprint import arguments_text, fingerprint_of_files
 from tutelage.data.items import Items, ItemSource
-from tutelage.data.modalities import Size
 from tutelage.data.whole_labels import ClassLabel
 from tutelage.errors import UserError
+from tutelage.images import Size
 
 
 class ClassFolders(ItemSource):
@@ -105,11 +105,8 @@ class ClassFolders(ItemSource):
     def fingerprint(self) -> str:
         """Depends on the files' names, sizes and parts of their contents, and on the arguments."""
         arguments = arguments_text(self.task, self.size, self.holdout, self.holdout_seed)
-        digest = blake2b(arguments.encode(), digest_size=8)
-        for path in (path for files in self.files.values() for name in sorted(files) for path in files[name]):
-            digest.update(f"{path.relative_to(self.root).as_posix()}:{path.stat().st_size}\n".encode())
-            digest.update(excerpts(path))
-        return digest.hexdigest()
+        paths = [path for files in self.files.values() for name in sorted(files) for path in files[name]]
+        return fingerprint_of_files(arguments, ((path.relative_to(self.root).as_posix(), path) for path in paths))
 
 
 class _Files:

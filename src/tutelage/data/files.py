@@ -60,16 +60,5 @@ def find_test_folder(root: Path) -> str | None:
     return names[0] if names else None
 
 
-def excerpts(path: Path, size: int = 4096) -> bytes:
-    """The beginning, the middle and the end of a file, for a fingerprint: reading whole sets would take minutes."""
-    length = path.stat().st_size
-    with path.open("rb") as file:
-        pieces = []
-        for start in (0, (length - size) // 2, length - size):
-            file.seek(max(0, start))
-            pieces.append(file.read(size))
-    return b"".join(pieces)
-
-
 def _natural(name: str) -> list[tuple[int, str]]:
     return [(int(piece), "") if piece.isdigit() else (0, piece) for piece in re.split(r"(\d+)", name)]

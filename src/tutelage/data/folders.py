@@ -1,19 +1,20 @@
 """A folder of images, and a folder of labels for every task."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from hashlib import blake2b
 from pathlib import Path
 from typing import get_args
 
 from torch import Tensor
 
-from tutelage.data.base import DataSource, Split, arguments_text, check_arguments
-from tutelage.data.files import PICTURES, TEXTS, excerpts, find_test_folder, list_files
-from tutelage.data.modalities import Modality, Rgb, Size
+from tutelage.data.base import DataSource, Split, check_arguments
+from tutelage.data.files import PICTURES, TEXTS, find_test_folder, list_files
+from tutelage.data.fingerprint import arguments_text, fingerprint_of_files, ranked
+from tutelage.data.modalities import Modality
 from tutelage.data.samples import Memory, Samples
 from tutelage.errors import UserError
+from tutelage.images import Size, read_rgb, resize_image
 from tutelage.types import Sample
 
 
@@ -118,13 +119,12 @@ class Folders(DataSource):
     def fingerprint(self) -> str:
         """Depends on the files' names, sizes and parts of their contents, and on the arguments."""
         arguments = arguments_text(self.image, self.labels, self.size, self.holdout, self.holdout_seed)
-        digest = blake2b(arguments.encode(), digest_size=8)
+        return fingerprint_of_files(arguments, self._named_files())
+
+    def _named_files(self) -> Iterator[tuple[str, Path]]:
         for folder in dict.fromkeys(self._folders.values()):
             for name in self._names:
-                for stem, path in self.files[folder, name].items():
-                    digest.update(f"{folder}/{name}/{stem}{path.suffix}:{path.stat().st_size}\n".encode())
-                    digest.update(excerpts(path))
-        return digest.hexdigest()
+                yield from ((f"{folder}/{name}/{path.name}", path) for path in self.files[folder, name].values())
 
     @cached_property
     def files(self) -> dict[tuple[str, str], dict[str, Path]]:
@@ -150,8 +150,7 @@ class Folders(DataSource):
         if self._folders["test"] != "train":
             return stems
         # By the rank of a hash of seed and stem: independent of the machine, and of what else is in the folder.
-        ranked = sorted(stems, key=lambda stem: blake2b(f"{self.holdout_seed}/{stem}".encode(), digest_size=8).digest())
-        held = set(ranked[: round(self.holdout * len(stems))])
+        held = set(ranked(stems, self.holdout_seed)[: round(self.holdout * len(stems))])
         return [stem for stem in stems if (stem in held) == (split == "test")]
 
 
@@ -178,15 +177,15 @@ class FolderDataset(Samples):
         return len(self.stems)
 
     def __getitem__(self, index: int) -> Sample:
-        stem, rgb = self.stems[index], Rgb()
-        image = rgb.decode(self.image[stem])
+        stem = self.stems[index]
+        image = read_rgb(self.image[stem])
         shape = (image.shape[1], image.shape[2])
         labels: dict[str, Tensor] = {}
         for task, (kind, files) in self.labels.items():
             if stem not in files:
                 continue
             labels[task] = kind.label(kind.decode(files[stem]), shape, self.size, str(files[stem]))
-        return Sample(image=rgb.resize(image, self.size or shape), labels=labels)
+        return Sample(image=image if self.size is None else resize_image(image, self.size), labels=labels)
 
     def tasks(self, index: int) -> Collection[str]:
         """The tasks with a label file."""

@@ -4,8 +4,9 @@ from torch.utils.data import Dataset, IterableDataset
 
 from tutelage.data.base import Split
 from tutelage.data.items import Items, ItemSource
-from tutelage.data.modalities import Modality, Size
+from tutelage.data.modalities import Modality
 from tutelage.errors import UserError
+from tutelage.images import Size
 
 
 class FromDataset(ItemSource):

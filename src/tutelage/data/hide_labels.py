@@ -2,9 +2,9 @@
 
 from collections.abc import Collection
 from functools import cached_property
-from hashlib import blake2b
 
-from tutelage.data.base import DataSource, Split, Wrapper, identity, ranked, under_key
+from tutelage.data.base import DataSource, Split, Wrapper, under_key
+from tutelage.data.fingerprint import fingerprint_of_text, identity, ranked
 from tutelage.data.samples import Samples
 from tutelage.errors import UserError
 from tutelage.types import Sample
@@ -69,7 +69,7 @@ class HideLabels(Wrapper):
     def fingerprint(self) -> str:
         """Depends on the source and on the arguments."""
         arguments = (identity(self.source), self.keep, self.disjoint, self.seed)
-        return blake2b(repr(arguments).encode(), digest_size=8).hexdigest()
+        return fingerprint_of_text(repr(arguments))
 
     @cached_property
     def _train(self) -> "_Hidden":
@@ -78,11 +78,11 @@ class HideLabels(Wrapper):
         count, begin = len(samples), 0.0
         for t, part in self.keep.items():
             if self.disjoint:
-                order = ranked(count, str(self.seed))
+                order = ranked(range(count), self.seed)
                 kept[t] = set(order[round(begin * count) : round((begin + part) * count)])
                 begin += part
             else:
-                kept[t] = set(ranked(count, f"{self.seed}/{t}")[: round(part * count)])
+                kept[t] = set(ranked(range(count), f"{self.seed}/{t}")[: round(part * count)])
         return _Hidden(samples, self.modalities, kept)
 
 

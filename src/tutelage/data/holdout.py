@@ -2,9 +2,9 @@
 
 from collections.abc import Collection
 from functools import cached_property
-from hashlib import blake2b
 
-from tutelage.data.base import DataSource, Split, Wrapper, identity, ranked
+from tutelage.data.base import DataSource, Split, Wrapper
+from tutelage.data.fingerprint import fingerprint_of_text, identity, ranked
 from tutelage.data.samples import Samples, Subset
 from tutelage.errors import UserError
 
@@ -61,7 +61,7 @@ class HoldOut(Wrapper):
     @cached_property
     def _fingerprint(self) -> str:  # computed once: tuning asks for it with every trial
         arguments = (identity(self.source), self.part, self.seed)
-        return blake2b(repr(arguments).encode(), digest_size=8).hexdigest()
+        return fingerprint_of_text(repr(arguments))
 
     @cached_property
     def _train(self) -> Samples:
@@ -70,7 +70,7 @@ class HoldOut(Wrapper):
     @cached_property
     def _indices(self) -> dict[Split, list[int]]:
         by_tasks: dict[frozenset[str] | None, list[int]] = {}
-        for i in ranked(len(self._train), str(self.seed)):
+        for i in ranked(range(len(self._train)), self.seed):
             tasks = self._train.tasks(i)
             by_tasks.setdefault(None if tasks is None else frozenset(tasks), []).append(i)
         held = {i for indices in by_tasks.values() for i in indices[: round(self.part * len(indices))]}

@@ -7,8 +7,9 @@ from typing import Any
 
 from tutelage.data.base import Split
 from tutelage.data.items import Items, ItemSource
-from tutelage.data.modalities import Modality, Size
+from tutelage.data.modalities import Modality
 from tutelage.errors import UserError, one_line
+from tutelage.images import Size
 
 
 @dataclass

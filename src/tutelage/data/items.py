@@ -10,10 +10,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tutelage.data.base import FINGERPRINTED, DataSource, Split, arguments_text, check_arguments, ranked
-from tutelage.data.modalities import Modality, Rgb, Size
+from tutelage.data.base import DataSource, Split, check_arguments
+from tutelage.data.fingerprint import FINGERPRINTED, arguments_text, ranked
+from tutelage.data.modalities import Modality, Rgb
 from tutelage.data.samples import Memory, Samples, Subset
 from tutelage.errors import UserError, one_line
+from tutelage.images import Size, resize_image
 from tutelage.types import Sample
 
 _FINGERPRINT_ITEMS = 16  # that are read of each dataset
@@ -69,7 +71,7 @@ class ItemSource(DataSource):
         splits: dict[Split, Samples] = {**self._datasets}
         if "test" not in splits:
             train = splits["train"]
-            order = ranked(len(train), str(self.holdout_seed))
+            order = ranked(range(len(train)), self.holdout_seed)
             held = round(self.holdout * len(train))
             splits = {"train": Subset(train, sorted(order[held:])), "test": Subset(train, sorted(order[:held]))}
         return {split: Memory(samples) for split, samples in splits.items()} if self.cache else splits
@@ -130,8 +132,7 @@ class Items(Samples):
         if not 0 <= index < len(self):
             raise IndexError(index)
         image, values = self._read(index)
-        rgb = Rgb()
-        pixels = rgb.take(image, self.where(index))
+        pixels = Rgb().take(image, self.where(index))
         shape = (pixels.shape[1], pixels.shape[2])
         labels: dict[str, Tensor] = {}
         for task, value in values.items():
@@ -143,7 +144,7 @@ class Items(Samples):
             if value is not None:
                 kind, where = self.modalities[task], self.where(index, task)
                 labels[task] = kind.label(kind.take(value, where), shape, self.size, where)
-        return Sample(image=rgb.resize(pixels, self.size or shape), labels=labels)
+        return Sample(image=pixels if self.size is None else resize_image(pixels, self.size), labels=labels)
 
     def _read(self, index: int) -> tuple[object, Mapping[str, object]]:
         try:

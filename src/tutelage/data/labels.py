@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from tutelage.data.modalities import Modality, Size, resize_nearest, whole_numbers
+from tutelage.data.modalities import Modality, resize_nearest, whole_numbers
 from tutelage.errors import UserError
-from tutelage.images import Array, describe, flat
+from tutelage.images import Array, Size, describe, flat
 
 
 @dataclass
@@ -36,7 +36,7 @@ class ClassesLabel(Modality):
             label[label == value] = -1
         return label
 
-    def resize(self, x: Tensor, size: Size) -> Tensor:
+    def resize(self, x: Tensor, image: Size, size: Size) -> Tensor:
         """Nearest pixel."""
         return resize_nearest(x.double(), size).long()  # interpolate knows no int64
 
@@ -89,7 +89,7 @@ class DepthLabel(Modality):
         depth = torch.from_numpy(array.astype(np.float64) * (self.scale if mode else 1.0)).float()[None]
         return torch.where(depth.isfinite() & (depth > 0), depth, 0.0)
 
-    def resize(self, x: Tensor, size: Size) -> Tensor:
+    def resize(self, x: Tensor, image: Size, size: Size) -> Tensor:
         """Nearest pixel: the mean across an edge is a distance at which there is no surface."""
         return resize_nearest(x, size)
 
@@ -138,7 +138,7 @@ class NormalsLabel(Modality):
             n = torch.where((n == 0).all(0), 0.0, n / 127.5 - 1)
         return _unit(n.nan_to_num())
 
-    def resize(self, x: Tensor, size: Size) -> Tensor:
+    def resize(self, x: Tensor, image: Size, size: Size) -> Tensor:
         """The normalised mean over each pixel's area; pixels without a normal are left out of it."""
         if x.shape[1:] == size:
             return x

@@ -1,11 +1,11 @@
 """Several sources that are trained on side by side."""
 
 from collections.abc import Collection
-from hashlib import blake2b
 from itertools import combinations
 from math import inf
 
-from tutelage.data.base import DataSource, Split, WeightedSource, identity, under_key
+from tutelage.data.base import DataSource, Split, WeightedSource, under_key
+from tutelage.data.fingerprint import fingerprint_of_text, identity
 from tutelage.data.samples import Concatenation, Samples
 from tutelage.errors import UserError
 
@@ -47,13 +47,13 @@ class Mix(DataSource):
             if not 0 < weight < inf:
                 raise UserError(f"data.weights.{name}: expected a positive number, found {weight}")
         self.sources, self.weights = sources, weights
-        for (name, source), (other, second) in combinations(sources.items(), 2):
-            for t in source.modalities.keys() & second.modalities.keys():
-                kind, another = type(source.modalities[t]).__name__, type(second.modalities[t]).__name__
-                if kind != another:
+        for (name, source), (other, other_source) in combinations(sources.items(), 2):
+            for t in source.modalities.keys() & other_source.modalities.keys():
+                kind, other_kind = type(source.modalities[t]).__name__, type(other_source.modalities[t]).__name__
+                if kind != other_kind:
                     raise UserError(
                         f"data.sources.{other}: expected labels of the kind {kind} for `{t}`, as `{name}` has, found "
-                        f"{another}; give one of the two tasks another name"
+                        f"{other_kind}; give one of the two tasks another name"
                     )
         self.modalities = {t: kind for source in sources.values() for t, kind in source.modalities.items()}
         self.trusted = all(source.trusted for source in sources.values())
@@ -83,4 +83,4 @@ class Mix(DataSource):
     def fingerprint(self) -> str:
         """Depends on all sources."""
         identities = {name: identity(source) for name, source in self.sources.items()}
-        return blake2b(repr(identities).encode(), digest_size=8).hexdigest()
+        return fingerprint_of_text(repr(identities))

@@ -11,9 +11,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from tutelage.errors import UserError
-from tutelage.images import Array, Use, as_array, read_array, rgb
-
-Size = tuple[int, int]  # height, width
+from tutelage.images import Array, Size, Use, as_array, read_array, read_rgb, resize_image, rgb
 
 
 def resize_nearest(x: Tensor, size: Size) -> Tensor:
@@ -21,15 +19,36 @@ def resize_nearest(x: Tensor, size: Size) -> Tensor:
     return x if x.shape[1:] == size else interpolate(x[None], size, mode="nearest-exact")[0]
 
 
+@dataclass(frozen=True)
+class Window:
+    """The part of an image that an augmentation shows: a window, enlarged to the size of the image, perhaps mirrored.
+
+    Attributes:
+        image: Height and width of the image, before and after.
+        top: The first row of the window.
+        left: Its first column.
+        size: Its height and width, which are rounded to whole pixels.
+        scale: By how much it is enlarged; 1 is the whole image.
+        mirrored: Whether the result is mirrored, left to right.
+    """
+
+    image: Size
+    top: int
+    left: int
+    size: Size
+    scale: float
+    mirrored: bool
+
+
 class Modality(ABC):
     """One kind of data: the image, or a kind of label.
 
-    Dense data are [C, H, W] from `decode` or `take` until `finish`.
+    Dense data are [C, H, W] from `decode` or `take` until `finish`. `whole_labels.Whole` is the base of labels that no
+    augmentation changes. A label of another kind, such as boxes, is not dense, and overrides `resize` and `view`.
 
     Attributes:
         content: What the values mean, as `Task.contents` names it: "depth", "classes", ...; "" fits every task.
-        dense: There is a value for every pixel. Otherwise there is one label for the whole image, which no
-            augmentation changes.
+        dense: There is a value for every pixel.
         use: How a picture is read: as colours, as class numbers (a palette's indices) or as other values.
     """
 
@@ -69,8 +88,8 @@ class Modality(ABC):
         """
 
     @abstractmethod
-    def resize(self, x: Tensor, size: Size) -> Tensor:
-        """The same data at another resolution."""
+    def resize(self, x: Tensor, image: Size, size: Size) -> Tensor:
+        """The data of an image of size `image`, for the image resized to `size`."""
 
     def finish(self, x: Tensor) -> Tensor:
         """The label in the shape that tasks expect."""
@@ -87,14 +106,34 @@ class Modality(ABC):
                 f"{where}: expected the size of its image, {image[0]}x{image[1]}, found {x.shape[1]}x{x.shape[2]}; "
                 "resize one of them"
             )
-        return self.finish(self.resize(x, size or image))
+        return self.finish(self.resize(x, image, size or image))
+
+    def view(self, x: Tensor, window: Window) -> Tensor:
+        """The finished label of what `window` shows, of the finished label of the whole image.
+
+        Raises:
+            UserError: The kind is not dense and does not define it.
+        """
+        if not self.dense:
+            raise UserError(
+                f"train.augment: expected {type(self).__name__} to define `view`, since its labels are not dense; "
+                "found none; write it, or subclass tutelage.data.whole_labels.Whole"
+            )
+        dense = x if x.ndim == 3 else x[None]
+        if window.scale != 1:
+            rows = slice(window.top, window.top + window.size[0])
+            columns = slice(window.left, window.left + window.size[1])
+            dense = self.zoom(self.resize(dense[:, rows, columns], window.size, window.image), window.scale)
+        if window.mirrored:
+            dense = self.flip(dense)
+        return dense if x.ndim == 3 else dense[0]
 
     def flip(self, x: Tensor) -> Tensor:
-        """Mirrored left to right."""
+        """Dense data, mirrored left to right."""
         return x.flip(-1)
 
     def zoom(self, x: Tensor, scale: float) -> Tensor:
-        """The values after the image is enlarged `scale`-fold; the same for most kinds."""
+        """The values of dense data after the image is enlarged `scale`-fold; the same for most kinds."""
         return x
 
 
@@ -108,15 +147,17 @@ class Rgb(Modality):
     content = "image"
     use = "image"
 
+    def decode(self, path: Path) -> Tensor:
+        """[3, H, W]."""
+        return read_rgb(path)
+
     def convert(self, array: Array, mode: str, where: str) -> Tensor:
         """[3, H, W]."""
         return rgb(array, where, mode)
 
-    def resize(self, x: Tensor, size: Size) -> Tensor:
+    def resize(self, x: Tensor, image: Size, size: Size) -> Tensor:
         """Antialiased bilinear."""
-        if x.shape[1:] == size:
-            return x
-        return interpolate(x[None], size, mode="bilinear", antialias=True)[0].clamp(0, 1)
+        return resize_image(x, size)
 
 
 def whole_numbers(array: Array, where: str, remedy: str) -> npt.NDArray[np.int64]:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from tutelage.data.folders import Folders, Label
 from tutelage.data.labels import ClassesLabel, DepthLabel, NormalsLabel
-from tutelage.data.modalities import Size
+from tutelage.images import Size
 
 
 class NYUv2(Folders):

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from tutelage.data.files import read_numbers
-from tutelage.data.modalities import Modality, Size, whole_numbers
+from tutelage.data.modalities import Modality, Window, whole_numbers
 from tutelage.errors import UserError
-from tutelage.images import Array, read_array
+from tutelage.images import Array, Size, read_array
 
 
 class Whole(Modality, ABC):
@@ -19,11 +19,11 @@ class Whole(Modality, ABC):
 
     dense = False
 
-    def resize(self, x: Tensor, size: Size) -> Tensor:
+    def resize(self, x: Tensor, image: Size, size: Size) -> Tensor:
         """The label unchanged."""
         return x
 
-    def flip(self, x: Tensor) -> Tensor:
+    def view(self, x: Tensor, window: Window) -> Tensor:
         """The label unchanged."""
         return x
 

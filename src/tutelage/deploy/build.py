@@ -15,9 +15,10 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import torch
 
-from tutelage.deploy.predictor import Predictor, Size, check_names
+from tutelage.deploy.predictor import Predictor, check_names
 from tutelage.deploy.trust import PACKAGES, line, resolve, within, without_default_weights, without_weights
 from tutelage.errors import UserError
+from tutelage.images import Size
 from tutelage.types import MultiTaskNet, Task
 
 _MAPS = (dict, abc.Mapping)

@@ -10,10 +10,11 @@ import safetensors.torch
 from torch import Tensor
 
 from tutelage.deploy.build import build
-from tutelage.deploy.predictor import Predictor, Size
+from tutelage.deploy.predictor import Predictor
 from tutelage.deploy.trust import printable, without_weights
 from tutelage.errors import UserError, one_line
 from tutelage.files import write_atomically
+from tutelage.images import Size
 
 FORMAT = "tutelage-predictor-1"
 _STUDY_FORMAT = "tutelage-student-1"  # what a run wrote before it wrote FORMAT: the config of a whole study

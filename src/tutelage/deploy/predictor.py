@@ -9,10 +9,8 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from tutelage.errors import UserError
-from tutelage.images import Image, as_image, check_images
+from tutelage.images import Image, Size, as_image, check_images, resize_image
 from tutelage.types import MultiTaskNet, Task
-
-Size = tuple[int, int]  # height, width
 
 
 class Predictor(nn.Module):
@@ -72,14 +70,14 @@ class Predictor(nn.Module):
             )
         x = images.float() / 255 if images.dtype == torch.uint8 else images.float()
         size = (x.shape[2], x.shape[3])
-        if self.size is not None and self.size != size:
-            x = _resize(x, self.size).clamp(0, 1)
+        if self.size is not None:
+            x = resize_image(x, self.size)
         output = self.net(x.to(self._weight.dtype), tasks=list(self.tasks))
         activated = {}
         for t, task in self.tasks.items():
             raw = output.predictions[t]
             if t in self.dense and raw.shape[2:] != size:
-                raw = _resize(raw.float(), size)
+                raw = interpolate(raw.float(), size, mode="bilinear", antialias=True)
             activated[t] = task.activate(raw)
         return activated
 
@@ -88,8 +86,8 @@ class Predictor(nn.Module):
         """{task: activated prediction} of one image, without a batch dimension, on the CPU.
 
         Args:
-            image: A file, a picture of Pillow, an array [H, W, 3] or a tensor [3, H, W], of bytes or of floats in 0..1.
-                A tensor [B, 3, H, W] is a batch, and its predictions have a batch dimension.
+            image: A file, a picture of Pillow, or an array or tensor [3, H, W] or [H, W, 3] of bytes or of floats in
+                0..1. A tensor [B, 3, H, W] is a batch, and its predictions have a batch dimension.
 
         Raises:
             ValueError: The argument is no image.
@@ -111,7 +109,3 @@ def check_names(tasks: Collection[str]) -> None:
     for name in tasks:
         if not re.fullmatch(r"\w[\w-]*", name):
             raise UserError(f"tasks: expected names of letters, digits, '_' and '-', found `{name[:80]}`")
-
-
-def _resize(x: Tensor, size: Size) -> Tensor:
-    return interpolate(x, size, mode="bilinear", antialias=True)

@@ -25,12 +25,12 @@ class ClassificationMetric(Means):
     """
 
     higher_is_better = True
-    found: Tensor  # n_c, [C]
+    correct: Tensor  # n_c, [C]
     labelled: Tensor  # l_c, [C]
 
     def __init__(self, classes: int, protocol: MetricProtocol = "dataset") -> None:
         super().__init__(protocol, quantities=1)
-        for state in ("found", "labelled"):
+        for state in ("correct", "labelled"):
             self.add_state(state, torch.zeros(classes, dtype=torch.int64), dist_reduce_fx="sum")
 
     def update(self, prediction: Tensor, target: MaskedTarget) -> None:
@@ -38,7 +38,7 @@ class ClassificationMetric(Means):
         hit = target.valid & (prediction == target.value)
         self.add(hit.double().unsqueeze(1), target.valid.long())
         label = torch.where(target.valid, target.value, 0)
-        self.found = self.found.scatter_add(0, label, hit.long())
+        self.correct = self.correct.scatter_add(0, label, hit.long())
         self.labelled = self.labelled.scatter_add(0, label, target.valid.long())
 
     def compute(self) -> dict[str, Tensor]:
@@ -46,5 +46,5 @@ class ClassificationMetric(Means):
         accuracy = class_accuracy = self.means()[0]
         if self.protocol == "dataset":
             occurs = self.labelled > 0
-            class_accuracy = (self.found.double() / self.labelled.clamp(min=1)).sum() / occurs.sum()
+            class_accuracy = (self.correct.double() / self.labelled.clamp(min=1)).sum() / occurs.sum()
         return {"accuracy": 100 * accuracy, "class_accuracy": 100 * class_accuracy}

@@ -51,11 +51,11 @@ class EdgesMetric(Means):
         """Count probabilities [B, H, W] against `target`."""
         edge = target.valid & (target.value == 1)
         prediction = torch.where(target.valid, prediction, 0)  # unlabelled pixels cannot be near an edge
-        right = above(prediction, target.valid & (self._widest(edge.float()) > 0), self.thresholds)
-        said = above(prediction, target.valid, self.thresholds)
-        found = above(self._widest(prediction), edge, self.thresholds)
-        labelled = edge.flatten(1).sum(1, keepdim=True).expand_as(said)
-        counts = torch.stack([right, said, found, labelled])  # [4, B, K]
+        correct = above(prediction, target.valid & (self._widest(edge.float()) > 0), self.thresholds)
+        predicted = above(prediction, target.valid, self.thresholds)
+        reached = above(self._widest(prediction), edge, self.thresholds)
+        labelled = edge.flatten(1).sum(1, keepdim=True).expand_as(predicted)
+        counts = torch.stack([correct, predicted, reached, labelled])  # [4, B, K]
         # counts do not show a nan: this does
         broken = torch.where(prediction.isnan().flatten(1).any(1, keepdim=True), torch.nan, 0)
         if self.protocol == "dataset":
@@ -76,5 +76,5 @@ class EdgesMetric(Means):
 
 def _best(counts: Tensor) -> Tensor:
     """The best F of counts [4, ..., K]; 0 where there is no edge."""
-    right, said, found, labelled = counts.double()
-    return f_measure(right / said.clamp(min=1), found / labelled.clamp(min=1), 1.0).amax(-1)
+    correct, predicted, reached, labelled = counts.double()
+    return f_measure(correct / predicted.clamp(min=1), reached / labelled.clamp(min=1), 1.0).amax(-1)

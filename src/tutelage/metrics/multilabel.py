@@ -71,24 +71,24 @@ class MultiLabelMetric(Means):
 
 def _precision(scores: Tensor, labels: Tensor) -> Tensor:
     """The average precision of a class's scores [N] with at least one positive."""
-    known = labels != _UNKNOWN
-    if bool(scores[known].isnan().any()):
+    labelled = labels != _UNKNOWN
+    if bool(scores[labelled].isnan().any()):
         return scores.new_tensor(torch.nan)  # sorting would hide it
-    return binary_average_precision(scores[known], labels[known].long(), validate_args=False)
+    return binary_average_precision(scores[labelled], labels[labelled].long(), validate_args=False)
 
 
 def _precision_by_image(scores: Tensor, labels: Tensor) -> Tensor:
     """The average precision of each row of [B, C]; nan without a positive."""
-    known, positive = labels != _UNKNOWN, labels == 1
-    above = (scores.unsqueeze(1) >= scores.unsqueeze(2)) & known.unsqueeze(1)  # [B, i, j]: j scores at least s_i
+    labelled, positive = labels != _UNKNOWN, labels == 1
+    above = (scores.unsqueeze(1) >= scores.unsqueeze(2)) & labelled.unsqueeze(1)  # [B, i, j]: j scores at least s_i
     precision = (above & positive.unsqueeze(1)).sum(2) / above.sum(2).double()
     total = torch.where(positive, precision, 0).sum(1)
-    return torch.where((known & scores.isnan()).any(1), torch.nan, total / positive.sum(1))
+    return torch.where((labelled & scores.isnan()).any(1), torch.nan, total / positive.sum(1))
 
 
 def _f1(scores: Tensor, labels: Tensor, dim: int) -> Tensor:
-    """F1 over one dimension of [B, C]; nan where nothing is positive or said to be, or a score is nan."""
-    known, positive = labels != _UNKNOWN, labels == 1
-    said = (scores > 0.5) & known
-    f1 = 2 * (said & positive).sum(dim) / (said.sum(dim) + positive.sum(dim)).double()
-    return torch.where((scores.isnan() & known).any(dim), torch.nan, f1)
+    """F1 over one dimension of [B, C]; nan where nothing is positive or predicted as positive, or a score is nan."""
+    labelled, positive = labels != _UNKNOWN, labels == 1
+    predicted = (scores > 0.5) & labelled
+    f1 = 2 * (predicted & positive).sum(dim) / (predicted.sum(dim) + positive.sum(dim)).double()
+    return torch.where((scores.isnan() & labelled).any(dim), torch.nan, f1)

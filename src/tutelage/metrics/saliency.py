@@ -46,16 +46,16 @@ class SaliencyMetric(Means):
     def update(self, prediction: Tensor, target: MaskedTarget) -> None:
         """Count probabilities [B, H, W] against `target`."""
         salient = target.valid & (target.value == 1)
-        found = above(prediction, salient, self.thresholds)  # [B, K]
-        said = above(prediction, target.valid, self.thresholds)
-        labelled = salient.flatten(1).sum(1, keepdim=True).expand_as(said)
+        hits = above(prediction, salient, self.thresholds)  # n, [B, K]
+        predicted = above(prediction, target.valid, self.thresholds)  # s
+        labelled = salient.flatten(1).sum(1, keepdim=True).expand_as(predicted)
         error = torch.where(target.valid, prediction - salient.float(), 0).abs()
         mae, pixels = error.flatten(1).sum(1, keepdim=True, dtype=torch.float64), target.valid.flatten(1).sum(1)
         if self.protocol == "dataset":
-            self.counts += torch.stack([found, said, labelled]).sum(1)
+            self.counts += torch.stack([hits, predicted, labelled]).sum(1)
             self.add(mae, pixels)
         else:
-            shares = _shares(found, said, labelled).movedim(0, 1).flatten(1)  # [B, 3 K]
+            shares = _shares(hits, predicted, labelled).movedim(0, 1).flatten(1)  # [B, 3 K]
             self.add(torch.cat([mae, shares * pixels.unsqueeze(1)], 1), pixels)  # `add` divides by the pixels
 
     def compute(self) -> dict[str, Tensor]:
@@ -74,8 +74,8 @@ class SaliencyMetric(Means):
         }
 
 
-def _shares(found: Tensor, said: Tensor, labelled: Tensor) -> Tensor:
+def _shares(hits: Tensor, predicted: Tensor, labelled: Tensor) -> Tensor:
     """(P, R, J) in fp64, stacked."""
-    union = said + labelled - found
-    jaccard = torch.where(union == 0, 1.0, found.double() / union.clamp(min=1))
-    return torch.stack([found.double() / said.clamp(min=1), found.double() / labelled.clamp(min=1), jaccard])
+    union = predicted + labelled - hits
+    jaccard = torch.where(union == 0, 1.0, hits.double() / union.clamp(min=1))
+    return torch.stack([hits.double() / predicted.clamp(min=1), hits.double() / labelled.clamp(min=1), jaccard])

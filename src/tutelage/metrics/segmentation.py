@@ -63,8 +63,8 @@ class SegmentationMetric(Means):
 def _scores(confusion: Tensor) -> Tensor:
     """Shares [..., 2] of (miou, pixel accuracy) from [..., C or C + 1, C], of which the first C rows have labels."""
     classes = confusion.shape[-1]
-    found = confusion.diagonal(dim1=-2, dim2=-1).double()  # n_cc
+    correct = confusion.diagonal(dim1=-2, dim2=-1).double()  # n_cc
     labelled = confusion[..., :classes, :].sum(-1)  # l_c
-    union = labelled + confusion.sum(-2) - found
-    miou = (found / union.clamp(min=1)).sum(-1) / (union > 0).sum(-1)
-    return torch.stack([miou, found.sum(-1) / labelled.sum(-1)], -1)
+    union = labelled + confusion.sum(-2) - correct
+    miou = (correct / union.clamp(min=1)).sum(-1) / (union > 0).sum(-1)
+    return torch.stack([miou, correct.sum(-1) / labelled.sum(-1)], -1)

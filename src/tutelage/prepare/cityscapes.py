@@ -11,9 +11,9 @@ from rich.console import Console
 
 from tutelage.data.base import Split
 from tutelage.data.labels import ClassesLabel, InverseDepthLabel
-from tutelage.data.modalities import Rgb, Size, resize_nearest
+from tutelage.data.modalities import Rgb, resize_nearest
 from tutelage.errors import UserError
-from tutelage.images import read_array
+from tutelage.images import Size, read_array, read_rgb, resize_image
 from tutelage.prepare.frames import Array, Frame, picture, write_frames
 from tutelage.prepare.summary import Folder, Summary
 
@@ -116,7 +116,7 @@ def _find(download: Path, split: str) -> list[tuple[str, dict[str, Path]]]:
 
 def _arrays(paths: Mapping[str, Path], size: Size) -> Mapping[str, Array]:
     """Folder -> the array of a frame."""
-    image = Rgb().decode(paths["image"])
+    image = read_rgb(paths["image"])
     ids, _ = read_array(paths["label"], "classes")
     disparity, _ = read_array(paths["depth"], "values")
     for kind, array in (("label", ids), ("depth", disparity)):
@@ -134,7 +134,7 @@ def _arrays(paths: Mapping[str, Path], size: Size) -> Mapping[str, Array]:
     classes, categories = ids_to_classes()
     ids = _nearest(ids, size).astype(np.uint8)
     return {
-        "image": picture(Rgb().resize(image, size)),
+        "image": picture(resize_image(image, size)),
         "label": classes[ids],
         "label7": categories[ids],
         "depth": _nearest(disparity, size).astype(np.uint16),

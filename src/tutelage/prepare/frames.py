@@ -18,9 +18,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from torch import Tensor
 
 from tutelage.data.base import Split
-from tutelage.data.modalities import Size
 from tutelage.errors import UserError
 from tutelage.files import remove_parts, write_atomically, write_json, write_text
+from tutelage.images import Size
 from tutelage.prepare.summary import Counts, Folder, Summary
 
 Array = npt.NDArray[Any]

@@ -53,8 +53,8 @@ def normals_from_depth(
     """
     height, width = depth.shape
     reach = window // 2
-    known = np.isfinite(depth) & (depth > 0)
-    inverse = np.where(known, 1 / np.where(known, depth, 1), 0).astype(np.float32)  # 0: t = -1 has no weight
+    measured = np.isfinite(depth) & (depth > 0)
+    inverse = np.where(measured, 1 / np.where(measured, depth, 1), 0).astype(np.float32)  # 0: t = -1 has no weight
     padded = np.pad(inverse, reach)
     dv, du = np.mgrid[-reach : reach + 1, -reach : reach + 1].reshape(2, -1).astype(np.float32)
     basis = np.stack([np.ones_like(du), du, dv, du * du, du * dv, dv * dv], 1)  # [neighbours, 6]

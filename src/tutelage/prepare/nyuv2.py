@@ -10,10 +10,12 @@ import numpy as np
 import torch
 from rich.console import Console
 
-from tutelage.data.base import FINGERPRINTED, Split
+from tutelage.data.base import Split
+from tutelage.data.fingerprint import FINGERPRINTED
 from tutelage.data.labels import ClassesLabel, DepthLabel, NormalsLabel
-from tutelage.data.modalities import Rgb, Size
+from tutelage.data.modalities import Rgb
 from tutelage.errors import UserError, one_line
+from tutelage.images import Size, resize_image
 from tutelage.prepare.frames import Array, Frame, library, picture, write_frames
 from tutelage.prepare.normals import Camera, normals_from_depth
 from tutelage.prepare.nyuv2_classes import (
@@ -102,8 +104,8 @@ def _splits(path: Path) -> dict[Split, list[int]]:
         names = ", ".join(name for name in values if not name.startswith("__")) or "nothing"
         raise UserError(f"{path}: expected trainNdxs and testNdxs, found {names}; take the official splits.mat")
     numbers = {split: [int(n) for n in values[name].ravel()] for name, split in _SPLITS.items()}
-    every = [number for part in numbers.values() for number in part]
-    if not all(numbers.values()) or min(every) < 1 or len(set(every)) < len(every):
+    frames = [number for part in numbers.values() for number in part]
+    if not all(numbers.values()) or min(frames) < 1 or len(set(frames)) < len(frames):
         raise UserError(f"{path}: expected different frames from 1 in trainNdxs and testNdxs, found others; {_AGAIN}")
     return numbers
 
@@ -171,13 +173,14 @@ class _Labeled:
             )
         depth = np.where(np.isfinite(depth) & (depth > 0), depth, 0).astype(np.float32)
         normals = normals_from_depth(depth, CAMERA.resized(depth.shape[1] / _WIDTH))
-        classes = ClassesLabel().resize(torch.from_numpy(self.to_40[labels])[None], self.size)[0].numpy()
-        n = NormalsLabel().resize(torch.from_numpy(normals).permute(2, 0, 1), self.size)
+        shape = (depth.shape[0], depth.shape[1])
+        classes = ClassesLabel().resize(torch.from_numpy(self.to_40[labels])[None], shape, self.size)[0].numpy()
+        n = NormalsLabel().resize(torch.from_numpy(normals).permute(2, 0, 1), shape, self.size)
         rgb = torch.from_numpy(image).permute(2, 0, 1).float() / 255
         return {
-            "image": picture(Rgb().resize(rgb, self.size)),
+            "image": picture(resize_image(rgb, self.size)),
             "label": self.to_13[classes],
             "label40": classes.astype(np.uint8),
-            "depth": DepthLabel().resize(torch.from_numpy(depth)[None], self.size)[0].numpy(),
+            "depth": DepthLabel().resize(torch.from_numpy(depth)[None], shape, self.size)[0].numpy(),
             "normal": picture(torch.where((n == 0).all(0), 0.0, (n + 1) / 2)),
         }

@@ -15,9 +15,9 @@ import tutelage.data
 import tutelage.tasks
 from tutelage.data import DataSource, Modality
 from tutelage.data.base import Split
-from tutelage.data.modalities import Size
 from tutelage.errors import UserError, one_line
 from tutelage.files import write_atomically
+from tutelage.images import Size
 from tutelage.layout import FEATURES
 from tutelage.study.check_samples import Level, Sizes, check_samples
 from tutelage.study.config import Study, teacher_specs

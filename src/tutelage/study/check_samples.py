@@ -13,8 +13,8 @@ from rich.progress import Progress
 
 from tutelage.data import Samples
 from tutelage.data.base import Split
-from tutelage.data.modalities import Size
 from tutelage.errors import UserError, one_line
+from tutelage.images import Size
 from tutelage.study.config import Study
 from tutelage.types import Task
 

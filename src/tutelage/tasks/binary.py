@@ -13,7 +13,7 @@ from tutelage.tasks.masked import MaskedTask
 from tutelage.types import Colour, MaskedTarget, Picture, Term
 
 
-def imitate_logits(raw: Tensor, taught: Tensor, temperature: float) -> Term:
+def logit_distillation_loss(raw: Tensor, taught: Tensor, temperature: float) -> Term:
     """T^2 sum KL(Bernoulli(sigmoid(taught / T)) || Bernoulli(sigmoid(raw / T))) over all entries, and their number.
 
     It has the gradient of the binary cross-entropy with the teacher's probabilities as labels, and is 0 where student
@@ -62,7 +62,7 @@ class Binary(MaskedTask, ABC):
 
     def valid(self, label: Tensor) -> Tensor:
         """Where labels [B, H, W] are 0 or 1."""
-        if label.device.type == "cpu" and (problem := self.problem(label)) is not None:
+        if label.device.type == "cpu" and (problem := self.validate_values(label)) is not None:
             raise UserError(f"{type(self).__name__}: {problem}.")
         return (label == 0) | (label == 1)
 
@@ -70,7 +70,7 @@ class Binary(MaskedTask, ABC):
         """Whether there is a positive pixel."""
         return bool((target.valid & (target.value == 1)).any())
 
-    def problem(self, label: Tensor) -> str | None:
+    def validate_values(self, label: Tensor) -> str | None:
         """A value that is not 0, 1 or -1."""
         if not label.numel():
             return None
@@ -98,9 +98,9 @@ class Binary(MaskedTask, ABC):
         return Term(total, target.count())
 
     def distillation_loss(self, raw: Tensor, taught: Tensor, temperature: float = 1.0) -> Term:
-        """`imitate_logits` over all pixels, without the weights of the loss."""
+        """`logit_distillation_loss` over all pixels, without the weights of the loss."""
         with torch.autocast(raw.device.type, enabled=False):
-            return imitate_logits(raw.float(), taught.float(), temperature)
+            return logit_distillation_loss(raw.float(), taught.float(), temperature)
 
     def draw(self, value: Tensor, valid: Tensor | None = None) -> Picture:
         """Probabilities, or labels, [H, W] from dark blue (0) to yellow (1)."""

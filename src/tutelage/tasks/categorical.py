@@ -56,7 +56,7 @@ class Categorical(MaskedTask, ABC):
                 )
         return (label >= 0) & (label < self.width)
 
-    def problem(self, label: Tensor) -> str | None:
+    def validate_values(self, label: Tensor) -> str | None:
         """A value that is neither a class nor -1."""
         wrong = sorted(set(label[(label < UNLABELLED) | (label >= self.width)].tolist()))
         if not wrong:

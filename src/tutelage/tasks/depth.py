@@ -56,7 +56,7 @@ class Depth(MaskedTask):
         """Where labels [B, 1, H, W] are positive and finite, [B, H, W]."""
         return ((label > 0) & label.isfinite()).squeeze(1)
 
-    def problem(self, label: Tensor) -> str | None:
+    def validate_values(self, label: Tensor) -> str | None:
         """A median beyond 100 and ten times the farthest depth of `range`: millimetres, most likely."""
         depths = label[(label > 0) & label.isfinite()]
         limit = max(_FAR, 10 * self.range[1])

@@ -35,6 +35,6 @@ class InverseDepth(Depth):
     def __init__(self, range: tuple[float, float] = (0.01, 0.5)) -> None:
         super().__init__(range)
 
-    def problem(self, label: Tensor) -> str | None:
+    def validate_values(self, label: Tensor) -> str | None:
         """None: inverse depths have no unit that could be wrong."""
         return None

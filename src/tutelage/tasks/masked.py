@@ -20,7 +20,7 @@ class MaskedTask(Task[MaskedTarget], ABC):
     def valid(self, label: Tensor) -> Tensor:
         """Where labels [B, ...] are valid: bool, one per position of the loss."""
 
-    def problem(self, label: Tensor) -> str | None:
+    def validate_values(self, label: Tensor) -> str | None:
         """What is wrong with the values of a label of the right shape, as `validate` returns it."""
         return None
 
@@ -35,10 +35,10 @@ class MaskedTask(Task[MaskedTarget], ABC):
         return MaskedTarget(value, self.valid(value))
 
     def validate(self, label: Tensor, image: Tensor) -> str | None:
-        """Another shape than that of `missing`, another kind of number, or what `problem` finds."""
+        """Another shape than that of `missing`, another kind of number, or what `validate_values` returns."""
         expected = self.missing(image)
         if label.shape == expected.shape and label.is_floating_point() == expected.is_floating_point():
-            return self.problem(label)
+            return self.validate_values(label)
         return (
             f"expected {_kind(expected)} for the task {type(self).__name__}, found {_kind(label)}; give the label "
             "another `kind`, or take another task"

@@ -10,7 +10,7 @@ from torchmetrics import Metric
 
 from tutelage.errors import UserError
 from tutelage.metrics import MultiLabelMetric
-from tutelage.tasks.binary import imitate_logits
+from tutelage.tasks.binary import logit_distillation_loss
 from tutelage.tasks.categorical import class_names
 from tutelage.tasks.masked import MaskedTask
 from tutelage.tasks.palette import palette
@@ -59,7 +59,7 @@ class MultiLabel(MaskedTask):
         """Which entries of labels [B, C] are 0 or 1."""
         return (label == 0) | (label == 1)
 
-    def problem(self, label: Tensor) -> str | None:
+    def validate_values(self, label: Tensor) -> str | None:
         """A value that is not 0, 1 or nan."""
         wrong = sorted(set(label[(label != 0) & (label != 1) & ~label.isnan()].tolist()))
         if not wrong:
@@ -83,9 +83,9 @@ class MultiLabel(MaskedTask):
         return Term(total, target.count())
 
     def distillation_loss(self, raw: Tensor, taught: Tensor, temperature: float = 1.0) -> Term:
-        """`imitate_logits` over all entries."""
+        """`logit_distillation_loss` over all entries."""
         with torch.autocast(raw.device.type, enabled=False):
-            return imitate_logits(of_image(raw), of_image(taught), temperature)
+            return logit_distillation_loss(of_image(raw), of_image(taught), temperature)
 
     def metrics(self, protocol: MetricProtocol) -> Metric:
         """Mean average precision and F1."""

@@ -103,7 +103,7 @@ class Regression(MaskedTask):
         """Which entries of labels [B, D] are finite."""
         return label.isfinite()
 
-    def problem(self, label: Tensor) -> str | None:
+    def validate_values(self, label: Tensor) -> str | None:
         """An infinite number."""
         if not bool(label.isinf().any()):
             return None

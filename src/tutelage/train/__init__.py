@@ -15,10 +15,11 @@ from tutelage.train.loop import fit
 from tutelage.train.meter import NonFiniteError
 from tutelage.train.optim import Cosine, Optim, Optimisers
 from tutelage.train.recorder import Observer
+from tutelage.train.reduce import PartialStep
 from tutelage.train.saver import Interrupted
 from tutelage.train.seed import derive, seeded
-from tutelage.train.step import PartialStep, objective, training_step
-from tutelage.train.streams import RunLength, Stream, Streams, labelled, select
+from tutelage.train.step import objective, training_step
+from tutelage.train.streams import RunLength, Stream, Streams, select
 from tutelage.train.training import Training
 
 __all__ = [
@@ -40,7 +41,6 @@ __all__ = [
     "deterministic",
     "evaluate",
     "fit",
-    "labelled",
     "load_checkpoint",
     "make_batch",
     "objective",

@@ -37,13 +37,13 @@ def deterministic(enabled: bool) -> Iterator[dict[str, str]]:
         changes["matrix products"] = f"cuBLAS in a workspace of {os.environ['CUBLAS_WORKSPACE_CONFIG']}"
     shown = warnings.showwarning
 
-    def collect(message: Warning | str, *rest: Any, **more: Any) -> None:
+    def collect(message: Warning | str, *args: Any, **kwargs: Any) -> None:
         match = _NO_ALGORITHM.search(str(message))
         if isinstance(message, DeterministicWarning):
             operation, _, instead = str(message).partition(": ")
             changes[operation] = instead
         elif match is None:
-            shown(message, *rest, **more)
+            shown(message, *args, **kwargs)
         else:
             changes[match[1]] = "has no deterministic algorithm on this device: results may differ between runs"
 

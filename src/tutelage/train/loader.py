@@ -8,9 +8,10 @@ import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from tutelage.data import Augment, DataSource
+from tutelage.data.base import Split
 from tutelage.train.config import TrainConfig
 from tutelage.train.seed import derive
-from tutelage.train.streams import Stream, Streams, labelled
+from tutelage.train.streams import Stream, Streams, possibly_labelled
 from tutelage.types import Batch, Sample, Target, Task, ViewKey
 
 _GRACE = 60  # seconds that a worker goes on after SIGTERM
@@ -22,9 +23,14 @@ class Views(Dataset[Batch]):
     """The batches of a run, of views that depend on seed, pass and sample alone."""
 
     def __init__(
-        self, streams: Sequence[Stream], tasks: Mapping[str, Task], augment: Augment | None = None, seed: int = 0
+        self,
+        streams: Sequence[Stream],
+        tasks: Mapping[str, Task],
+        augment: Augment | None = None,
+        seed: int = 0,
+        split: Split = "train",
     ) -> None:
-        self.streams, self.tasks, self.augment, self.seed = streams, tasks, augment, seed
+        self.streams, self.tasks, self.augment, self.seed, self.split = streams, tasks, augment, seed, split
 
     def __getitem__(self, keys: Keys) -> Batch:
         number, chosen = keys
@@ -35,9 +41,9 @@ class Views(Dataset[Batch]):
     def view(self, stream: Stream, key: Key) -> Sample:
         """One sample of a stream, with the key of its view."""
         epoch, index = key
-        # An augmentation that says nothing of its view may have done anything.
-        name = ViewKey(index, epoch, self.seed, exact=self.augment is None)
-        sample = Sample(**{**stream.samples[index], "view": name})
+        # Not exact, unless the augmentation says that it is: it may have changed anything.
+        view = ViewKey(index, epoch, self.seed, exact=self.augment is None, split=self.split)
+        sample = Sample(**{**stream.samples[index], "view": view})
         if self.augment is None:
             return sample
         generator = torch.Generator().manual_seed(derive(self.seed, "view", *_name(self.streams, stream), epoch, index))
@@ -100,18 +106,18 @@ def training_loader(
 
 
 def validation_loader(source: DataSource, tasks: Mapping[str, Task], config: TrainConfig) -> DataLoader[Batch]:
-    """Every validation image that may have a label of `tasks`, once, in order and unchanged; source after source."""
+    """Every image of `test` that may have a label of `tasks`, once, in order and unchanged; source after source."""
     streams: list[Stream] = []
     order: list[Keys] = []
     for name, part in source.parts().items():
         if not any(t in part.source.modalities for t in tasks):
             continue
         samples = part.source.split("test")
-        stream = Stream(samples, part.source.modalities, name, indices=labelled(samples, tasks))
+        stream = Stream(samples, part.source.modalities, name, indices=possibly_labelled(samples, tasks))
         keys = [(0, stream.index(position)) for position in range(len(stream))]
         order += [(len(streams), keys[i : i + config.batch_size]) for i in range(0, len(keys), config.batch_size)]
         streams.append(stream)
-    return _loader(Views(streams, tasks), order, config.workers)
+    return _loader(Views(streams, tasks, split="test"), order, config.workers)
 
 
 def _loader(views: Views, order: Iterable[Keys], workers: int) -> DataLoader[Batch]:

@@ -11,9 +11,10 @@ from torch import nn
 
 from tutelage.train.config import TrainConfig
 from tutelage.train.recorder import Observer, Recorder
+from tutelage.train.reduce import PartialStep
 from tutelage.train.saver import Saver
 from tutelage.train.seed import derive
-from tutelage.train.step import PartialStep, objective, training_step
+from tutelage.train.step import objective, training_step
 from tutelage.train.streams import RunLength
 from tutelage.train.training import Training
 from tutelage.types import Batch, Distiller, Task, Terms
@@ -100,7 +101,7 @@ def _again(fabric: Fabric, run: Training, tasks: Mapping[str, Task], parts: Part
     terms = Terms()
     with torch.no_grad(), fabric.autocast():
         for part in parts:
-            more, _ = objective(part, run.student, tasks, run.distiller if distilled else None, run.balancer)
-            terms.task += more.task
-            terms.distill += more.distill
+            part_terms, _ = objective(part, run.student, tasks, run.distiller if distilled else None, run.balancer)
+            terms.task += part_terms.task
+            terms.distill += part_terms.distill
     return terms

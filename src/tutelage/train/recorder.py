@@ -17,7 +17,7 @@ from tutelage.types import MultiTaskNet, Terms
 
 
 class Observer(Protocol):
-    """Whoever watches a run."""
+    """Is told of every step of a run, and of every line of its log: for progress bars and tuning."""
 
     def step(self, step: int, total: int) -> None:
         """Called after every step."""
@@ -101,5 +101,5 @@ class Recorder:
         if self.observer is not None:
             self.observer.step(step, self.length.steps)
 
-    def _due(self, step: int, every: int) -> bool:
-        return step % every == 0 or step == self.length.steps
+    def _due(self, step: int, interval: int) -> bool:
+        return step % interval == 0 or step == self.length.steps

@@ -2,9 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from tutelage.types import Balancer, Batch, Distiller, MultiTaskNet, Output, Reduce, Target, Task, Term, TermMap, Terms
@@ -63,53 +61,3 @@ def training_step(
         observe(terms, student)
     weights = balancer.backward(terms, outputs, student, reduce)
     return Terms(*(TermMap({t: x.detach() for t, x in part.items()}) for part in (terms.task, terms.distill))), weights
-
-
-@dataclass
-class PartialStep:
-    """The reduction within one process: a part of a step whose gradients are accumulated.
-
-    Divided by the counts of the whole step, which are computed from the labels before any forward, the parts' gradients
-    add up to the gradient of the whole step, also where labels are missing.
-
-    Attributes:
-        counts: what each task's loss is divided by in the whole step: the sum of `Target.count()`.
-        taught: how many images each task's teacher sees in the whole step.
-        labelled: the tasks with a labelled image in this part.
-        share: images of this part / images of the step.
-        draw: which of the independent draws of the step this part belongs to.
-    """
-
-    counts: dict[str, Tensor]
-    taught: dict[str, Tensor]
-    labelled: frozenset[str]
-    share: float
-    draw: int = 0
-
-    @classmethod
-    def split(cls, parts: Sequence[Sequence[Batch]], distiller: Distiller | None, draw: int = 0) -> list["PartialStep"]:
-        """The reductions of the parts of a step, or of one draw of it; batches on the host need no GPU here."""
-        counts, taught = dict[str, Tensor](), dict[str, Tensor]()
-        for batch in (batch for part in parts for batch in part):
-            for t, target in batch.targets.items():
-                counts[t] = counts.get(t, 0) + target.count()
-            for t, count in ({} if distiller is None else distiller.counts(batch)).items():
-                taught[t] = taught.get(t, 0) + torch.tensor(count, device=batch.images.device)
-        images = [sum(len(batch.images) for batch in part) for part in parts]
-        labelled = [
-            frozenset(t for batch in part for t, has_label in batch.labelled.items() if has_label.any())
-            for part in parts
-        ]
-        return [
-            cls(counts, taught, of_part, n / sum(images), draw) for of_part, n in zip(labelled, images, strict=True)
-        ]
-
-    def __call__(self, terms: Terms) -> Terms:
-        """The terms of this part, over the counts of the whole step."""
-        return Terms(_over(terms.task, self.counts), _over(terms.distill, self.taught))
-
-
-def _over(terms: TermMap, counts: Mapping[str, Tensor]) -> TermMap:
-    # A task without a label in this part has a zero sum here: what a balancer adds once per step counts here, too.
-    zeros = {t: n.new_zeros((), dtype=torch.float32) for t, n in counts.items()}
-    return TermMap({t: Term(terms[t].sum if t in terms else zeros[t], n) for t, n in counts.items()})

@@ -125,14 +125,14 @@ def select(source: DataSource, tasks: Collection[str], everything: bool = False)
     streams = []
     for name, part in source.parts().items():
         samples = part.source.split("train")
-        indices = None if everything else labelled(samples, tasks)
+        indices = None if everything else possibly_labelled(samples, tasks)
         stream = Stream(samples, part.source.modalities, name, part.weight, indices)
         if len(stream) and (everything or any(t in part.source.modalities for t in tasks)):
             streams.append(stream)
     return streams
 
 
-def labelled(samples: Samples, tasks: Collection[str]) -> list[int] | None:
+def possibly_labelled(samples: Samples, tasks: Collection[str]) -> list[int] | None:
     """The samples that may have a label of one of `tasks`, before any is read; None: all of them."""
     names = (samples.tasks(index) for index in range(len(samples)))
     indices = [
@@ -160,9 +160,9 @@ def _apportion(total: int, weights: Sequence[float]) -> list[int]:
 def _whole(stream: Stream, batch_size: int, parts: int) -> int:
     batches = len(stream) // (batch_size * parts) * parts
     if batches == 0:
-        of = f" of `{stream.name}`" if stream.name else ""
+        name = f" of `{stream.name}`" if stream.name else ""
         raise UserError(
-            f"train.batch_size: expected at most the {len(stream)} training images{of}, found {batch_size} x {parts} "
+            f"train.batch_size: expected at most the {len(stream)} training images{name}, found {batch_size} x {parts} "
             "per step; lower it or add images"
         )
     return batches

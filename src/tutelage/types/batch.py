@@ -1,7 +1,7 @@
 """Images and the labels they have."""
 
 from dataclasses import dataclass, field, replace
-from typing import NotRequired, Protocol, Self, TypedDict
+from typing import Literal, NotRequired, Protocol, Self, TypedDict
 
 import torch
 from torch import Tensor
@@ -9,17 +9,19 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class ViewKey:
-    """Which view of which sample an image is: equal keys of one source mean equal images, bit for bit.
+    """Which view of which sample an image is: within a run, equal keys of one source mean equal images, bit for bit.
 
     A cache of what a teacher computes may reuse an exact view in every epoch, and its mirror image where it can mirror
     what it keeps. Any other view occurs only once.
 
     Attributes:
-        index: of the sample in its source.
+        index: of the sample in its split, as the run reads it: a source that holds out a part of another one counts the
+            samples of the part.
         epoch: pass through the source in which the view is drawn.
         seed: of the run that draws it.
         flipped: whether it is the mirror image, left to right.
         exact: whether it shows the whole sample, pixel by pixel: nothing is cut off, enlarged or recoloured.
+        split: of the source that the sample belongs to.
     """
 
     index: int
@@ -27,6 +29,7 @@ class ViewKey:
     seed: int = 0
     flipped: bool = False
     exact: bool = True
+    split: Literal["train", "test"] = "train"
 
 
 class Sample(TypedDict):
@@ -81,7 +84,8 @@ class Batch:
     Attributes:
         views: which view each image is; () where that is unknown.
         labelled: Task -> bool [B]: the images with a label that is valid somewhere. This is the only answer to that
-            question, and it stays on the host, so that nothing waits for a GPU to know what there is to do.
+            question. It is computed once, from the targets, when the batch is made, and stays on the host, so that
+            nothing waits for a GPU to know what there is to do. `to` passes it on; it is not changed afterwards.
     """
 
     images: Tensor  # [B, 3, H, W], float32 in 0..1

@@ -39,7 +39,8 @@ class Task(ABC, Generic[T]):
         metric_info: how each metric reads, in the order of the tables.
         regression: whether the uncertainty weighting takes a continuous likelihood (c = 2).
         contents: what labels may hold, as `data.Modality.content` says; empty: anything.
-        requirement: what `is_sufficient` asks of a split, for messages: "expected (requirement) for ...".
+        requirement: What a split needs so that `is_sufficient` is True, as a noun: messages read "expected
+            {requirement} for ..., found none".
     """
 
     width: int

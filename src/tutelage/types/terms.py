@@ -32,7 +32,7 @@ class Term:
 
 
 class TermMap(dict[str, Term]):
-    """Terms by task; a missing task reads as a zero term (sum 0, count 0)."""
+    """Terms by key: a task, or a term of a distiller. A missing key reads as a zero term (sum 0, count 0)."""
 
     def __missing__(self, key: str) -> Term:
         return Term(torch.tensor(0.0), torch.tensor(0))
@@ -45,7 +45,12 @@ class TermMap(dict[str, Term]):
 
 @dataclass
 class Terms:
-    """The objective of a step: l_t of every task, and lambda_t d_t of every distilled task."""
+    """The objective of a step.
+
+    Attributes:
+        task: Task -> its loss l_t.
+        distill: Name of a teacher, or `teacher/task` -> lambda d, the weighted distance to it.
+    """
 
     task: TermMap = field(default_factory=TermMap)
     distill: TermMap = field(default_factory=TermMap)

@@ -11,10 +11,11 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from tutelage.data.modalities import Rgb, Size
 from tutelage.errors import UserError, one_line
+from tutelage.images import Size, in_unit_range, resize_image
 
-Read = tuple[Tensor, Tensor]  # images [N, 1 or 3, H, W] of bytes or of float32 in 0..1, and classes [N], int64
+# Images [N, 1 or 3, H, W] of bytes or of float32 in 0..1, and classes [N], int64.
+ImagesAndClasses = tuple[Tensor, Tensor]
 _CHUNK = 4096  # images that are resized, and therefore floats, at the same time
 
 
@@ -26,13 +27,8 @@ def resized(images: Tensor, size: Size) -> Tensor:
 
 
 def _resized(images: Tensor, size: Size) -> Tensor:
-    bytes_ = images.dtype == torch.uint8
-    planes = (images.float() / 255 if bytes_ else images).flatten(
-        0, 1
-    )  # the channels of all images, as if of one image
-    planes = Rgb().resize(planes, size)
-    planes = (planes * 255).round().to(torch.uint8) if bytes_ else planes
-    return planes.view(*images.shape[:2], *size)
+    floats = resize_image(in_unit_range(images, "images"), size)
+    return (floats * 255).round().to(torch.uint8) if images.dtype == torch.uint8 else floats
 
 
 def at_least(least: int, arguments: Mapping[str, int]) -> None:
@@ -42,7 +38,7 @@ def at_least(least: int, arguments: Mapping[str, int]) -> None:
             raise UserError(f"data.{name}: expected at least {least}, found {value}")
 
 
-def need(library: str | None) -> None:
+def require_library(library: str | None) -> None:
     """Raise a one-line UserError if a module of the extra `data` is not installed."""
     if library is not None and find_spec(library) is None:
         raise UserError(f"data: expected the library {library}, found none; pip install 'tutelage[data]'")
@@ -54,7 +50,7 @@ def fetch(name: str, root: Path, **arguments: object) -> None:
     Raises:
         UserError: torchvision is not installed, or the download failed.
     """
-    need("torchvision")
+    require_library("torchvision")
     from torchvision import datasets  # seconds to import
 
     try:
@@ -85,16 +81,22 @@ def pick(file: Any, images: str, classes: str) -> tuple[npt.NDArray[Any], npt.ND
     return np.asarray(file[images]), np.asarray(file[classes])
 
 
-def as_read(images: npt.NDArray[Any], classes: npt.NDArray[Any], shape: tuple[int, int, int]) -> Read:
-    """Images [N, *shape], bytes or numbers in 0..1, and classes [N] in 0..9, as tensors; called within `reading`."""
-    if images.shape != (len(classes), *shape) or classes.ndim != 1 or classes.dtype.kind not in "iu":
-        raise ValueError(
-            f"images {list(images.shape)} and {classes.dtype} classes {list(classes.shape)} where "
-            f"[N, {', '.join(map(str, shape))}] and whole [N] belong"
-        )
-    if images.dtype != np.uint8 and not (images.dtype.kind == "f" and bool(((images >= 0) & (images <= 1)).all())):
-        raise ValueError(f"images of {images.dtype} that are neither bytes nor numbers in 0..1")
-    if not bool(((classes >= 0) & (classes <= 9)).all()):
-        raise ValueError(f"classes from {classes.min()} to {classes.max()} where 0 to 9 belong")
-    images = images if images.dtype == np.uint8 else images.astype(np.float32)
-    return torch.from_numpy(np.ascontiguousarray(images)), torch.from_numpy(classes.astype(np.int64))
+def as_tensors(
+    images: npt.NDArray[Any], classes: npt.NDArray[Any], shape: tuple[int, int, int], path: Path
+) -> ImagesAndClasses:
+    """Images [N, *shape], bytes or numbers in 0..1, and classes [N] in 0..9, as tensors.
+
+    Raises:
+        UserError: The arrays are something else; the message begins with `path`.
+    """
+    with reading(path):
+        if images.shape != (len(classes), *shape) or classes.ndim != 1 or classes.dtype.kind not in "iu":
+            raise ValueError(
+                f"images {list(images.shape)} and {classes.dtype} classes {list(classes.shape)} where "
+                f"[N, {', '.join(map(str, shape))}] and whole [N] belong"
+            )
+        if not bool(((classes >= 0) & (classes <= 9)).all()):
+            raise ValueError(f"classes from {classes.min()} to {classes.max()} where 0 to 9 belong")
+        pixels = torch.from_numpy(np.ascontiguousarray(images, None if images.dtype == np.uint8 else np.float32))
+    pixels = pixels if pixels.dtype == torch.uint8 else in_unit_range(pixels, str(path))
+    return pixels, torch.from_numpy(classes.astype(np.int64))

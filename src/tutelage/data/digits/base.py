@@ -3,20 +3,19 @@
 from abc import abstractmethod
 from collections import Counter
 from collections.abc import Collection, Mapping
-from hashlib import blake2b
 from pathlib import Path
 from typing import ClassVar
 
-import torch
 from torch import Tensor
 
-from tutelage.data.base import DataSource, Split, ranked
-from tutelage.data.digits.arrays import Read, at_least, need, resized
-from tutelage.data.files import excerpts
-from tutelage.data.modalities import Modality, Size
+from tutelage.data.base import DataSource, Split
+from tutelage.data.digits.arrays import ImagesAndClasses, at_least, require_library, resized
+from tutelage.data.fingerprint import fingerprint_of_files, ranked
+from tutelage.data.modalities import Modality
 from tutelage.data.samples import Samples
 from tutelage.data.whole_labels import ClassLabel
 from tutelage.errors import UserError
+from tutelage.images import Size, in_unit_range
 from tutelage.types import Sample
 
 
@@ -39,8 +38,7 @@ class ClassImages(Samples):
         return len(self.images)
 
     def __getitem__(self, index: int) -> Sample:
-        image = self.images[index]
-        image = image.float() / 255 if image.dtype == torch.uint8 else image
+        image = in_unit_range(self.images[index], self.where(index))
         labels = {t: x[index].clone() for t, x in self.labels.items()}
         return Sample(image=image.repeat(3 // len(image), 1, 1), labels=labels)
 
@@ -72,12 +70,15 @@ class ImageFiles(DataSource):
         UserError: A number is below 1.
     """
 
+    size: Size
+    file_size: ClassVar[Size]  # of the images in the files
     library: ClassVar[str | None] = None  # the module that reads the files
     remedy: ClassVar[str]  # what to do about a missing file
 
     def __init__(self, root: Path, task: str, size: Size | None, train: int | None, seed: int) -> None:
         at_least(1, {"size": 1 if size is None else min(size), "train": 1 if train is None else train})
-        self.root, self.task, self.size, self.train, self.seed = Path(root), task, size, train, seed
+        self.root, self.task, self.train, self.seed = Path(root), task, train, seed
+        self.size, self._resize_to = size or self.file_size, size  # a fingerprint has the argument as it was passed
         self.modalities: Mapping[str, Modality] = {task: ClassLabel()}
         self._splits: dict[Split, Samples] = {}  # kept, so that all runs of a study share them
 
@@ -86,13 +87,13 @@ class ImageFiles(DataSource):
         """The files of a split, whether they exist or not."""
 
     @abstractmethod
-    def read(self, split: Split) -> Read:
+    def read(self, split: Split) -> ImagesAndClasses:
         """All images and classes of a split; a one-line UserError names a file that is damaged or another one."""
 
     def split(self, split: Split) -> Samples:
         """The images of a split in the order of the files, read once and then kept in memory."""
         if split not in self._splits:
-            need(self.library)
+            require_library(self.library)
             images, classes = self.read(split)
             numbers = None
             if split == "train" and self.train is not None:
@@ -102,7 +103,7 @@ class ImageFiles(DataSource):
                     )
                 numbers = balanced(classes.tolist(), self.train, self.seed)
                 images, classes = images[numbers], classes[numbers]
-            images = images if self.size is None else resized(images, self.size)
+            images = resized(images, self.size)
             origin = f"{self.files(split)[0]}: {split}"
             self._splits[split] = ClassImages(images, {self.task: classes}, origin, numbers)
         return self._splits[split]
@@ -110,7 +111,7 @@ class ImageFiles(DataSource):
     def check(self, tasks: Collection[str]) -> None:
         """Raise unless the task has this name, the files exist, and the library that reads them is installed."""
         self.check_names(tasks)
-        need(self.library)
+        require_library(self.library)
         self.check_files()
 
     def check_files(self) -> None:
@@ -124,11 +125,8 @@ class ImageFiles(DataSource):
 
     def fingerprint(self) -> str:
         """Depends on the files' names, sizes and parts of their contents, and on the arguments."""
-        digest = blake2b(repr((self.task, self.size, self.train, self.seed)).encode(), digest_size=8)
-        for path in self._files():
-            digest.update(f"{path.relative_to(self.root)}:{path.stat().st_size}\n".encode())
-            digest.update(excerpts(path))
-        return digest.hexdigest()
+        arguments = repr((self.task, self._resize_to, self.train, self.seed))
+        return fingerprint_of_files(arguments, ((x.relative_to(self.root).as_posix(), x) for x in self._files()))
 
     def _files(self) -> list[Path]:
         return list(dict.fromkeys([*self.files("train"), *self.files("test")]))
@@ -138,7 +136,7 @@ def balanced(classes: list[int], count: int, seed: int) -> list[int]:
     """`count` sorted indices: the first of every class by the rank of a hash, then the second of every class, ..."""
     seen: Counter[int] = Counter()
     turns = []
-    for rank, index in enumerate(ranked(len(classes), str(seed))):
+    for rank, index in enumerate(ranked(range(len(classes)), seed)):
         turns.append((seen[classes[index]], rank, index))
         seen[classes[index]] += 1
     return sorted(index for _, _, index in sorted(turns)[:count])

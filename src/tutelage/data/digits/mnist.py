@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 
 from tutelage.data.base import Split
-from tutelage.data.digits.arrays import Read, as_read, need, pick, reading
+from tutelage.data.digits.arrays import ImagesAndClasses, as_tensors, pick, reading, require_library
 from tutelage.data.digits.base import ImageFiles
-from tutelage.data.modalities import Size
+from tutelage.images import Size
 
 _NAMES: dict[Split, str] = {"train": "train", "test": "t10k"}  # of the original files
 _KEYS: dict[Split, tuple[str, str]] = {"train": ("x_train", "y_train"), "test": ("x_test", "y_test")}
@@ -29,6 +29,7 @@ class Mnist(ImageFiles):
     """
 
     name = "mnist"
+    file_size = (28, 28)
     remedy = "download https://storage.googleapis.com/tensorflow/tf-keras-datasets/mnist.npz there"
 
     def __init__(
@@ -40,7 +41,7 @@ class Mnist(ImageFiles):
         """mnist.npz; if only torchvision's folder exists, its file of images and its file of classes."""
         return mnist_files(self.root, split)
 
-    def read(self, split: Split) -> Read:
+    def read(self, split: Split) -> ImagesAndClasses:
         """Bytes [N, 1, 28, 28]."""
         return read_mnist(self.root, split)
 
@@ -53,19 +54,18 @@ def mnist_files(root: Path, split: Split) -> list[Path]:
     return [raw / f"{_NAMES[split]}-images-idx3-ubyte", raw / f"{_NAMES[split]}-labels-idx1-ubyte"]
 
 
-def read_mnist(root: Path, split: Split) -> Read:
+def read_mnist(root: Path, split: Split) -> ImagesAndClasses:
     """The images [N, 1, 28, 28], bytes, and the classes [N] of a split of MNIST."""
     path, *labels = mnist_files(root, split)
     if not labels:
         with reading(path), path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             images, classes = pick(file, *_KEYS[split])
     else:
-        need("torchvision")
+        require_library("torchvision")
         from torchvision.datasets.mnist import read_image_file, read_label_file  # seconds to import
 
         with reading(path):
             images = read_image_file(str(path)).numpy()
         with reading(labels[0]):
             classes = read_label_file(str(labels[0])).numpy()
-    with reading(path):
-        return as_read(images[:, None], classes, (1, 28, 28))
+    return as_tensors(images[:, None], classes, (1, 28, 28), path)

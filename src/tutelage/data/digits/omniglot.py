@@ -3,18 +3,17 @@
 import re
 from collections.abc import Collection
 from functools import cached_property
-from hashlib import blake2b
 from pathlib import Path
 
 import torch
 
 from tutelage.data.base import DataSource, Split
 from tutelage.data.digits.arrays import at_least, fetch
-from tutelage.data.files import excerpts
-from tutelage.data.modalities import Rgb, Size
+from tutelage.data.fingerprint import fingerprint_of_files
 from tutelage.data.samples import Memory, Samples
 from tutelage.data.whole_labels import ClassLabel
 from tutelage.errors import UserError
+from tutelage.images import Size, read_rgb, resize_image
 from tutelage.types import Sample
 
 _FOLDERS = ("images_background", "images_evaluation")
@@ -82,11 +81,8 @@ class Omniglot(DataSource):
 
     def fingerprint(self) -> str:
         """Depends on the files' names, sizes and parts of their contents, and on the arguments."""
-        digest = blake2b(repr((self.task, self.size)).encode(), digest_size=8)
-        for path, _, _ in self._drawings:
-            digest.update(f"{path.relative_to(self.root)}:{path.stat().st_size}\n".encode())
-            digest.update(excerpts(path))
-        return digest.hexdigest()
+        files = ((path.relative_to(self.root).as_posix(), path) for path, _, _ in self._drawings)
+        return fingerprint_of_files(repr((self.task, self.size)), files)
 
     @cached_property
     def classes(self) -> list[str]:
@@ -128,7 +124,7 @@ class _Drawings(Samples):
 
     def __getitem__(self, index: int) -> Sample:
         path, label = self.drawings[index]
-        image = Rgb().resize(Rgb().decode(path), self.size)
+        image = resize_image(read_rgb(path), self.size)
         image = (image * 255).round() / 255  # what `Memory` keeps as bytes
         return Sample(image=image, labels={self.task: torch.tensor(label)})
 

@@ -2,7 +2,6 @@
 
 from abc import abstractmethod
 from collections.abc import Collection, Mapping
-from hashlib import blake2b
 from pathlib import Path
 from typing import ClassVar, get_args
 
@@ -10,13 +9,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tutelage.data.base import FINGERPRINTED, DataSource, Split, ranked
-from tutelage.data.digits.arrays import Read, at_least, need, resized
+from tutelage.data.base import DataSource, Split
+from tutelage.data.digits.arrays import ImagesAndClasses, at_least, require_library, resized
 from tutelage.data.digits.base import ClassImages
 from tutelage.data.digits.mnist import Mnist, read_mnist
-from tutelage.data.modalities import Modality, Size
+from tutelage.data.fingerprint import FINGERPRINTED, fingerprint_of_text, ranked
+from tutelage.data.modalities import Modality
 from tutelage.data.samples import Samples
 from tutelage.data.whole_labels import ClassLabel
+from tutelage.images import Size
 
 _VERSION = 1  # raised whenever the same arguments give other images
 
@@ -54,7 +55,7 @@ class Overlaid(DataSource):
         self._splits: dict[Split, Samples] = {}  # kept, so that all runs of a study share them
 
     @abstractmethod
-    def digits(self, split: Split) -> Read:
+    def digits(self, split: Split) -> ImagesAndClasses:
         """The digits of which a split's images are made: bytes [M, 1, h, w], and classes [M]."""
 
     def split(self, split: Split) -> Samples:
@@ -71,7 +72,7 @@ class Overlaid(DataSource):
         """Depends on the arguments."""
         lengths = {FINGERPRINTED[split]: length for split, length in self.lengths.items()}
         arguments = (_VERSION, lengths, self.size, self.seed)
-        return blake2b(repr(arguments).encode(), digest_size=8).hexdigest()
+        return fingerprint_of_text(repr(arguments))
 
     def _pairs(self, split: Split, count: int) -> Tensor:
         """The indices [N, 2] of the left and the right digits."""
@@ -115,15 +116,15 @@ class OverlaidDigits(Overlaid):
     def check(self, tasks: Collection[str]) -> None:
         """Raise unless the tasks are `left` and `right` and scikit-learn is installed."""
         self.check_names(tasks)
-        need("sklearn")
+        require_library("sklearn")
 
-    def digits(self, split: Split) -> Read:
+    def digits(self, split: Split) -> ImagesAndClasses:
         """Bytes [M, 1, 8, 8], M = 1438 for `train` and 359 for `test`."""
-        need("sklearn")
+        require_library("sklearn")
         from sklearn.datasets import load_digits  # seconds to import
 
         pixels, classes = load_digits(return_X_y=True)
-        held = set(ranked(len(classes), "digits")[: len(classes) // 5])
+        held = set(ranked(range(len(classes)), "digits")[: len(classes) // 5])
         indices = [i for i in range(len(classes)) if (i in held) == (split == "test")]
         images = torch.from_numpy(np.round(pixels[indices] * (255 / 16)).astype(np.uint8))  # 17 levels of grey
         return images.view(-1, 1, 8, 8), torch.from_numpy(classes[indices].astype(np.int64))
@@ -156,10 +157,10 @@ class MultiMnist(Overlaid):
         self.check_names(tasks)
         self.mnist.check_files()
 
-    def digits(self, split: Split) -> Read:
+    def digits(self, split: Split) -> ImagesAndClasses:
         """Bytes [M, 1, 28, 28]."""
         return read_mnist(self.mnist.root, split)
 
     def fingerprint(self) -> str:
         """Depends on the arguments and on MNIST's files."""
-        return blake2b((super().fingerprint() + self.mnist.fingerprint()).encode(), digest_size=8).hexdigest()
+        return fingerprint_of_text(super().fingerprint() + self.mnist.fingerprint())

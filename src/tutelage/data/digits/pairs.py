@@ -9,7 +9,7 @@ from tutelage.data.digits.omniglot import Omniglot
 from tutelage.data.digits.svhn import Svhn
 from tutelage.data.digits.usps import Usps
 from tutelage.data.mix import Mix
-from tutelage.data.modalities import Size
+from tutelage.images import Size
 
 
 class _Pair(Mix):

@@ -3,11 +3,9 @@
 from pathlib import Path
 
 from tutelage.data.base import Split
-from tutelage.data.digits.arrays import Read, as_read, fetch, pick, reading
+from tutelage.data.digits.arrays import ImagesAndClasses, as_tensors, fetch, pick, reading
 from tutelage.data.digits.base import ImageFiles
-from tutelage.data.modalities import Size
-
-_NAMES: dict[Split, str] = {"train": "train", "test": "test"}
+from tutelage.images import Size
 
 
 class Svhn(ImageFiles):
@@ -27,6 +25,7 @@ class Svhn(ImageFiles):
     """
 
     name = "svhn"
+    file_size = (32, 32)
     library = "scipy"
     remedy = "download train_32x32.mat and test_32x32.mat of http://ufldl.stanford.edu/housenumbers there"
 
@@ -46,14 +45,14 @@ class Svhn(ImageFiles):
         """Download missing files, if `download` is true; raise for the first file that is missing."""
         for split in ("train", "test"):
             if self.download and not all(path.is_file() for path in self.files(split)):
-                fetch("SVHN", self.root, split=_NAMES[split])
+                fetch("SVHN", self.root, split=split)
         super().check_files()
 
     def files(self, split: Split) -> list[Path]:
         """The .mat file of the split."""
-        return [self.root / f"{_NAMES[split]}_32x32.mat"]
+        return [self.root / f"{split}_32x32.mat"]
 
-    def read(self, split: Split) -> Read:
+    def read(self, split: Split) -> ImagesAndClasses:
         """Bytes [N, 3, 32, 32].
 
         torchvision's SVHN is not used: it reads the digest of the whole file every time and accepts no other file of
@@ -66,6 +65,6 @@ class Svhn(ImageFiles):
             images, classes = pick(loadmat(path, variable_names=["X", "y"]), "X", "y")
             if images.ndim != 4:
                 raise ValueError(f"`X` {list(images.shape)} where [32, 32, 3, N] belongs")
-            classes = classes.reshape(-1)
-            classes[classes == 10] = 0
-            return as_read(images.transpose(3, 2, 0, 1), classes, (3, 32, 32))
+        classes = classes.reshape(-1)
+        classes[classes == 10] = 0
+        return as_tensors(images.transpose(3, 2, 0, 1), classes, (3, 32, 32), path)

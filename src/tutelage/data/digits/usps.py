@@ -3,11 +3,9 @@
 from pathlib import Path
 
 from tutelage.data.base import Split
-from tutelage.data.digits.arrays import Read, as_read, pick, reading
+from tutelage.data.digits.arrays import ImagesAndClasses, as_tensors, pick, reading
 from tutelage.data.digits.base import ImageFiles
-from tutelage.data.modalities import Size
-
-_GROUPS: dict[Split, str] = {"train": "train", "test": "test"}
+from tutelage.images import Size
 
 
 class Usps(ImageFiles):
@@ -25,6 +23,7 @@ class Usps(ImageFiles):
     """
 
     name = "usps"
+    file_size = (16, 16)
     library = "h5py"
     remedy = "download usps.h5 of https://www.kaggle.com/datasets/bistaumanga/usps-dataset there"
 
@@ -37,14 +36,13 @@ class Usps(ImageFiles):
         """usps.h5."""
         return [self.root / "usps.h5"]
 
-    def read(self, split: Split) -> Read:
+    def read(self, split: Split) -> ImagesAndClasses:
         """float32 [N, 1, 16, 16] in 0..1."""
         import h5py
 
         [path] = self.files(split)
-        group = _GROUPS[split]
         with reading(path), h5py.File(path, "r") as file:
-            images, classes = pick(file, f"{group}/data", f"{group}/target")
+            images, classes = pick(file, f"{split}/data", f"{split}/target")
             if images.shape[1:] != (256,):
-                raise ValueError(f"`{group}/data` {list(images.shape)} where [N, 256] belongs")
-            return as_read(images.reshape(-1, 1, 16, 16), classes, (1, 16, 16))
+                raise ValueError(f"`{split}/data` {list(images.shape)} where [N, 256] belongs")
+        return as_tensors(images.reshape(-1, 1, 16, 16), classes, (1, 16, 16), path)

@@ -171,13 +171,13 @@ def _texture(solids: list[Solid], which: Index, a: Array, b: Array, margin: Arra
     albedo, glow = table[which, :3], np.zeros_like(a)
     kinds = np.array([s.texture for s in solids])[which]
 
-    def of(*kind: int) -> tuple[Index, Array, Array, Array, Array, Array]:
+    def points(*kind: int) -> tuple[Index, Array, Array, Array, Array, Array]:
         at = np.flatnonzero(np.isin(kinds, kind))
         row = table[which[at]]
         return at, a[at], b[at], row[:, 6], row[:, :3], row[:, 3:6]
 
     for kind in (STRIPES, CHECKER, WOOD, CANVAS):
-        at, u, v, frequency, first, second = of(kind)
+        at, u, v, frequency, first, second = points(kind)
         u, v, number = u * frequency, v * frequency, which[at]
         if kind == STRIPES:
             mix = np.floor(2 * u) % 2
@@ -189,20 +189,20 @@ def _texture(solids: list[Solid], which: Index, a: Array, b: Array, margin: Arra
             mix = 0.5 + 0.5 * np.sin(3 * u + 2 * np.sin(2 * v + number)) * np.cos(v)
         albedo[at] = first + (second - first) * mix[:, None]
 
-    at, u, _, frequency, first, _ = of(SPINES)
+    at, u, _, frequency, first, _ = points(SPINES)
     book, number = np.floor(u * frequency), which[at]
     spine = 0.15 + 0.7 * np.stack([_hash(book, number, channel) for channel in range(3)], 1)
     albedo[at] = 0.75 * spine * (0.75 + 0.25 * _hash(book, number, 3))[:, None] + 0.25 * first
 
-    at, u, v, _, first, _ = of(PANE)
+    at, u, v, _, first, _ = points(PANE)
     bars = (np.abs(u) < 0.02) | (np.abs(v) < 0.02) | (margin[at] < 0.04)
     sky = np.array([0.72, 0.85, 1.0], np.float32) - 0.5 * np.clip(0.35 - 0.5 * v, 0, 0.5)[:, None]
     albedo[at] = np.where(bars[:, None], 0.5 * first + 0.04, sky)
     glow[at] = np.where(bars, 0, 0.9)
 
-    at, u, v, _, first, second = of(SCREEN)
+    at, u, v, _, first, second = points(SCREEN)
     albedo[at] = first + 0.5 * np.clip(0.2 + 0.4 * (u + v), 0, 0.5)[:, None] * second
-    at, _, _, _, first, _ = of(SCREEN, CANVAS)
+    at, _, _, _, first, _ = points(SCREEN, CANVAS)
     albedo[at] = np.where((margin[at] < 0.04)[:, None], 0.5 * first + 0.04, albedo[at])
     grain = 0.94 + 0.12 * _hash(np.floor(a * 60), np.floor(b * 60) + 131 * which, 5)
     return albedo * grain[:, None], glow

@@ -1,20 +1,21 @@
 """Ray-cast images of rooms: the data set that comes with the library and needs no download."""
 
 from collections.abc import Collection, Mapping
-from hashlib import blake2b
 from typing import get_args
 
 import numpy as np
 import torch
 
-from tutelage.data.base import FINGERPRINTED, DataSource, Split
+from tutelage.data.base import DataSource, Split
+from tutelage.data.fingerprint import FINGERPRINTED, fingerprint_of_text
 from tutelage.data.labels import ClassesLabel, DepthLabel, NormalsLabel
-from tutelage.data.modalities import Modality, Size
+from tutelage.data.modalities import Modality
 from tutelage.data.rooms.render import render
 from tutelage.data.rooms.scene import furnish
 from tutelage.data.rooms.solids import Rng
 from tutelage.data.samples import Memory, Samples
 from tutelage.errors import UserError
+from tutelage.images import Size
 from tutelage.types import Sample
 
 _VERSION = 1  # raised whenever the same arguments give other images
@@ -69,7 +70,7 @@ class Rooms(DataSource):
         """Depends on the arguments."""
         lengths = {FINGERPRINTED[split]: length for split, length in self.lengths.items()}
         arguments = (_VERSION, lengths, self.size, self.seed, self.holes)
-        return blake2b(repr(arguments).encode(), digest_size=8).hexdigest()
+        return fingerprint_of_text(repr(arguments))
 
 
 class _Rendered(Samples):

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 from jsonargparse import ArgumentParser, Namespace
 
-from tutelage.errors import UserError
+from tutelage.errors import UserError, one_line
 from tutelage.study.config.aliases import flags_with_new_names, notes, with_new_names
 from tutelage.study.config.build import Builder, study_parser
 from tutelage.study.config.messages import rephrase
@@ -179,7 +179,10 @@ def _split_overlays(flags: Sequence[str]) -> tuple[list[str], list[str]]:
 def _selected_methods(values: dict[str, Any], flags: list[str]) -> list[str]:
     for flag, value in zip(reversed(flags[:-1]), reversed(flags[1:]), strict=True):
         if flag == "--methods":
-            names = yaml.safe_load(value)
+            try:
+                names = yaml.safe_load(value)
+            except yaml.YAMLError as error:
+                raise UserError(f"--methods: expected names, found `{value}`: {one_line(error)}") from error
             break
     else:
         names = values.get("methods", list(DEFAULT_METHODS))

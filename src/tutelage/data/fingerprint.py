@@ -1,0 +1,61 @@
+"""Fingerprints of data, and orders by hash: both are the same on every machine and in every later version."""
+
+import re
+from collections.abc import Hashable, Iterable, Mapping
+from hashlib import blake2b
+from pathlib import Path
+from typing import TypeVar
+
+from tutelage.data.base import DataSource, Split
+
+# Fingerprints keep the names that splits and kinds of labels had when the first runs were made, so that runs go on.
+FINGERPRINTED: Mapping[Split, str] = {"train": "train", "test": "val"}
+_KINDS = re.compile(r"\b(Classes|Mask|Depth|InverseDepth|Normals|Class|Numbers)Label\(")
+_EXCERPT = 4096  # bytes that are read at the beginning, in the middle and at the end of a file
+
+K = TypeVar("K", bound=Hashable)
+
+
+def ranked(keys: Iterable[K], seed: object) -> list[K]:
+    """The keys in the order of a hash of (seed, key)."""
+    return sorted(keys, key=lambda key: blake2b(f"{seed}/{key}".encode(), digest_size=8).digest())
+
+
+def identity(source: DataSource) -> str:
+    """A source's class and fingerprint, for the fingerprint of a source that holds it."""
+    return f"{type(source).__module__}.{type(source).__qualname__}: {source.fingerprint()}"
+
+
+def arguments_text(*arguments: object) -> str:
+    """The arguments of a source, for its fingerprint."""
+    return _KINDS.sub(r"\1(", repr(arguments))
+
+
+def fingerprint_of_text(text: str) -> str:
+    """The fingerprint of a source that its arguments describe completely."""
+    return blake2b(text.encode(), digest_size=8).hexdigest()
+
+
+def fingerprint_of_files(arguments: str, files: Iterable[tuple[str, Path]]) -> str:
+    """The fingerprint of a source of files: of its arguments, and of each file's name, size and parts of its content.
+
+    Args:
+        arguments: The arguments of the source as text.
+        files: The name of each file within the data set, and where it lies.
+    """
+    digest = blake2b(arguments.encode(), digest_size=8)
+    for name, path in files:
+        digest.update(f"{name}:{path.stat().st_size}\n".encode())
+        digest.update(_excerpts(path))
+    return digest.hexdigest()
+
+
+def _excerpts(path: Path) -> bytes:
+    """The beginning, the middle and the end of a file: reading whole sets would take minutes."""
+    length = path.stat().st_size
+    with path.open("rb") as file:
+        pieces = []
+        for start in (0, (length - _EXCERPT) // 2, length - _EXCERPT):
+            file.seek(max(0, start))
+            pieces.append(file.read(_EXCERPT))
+    return b"".join(pieces)
