@@ -1,5 +1,6 @@
 """Adaptors, terms and their keys for teachers of one task, of several and of none."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -142,4 +143,32 @@ def test_statistics_are_estimated_on_the_images_that_each_teacher_sees(per_task:
         mean = distiller.standardise[term]["last"].mean
         torch.testing.assert_close(mean, feature.mean((0, 2, 3)))
     build(teachers, per_task, standardise=True)[1].calibrate(images)
-    assert asked[2:] == [None, None]
+    assert asked[2:] == [None]  # once for both, which see the same images
+
+
+def test_statistics_take_one_pass_per_network_and_batch() -> None:
+    net = tiny.student(seed=5)
+    teachers = {t: Teacher(t, net, (t,)) for t in TASKS} | {"other": Teacher("other", tiny.Tiny({}), ())}
+    _, distiller = build(teachers, standardise=True)
+    passes: list[tuple[str, int]] = []
+    for name, network in (("net", net), ("other", teachers["other"].network)):
+        network.register_forward_pre_hook(lambda _, args, name=name: passes.append((name, len(args[0]))))
+    decoded: list[int] = []
+
+    def images(tasks: tuple[str, ...] | None) -> Iterator[torch.Tensor]:
+        for size in (1, 2, 3):
+            decoded.append(size)
+            yield tiny.batch(seed=size, size=size).images
+
+    distiller.calibrate(images)
+    assert decoded == [1, 2, 3]
+    assert passes == [("net", 1), ("other", 1), ("net", 2), ("other", 2), ("net", 3), ("other", 3)]
+
+    batches = torch.cat([tiny.batch(seed=size, size=size).images for size in (1, 2, 3)])
+    for name in teachers:
+        for tap, feature in teachers[name].network(batches).taps.items():
+            statistics = distiller.standardise[name][tap]
+            torch.testing.assert_close(statistics.mean, feature.mean((0, 2, 3)))
+            variance = feature.var((0, 2, 3), correction=0)
+            varies = variance > 1e-6 * variance.max()  # a dead channel is only shifted
+            torch.testing.assert_close(statistics.std, torch.where(varies, variance, 1.0).sqrt())

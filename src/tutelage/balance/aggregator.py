@@ -11,7 +11,7 @@ from tutelage.balance.objective import Balance
 from tutelage.balance.on_gradients import GradientBalancer, Where
 from tutelage.balance.rows import gramian
 from tutelage.balance.task_gradients import Combined, TaskGradients
-from tutelage.balance.torchjd import attempt, make, quiet_solvers
+from tutelage.balance.torchjd import make, quiet_solvers, verify
 from tutelage.balance.torchjd_state import last_weights, of_some
 from tutelage.errors import UserError
 from tutelage.types import Distiller, MultiTaskNet, Task
@@ -65,8 +65,8 @@ class Aggregator(GradientBalancer):
             )
         for group, names in self.names.items():
             kinds = (aggregation.Aggregator, aggregation.Weighting)
-            others = set(self.objectives.all_names()) - set(names)
-            method = make(aggregation, kinds, self.method, self.arguments, names, self._device, others)
+            other_names = set(self.objectives.all_names()) - set(names)
+            method = make(aggregation, kinds, self.method, self.arguments, names, self._device, other_names)
             if isinstance(method, aggregation.Weighting):
                 of_gramian = takes_gramian(method)
                 kind = aggregation.GramianWeightedAggregator if of_gramian else aggregation.WeightedAggregator
@@ -80,7 +80,7 @@ class Aggregator(GradientBalancer):
                     "images in every step"
                 )
             count = len(names)
-            attempt(method, torch.eye(count, count + 3, device=self._device), self.method, count)
+            verify(method, torch.eye(count, count + 3, device=self._device), self.method, count)
             self.methods[group] = method
 
     def combine(self, gradients: TaskGradients) -> Combined:

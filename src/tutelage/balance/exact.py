@@ -26,7 +26,7 @@ class ExactGradients:
 
     def __init__(self, net: MultiTaskNet, names: Mapping[str, list[str]], draws: int, updates: tuple[int, ...]) -> None:
         self._names, self._draws, self._updates = names, draws, updates
-        *starts, self._size = accumulate((len(of) for of in names.values()), initial=0)
+        *starts, self._size = accumulate((len(named) for named in names.values()), initial=0)
         self._starts = dict(zip(names, starts, strict=True))
         self._rows = Rows(net.shared_parameters(), draws * self._size + 1)
         self._moved = False  # whether this step has a gradient for the network

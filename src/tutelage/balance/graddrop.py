@@ -7,7 +7,7 @@ from torch import Tensor
 
 from tutelage.balance.objective import Balance
 from tutelage.balance.on_gradients import GradientBalancer
-from tutelage.balance.representation import parts
+from tutelage.balance.representation import cut_row
 from tutelage.balance.task_gradients import Combined, TaskGradients
 from tutelage.errors import UserError
 from tutelage.types import Distiller, MultiTaskNet, Task
@@ -52,14 +52,14 @@ class GradDrop(GradientBalancer):
                 raise UserError(f"balancer.leak: expected some of the tasks {', '.join(names)}, found `{name}`")
             if not 0 <= leak <= 1:
                 raise UserError(f"balancer.leak: expected numbers from 0 to 1, found {leak} for `{name}`")
-        self._leaks = {group: [leaks.get(name, 0.0) for name in of] for group, of in self.names.items()}
+        self._leaks = {group: [leaks.get(name, 0.0) for name in named] for group, named in self.names.items()}
 
     def combine(self, gradients: TaskGradients) -> Combined:
         """sum_t (leak_t + (1 - leak_t) M_t) dL_t/dz."""
         vector = torch.zeros_like(gradients.matrix[0])
         leaks = [self._leaks[gradients.group][i] for i in gradients.index]
-        rows = zip(*(parts(row, gradients.features) for row in gradients.matrix), strict=True)
-        for z, update, grads in zip(gradients.features, parts(vector, gradients.features), rows, strict=True):
+        rows = zip(*(cut_row(row, gradients.features) for row in gradients.matrix), strict=True)
+        for z, update, grads in zip(gradients.features, cut_row(vector, gradients.features), rows, strict=True):
             _add(update, z, grads, leaks)
         return Combined(vector=vector)
 
@@ -80,6 +80,6 @@ def _add(update: Tensor, z: Tensor, grads: tuple[Tensor, ...], leaks: list[float
 def _over_images(sign: Tensor, grad: Tensor) -> Tensor:
     """sum over images of sgn(z) dL_t/dz; image by image, since one sum over both is several times slower."""
     total = sign[0] * grad[0]
-    for of_image, gradient in zip(sign[1:], grad[1:], strict=True):
-        total.addcmul_(of_image, gradient)
+    for image_sign, image_grad in zip(sign[1:], grad[1:], strict=True):
+        total.addcmul_(image_sign, image_grad)
     return total

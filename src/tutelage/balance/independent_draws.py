@@ -9,7 +9,7 @@ from tutelage.balance.aggregator import takes_gramian
 from tutelage.balance.objective import Balance
 from tutelage.balance.on_gradients import GradientBalancer
 from tutelage.balance.task_gradients import Combined, TaskGradients
-from tutelage.balance.torchjd import attempt, make
+from tutelage.balance.torchjd import make, verify
 from tutelage.balance.torchjd_state import of_some
 from tutelage.errors import UserError
 from tutelage.types import Distiller, MultiTaskNet, Task
@@ -53,14 +53,16 @@ class IndependentDraws(GradientBalancer):
 
         super().setup(tasks, net, distiller)
         for group, names in self.names.items():
-            others = set(self.objectives.all_names()) - set(names)
-            method = make(aggregation, aggregation.Weighting, self.method, self.arguments, names, self._device, others)
+            other_names = set(self.objectives.all_names()) - set(names)
+            method = make(
+                aggregation, aggregation.Weighting, self.method, self.arguments, names, self._device, other_names
+            )
             if takes_gramian(method):
                 raise UserError(
                     f"balancer.method: expected a weighting of two Jacobians' product, such as MoDoWeighting, found "
                     f"`{self.method}`, which reads the Gramian of one; use the class tutelage.balance.Aggregator"
                 )
-            attempt(method, torch.eye(len(names), device=self._device), self.method, len(names))
+            verify(method, torch.eye(len(names), device=self._device), self.method, len(names))
             self.methods[group] = method
 
     def combine(self, gradients: TaskGradients) -> Combined:

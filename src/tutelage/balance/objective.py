@@ -11,16 +11,16 @@ Balance = Literal["task", "task+distill", "separately"]
 Groups = dict[str, dict[str, Tensor]]  # by group and objective
 
 
-class Part(NamedTuple):
-    """A term that an objective contains, and the number that it is divided by."""
+class ObjectiveTerm(NamedTuple):
+    """A term that an objective contains, and the number of objectives that it is divided among."""
 
     term: Term
-    divisor: int = 1
+    objectives: int = 1
 
     def mean(self) -> Tensor:
-        """Its mean over what it counts, divided."""
+        """The share of one objective: the term's mean over what it counts, divided."""
         mean = self.term.mean()
-        return mean if self.divisor == 1 else mean / self.divisor
+        return mean if self.objectives == 1 else mean / self.objectives
 
 
 class Objectives:
@@ -70,18 +70,18 @@ class Objectives:
     def _alone(self) -> set[str]:
         return {key for key, tasks in self._teaches.items() if not tasks}
 
-    def parts(self, terms: Terms) -> tuple[dict[str, dict[str, list[Part]]], list[Term]]:
-        """The parts of every objective, by group and name, and the terms that are added as they are."""
-        task = {t: [Part(term)] for t, term in terms.task.items()}
+    def gather(self, terms: Terms) -> tuple[dict[str, dict[str, list[ObjectiveTerm]]], list[Term]]:
+        """The terms of every objective, by group and name, and the terms that are added as they are."""
+        task = {t: [ObjectiveTerm(term)] for t, term in terms.task.items()}
         if self.balance == "task":
             return {"task": task}, list(terms.distill.values())
         if self.balance == "separately":
-            distill = {key: [Part(term)] for key, term in terms.distill.items()}
+            distill = {key: [ObjectiveTerm(term)] for key, term in terms.distill.items()}
             return {"task": task, **({"distill": distill} if distill else {})}, []
         for key, term in terms.distill.items():
             tasks = self.taught(key)
             for name in tasks or (key,):
-                task.setdefault(name, []).append(Part(term, len(tasks) or 1))
+                task.setdefault(name, []).append(ObjectiveTerm(term, len(tasks) or 1))
         return {"task": task}, []
 
     def split(self, terms: Terms) -> tuple[Groups, list[Tensor]]:
@@ -94,10 +94,10 @@ class Objectives:
         present = Terms()
         present.task.update({t: term for t, term in terms.task.items() if bool(term.count > 0)})
         present.distill.update({k: term for k, term in terms.distill.items() if bool(term.count > 0)})
-        parts, rest = self.parts(present)
+        gathered, rest = self.gather(present)
         groups: Groups = {}
-        for group, named in parts.items():
-            groups[group] = {name: total(part.mean() for part in of) for name, of in named.items()}
+        for group, objectives in gathered.items():
+            groups[group] = {name: total(term.mean() for term in members) for name, members in objectives.items()}
         return groups, [term.mean() for term in rest]
 
 

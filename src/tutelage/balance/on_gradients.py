@@ -12,7 +12,7 @@ from tutelage.balance.exact import ExactGradients
 from tutelage.balance.objective import Balance, Groups, Objectives
 from tutelage.balance.representation import RepresentationGradients, check_apart, distilled, read_by_heads
 from tutelage.balance.rows import Rows
-from tutelage.balance.task_gradients import Combined, TaskGradients, explained
+from tutelage.balance.task_gradients import Combined, TaskGradients, explain_error
 from tutelage.balance.torchjd_state import capture, restore
 from tutelage.errors import UserError
 from tutelage.types import Balancer, Distiller, MultiTaskNet, Output, Reduce, Task, Terms
@@ -160,8 +160,8 @@ class GradientBalancer(Balancer, ABC):
     def _add_losses(self, groups: Groups) -> None:
         for group, names in self.names.items():
             for name in (name for name in names if name in groups.get(group, ())):
-                part = groups[group][name].detach() / len(self.updates)
-                self._losses[group][name] = self._losses[group].get(name, 0) + part
+                loss = groups[group][name].detach() / len(self.updates)
+                self._losses[group][name] = self._losses[group].get(name, 0) + loss
 
     def finish(self) -> dict[str, Tensor]:
         """Give the shared parameters the combined gradient; returns w_t where the method has weights."""
@@ -192,7 +192,7 @@ class GradientBalancer(Balancer, ABC):
             try:
                 combined = self.combine(gradients)
             except Exception as error:  # any solver's, which names neither task nor cause
-                raise explained(error, type(self).__name__, gradients) from error
+                raise explain_error(error, type(self).__name__, gradients) from error
             if combined.weights is not None:
                 prefix = "" if group == "task" else f"{group}/"
                 self._weights |= {f"{prefix}{name}": w for name, w in zip(names, combined.weights, strict=True)}
@@ -208,7 +208,9 @@ class GradientBalancer(Balancer, ABC):
 
     def get_extra_state(self) -> dict[str, Any]:
         """What the method keeps from step to step."""
-        memory = {group: {name: value.clone() for name, value in of.items()} for group, of in self.memory.items()}
+        memory = {
+            group: {name: value.clone() for name, value in values.items()} for group, values in self.memory.items()
+        }
         return {"memory": memory, "made": {group: capture(method) for group, method in self.methods.items()}}
 
     def set_extra_state(self, state: dict[str, Any]) -> None:

@@ -62,8 +62,8 @@ class RepresentationGradients:
             for row, name in zip(matrix, (name for name in self._names[group] if name in named), strict=True):
                 parameters = own[group, name]
                 grads = torch.autograd.grad(named[name], [*boundary, *parameters], retain_graph=keep, allow_unused=True)
-                for part, grad in zip(parts(row, boundary), grads, strict=False):
-                    part.zero_() if grad is None else part.copy_(grad)
+                for piece, grad in zip(cut_row(row, boundary), grads, strict=False):
+                    piece.zero_() if grad is None else piece.copy_(grad)
                 with heads[group, name].into(0) if (group, name) in heads else nullcontext():
                     _add(parameters, grads[len(boundary) :])
             if named:
@@ -73,7 +73,7 @@ class RepresentationGradients:
         """One backward pass from the boundary on, with the sum of some vectors [R], and through the rest."""
         roots, factors = list(self._rest), [torch.ones_like(x) for x in self._rest]
         if vectors:
-            pieces = parts(sum(vectors[1:], vectors[0]), self.boundary)
+            pieces = cut_row(sum(vectors[1:], vectors[0]), self.boundary)
             roots += self.boundary
             factors += [piece.to(z.dtype) for piece, z in zip(pieces, self.boundary, strict=True)]
         if roots:
@@ -106,39 +106,39 @@ def distilled(outputs: Sequence[Output], boundary: list[Tensor], values: list[Te
     return [tap for tap in taps if tap.grad_fn in nodes]
 
 
-def parts(row: Tensor, tensors: list[Tensor]) -> list[Tensor]:
-    """A row cut into parts with shape and memory layout of some tensors."""
-    return [like(z, part) for z, part in zip(tensors, torch.split(row, [z.numel() for z in tensors]), strict=True)]
+def cut_row(row: Tensor, tensors: list[Tensor]) -> list[Tensor]:
+    """The pieces of a row that belong to some tensors, each with its tensor's shape and memory layout."""
+    return [like(z, piece) for z, piece in zip(tensors, torch.split(row, [z.numel() for z in tensors]), strict=True)]
 
 
 def disjoint(values: list[Tensor], boundary: list[Tensor]) -> bool:
     """Whether no node of the graph between some values and a boundary is reached from two of them."""
     ends = {z.grad_fn for z in boundary}
-    known: set[Any] = set()
+    visited: set[Any] = set()
     for value in values:
-        seen = reached(value, ends) - ends
-        if seen & known:
+        nodes = reached(value, ends) - ends
+        if nodes & visited:
             return False
-        known |= seen
+        visited |= nodes
     return True
 
 
 def reached(value: Tensor, ends: set[Any]) -> set[Any]:
     """The nodes of a value's graph, back to some ends and no further."""
-    seen: set[Any] = set()
+    visited: set[Any] = set()
     todo = [value.grad_fn]
     while todo:
         node = todo.pop()
-        if node is not None and node not in seen:
-            seen.add(node)
+        if node is not None and node not in visited:
+            visited.add(node)
             todo += () if node in ends else [before for before, _ in node.next_functions]
-    return seen
+    return visited
 
 
 def check_apart(tensors: Sequence[Tensor], net: str) -> None:
-    """Refuse tensors of which one is computed from another: a gradient would pass through both and count twice."""
+    """Raise a UserError if a tensor is computed from another of them: a gradient would pass both and count twice."""
     ends = {z.grad_fn for z in tensors if z.grad_fn is not None}
-    seen: set[Any] = set()
+    visited: set[Any] = set()
     todo = [before for end in ends for before, _ in end.next_functions]
     while todo:
         node = todo.pop()
@@ -148,6 +148,6 @@ def check_apart(tensors: Sequence[Tensor], net: str) -> None:
                 "from another, found two that are; let the heads read `x.view_as(x)` and give that, or take "
                 "`parameters`"
             )
-        if node is not None and node not in seen:
-            seen.add(node)
+        if node is not None and node not in visited:
+            visited.add(node)
             todo += [before for before, _ in node.next_functions]

@@ -11,7 +11,7 @@ _BLOCK = 32768  # columns
 
 
 class Rows:
-    """A matrix [rows, P] whose rows autograd fills without a copy: for a block, every `.grad` is a part of a row.
+    """A matrix [rows, P] whose rows autograd fills without a copy: for a block, every `.grad` is a slice of a row.
 
     An element is at the same column in every row; which one it is follows the memory layout of the parameter, so that
     autograd adds what it computes as it lies in memory.
@@ -26,7 +26,7 @@ class Rows:
         ends = list(accumulate((p.numel() for p in self.parameters), initial=0))
         first = self.parameters[0] if self.parameters else torch.empty(0)
         self.matrix = torch.zeros(rows, ends[-1], dtype=first.dtype, device=first.device)
-        self._parts = [
+        self._slices = [
             [like(p, row[start:end]) for p, (start, end) in zip(self.parameters, pairwise(ends), strict=True)]
             for row in self.matrix
         ]
@@ -34,16 +34,16 @@ class Rows:
     def clear(self) -> None:
         """Set all rows to zero; a `.grad` that is one of them becomes None."""
         self.matrix.zero_()
-        for p, *parts in zip(self.parameters, *self._parts, strict=True):
-            if any(p.grad is part for part in parts):
+        for p, *slices in zip(self.parameters, *self._slices, strict=True):
+            if any(p.grad is piece for piece in slices):
                 p.grad = None
 
     @contextmanager
     def into(self, row: int) -> Iterator[None]:
         """In this block a backward pass adds to a row in place of the parameters' `.grad`."""
         kept = [p.grad for p in self.parameters]
-        for p, part in zip(self.parameters, self._parts[row], strict=True):
-            p.grad = part
+        for p, piece in zip(self.parameters, self._slices[row], strict=True):
+            p.grad = piece
         try:
             yield
         finally:
@@ -52,8 +52,8 @@ class Rows:
 
     def give(self, row: int) -> None:
         """Make a row the parameters' `.grad`, or add it to the one that is there."""
-        for p, part in zip(self.parameters, self._parts[row], strict=True):
-            p.grad = part if p.grad is None else p.grad + part
+        for p, piece in zip(self.parameters, self._slices[row], strict=True):
+            p.grad = piece if p.grad is None else p.grad + piece
 
 
 def gramian(matrix: Tensor) -> Tensor:
@@ -68,7 +68,7 @@ def gramian(matrix: Tensor) -> Tensor:
 
 
 def like(p: Tensor, flat: Tensor) -> Tensor:
-    """A part of a row in the shape of a tensor, and in its memory layout where that has no gaps."""
+    """A slice of a row in the shape of a tensor, and in its memory layout where that has no gaps."""
     order = sorted(range(p.dim()), key=p.stride, reverse=True)
     if p.permute(order).is_contiguous():
         return flat.view([p.shape[d] for d in order]).permute([order.index(d) for d in range(p.dim())])

@@ -10,7 +10,7 @@ from torch.func import functional_call
 
 from tutelage.balance.objective import Balance
 from tutelage.balance.on_losses import LossBalancer
-from tutelage.balance.torchjd import attempt, make
+from tutelage.balance.torchjd import make, verify
 from tutelage.balance.torchjd_state import capture, of_some, restore
 from tutelage.types import Distiller, MultiTaskNet, Task, Terms
 
@@ -63,9 +63,11 @@ class Scalarizer(LossBalancer):
         super().setup(tasks, net, distiller)
         device = next(net.parameters()).device
         for group, names in self.objectives.names.items():
-            others = set(self.objectives.all_names()) - set(names)
-            method = make(scalarization, scalarization.Scalarizer, self.method, self.arguments, names, device, others)
-            attempt(method, torch.ones(len(names), device=device), self.method, len(names))
+            other_names = set(self.objectives.all_names()) - set(names)
+            method = make(
+                scalarization, scalarization.Scalarizer, self.method, self.arguments, names, device, other_names
+            )
+            verify(method, torch.ones(len(names), device=device), self.method, len(names))
             self._methods[group] = method
             self.register_buffer(f"last_{group}", torch.ones(len(names), device=device))
             self._famo, self._dwa = isinstance(method, scalarization.FAMO), isinstance(method, scalarization.DWA)
@@ -91,29 +93,29 @@ class Scalarizer(LossBalancer):
 
     def weigh(self, group: str, losses: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """ds / do_t; the gradient of the scalarizer's own parameters is added to their `.grad`."""
-        method, every = self._methods[group], self.objectives.names[group]
+        method, all_names = self._methods[group], self.objectives.names[group]
         self._weighed.add(group)
-        names = every if self._famo or self._dwa else [name for name in every if name in losses]
+        names = all_names if self._famo or self._dwa else [name for name in all_names if name in losses]
         values = self._filled(group, losses, names).requires_grad_()
-        rows = [every.index(name) for name in names]
-        count = len(every)
-        some = len(rows) < count
+        rows = [all_names.index(name) for name in names]
+        count = len(all_names)
+        incomplete = len(rows) < count
         parameters: dict[str, Tensor] = {
-            name: p[rows] if some and p.shape[:1] == (count,) else p for name, p in method.named_parameters()
+            name: p[rows] if incomplete and p.shape[:1] == (count,) else p for name, p in method.named_parameters()
         }
-        with torch.enable_grad(), of_some(method, rows, count) if some else nullcontext():
+        with torch.enable_grad(), of_some(method, rows, count) if incomplete else nullcontext():
             functional_call(method, parameters, (values,)).backward()
         assert values.grad is not None
         return {name: w for name, w in zip(names, values.grad, strict=True) if name in losses}
 
     def _filled(self, group: str, losses: Mapping[str, Tensor], names: list[str] | None = None) -> Tensor:
         """The losses in the order of the objectives, detached; one without a loss has its last one."""
-        last, every = getattr(self, f"last_{group}"), self.objectives.names[group]
-        for i, name in enumerate(every):
+        last, all_names = getattr(self, f"last_{group}"), self.objectives.names[group]
+        for i, name in enumerate(all_names):
             if name in losses:
                 last[i] = losses[name].detach()
-        chosen: Tensor = last[[every.index(name) for name in names or every]]
-        return chosen.clone()
+        selected: Tensor = last[[all_names.index(name) for name in names or all_names]]
+        return selected.clone()
 
     def get_extra_state(self) -> dict[str, Any]:
         """The whole state of the scalarizers."""

@@ -35,14 +35,14 @@ class Combined:
     heads: Tensor | None = None  # [m], factors of the heads' gradients; None: heads get their own task's, unweighted
 
 
-def explained(error: Exception, method: str, gradients: TaskGradients) -> Exception:
-    """An error of a method, as one that says which tasks it combined, or whose gradients are not finite."""
+def explain_error(error: Exception, method: str, gradients: TaskGradients) -> Exception:
+    """The error to raise for a method's own: it names the tasks combined, or those whose gradients are not finite."""
     rows = zip(gradients.names, *gradients.matrices, strict=True)
-    bad = [name for name, *draws in rows if not torch.stack(draws).isfinite().all()]
-    if bad:
+    not_finite = [name for name, *draws in rows if not torch.stack(draws).isfinite().all()]
+    if not_finite:
         return FloatingPointError(
-            f"the gradients of {', '.join(bad)} are not finite; lower train.student.optimizer.lr, set train.clip_norm, "
-            "or train with --precision 32-true"
+            f"the gradients of {', '.join(not_finite)} are not finite; lower train.student.optimizer.lr, set "
+            "train.clip_norm, or train with --precision 32-true"
         )
     return UserError(
         f"{method} expected gradients of {', '.join(gradients.names)} that it can combine, found "

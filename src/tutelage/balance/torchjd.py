@@ -25,7 +25,7 @@ def make(
     arguments: Mapping[str, Any],
     names: Sequence[str],
     device: torch.device,
-    others: Collection[str] = (),
+    other_names: Collection[str] = (),
 ) -> Any:
     """A method of `torchjd.scalarization` or `torchjd.aggregation`, or any class of that kind by its import path.
 
@@ -39,7 +39,7 @@ def make(
         arguments: Of its constructor.
         names: The objectives, in their order.
         device: Of its tensors, also of those that torchjd does not move.
-        others: Objectives of another group, which {name: value} may name too.
+        other_names: Objectives of another group, which {name: value} may name too.
 
     Raises:
         ValueError: If there is no such class, it does not take these arguments or this number of objectives, or its
@@ -48,17 +48,21 @@ def make(
     cls = _find(module, base, name)
     signature = inspect.signature(cls).parameters
     parameters = {n: p for n, p in signature.items() if p.kind is not p.VAR_KEYWORD}
-    arguments = {key: _inner(module, key, value, names, device, others) for key, value in arguments.items()}
+    arguments = {key: _inner(module, key, value, names, device, other_names) for key, value in arguments.items()}
     for key in arguments:
         if key not in parameters:
             accepted = ", ".join(n for n in parameters if n not in _COUNTS) or "none"
             raise UserError(f"balancer.arguments: expected arguments of {name} ({accepted}), found `{key}`")
     values: dict[str, Any] = {key: len(names) for key in _COUNTS if key in parameters}
     for key, value in arguments.items():
-        kinds = str(parameters[key].annotation)
-        every = isinstance(value, int | float) and "Tensor" in kinds and "float" not in kinds
-        own = names[1:] if cls.__name__.startswith("PCD") and key == "tau" else names  # the first is the primary one
-        values[key] = _tensor(f"{name}.{key}", [value] * len(own) if every else value, own, others)
+        annotation = str(parameters[key].annotation)
+        is_one_number = isinstance(value, int | float) and "Tensor" in annotation and "float" not in annotation
+        own_names = (
+            names[1:] if cls.__name__.startswith("PCD") and key == "tau" else names
+        )  # the first is the primary one
+        values[key] = _tensor(
+            f"{name}.{key}", [value] * len(own_names) if is_one_number else value, own_names, other_names
+        )
     missing = [n for n, p in parameters.items() if p.default is p.empty and n not in values]
     if missing:
         raise UserError(
@@ -78,7 +82,7 @@ def make(
 
 
 def _inner(
-    module: ModuleType, key: str, value: Any, names: Sequence[str], device: torch.device, others: Collection[str]
+    module: ModuleType, key: str, value: Any, names: Sequence[str], device: torch.device, other_names: Collection[str]
 ) -> Any:
     """A weighting within another (CR-MOGM) or within an aggregator: its name, or {method: name, arguments: ...}."""
     if key not in ("weighting", "gramian_weighting"):
@@ -90,7 +94,7 @@ def _inner(
             f"{value!r}"
         )
     arguments: Mapping[str, Any] = inner.get("arguments") or {}  # type: ignore[assignment]  # of any YAML
-    return make(module, module.Weighting, str(inner["method"]), arguments, names, device, others)
+    return make(module, module.Weighting, str(inner["method"]), arguments, names, device, other_names)
 
 
 def _find(module: ModuleType, base: type | tuple[type, ...], name: str) -> Any:
@@ -118,10 +122,10 @@ def _find(module: ModuleType, base: type | tuple[type, ...], name: str) -> Any:
     )
 
 
-def _tensor(argument: str, value: Any, names: Sequence[str], others: Collection[str]) -> Any:
+def _tensor(argument: str, value: Any, names: Sequence[str], other_names: Collection[str]) -> Any:
     """{name: number} and [number, ...] as a tensor; anything else as it is."""
     if isinstance(value, Mapping):
-        if not set(names) <= set(value) <= {*names, *others}:
+        if not set(names) <= set(value) <= {*names, *other_names}:
             keys = ", ".join(value) or "none"
             raise UserError(f"{argument}: expected a value for each of {', '.join(names)}, found {keys}")
         value = [value[name] for name in names]
@@ -136,8 +140,8 @@ def _tensor(argument: str, value: Any, names: Sequence[str], others: Collection[
     return value
 
 
-def attempt(method: nn.Module, values: Tensor, name: str, tasks: int) -> None:
-    """Run a copy of a method on some values, so that what it cannot do is known before training.
+def verify(method: nn.Module, values: Tensor, name: str, tasks: int) -> None:
+    """Run a copy of a method on some values, so that a method that fails is refused before training.
 
     Raises:
         ValueError: If it fails on them.

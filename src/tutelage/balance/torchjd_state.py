@@ -22,7 +22,7 @@ def capture(module: nn.Module) -> dict[str, dict[str, Any]]:
     `state_dict` leaves the last two out, and cannot be loaded where a buffer did not exist yet. What is neither number,
     text, tensor, array nor optimiser (a compiled problem of a solver, a function) is not state and is rebuilt.
     """
-    return {name: _attributes(part) for name, part in module.named_modules()}
+    return {name: _attributes(submodule) for name, submodule in module.named_modules()}
 
 
 def _attributes(module: nn.Module) -> dict[str, Any]:
@@ -60,26 +60,26 @@ def _pack(value: Any) -> Any:
 
 def restore(module: nn.Module, state: Mapping[str, Mapping[str, Any]], device: torch.device) -> None:
     """Bring a new module into the state of `capture`."""
-    for name, part in module.named_modules():
+    for name, submodule in module.named_modules():
         for key, packed in state[name].items():
             if isinstance(packed, Mapping) and "optimizer" in packed:
                 continue  # after the parameters that it has
             value = _unpack(packed, torch.device("cpu") if key in _ON_CPU else device)
-            parameter = part._parameters.get(key)
+            parameter = submodule._parameters.get(key)
             if parameter is not None:
                 with torch.no_grad():
                     parameter.copy_(value)
-            elif key in part._buffers:
-                part._buffers[key] = value
+            elif key in submodule._buffers:
+                submodule._buffers[key] = value
             else:
-                object.__setattr__(part, key, value)
+                object.__setattr__(submodule, key, value)
         for key, packed in state[name].items():
             if isinstance(packed, Mapping) and "optimizer" in packed:
-                optimizer = getattr(part, key) or _optimizer(part)
+                optimizer = getattr(submodule, key) or _optimizer(submodule)
                 optimizer.load_state_dict(packed["optimizer"])
-                object.__setattr__(part, key, optimizer)
-        begin = getattr(part, "_init_optim_problem", None)
-        if begin is not None and vars(part).get("step"):  # Nash-MTL makes its solver's problem at step 0
+                object.__setattr__(submodule, key, optimizer)
+        begin = getattr(submodule, "_init_optim_problem", None)
+        if begin is not None and vars(submodule).get("step"):  # Nash-MTL makes its solver's problem at step 0
             begin()
 
 
@@ -116,9 +116,9 @@ def of_some(module: nn.Module, rows: list[int], tasks: int) -> Iterator[None]:
     What the method remembers of them is written back. If it had no memory yet, it has none afterwards: the memory
     begins with the first step that has all tasks.
     """
-    parts = list(module.modules())
-    before = [{**vars(part), "_buffers": dict(part._buffers)} for part in parts]
-    cut = [_sliced(part, rows, tasks) for part in parts]
+    modules = list(module.modules())
+    before = [{**vars(submodule), "_buffers": dict(submodule._buffers)} for submodule in modules]
+    cut = [_sliced(submodule, rows, tasks) for submodule in modules]
     done = False
     try:
         yield
@@ -126,21 +126,21 @@ def of_some(module: nn.Module, rows: list[int], tasks: int) -> Iterator[None]:
     finally:
         begun = any(
             was["_buffers"].get(name) is None and value is not None
-            for part, was in zip(parts, before, strict=True)
-            for name, value in part._buffers.items()
+            for submodule, was in zip(modules, before, strict=True)
+            for name, value in submodule._buffers.items()
         )
-        for part, was, kept in zip(parts, before, cut, strict=True):
+        for submodule, was, kept in zip(modules, before, cut, strict=True):
             if begun or not done:
-                part.__dict__.update(was)
+                submodule.__dict__.update(was)
                 continue
             for name, whole in kept.items():
-                if name in part._buffers:
-                    new, where = part._buffers[name], _where(whole, rows, tasks)
+                if name in submodule._buffers:
+                    new, where = submodule._buffers[name], _where(whole, rows, tasks)
                     assert new is not None
-                    new = new * whole[where].sum() if _shared(part, name) else new
+                    new = new * whole[where].sum() if _shared(submodule, name) else new
                     whole = whole.clone()
                     whole[where] = new
-                _put(part, name, whole)
+                _put(submodule, name, whole)
 
 
 def _sliced(module: nn.Module, rows: list[int], tasks: int) -> dict[str, Any]:

@@ -40,21 +40,21 @@ class Uncertainty(Balancer):
         self.objectives = Objectives(self.objectives.balance, tasks, distiller)
         for group, names in self.objectives.names.items():
             for name in names:
-                of = self.objectives.tasks(group, name)
-                self.scales[_label(group, name)] = 2.0 if len(of) != 1 or tasks[of[0]].regression else 1.0
+                reached = self.objectives.tasks(group, name)
+                self.scales[_label(group, name)] = 2.0 if len(reached) != 1 or tasks[reached[0]].regression else 1.0
                 self.log_variances[_label(group, name)] = nn.Parameter(torch.tensor(self.initial, device=device))
 
     def backward(self, terms: Terms, outputs: list[Output], net: MultiTaskNet, reduce: Reduce) -> dict[str, Tensor]:
         """Add the gradient to `.grad`; returns 1 / (c_t exp(s_t)) of every objective."""
         weights = {name: torch.exp(-s) / self.scales[name] for name, s in self.log_variances.items()}
-        groups, rest = self.objectives.parts(reduce(terms))
+        groups, rest = self.objectives.gather(reduce(terms))
         values = []
         for group, named in groups.items():
-            for name, parts in named.items():
-                present = torch.stack([part.term.count > 0 for part in parts]).any()
+            for name, members in named.items():
+                present = torch.stack([member.term.count > 0 for member in members]).any()
                 weight, s = weights[_label(group, name)], self.log_variances[_label(group, name)]
                 # s_t / 2 counts once per step, and only if o_t has a term
-                values.append(weight * total(part.mean() for part in parts) + present * reduce.share * s / 2)
+                values.append(weight * total(member.mean() for member in members) + present * reduce.share * s / 2)
         backward([*values, *(term.mean() for term in rest)])
         return {name: weight.detach() for name, weight in weights.items()}
 

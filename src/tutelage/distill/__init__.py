@@ -15,6 +15,7 @@ from tutelage.distill.distances import (
 )
 from tutelage.distill.distiller import FeatureDistiller
 from tutelage.distill.logits import LogitDistiller
+from tutelage.distill.match import TapMatch
 from tutelage.distill.sum_distiller import SumDistiller
 from tutelage.distill.teachers import Standardise, Teacher, Teachers
 
@@ -37,6 +38,7 @@ __all__ = [
     "SmoothL1",
     "Standardise",
     "SumDistiller",
+    "TapMatch",
     "Teacher",
     "Teachers",
     "TokenWise",

@@ -9,22 +9,25 @@ from torch import Tensor, nn
 from tutelage.distill.adaptors import Adaptor, Conv1x1
 from tutelage.distill.distances import Distance, NormalisedL2
 from tutelage.distill.health import matrices, norm_and_rank
-from tutelage.distill.links import Link, Taps, by_term, link, matches, network_taps, read_tap
+from tutelage.distill.links import Link, build_links, links_by_term, resolve_matches
+from tutelage.distill.match import Match
 from tutelage.distill.means import Means
 from tutelage.distill.schedule import Schedule, factor
-from tutelage.distill.teachers import Standardise, Teacher, Teachers, check_tasks
-from tutelage.distill.teachers.passes import selected
+from tutelage.distill.tap_modules import get_module, put_module
+from tutelage.distill.taps import Taps, network_taps, read_tap
+from tutelage.distill.teachers import Reading, Standardise, Teacher, Teachers, check_tasks
 from tutelage.types import Batch, Distiller, MultiTaskNet, Output, Task, Teach, Term, TermMap
 
 
 class FeatureDistiller(Distiller):
     """Pulls the student's features, adapted for each teacher, towards those of that teacher (paper, section 2).
 
-    b s sum_t lambda_t sum_k d(A_t^k(phi^k(x)), phi_t^k'(x))
+    b s sum_t lambda_t sum_k w_t^k d_t^k(A_t^k(phi^k(x)), phi_t^k'(x))
 
     where phi^k(x) is the student's feature at tap k, phi_t^k'(x) the feature of teacher t at the tap k' matched to k,
-    without gradient, A_t^k the adaptor, d the distance and b the schedule. In the paper every task has one teacher,
-    which is named after it. Every teacher sees every image, since it needs no label, unless `teach` is `own`.
+    without gradient, A_t^k the adaptor, d_t^k the distance and b the schedule. In the paper every task has one teacher,
+    which is named after it, the distance is the same for all pairs of taps, and w_t^k = 1; a `TapMatch` in `match` says
+    where they differ. Every teacher sees every image, since it needs no label, unless `teach` is `own`.
 
     A teacher of several tasks has one adaptor per pair of taps, and one per task where a tap of either network has one
     feature per task (MTAN). The distances of a teacher form one term, under the teacher's name; those of one task of a
@@ -39,10 +42,12 @@ class FeatureDistiller(Distiller):
             put in eval mode here.
         example: Images [B, 3, H, W] of any content, run once through every network to learn the channels of its taps.
         match: {student's tap: teacher's tap}, for the teachers without a `match` of their own. `kd4mtl`: {bottleneck:
-            bottleneck, last: last}; `url`: {bottleneck: last, last: last}.
+            bottleneck, last: last}; `url`: {bottleneck: last, last: last}. A `TapMatch` in place of the teacher's tap
+            gives this pair an adaptor, a distance or a weight w_t^k of its own.
         weights: lambda_t by the teacher's name, 1 for a teacher that is not named.
-        adaptor: Makes A_t^k from the channels of the student's and the teacher's feature.
-        distance: d; None: `NormalisedL2()`, that of `kd4mtl`.
+        adaptor: Makes A_t^k from the channels of the student's and the teacher's feature, for the pairs without one of
+            their own.
+        distance: d, for the pairs without one of their own; None: `NormalisedL2()`, that of `kd4mtl`.
         scale: s, one factor of all lambda_t.
         taps: The student's taps of `match` that are used; None: all.
         teach: Which images a teacher sees: `all`, or its `own`, those with a label of one of its tasks.
@@ -53,8 +58,8 @@ class FeatureDistiller(Distiller):
 
     Raises:
         ValueError: If `match` is empty or names a tap that a network lacks, `weights` or `only` names no teacher, a
-            teacher without tasks is matched to a tap with one feature per task or would see its `own` images; in
-            `setup`, if a teacher has a task that the student lacks.
+            weight or the scale is negative or not finite, a teacher without tasks is matched to a tap with one feature
+            per task or would see its `own` images; in `setup`, if a teacher has a task that the student lacks.
     """
 
     def __init__(
@@ -62,7 +67,7 @@ class FeatureDistiller(Distiller):
         student: MultiTaskNet,
         teachers: Mapping[str, Teacher | MultiTaskNet],
         example: Tensor,
-        match: dict[str, str],
+        match: Match,
         weights: dict[str, float] | None = None,
         adaptor: Callable[[int, int], Adaptor] = Conv1x1,
         distance: Distance | None = None,
@@ -74,10 +79,12 @@ class FeatureDistiller(Distiller):
         only: list[str] | None = None,
     ) -> None:
         super().__init__()
-        self.teachers = Teachers(teachers, teach, only, "FeatureDistiller")
+        owner = type(self).__name__
+        self.teachers = Teachers(teachers, teach, only, owner)
         self.teach = self.teachers.teach
-        self.weights = self.teachers.lambdas("FeatureDistiller", weights, scale)
+        self.weights = self.teachers.lambdas(weights, scale)
         self.distance = distance if distance is not None else NormalisedL2()
+        self.own_distances = nn.ModuleDict()  # term -> student's tap -> its distance, if it has one of its own
         self.adaptors = nn.ModuleDict()  # term -> student's tap -> adaptor
         self.standardise = nn.ModuleDict() if standardise else None  # term -> teacher's tap -> its statistics
         self.schedule: Schedule = schedule
@@ -85,32 +92,50 @@ class FeatureDistiller(Distiller):
         self._factor, self._means = 1.0, Means()
         self._observed, self._dead = False, dict[str, Tensor]()
 
-        shown = network_taps(student, example)
-        for name, matched in matches(self.teachers.named, match, taps).items():
-            taught, network = self.teachers(example, name), self.teachers.networks[name]
-            self.links[name] = link(self.teachers.named[name], matched, shown, taught)
-            self.teachers.passes.request(network, matched.values())
-            for one in self.links[name]:
-                self._create(one, adaptor, read_tap(shown, one.tap, one.task).shape[1], taught)
+        student_taps = network_taps(student, example)
+        for name, matches in resolve_matches(self.teachers.named, match, taps, owner).items():
+            teacher, taught = self.teachers.named[name], self.teachers(example, name)
+            self.links[name] = build_links(teacher, matches, student_taps, taught, owner)
+            self.teachers.passes.request(teacher.network, [match.tap for match in matches.values()])
+            for link in self.links[name]:
+                self._create(link, adaptor, student_taps, taught)
 
-    def _create(self, one: Link, adaptor: Callable[[int, int], Adaptor], channels: int, taught: Taps) -> None:
-        """The adaptor of a link, and the statistics of its teacher's feature."""
-        taught_channels = read_tap(taught, one.teacher_tap, one.task).shape[1]
-        _within(self.adaptors, one.term)[_key(one.tap)] = adaptor(channels, taught_channels)
+    def _create(self, link: Link, adaptor: Callable[[int, int], Adaptor], student: Taps, taught: Taps) -> None:
+        """The adaptor of a link, its own distance, and the statistics of its teacher's feature."""
+        channels = read_tap(student, link.tap, link.task).shape[1]
+        taught_channels = read_tap(taught, link.teacher_tap, link.task).shape[1]
+        put_module(self.adaptors, link.term, link.tap, (link.match.adaptor or adaptor)(channels, taught_channels))
+        if link.match.distance is not None:
+            put_module(self.own_distances, link.term, link.tap, link.match.distance)
         if self.standardise is not None:
-            _within(self.standardise, one.term)[_key(one.teacher_tap)] = Standardise(taught_channels)
+            put_module(self.standardise, link.term, link.teacher_tap, Standardise(taught_channels))
 
     def setup(self, tasks: Mapping[str, Task]) -> None:
         """Check that the teachers' tasks are the student's."""
         check_tasks(self.teachers.named, tasks)
 
+    @torch.no_grad()
     def calibrate(self, images: Callable[[tuple[str, ...] | None], Iterable[Tensor]]) -> None:
-        """Estimate the statistics of the teachers' features, where they are standardised."""
-        for name, links in self.links.items() if self.standardise is not None else ():
-            batches = list(images(self.teachers.labels(name)))
-            for one in {(one.term, one.teacher_tap): one for one in links}.values():
-                features = (read_tap(self.teachers(batch, name), one.teacher_tap, one.task) for batch in batches)
-                self._statistics(one).estimate(features)
+        """Estimate the statistics of the teachers' features, where they are standardised.
+
+        Teachers that see the same images share one pass through them, in which each network runs once per batch.
+        """
+        if self.standardise is None:
+            return
+        features: dict[tuple[str, ...] | None, dict[MultiTaskNet, dict[Standardise, Link]]] = {}
+        for name, links in self.links.items():
+            networks = features.setdefault(self.teachers.labels(name), {})
+            of_network = networks.setdefault(self.teachers.networks[name], {})
+            of_network |= {self._statistics(link): link for link in links}
+        for labels, networks in features.items():
+            for batch in images(labels):
+                for network, of_network in networks.items():
+                    taps = network(batch, tasks=()).taps
+                    for statistics, link in of_network.items():
+                        statistics.add(read_tap(taps, link.teacher_tap, link.task))
+        for links in self.links.values():
+            for statistics in {self._statistics(link) for link in links}:
+                statistics.finish()
 
     def begin_step(self, progress: float, observed: bool) -> None:
         """Set b; look at the teachers' features in an observed step."""
@@ -120,45 +145,45 @@ class FeatureDistiller(Distiller):
     def teaches(self) -> dict[str, tuple[str, ...]]:
         """The tasks of each term: its teacher's, or the one of `teacher/task`."""
         return {
-            one.term: self.teachers.named[one.teacher].tasks if one.task is None else (one.task,)
+            link.term: self.teachers.named[link.teacher].tasks if link.task is None else (link.task,)
             for links in self.links.values()
-            for one in links
+            for link in links
         }
 
     def counts(self, batch: Batch) -> dict[str, int]:
         """The images that the teacher of each term sees."""
         images = self.teachers.counts(batch)
-        return {one.term: images[name] for name, links in self.links.items() for one in links}
+        return {link.term: images[name] for name, links in self.links.items() for link in links}
 
     def forward(self, batch: Batch, output: Output) -> TermMap:
-        """{term: (sum over images of b lambda_t sum_k d, number of images)}; the sums are fp32."""
+        """{term: (sum over images of b lambda_t sum_k w_t^k d_t^k, number of images)}; the sums are fp32."""
         terms = TermMap()
         images = self.teachers.counts(batch)
         with self.teachers.passes.batch():
             for name in (name for name, count in images.items() if count):
-                seen = self.teachers.images(batch, name)
-                taught = self.teachers.read(batch, name).taps
-                for term, links in by_term(self.links[name]).items():
-                    total = torch.stack([self._measure(one, output.taps, taught, seen) for one in links]).sum()
+                reading = self.teachers.read(batch, name)
+                for term, links in links_by_term(self.links[name]).items():
+                    total = torch.stack([self._measure(link, output.taps, reading) for link in links]).sum()
                     count = torch.full((), images[name], device=batch.images.device)
                     terms[term] = Term(self._factor * self.weights[name] * total, count)
         return terms
 
-    def _measure(self, one: Link, student: Taps, taught: Taps, seen: Tensor | None) -> Tensor:
-        """d(A_t^k(phi^k(x)), phi_t^k'(x)) for each image that the teacher sees, [B]."""
-        phi = selected(read_tap(student, one.tap, one.task), seen)
-        phi_t = read_tap(taught, one.teacher_tap, one.task)
+    def _measure(self, link: Link, student: Taps, reading: Reading) -> Tensor:
+        """w_t^k d_t^k(A_t^k(phi^k(x)), phi_t^k'(x)) for each image that the teacher sees, [B]."""
+        phi = reading.select(read_tap(student, link.tap, link.task))
+        phi_t = read_tap(reading.output.taps, link.teacher_tap, link.task)
         if self._observed:
-            self._dead[one.name] = (phi_t == 0).all(1).float().mean()
+            self._dead[link.name] = (phi_t == 0).all(1).float().mean()
         if self.standardise is not None:
-            phi_t = self._statistics(one)(phi_t)
-        adapted = _within(self.adaptors, one.term)[_key(one.tap)](phi, phi_t.shape[2:])
-        d: Tensor = self.distance(adapted, phi_t)
-        self._means.add(one.name, d)
-        return d
+            phi_t = self._statistics(link)(phi_t)
+        adapted = get_module(self.adaptors, link.term, link.tap)(phi, phi_t.shape[2:])
+        distance = self.distance if link.match.distance is None else link.match.distance
+        d: Tensor = distance(adapted, phi_t)
+        self._means.add(link.name, d)
+        return link.match.weight * d
 
     def distances(self) -> dict[str, Tensor]:
-        """{"term/student's tap": d without b and lambda, the mean over the images since `begin_step`}."""
+        """{"term/student's tap": d without b, lambda and w, the mean over the images since `begin_step`}."""
         return self._means.read()
 
     @torch.no_grad()
@@ -176,19 +201,6 @@ class FeatureDistiller(Distiller):
                     values[f"norm/{term}/{k}{end}"], values[f"rank/{term}/{k}{end}"] = norm_and_rank(weight)
         return values
 
-    def _statistics(self, one: Link) -> Standardise:
+    def _statistics(self, link: Link) -> Standardise:
         assert self.standardise is not None
-        return cast(Standardise, _within(self.standardise, one.term)[_key(one.teacher_tap)])
-
-
-def _within(modules: nn.ModuleDict, term: str) -> nn.ModuleDict:
-    """The modules of a term; none at first."""
-    key = _key(term)
-    if key not in modules:
-        modules[key] = nn.ModuleDict()
-    return cast(nn.ModuleDict, modules[key])
-
-
-def _key(name: str) -> str:
-    """A name as a key of a ModuleDict: a tap may be a module's path, and keys have no dots."""
-    return name.replace(".", "/")
+        return cast(Standardise, get_module(self.standardise, link.term, link.teacher_tap))

@@ -2,15 +2,12 @@
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from math import inf
 
-import torch
-from torch import Tensor
-
-from tutelage.distill.teachers.teacher import Teacher, listed
+from tutelage.distill.match import Match, TapMatch
+from tutelage.distill.taps import Taps
+from tutelage.distill.teachers.teacher import Teacher, is_reserved, list_names
 from tutelage.errors import UserError
-from tutelage.types import MultiTaskNet, Output
-
-Taps = Mapping[str, Tensor | dict[str, Tensor]]  # a tap is one feature for all tasks, or one per task (MTAN)
 
 
 @dataclass(frozen=True)
@@ -23,123 +20,130 @@ class Link:
             one task of a teacher of several.
         task: The task whose feature is read where a tap has one per task; None: both taps are shared by all tasks.
         tap: The student's tap.
-        teacher_tap: The teacher's tap.
+        match: The teacher's tap, and what differs for this pair of taps.
     """
 
     teacher: str
     term: str
     task: str | None
     tap: str
-    teacher_tap: str
+    match: TapMatch
 
     @property
     def name(self) -> str:
         """What the log calls it."""
         return f"{self.term}/{self.tap}"
 
+    @property
+    def teacher_tap(self) -> str:
+        """The teacher's tap."""
+        return self.match.tap
 
-def link(teacher: Teacher, match: Mapping[str, str], student: Taps, taught: Taps) -> list[Link]:
-    """The links of one teacher, in the order of `match`.
+
+def match_key(teacher: Teacher, owner: str) -> str:
+    """Where the match of a teacher is configured: at the teacher itself, or at the distiller of the class `owner`."""
+    return f"{owner}.match" if teacher.match is None else f"teachers.{teacher.name}.match"
+
+
+def resolve_matches(
+    teachers: Mapping[str, Teacher], match: Match, taps: Collection[str] | None, owner: str
+) -> dict[str, dict[str, TapMatch]]:
+    """{student's tap: match} of every teacher: its own `match`, or the distiller's.
+
+    Args:
+        teachers: By name.
+        match: For the teachers without a `match` of their own.
+        taps: The student's taps that are used; None: all.
+        owner: The distiller's class, for messages.
+
+    Raises:
+        ValueError: If there is no match, `taps` names a tap of none or leaves a teacher nothing, or a weight is
+            negative or not finite.
+    """
+    configured = {name: match if teacher.match is None else teacher.match for name, teacher in teachers.items()}
+    if not match and not all(configured.values()):
+        raise UserError(f"{owner}.match: expected {{student's tap: teacher's tap}}, found none")
+    student_taps = dict.fromkeys(k for pairs in (match, *configured.values()) for k in pairs)
+    for k in taps or ():
+        if k not in student_taps:
+            raise UserError(f"{owner}.taps: expected taps of `match` ({list_names(student_taps)}), found `{k}`")
+    resolved: dict[str, dict[str, TapMatch]] = {}
+    for name, pairs in configured.items():
+        selected = {k: pair for k, pair in pairs.items() if taps is None or k in taps}
+        if not selected:
+            raise UserError(
+                f"{owner}.taps: expected one of the taps that the teacher `{name}` is matched to "
+                f"({list_names(pairs)}), found {list_names(taps or ())}"
+            )
+        resolved[name] = {k: TapMatch(pair) if isinstance(pair, str) else pair for k, pair in selected.items()}
+        for k, pair in resolved[name].items():
+            if not 0 <= pair.weight < inf:
+                key = match_key(teachers[name], owner)
+                raise UserError(f"{key}.{k}.weight: expected a number of at least 0, found {pair.weight}")
+    return resolved
+
+
+def build_links(
+    teacher: Teacher, matches: Mapping[str, TapMatch], student: Taps, taught: Taps, owner: str
+) -> list[Link]:
+    """The links of one teacher, in the order of `matches`.
 
     A teacher of one task reads that task's feature of a tap that has one per task. A teacher of several tasks has one
     link for a pair of taps that are both shared, and one link per task otherwise.
 
     Args:
         teacher: The teacher.
-        match: {student's tap: teacher's tap}.
+        matches: {student's tap: match} of this teacher.
         student: The taps of the student.
         taught: The taps of the teacher.
+        owner: The distiller's class, for messages.
 
     Raises:
-        ValueError: If a network lacks a tap, or a tap has one feature per task but none of this teacher's task.
+        ValueError: If a network lacks a tap, a tap's name cannot name a module, or a tap has one feature per task but
+            none of this teacher's task.
     """
+    key, teacher_label = match_key(teacher, owner), f"the teacher `{teacher.name}`"
     links: list[Link] = []
-    for k, k_t in match.items():
-        _check(k, student, "the student")
-        _check(k_t, taught, f"the teacher `{teacher.name}`")
-        per_task = [name for name, tap in ((k, student[k]), (k_t, taught[k_t])) if isinstance(tap, dict)]
+    for k, match in matches.items():
+        _check_tap(key, k, student, "the student")
+        _check_tap(key, match.tap, taught, teacher_label)
+        per_task = [name for name, tap in ((k, student[k]), (match.tap, taught[match.tap])) if isinstance(tap, dict)]
         if per_task and not teacher.tasks:
             raise UserError(
-                f"teachers.{teacher.name}.match: expected taps that all tasks share, since the teacher has no tasks, "
-                f"found `{per_task[0]}` with one feature per task; match another tap"
+                f"{key}: expected taps that all tasks share for {teacher_label}, which has no tasks, found "
+                f"`{per_task[0]}` with one feature per task; match another tap"
             )
         tasks = teacher.tasks if per_task or len(teacher.tasks) == 1 else (None,)
         for task in tasks:
-            _check_task(task, k, student, "the student")
-            _check_task(task, k_t, taught, f"the teacher `{teacher.name}`")
+            _check_task(key, task, k, student, "the student")
+            _check_task(key, task, match.tap, taught, teacher_label)
             term = teacher.name if task is None else teacher.term(task)
-            links.append(Link(teacher.name, term, task, k, k_t))
+            links.append(Link(teacher.name, term, task, k, match))
     return links
 
 
-def matches(
-    teachers: Mapping[str, Teacher], match: Mapping[str, str], taps: Collection[str] | None
-) -> dict[str, dict[str, str]]:
-    """{student's tap: teacher's tap} of every teacher: its own `match`, or the one that is given.
-
-    Args:
-        teachers: By name.
-        match: For the teachers without a `match` of their own.
-        taps: The student's taps that are used; None: all.
-
-    Raises:
-        ValueError: If there is no match, `taps` names a tap of none, or leaves a teacher nothing.
-    """
-    of = {name: match if teacher.match is None else teacher.match for name, teacher in teachers.items()}
-    if not match and not all(of.values()):
-        raise UserError("FeatureDistiller.match: expected {student's tap: teacher's tap}, found none")
-    names = dict.fromkeys(k for one in (match, *of.values()) for k in one)
-    for k in taps or ():
-        if k not in names:
-            raise UserError(f"FeatureDistiller.taps: expected taps of `match` ({listed(names)}), found `{k}`")
-    used = {name: {k: k_t for k, k_t in one.items() if taps is None or k in taps} for name, one in of.items()}
-    for name in (name for name, one in used.items() if not one):
-        raise UserError(
-            f"FeatureDistiller.taps: expected one of the taps that the teacher `{name}` is matched to "
-            f"({listed(of[name])}), found {listed(taps or ())}"
-        )
-    return used
-
-
-@torch.no_grad()
-def network_taps(net: MultiTaskNet, images: Tensor) -> Taps:
-    """The taps of a network, whose modes and batch-norm statistics stay as they are."""
-    modes = [(module, module.training) for module in net.modules()]
-    net.eval()
-    try:
-        output: Output = net(images, tasks=())
-        return output.taps
-    finally:
-        for module, mode in modes:
-            module.training = mode
-
-
-def read_tap(taps: Taps, name: str, task: str | None) -> Tensor:
-    """The feature at a tap: the shared one, or that of `task`."""
-    feature = taps[name]
-    if not isinstance(feature, dict):
-        return feature
-    assert task is not None
-    return feature[task]
-
-
-def _check(name: str, taps: Taps, owner: str) -> None:
+def _check_tap(key: str, name: str, taps: Taps, network: str) -> None:
     if name not in taps:
-        raise UserError(f"FeatureDistiller.match: expected taps of {owner} ({listed(taps)}), found `{name}`")
+        raise UserError(f"{key}: expected taps of {network} ({list_names(taps)}), found `{name}`")
+    if is_reserved(name):
+        raise UserError(
+            f"{key}: expected taps of {network} whose names torch's modules have no other use for, found `{name}`; "
+            "rename the tap in the network"
+        )
 
 
-def _check_task(task: str | None, name: str, taps: Taps, owner: str) -> None:
+def _check_task(key: str, task: str | None, name: str, taps: Taps, network: str) -> None:
     tap = taps[name]
     if isinstance(tap, dict) and task is not None and task not in tap:
         raise UserError(
-            f"FeatureDistiller.match: expected a feature of `{task}` at the tap `{name}` of {owner}, found features of "
-            f"{listed(tap)}"
+            f"{key}: expected a feature of `{task}` at the tap `{name}` of {network}, found features of "
+            f"{list_names(tap)}"
         )
 
 
-def by_term(links: Iterable[Link]) -> dict[str, list[Link]]:
+def links_by_term(links: Iterable[Link]) -> dict[str, list[Link]]:
     """The links by the key of their term."""
     grouped: dict[str, list[Link]] = {}
-    for one in links:
-        grouped.setdefault(one.term, []).append(one)
+    for link in links:
+        grouped.setdefault(link.term, []).append(link)
     return grouped

@@ -8,7 +8,6 @@ from torch import Tensor
 from tutelage.distill.means import Means
 from tutelage.distill.schedule import Schedule, factor
 from tutelage.distill.teachers import Teacher, Teachers, check_tasks
-from tutelage.distill.teachers.passes import selected
 from tutelage.errors import UserError
 from tutelage.types import Batch, Distiller, MultiTaskNet, Output, Task, Teach, Term, TermMap
 
@@ -42,8 +41,9 @@ class LogitDistiller(Distiller):
         only: The names of the teachers that are distilled from; None: all.
 
     Raises:
-        ValueError: If the temperature is not positive, `weights` or `only` names no teacher, or a teacher has no tasks;
-            in `setup`, if a teacher has a task that the student lacks.
+        ValueError: If the temperature is not positive, a weight or the scale is negative or not finite, `weights` or
+            `only` names no teacher, or a teacher has no tasks; in `setup`, if a teacher has a task that the student
+            lacks.
     """
 
     uses_predictions = True
@@ -62,17 +62,17 @@ class LogitDistiller(Distiller):
     ) -> None:
         super().__init__()
         if temperature <= 0:
-            raise UserError(f"LogitDistiller.temperature: expected a positive number, found {temperature}")
-        self.teachers = Teachers(teachers, teach, only, "LogitDistiller")
+            raise UserError(f"{type(self).__name__}.temperature: expected a positive number, found {temperature}")
+        self.teachers = Teachers(teachers, teach, only, type(self).__name__)
         self.teach = self.teachers.teach
         for name, teacher in self.teachers.named.items():
             if not teacher.tasks:
                 raise UserError(
-                    f"LogitDistiller: expected teachers with tasks, whose predictions are distilled, found `{name}` "
-                    "without; name the others in `only`"
+                    f"{type(self).__name__}: expected teachers with tasks, whose predictions are distilled, found "
+                    f"`{name}` without; name the others in `only`"
                 )
             self.teachers.passes.request(teacher.network, tasks=teacher.tasks)
-        self.weights = self.teachers.lambdas("LogitDistiller", weights, scale)
+        self.weights = self.teachers.lambdas(weights, scale)
         self.schedule: Schedule = schedule
         self.temperature = temperature
         self.tasks: dict[str, Task] = {}
@@ -108,11 +108,10 @@ class LogitDistiller(Distiller):
             for name, images in self.teachers.counts(batch).items():
                 if not images:
                     continue
-                teacher, seen = self.teachers.named[name], self.teachers.images(batch, name)
-                taught = self.teachers.read(batch, name).predictions
+                teacher, reading = self.teachers.named[name], self.teachers.read(batch, name)
                 for t in teacher.tasks:
-                    raw = selected(output.predictions[t], seen)
-                    loss = self.tasks[t].distillation_loss(raw, taught[t], self.temperature).mean()
+                    raw, taught = reading.select(output.predictions[t]), reading.output.predictions[t]
+                    loss = self.tasks[t].distillation_loss(raw, taught, self.temperature).mean()
                     count = torch.full((), images, device=batch.images.device)
                     terms[teacher.term(t)] = Term(self._factor * self.weights[name] * loss * images, count)
                     self._means.add(f"{teacher.term(t)}/prediction", loss.expand(images))

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 import torch
 from torch import Tensor, nn
 
-from tutelage.distill.teachers import Teacher, Teachers, share_passes
+from tutelage.distill.teachers import Teacher, labels_by_teacher, share_passes
 from tutelage.errors import UserError
 from tutelage.types import Batch, Distiller, MultiTaskNet, Output, Task, TermMap
 
@@ -16,7 +16,8 @@ class SumDistiller(Distiller):
     """The sum of several distillers over the same teachers, for example of features and of predictions.
 
     Each teacher's network runs once per batch, whatever the parts read of it. Parts that distil from some of the
-    teachers (`only`) give each of these a distance, an adaptor or a schedule of its own.
+    teachers (`only`) give each of these a schedule, a distance or an adaptor of its own. For single pairs of taps
+    `TapMatch` is enough.
 
     Args:
         student: The network to teach.
@@ -41,18 +42,8 @@ class SumDistiller(Distiller):
         self.parts = nn.ModuleList(make(student, teachers, example) for make in parts)
         self.uses_predictions = any(part.uses_predictions for part in self._all)
         self.teach = "all" if any(part.teach == "all" for part in self._all) else "own"
-        self._check_images()
-        self._passes = share_passes(module for module in self.modules() if isinstance(module, Teachers))
-
-    def _check_images(self) -> None:
-        sees: dict[str, tuple[str, ...] | None] = {}
-        for teachers in (module for module in self.modules() if isinstance(module, Teachers)):
-            for name in teachers.named:
-                if sees.setdefault(name, teachers.labels(name)) != teachers.labels(name):
-                    raise UserError(
-                        "SumDistiller.parts: expected one `teach` for all parts, since their terms are added before "
-                        f"they are divided, found `all` and `own` for the teacher `{name}`"
-                    )
+        labels_by_teacher(self)  # raises if two parts see different images of the same teacher
+        self._passes = share_passes(self)
 
     @property
     def _all(self) -> list[Distiller]:

@@ -4,7 +4,8 @@ import torch
 from tests.distill import tiny
 from torch import nn
 
-from tutelage.distill import Teacher, Teachers
+from tutelage.distill import FeatureDistiller, LogitDistiller, SumDistiller, Teacher, Teachers
+from tutelage.distill.teachers import labels_by_teacher
 
 
 class Enclosing(nn.Module):
@@ -74,3 +75,15 @@ def test_what_a_teacher_sees_is_its_own_choice_first() -> None:
     assert teachers.teach == "all"  # one of them does
     assert Teachers(nets, teach="own").teach == "own"
     assert teachers.images(tiny.batch(), "height") is None
+
+
+def test_labels_of_every_teacher_of_a_distiller() -> None:
+    nets, example = tiny.teachers(), torch.zeros(1, 3, 4, 6)
+    teachers = {**nets, "dino": Teacher("dino", tiny.Tiny({}), (), sees="all"), "unused": nets["colour"]}
+    parts = [
+        lambda *args: FeatureDistiller(*args, {"last": "last"}, teach="own", only=["colour", "dino"]),
+        lambda *args: LogitDistiller(*args, teach="own", only=["colour", "height"]),
+    ]
+    distiller = SumDistiller(tiny.student(), teachers, example, parts)
+    assert distiller.teach == "all"  # because of one of them
+    assert labels_by_teacher(distiller) == {"colour": ("colour",), "dino": None, "height": ("height",)}

@@ -11,6 +11,7 @@ from tests.distill import tiny
 from torch import Tensor, nn
 
 from tutelage.distill import FeatureDistiller, LogitDistiller, SumDistiller, Teacher
+from tutelage.distill.teachers import passes
 from tutelage.nets import EncoderDecoder
 from tutelage.tasks import Depth, Normals, Segmentation
 from tutelage.types import Batch, Distiller, Task
@@ -120,6 +121,33 @@ def test_alone_a_distiller_holds_one_teachers_features_at_a_time() -> None:
     assert alive == [False]
 
 
+def test_an_output_is_read_within_its_batch_alone() -> None:
+    """Otherwise a forgotten block would give the features of the batch before."""
+    distiller = FeatureDistiller(tiny.student(), tiny.teachers(), EXAMPLE, {"last": "last"})
+    with pytest.raises(AssertionError, match=r"with passes\.batch"):
+        distiller.teachers.read(tiny.batch(), "colour")
+    with distiller.teachers.passes.batch():
+        distiller.teachers.read(tiny.batch(), "colour")
+
+
+def test_the_indices_of_a_teachers_images_are_copied_to_the_device_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Through pinned memory: from pageable memory the host would wait for the GPU, in every tap."""
+    student, nets, batch = tiny.student().eval(), tiny.teachers(), tiny.batch()
+    batch.labelled = {"colour": torch.tensor([True, False]), "height": torch.tensor([False, True])}
+    copies: list[tuple[list[int], bool]] = []
+
+    def transfer(x: Tensor, device: torch.device, non_blocking: bool) -> Tensor:
+        copies.append((x.tolist(), non_blocking))
+        return x.to(device)
+
+    monkeypatch.setattr(passes, "transfer", transfer)
+    distil(both(student, nets, teach="own"), student, batch)  # two taps and a prediction of each teacher
+    assert copies == [([0], True), ([1], True)]
+    copies.clear()
+    distil(both(student, nets, teach="all"), student, batch)
+    assert not copies
+
+
 def test_a_failed_batch_leaves_nothing() -> None:
     student, nets = tiny.student().eval(), tiny.teachers()
     distiller = both(student, nets)
@@ -141,7 +169,7 @@ def test_an_encoder_that_three_tasks_share_takes_one_pass() -> None:
     net = EncoderDecoder(widths, encoder="resnet18", decoder="FPN", decoder_args=small)
     student = EncoderDecoder(widths, encoder="resnet18", decoder="FPN", decoder_args=small).eval()
     counts = counted(encoder=net.encoder, net=net)
-    batch = Batch(torch.rand(2, 3, 64, 64), {}, torch.arange(2))
+    batch = Batch(torch.rand(2, 3, 64, 64), {})
     distiller = both(
         student,
         {"multi": Teacher("multi", net, tuple(tasks))},

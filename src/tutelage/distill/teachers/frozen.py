@@ -1,13 +1,14 @@
 """The teachers of a distiller: frozen, always in eval mode, absent from its parameters and its `state_dict`."""
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from math import inf
 from typing import Self
 
 import torch
 from torch import Tensor, nn
 
-from tutelage.distill.teachers.passes import Passes
-from tutelage.distill.teachers.teacher import Teacher, listed, named_teachers
+from tutelage.distill.teachers.passes import Passes, Reading
+from tutelage.distill.teachers.teacher import Teacher, list_names, named_teachers
 from tutelage.errors import UserError
 from tutelage.types import Batch, MultiTaskNet, Output, Teach
 
@@ -40,6 +41,7 @@ class Teachers(nn.Module):
         owner: str = "distiller",
     ) -> None:
         super().__init__()
+        self._owner = owner
         self.named = named_teachers(teachers, only, owner)  # in a dict, so that the networks are not registered
         self.passes = Passes()
         self._sees: dict[str, Teach] = {name: teacher.sees or teach for name, teacher in self.named.items()}
@@ -89,7 +91,7 @@ class Teachers(nn.Module):
         indices = {name: self.images(batch, name) for name in self.named}
         return {name: len(batch.images) if seen is None else len(seen) for name, seen in indices.items()}
 
-    def read(self, batch: Batch, name: str) -> Output:
+    def read(self, batch: Batch, name: str) -> Reading:
         """The requested taps and predictions of a teacher for the images of the batch that it sees.
 
         It is called in a `with self.passes.batch()` block, in which each network runs once for all its readers.
@@ -108,22 +110,48 @@ class Teachers(nn.Module):
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]  # torch has no annotation here
         return self
 
-    def lambdas(self, owner: str, weights: Mapping[str, float] | None, scale: float) -> dict[str, float]:
-        """lambda of every teacher: `scale` times its `weight` times what `weights` says, 1 where it says nothing.
+    def lambdas(self, weights: Mapping[str, float] | None, scale: float) -> dict[str, float]:
+        """lambda of every teacher: `scale` times its `weight` times its entry in `weights`, 1 for a missing entry.
 
         Raises:
-            ValueError: If `weights` names no teacher; `owner` is the class that has them.
+            ValueError: If `weights` names no teacher, or a factor is negative or not finite.
         """
-        for name in weights or {}:
+        weights = weights or {}
+        for name in weights:
             if name not in self.named:
-                raise UserError(f"{owner}.weights: expected names of teachers ({listed(self.named)}), found `{name}`")
-        return {name: scale * (weights or {}).get(name, 1.0) * t.weight for name, t in self.named.items()}
+                raise UserError(
+                    f"{self._owner}.weights: expected names of teachers ({list_names(self.named)}), found `{name}`"
+                )
+        for key, value in (("scale", scale), *((f"weights.{name}", weight) for name, weight in weights.items())):
+            if not 0 <= value < inf:
+                raise UserError(f"{self._owner}.{key}: expected a number of at least 0, found {value}")
+        return {name: scale * weights.get(name, 1.0) * teacher.weight for name, teacher in self.named.items()}
 
 
-def share_passes(teachers: Iterable[Teachers]) -> Passes:
-    """Let several distillers' teachers run each network once per batch together."""
-    sharing = list(teachers)
-    passes = Passes.merged(one.passes for one in sharing)
-    for one in sharing:
-        one.passes = passes
+def share_passes(distiller: nn.Module) -> Passes:
+    """Let all teachers in a distiller, also those of its parts, run each network once per batch together."""
+    sharing = [module for module in distiller.modules() if isinstance(module, Teachers)]
+    passes = Passes.merged(teachers.passes for teachers in sharing)
+    for teachers in sharing:
+        teachers.passes = passes
     return passes
+
+
+def labels_by_teacher(distiller: nn.Module) -> dict[str, tuple[str, ...] | None]:
+    """{teacher: the tasks of whose labels an image needs one for it to see the image}; None: it sees all images.
+
+    Args:
+        distiller: Any distiller; a teacher that none of its parts distils from is absent.
+
+    Raises:
+        ValueError: If parts of the distiller see different images of the same teacher.
+    """
+    labels: dict[str, tuple[str, ...] | None] = {}
+    for teachers in (module for module in distiller.modules() if isinstance(module, Teachers)):
+        for name in teachers.named:
+            if labels.setdefault(name, teachers.labels(name)) != teachers.labels(name):
+                raise UserError(
+                    f"{type(distiller).__name__}.parts: expected one `teach` for all parts, since their terms are "
+                    f"added before they are divided, found `all` and `own` for the teacher `{name}`"
+                )
+    return labels

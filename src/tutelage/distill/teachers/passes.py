@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from tutelage.types import Batch, MultiTaskNet, Output
+from tutelage.types import Batch, MultiTaskNet, Output, transfer
 
 
 @dataclass
@@ -19,6 +19,23 @@ class _Request:
     readers: int = 0
 
 
+@dataclass
+class Reading:
+    """What a network gives for some images of a batch.
+
+    Attributes:
+        output: The requested taps and predictions.
+        indices: The images, on their device; None: all.
+    """
+
+    output: Output
+    indices: Tensor | None
+
+    def select(self, x: Tensor) -> Tensor:
+        """The same images of a tensor [B, ...] of the batch."""
+        return x if self.indices is None else x[self.indices]
+
+
 class Passes:
     """Runs each network once per batch for all that read it, and remembers the output while somebody will read it.
 
@@ -27,7 +44,7 @@ class Passes:
 
     def __init__(self) -> None:
         self._requests: dict[MultiTaskNet, _Request] = {}
-        self._outputs: dict[tuple[MultiTaskNet, tuple[int, ...] | None], Output] = {}
+        self._readings: dict[tuple[MultiTaskNet, tuple[int, ...] | None], Reading] = {}
         self._reads: dict[MultiTaskNet, int] = {}  # of this batch
         self._depth = 0
 
@@ -57,10 +74,10 @@ class Passes:
         finally:
             self._depth -= 1
             if not self._depth:
-                self._outputs, self._reads = {}, {}
+                self._readings, self._reads = {}, {}
 
     @torch.no_grad()
-    def read(self, network: MultiTaskNet, batch: Batch, indices: Tensor | None) -> Output:
+    def read(self, network: MultiTaskNet, batch: Batch, indices: Tensor | None) -> Reading:
         """The requested taps and predictions of a network for some images of the batch.
 
         Args:
@@ -68,20 +85,22 @@ class Passes:
             batch: The batch of the enclosing `batch()` block.
             indices: The images, on the host; None: all.
         """
+        assert self._depth, "read() is called in a `with passes.batch()` block: what it remembers is of one batch"
         request = self._requests[network]
         key = (network, None if indices is None else tuple(indices.tolist()))
-        output = self._outputs.get(key)
-        if output is None:
-            full = network(selected(batch.images, indices), tasks=list(request.tasks))
-            output = Output(full.predictions, {k: tap for k, tap in full.taps.items() if k in request.taps})
+        reading = self._readings.get(key)
+        if reading is None:
+            reading = _run(network, batch.images, indices, request)
         self._reads[network] = self._reads.get(network, 0) + 1
         if self._reads[network] < request.readers:
-            self._outputs[key] = output
+            self._readings[key] = reading
         else:
-            self._outputs = {k: kept for k, kept in self._outputs.items() if k[0] is not network}
-        return output
+            self._readings = {k: kept for k, kept in self._readings.items() if k[0] is not network}
+        return reading
 
 
-def selected(x: Tensor, indices: Tensor | None) -> Tensor:
-    """Some images of a tensor [B, ...]; None: the tensor itself."""
-    return x if indices is None else x[indices.to(x.device, non_blocking=True)]
+def _run(network: MultiTaskNet, images: Tensor, indices: Tensor | None, request: _Request) -> Reading:
+    reading = Reading(Output({}, {}), None if indices is None else transfer(indices, images.device, True))
+    output = network(reading.select(images), tasks=list(request.tasks))
+    reading.output = Output(output.predictions, {k: tap for k, tap in output.taps.items() if k in request.taps})
+    return reading

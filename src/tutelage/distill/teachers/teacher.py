@@ -2,7 +2,12 @@
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from math import inf
+from typing import get_args
 
+from torch import nn
+
+from tutelage.distill.match import Match
 from tutelage.errors import UserError
 from tutelage.types import MultiTaskNet, Teach
 
@@ -17,31 +22,44 @@ class Teacher:
             network, which then runs once for all that see the same images.
         tasks: The tasks that it teaches; several teachers may teach the same task. Empty: only its features are used,
             and its term belongs to no task.
-        match: {student's tap: teacher's tap}; None: the distiller's `match`.
+        match: {student's tap: teacher's tap}, or a `TapMatch` in place of the teacher's tap; None: the distiller's
+            `match`.
         sees: `all`: it is run on every image. `own`: on the images with a label of at least one of its tasks. None: the
             distiller's `teach`.
         weight: A factor of its lambda, beside the distiller's `weights` and `scale`.
 
     Raises:
-        ValueError: If a task is given twice, `sees` is `own` without tasks, or `match` is empty.
+        ValueError: If the name contains `/` or `.` or is one that torch's modules use, a task is given twice, `sees` is
+            neither, or `own` without tasks, `match` is empty, or the weight is negative or not finite.
     """
 
     name: str
     network: MultiTaskNet
     tasks: tuple[str, ...]
-    match: dict[str, str] | None = None
+    match: Match | None = None
     sees: Teach | None = None
     weight: float = 1.0
 
     def __post_init__(self) -> None:
         self.tasks = tuple(self.tasks)
-        where = f"teachers.{self.name}"
+        key = f"teachers.{self.name}"
+        if not self.name or "/" in self.name or "." in self.name:
+            raise UserError(f"{key}: expected a name without `/` and `.`, found `{self.name}`; rename the teacher")
+        if is_reserved(self.name):
+            raise UserError(
+                f"{key}: expected a name that torch's modules have no other use for, found `{self.name}`; take "
+                f"another, such as `{self.name}_`"
+            )
         if len(set(self.tasks)) < len(self.tasks):
-            raise UserError(f"{where}.tasks: expected each task once, found {', '.join(self.tasks)}")
+            raise UserError(f"{key}.tasks: expected each task once, found {', '.join(self.tasks)}")
+        if self.sees not in (None, *get_args(Teach)):
+            raise UserError(f"{key}.sees: expected one of {', '.join(get_args(Teach))}, found `{self.sees}`")
         if self.sees == "own" and not self.tasks:
-            raise UserError(f"{where}.sees: expected `all` for a teacher without tasks, found `own`; name its tasks")
+            raise UserError(f"{key}.sees: expected `all` for a teacher without tasks, found `own`; name its tasks")
         if self.match is not None and not self.match:
-            raise UserError(f"{where}.match: expected {{student's tap: teacher's tap}}, found none; leave it out")
+            raise UserError(f"{key}.match: expected {{student's tap: teacher's tap}}, found none; leave it out")
+        if not 0 <= self.weight < inf:
+            raise UserError(f"{key}.weight: expected a number of at least 0, found {self.weight}")
 
     def term(self, task: str) -> str:
         """The key of a term that is of one of its tasks: the teacher's name, or `teacher/task` if it has several."""
@@ -56,27 +74,22 @@ def named_teachers(
     Args:
         teachers: A `Teacher` under its own name, or a network under its task's.
         only: The names of those that are kept, in the order of `teachers`; None: all.
-        owner: Who has `only`, for the message.
+        owner: The class that has `only`, for the message.
 
     Raises:
-        ValueError: If a `Teacher` stands under another name or its name contains `/` or `.`, or `only` names none of
-            them.
+        ValueError: If a `Teacher` stands under another name, a network under a name that no teacher can have, or `only`
+            names none of them.
     """
     for name in only or ():
         if name not in teachers:
-            raise UserError(f"{owner}.only: expected names of teachers ({listed(teachers)}), found `{name}`")
+            raise UserError(f"{owner}.only: expected names of teachers ({list_names(teachers)}), found `{name}`")
     named: dict[str, Teacher] = {}
     for name, teacher in teachers.items():
         if only is not None and name not in only:
             continue
-        if not isinstance(teacher, Teacher):
-            named[name] = Teacher(name, teacher, (name,))
-            continue
-        if teacher.name != name:
-            raise UserError(f"teachers.{name}: expected the teacher of that name, found `{teacher.name}`")
-        if not name or "/" in name or "." in name:
-            raise UserError(f"teachers.{name}: expected a name without `/` and `.`, found `{name}`; rename the teacher")
-        named[name] = teacher
+        named[name] = teacher if isinstance(teacher, Teacher) else Teacher(name, teacher, (name,))
+        if named[name].name != name:
+            raise UserError(f"teachers.{name}: expected the teacher of that name, found `{named[name].name}`")
     return named
 
 
@@ -91,15 +104,20 @@ def check_tasks(teachers: Mapping[str, Teacher], tasks: Collection[str]) -> None
         for task in teacher.tasks:
             if task not in tasks:
                 raise UserError(
-                    f"teachers.{name}.tasks: expected tasks of the student ({listed(tasks)}), found `{task}`"
+                    f"teachers.{name}.tasks: expected tasks of the student ({list_names(tasks)}), found `{task}`"
                 )
-        if not teacher.tasks and name in tasks:
+        if name in tasks and name not in teacher.tasks:  # a balancer would take its term for that task's
             raise UserError(
-                f"teachers.{name}: expected another name than a task's for a teacher without tasks, found that of the "
-                f"task `{name}`; rename it, or give it `tasks: [{name}]`"
+                f"teachers.{name}: expected a teacher of `{name}`, since it has the name of that task, found one of "
+                f"{', '.join(teacher.tasks) or 'no task'}; give it another name"
             )
 
 
-def listed(names: Iterable[str]) -> str:
+def is_reserved(name: str) -> bool:
+    """Whether torch's containers, which keep modules and parameters under names, have an attribute of that name."""
+    return any(hasattr(container(), name) for container in (nn.ModuleDict, nn.ParameterDict))
+
+
+def list_names(names: Iterable[str]) -> str:
     """Names for a message."""
     return ", ".join(names) or "none"

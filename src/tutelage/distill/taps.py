@@ -1,0 +1,32 @@
+"""The features of a network at its taps."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from tutelage.types import MultiTaskNet, Output
+
+Taps = Mapping[str, Tensor | dict[str, Tensor]]  # a tap is one feature for all tasks, or one per task (MTAN)
+
+
+@torch.no_grad()
+def network_taps(net: MultiTaskNet, images: Tensor) -> Taps:
+    """The taps of a network, whose modes and batch-norm statistics stay as they are."""
+    modes = [(module, module.training) for module in net.modules()]
+    net.eval()
+    try:
+        output: Output = net(images, tasks=())
+        return output.taps
+    finally:
+        for module, mode in modes:
+            module.training = mode
+
+
+def read_tap(taps: Taps, name: str, task: str | None) -> Tensor:
+    """The feature at a tap: the shared one, or that of `task`."""
+    feature = taps[name]
+    if not isinstance(feature, dict):
+        return feature
+    assert task is not None
+    return feature[task]
