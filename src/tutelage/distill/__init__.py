@@ -17,7 +17,7 @@ from tutelage.distill.distiller import FeatureDistiller
 from tutelage.distill.logits import LogitDistiller
 from tutelage.distill.match import TapMatch
 from tutelage.distill.sum_distiller import SumDistiller
-from tutelage.distill.teachers import Standardise, Teacher, Teachers
+from tutelage.distill.teachers import Standardise, Teacher, Teachers, labels_by_teacher
 
 __all__ = [
     "CKA",
@@ -42,4 +42,5 @@ __all__ = [
     "Teacher",
     "Teachers",
     "TokenWise",
+    "labels_by_teacher",
 ]

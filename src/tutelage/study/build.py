@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.optim.swa_utils import update_bn
 
 from tutelage.data import DataSource
-from tutelage.distill import Teachers
+from tutelage.distill import Teachers, labels_by_teacher
 from tutelage.errors import UserError
 from tutelage.layout import FEATURES
 from tutelage.study.budget import method_of, stretch, training_config
@@ -92,9 +92,9 @@ def _build_distiller(
     distiller.setup(tasks)
     images = partial(some_images, objects.data, device=device)
     if trained and method.teachers == "random":
-        for teacher in teachers.values():
-            own = (teacher.sees or distiller.teach) == "own"
-            estimate_norms(teacher.network, images(teacher.tasks if own else None))
+        labels = labels_by_teacher(distiller)
+        for name, teacher in teachers.items():
+            estimate_norms(teacher.network, images(labels.get(name)))
     if trained:
         distiller.calibrate(images)
     if train.official_quirks:

@@ -40,7 +40,8 @@ def build_teachers(
             if _same_architecture(earlier, teacher) and _equal(network.state_dict(), net.state_dict()):
                 net = network
         built.append((teacher, net))
-        match = None if teacher.match is None else dict(teacher.match)
+        own = objects.teachers.get(teacher.name)
+        match = own.match if isinstance(own, TeacherConfig) else None
         teachers[teacher.name] = Teacher(teacher.name, net, teacher.tasks, match, teacher.sees, teacher.weight)
     return teachers
 

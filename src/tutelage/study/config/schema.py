@@ -9,7 +9,7 @@ from torch import Tensor
 
 from tutelage.balance import Uniform
 from tutelage.data import DataSource
-from tutelage.distill import Teacher
+from tutelage.distill import TapMatch, Teacher
 from tutelage.errors import UserError
 from tutelage.layout import SINGLE
 from tutelage.train import Optim, TrainConfig
@@ -91,7 +91,8 @@ class TeacherConfig:
         net: takes {task: channels of its head}; by default `teacher_net` of its name, else the study's `net`.
         file: its weights, trained elsewhere; `features`: none, it is used as `net` builds it, by its features alone;
             by default the study trains it: on one task as the single-task networks, on several with equal weights.
-        match: {student's tap: teacher's tap} in place of the distiller's.
+        match: {student's tap: teacher's tap} in place of the distiller's; for a pair with its own adaptor, distance or
+            weight {student's tap: {tap: teacher's tap, weight: ...}}.
         sees: which images it sees, in place of the distiller's `teach`: `all`, or its `own`, those with a label of one
             of its tasks.
         weight: a factor for all of its distillation terms.
@@ -100,7 +101,7 @@ class TeacherConfig:
     tasks: list[str] | None = None
     net: Callable[[dict[str, int]], MultiTaskNet] | None = None
     file: Literal["features"] | Path | None = None
-    match: dict[str, str] | None = None
+    match: dict[str, str | TapMatch] | None = None
     sees: Teach | None = None
     weight: float = 1.0
 

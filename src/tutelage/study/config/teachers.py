@@ -30,7 +30,7 @@ class TeacherSpec:
     net: Mapping[str, Any] | None = None
     key: str = "net"
     file: str | None = None
-    match: Mapping[str, str] | None = None
+    match: Mapping[str, Any] | None = None
     sees: Any = None
     weight: float = 1.0
     run: str | None = None
