@@ -71,7 +71,7 @@ def there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for t, block in BLOCKS.items():
         Path(f"{t}.yaml").write_text(block)
     draw = np.random.default_rng(0).integers
-    for split, count in (("train", 5), ("val", 3)):
+    for split, count in (("train", 5), ("test", 3)):
         for i in range(count):
             root = f"scenes/{split}"
             picture(f"{root}/image/{i}.jpg", draw(0, 256, (*SIZE, 3), np.uint8))
@@ -117,7 +117,7 @@ def test_a_block_adds_its_task(there: None, task: str) -> None:
     config = load_study("segmentation.yaml", ["--with", f"{task}.yaml", *SCENES]).objects
     assert list(config.tasks) == ["segmentation", task]
     config.data.check(config.tasks)
-    for split in ("train", "val"):
+    for split in ("train", "test"):
         sample = config.data.split(split)[0]
         label = sample["labels"][task]
         assert config.tasks[task].validate(label, sample["image"]) is None
