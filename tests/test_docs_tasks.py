@@ -71,7 +71,7 @@ def there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for t, block in BLOCKS.items():
         Path(f"{t}.yaml").write_text(block)
     draw = np.random.default_rng(0).integers
-    for split, count in (("train", 5), ("val", 3)):
+    for split, count in (("train", 5), ("test", 3)):
         for i in range(count):
             root = f"scenes/{split}"
             picture(f"{root}/image/{i}.jpg", draw(0, 256, (*SIZE, 3), np.uint8))
