@@ -2,6 +2,7 @@
 
 import pickle
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,8 @@ import pytest
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from tutelage.errors import UserError, chain, folder_of, one_line, user_code, writing_to
+from tutelage.errors import UserError, chain, folder_of, one_line, raised_by_us, user_code, writing_to
+from tutelage.files import json_text
 
 
 def raised(code: str, file: str) -> Exception:
@@ -94,3 +96,15 @@ def test_the_innermost_folder_belongs_to_an_error_and_what_it_causes(tmp_path: P
     with pytest.raises(KeyError) as other, writing_to(tmp_path), writing_to(tmp_path / "run"):
         raise KeyError("x")
     assert folder_of(pickle.loads(pickle.dumps(other.value))) == tmp_path / "run"  # it comes from other processes, too
+
+
+def test_a_mistake_that_may_hide_a_defect_of_ours_is_known() -> None:
+    def wrapped(call: Callable[[], object]) -> UserError:
+        with pytest.raises(TypeError) as info:
+            call()
+        line = UserError("x: expected y, found z")
+        line.__cause__ = info.value
+        return line
+
+    assert not raised_by_us(wrapped(lambda: json_text({object(): 1})))  # json itself refuses the key
+    assert raised_by_us(wrapped(lambda: one_line(ValueError("x"), most="many")))  # type: ignore[arg-type]  # on purpose

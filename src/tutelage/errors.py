@@ -13,6 +13,7 @@ _STANDARD = tuple(os.path.abspath(sysconfig.get_path(name)) + os.sep for name in
 _INSTALLED = re.compile(r"[\\/](site|dist)-packages[\\/]")
 _FRAME = re.compile(r'File "(.+?)", line (\d+), in (\S+)')  # of a traceback that is text
 _FOLDER = "tutelage_folder"
+_BROKEN = (AssertionError, ArithmeticError, AttributeError, LookupError, NameError, NotImplementedError, TypeError)
 
 
 class UserError(ValueError):
@@ -71,14 +72,14 @@ def user_code(error: BaseException) -> str | None:
 
 
 def raised_by_us(error: BaseException) -> bool:
-    """Whether a line of this package failed on the way to an error, other than by saying what the user has to change.
+    """Whether a line of this package broke on the way to an error: a wrong key, attribute, type or assertion.
 
-    A `UserError` with such a cause may hide a defect of tutelage behind a mistake of the user.
+    A `UserError` with such a cause may present a defect of tutelage as a mistake of the user.
     """
     for current in chain(error):
         frames = [frame.f_code.co_filename for frame, _ in traceback.walk_tb(current.__traceback__)]
         ours = bool(frames) and os.path.abspath(frames[-1]).startswith(_PACKAGE + os.sep)
-        if ours and not isinstance(current, ValueError | OSError | ImportError | KeyboardInterrupt):
+        if ours and isinstance(current, _BROKEN):
             return True
     return False
 

@@ -82,7 +82,7 @@ def as_array(value: object, use: Use, where: str) -> tuple[Array, str]:
         elif isinstance(value, np.ndarray | np.generic | int | float | list | tuple):
             array = np.asarray(value)  # a ValueError where rows differ in length
         else:
-            raise TypeError(f"{type(value).__name__} {value!r:.40}")
+            raise ValueError(f"{type(value).__name__} {value!r:.40}")
         if array.ndim == 3:
             first, last = array.shape[0] in (1, 3), array.shape[2] in (1, 3)
             if first and (isinstance(value, Tensor) or not last):

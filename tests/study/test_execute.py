@@ -14,7 +14,8 @@ from tests.study.conftest import Notes, tiny
 from tests.train.fixture import assert_same
 
 import tutelage
-from tutelage.errors import folder_of
+from tutelage.data import Rooms
+from tutelage.errors import UserError, folder_of
 from tutelage.study import execute, load_study, plan, read_values, run_study
 from tutelage.study.teachers import load_tensors
 
@@ -87,6 +88,20 @@ def test_the_trained_size_of_a_wrapped_source_is_in_the_run(tmp_path: Path, arou
     study = load_study(tmp_path / "study.yaml", flags)
     execute(plan(study.values)[0], study.folder, Quiet())
     assert tutelage.load(tmp_path / "runs/single/depth/seed0").size == (32, 48)
+
+
+def test_a_run_without_what_it_needs_says_so(tmp_path: Path) -> None:
+    study = tiny(tmp_path, *FLAGS, "--method.kd4mtl.distiller.weights", "null")
+    with pytest.raises(UserError, match=r"single/depth/seed0: expected a finished run, which kd4mtl, seed 0 needs"):
+        execute(plan(study.values)[-1], study.folder, Quiet())
+
+
+def test_the_runs_of_a_study_share_its_objects(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    study = tiny(tmp_path, *FLAGS, "--methods", "uniform,url", "--seeds", "0,1")
+    monkeypatch.setattr(Rooms, "__init__", lambda *_, **__: pytest.fail("data were built again"))
+    built = [study.build(spec.config) for spec in plan(study.values)]
+    assert all(objects.data is study.objects.data for objects in built)
+    assert [objects.seeds for objects in built] == [[0]] * 3 + [[1]] * 3
 
 
 def test_an_error_of_a_run_knows_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,7 @@
 """Teachers with names: of several tasks, of none, several for one task."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,8 @@ from tests.train.fixture import assert_same
 from tutelage.nets import SegNet, TappedModule
 from tutelage.report import write_report
 from tutelage.study import Study, load_study, plan, run_study
-from tutelage.study.teachers import load_tensors
+from tutelage.study.teachers import build_teachers, load_tensors
+from tutelage.train import save_safetensors
 
 BACKBONE = """{class_path: tutelage.nets.TappedModule, init_args: {
     module: {class_path: timm.create_model, init_args: {model_name: test_resnet, num_classes: 0}},
@@ -173,3 +175,27 @@ def test_what_is_refused_before_anything_is_built(tmp_path: Path, teachers: str,
     with pytest.raises(ValueError, match=line) as error:
         study(tmp_path / "runs", f"methods: [kd4mtl]\nteachers: {teachers}")
     assert "\n" not in str(error.value)
+
+
+def test_equal_networks_are_one_which_runs_once(tmp_path: Path) -> None:
+    # With a fixed file all three have equal weights, whatever seed they are drawn with.
+    weights = tmp_path / "backbone.safetensors"
+    first = study(tmp_path / "first", f"methods: [kd4mtl]\nteachers: {{backbone: {{tasks: [], net: {BACKBONE}}}}}")
+    save_safetensors(weights, first.objects.teachers["backbone"].net({}).state_dict())
+    one = f"{{tasks: [], net: {BACKBONE}, file: {weights}}}"
+    loaded = study(
+        tmp_path / "runs", f"methods: [kd4mtl]\nteachers: {{a: {one}, b: {one}, c: {{tasks: [], net: {BACKBONE}}}}}"
+    )
+    spec = next(spec for spec in plan(loaded.values) if spec.teachers)
+    features = replace(spec, teachers=tuple(teacher for teacher in spec.teachers if not teacher.tasks))
+    teachers = build_teachers(features, loaded.build(spec.config), loaded.folder, True, torch.device("cpu"))
+    assert teachers["a"].network is teachers["b"].network
+    assert teachers["a"].network is not teachers["c"].network
+
+
+def test_the_records_of_an_earlier_version_are_completed(trained: tuple) -> None:
+    loaded, rows, _ = trained
+    for path in loaded.folder.glob("**/spec.json"):
+        path.unlink()
+    assert run_study(study(loaded.folder, NAMED), Notes()) == rows  # with the row of the teachers
+    assert (loaded.folder / "teacher/pair/seed0/spec.json").exists()

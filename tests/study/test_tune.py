@@ -12,12 +12,11 @@ import yaml
 from tests.study.conftest import TINY, Notes
 
 from tutelage.cli import main
-from tutelage.study import RunSpec, Study, Tuner, execute, load_study, read_values, run_study
+from tutelage.study import RunSpec, Study, Tuner, execute, load_study, read_values, run_study, store
 from tutelage.study.config import Range
 from tutelage.study.mixing import refuse_mixing
 from tutelage.study.store import locked
 from tutelage.study.teachers import load_tensors
-from tutelage.study.tuning import tuner as tune_module
 from tutelage.study.tuning.search import Space, ask
 from tutelage.study.tuning.trials import Trial, best, overlay, row
 from tutelage.train import NonFiniteError
@@ -226,7 +225,7 @@ def test_values_that_diverge_are_a_trial_and_no_end(copy: Path, monkeypatch: pyt
 
 
 def test_several_processes_take_different_methods(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tune_module, "_PATIENCE", 0.0)
+    monkeypatch.setattr(store, "_SECONDS", 0.0)
     forget(copy, "uniform", 2)
     forget(copy, "kd4mtl", 2)
     with contextlib.ExitStack() as other:

@@ -258,3 +258,10 @@ def test_conflict_is_looked_at_once_a_step(monkeypatch: pytest.MonkeyPatch) -> N
     setup = Run(replace(CONFIG, accumulate=2, batch_size=2, epochs=1))
     setup.fit(setup.build())
     assert len(seen) == 1
+
+
+def test_a_line_of_the_log_is_json_whatever_is_in_it(tmp_path: Path) -> None:
+    log = JsonLines(tmp_path / "log.jsonl")
+    log.log_metrics({"rank/depth": float("nan"), "loss/depth": 0.5, "norm/depth": float("inf")}, step=3)
+    line = json.loads((tmp_path / "log.jsonl").read_text(), parse_constant=pytest.fail)
+    assert line == {"step": 3, "rank/depth": None, "loss/depth": 0.5, "norm/depth": None}

@@ -158,7 +158,7 @@ def _read(file: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     try:
         config = json.loads(metadata["config"])
         if not isinstance(config, dict):
-            raise TypeError(type(config).__name__)
+            raise ValueError(type(config).__name__)
         size = config.get("size") if kind == FORMAT else _size_of_study(config.get("data"))
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise UserError(

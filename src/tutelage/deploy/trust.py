@@ -71,7 +71,7 @@ def _import(path: str) -> Any:
             raise
     owner = getattr(importlib.import_module(".".join(parts[:-2])), parts[-2])
     if not isinstance(owner, type):
-        raise AttributeError(f"`{parts[-2]}` is no class")
+        raise ImportError(f"`{parts[-2]}` is no class")
     return getattr(owner, parts[-1])
 
 

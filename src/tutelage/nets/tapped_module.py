@@ -222,7 +222,7 @@ def _build(named: str | dict[str, Any], channels: str | None, count: int) -> nn.
             target: Any = locate(path)
             net: Any = target(**arguments) if callable(target) else target
         if not isinstance(net, nn.Module):
-            raise TypeError(describe(net))
+            raise ValueError(describe(net))
     except Exception as error:  # whatever the class or function raises
         raise UserError(f"TappedModule.module: expected `{path}` to build a module, found {describe(error)}") from error
     return net

@@ -12,7 +12,8 @@ from tutelage.types import Terms
 class EpochSelection:
     """Keeps the weights of the epoch with the lowest training loss, as the authors' scripts do.
 
-    They take a student's loss as the mean over the epoch, and a teacher's as that of the epoch's last batch.
+    They take a student's loss as the mean over the epoch, and a teacher's as that of the epoch's last batch. With
+    accumulation it is the mean over the parts of all steps, each divided by its own labels.
 
     Args:
         last_batch: Take the loss of the last batch.

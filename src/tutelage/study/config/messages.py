@@ -73,6 +73,10 @@ RULES: dict[str, tuple[str, str]] = {
     "type": (r"Expected an? <class '(?:\w+\.)*(\w+)'>", r"expected \1"),
     "tuple": (r"Expected a tuple", "expected a tuple"),
     "path": (r"Not of type Path: expected str, bytes or os.PathLike object, not \w+", "expected a file"),
+    "keys of a pair of taps": (
+        r"expected str - tutelage\.distill\.TapMatch: (.*?)(, found \{.*?\}+)*(?= or one| - expected|$)",
+        r"\1",
+    ),
     "alternative": (r"(\bexpected [^;]*?) - expected ", r"\1 or "),
     "keys of a teacher": (
         r"tutelage\.study\.TeacherConfig: (.*?)(?: or| - expected) one of 'features'.*$",

@@ -60,10 +60,10 @@ def label(method: str, number: int) -> str:
     return f"{method}-trial{number:02d}"
 
 
-def written(parameters: Mapping[str, float]) -> str:
+def format_parameters(parameters: Mapping[str, float]) -> str:
     """Values for people, under the names of their flags.
 
-    >>> written({"lr": 0.001, "distiller.init_args.scale": 2.0})
+    >>> format_parameters({"lr": 0.001, "distiller.init_args.scale": 2.0})
     'lr 0.001, distiller.scale 2'
     """
     return ", ".join(f"{path.replace('.init_args.', '.')} {value:g}" for path, value in parameters.items())

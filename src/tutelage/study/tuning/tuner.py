@@ -24,8 +24,7 @@ from tutelage.study.tuning.trials import Trial, best, label, overlay, put, row
 from tutelage.study.tuning.watch import Watch
 from tutelage.train import NonFiniteError, derive
 
-_ALONE = (SINGLE, TEACHER)
-_OWN = Trial(0, {})  # the single-task networks with the study's own values
+_UNTUNED = Trial(0, {})  # a method with the study's own values
 _Metrics = Mapping[str, Mapping[str, float]]
 
 
@@ -63,7 +62,9 @@ class Tuner:
         self.methods = sorted(dict.fromkeys(names), key=lambda name: name != SINGLE)  # teachers first
         held = {"source": study.values["data"], "part": part, "seed": self.seed}
         data = {"class_path": "tutelage.data.HoldOut", "init_args": held}
-        method = {name: values for name, values in study.values["method"].items() if name in (*_ALONE, *self.methods)}
+        method = {
+            name: values for name, values in study.values["method"].items() if name in (SINGLE, TEACHER, *self.methods)
+        }
         changes = {"data": data, "methods": self.methods, "method": method, "seeds": [self.seed]}
         self.study = resolve({**study.values, **changes}, study.build)
         self.spaces = {name: space(self.study, name) for name in self.methods}
@@ -98,9 +99,9 @@ class Tuner:
 
     def _reference(self, watch: Watch) -> _Metrics:
         """The metrics of the single-task networks with the study's own values: every trial is compared with them."""
-        study = self._study(SINGLE, _OWN, _OWN)
+        study = self._study(SINGLE, _UNTUNED, _UNTUNED)
         run_study(study, watch)
-        single = _metrics(study, _own(SINGLE, study))
+        single = _metrics(study, _runs_of(SINGLE, study))
         if not isfinite(self._delta(single, single)):
             raise UserError(
                 f"tune: expected single-task networks whose main metrics are not 0, to compare with; found {single}; "
@@ -112,7 +113,7 @@ class Tuner:
         """The trial of the single-task networks that teach a method; None while it is not known yet."""
         needs = () if name == SINGLE else method_run(self.study.values, name, self.seed).needs
         if SINGLE not in self.methods or not any(need.startswith(f"{SINGLE}/") for need in needs):
-            return _OWN
+            return _UNTUNED
         return best(tuned[SINGLE]) if SINGLE in tuned else None
 
     def _folder(self, name: str, teachers: Trial) -> Path:
@@ -148,7 +149,7 @@ class Tuner:
     def _judge(self, name: str, trial: Trial, teachers: Trial, single: _Metrics, watch: Watch) -> Trial:
         """Train a trial and compare it with the single-task networks."""
         study = self._study(name, trial, teachers)
-        specs = _own(name, study)
+        specs = _runs_of(name, study)
         try:
             run_study(study, watch)
             delta = self._delta(_metrics(study, specs), single)
@@ -163,7 +164,7 @@ class Tuner:
     def _study(self, name: str, trial: Trial, teachers: Trial) -> Study:
         """A trial as a study, in one folder with its teachers, and so in one table with other methods' trials."""
         single = trial if name == SINGLE else teachers
-        methods = {SINGLE: self._method(SINGLE, single), TEACHER: self._method(TEACHER, _OWN)}
+        methods = {SINGLE: self._method(SINGLE, single), TEACHER: self._method(TEACHER, _UNTUNED)}
         if name != SINGLE:
             methods[label(name, trial.number)] = self._method(name, trial)
         changes = {
@@ -190,7 +191,7 @@ class Tuner:
         return deltas(metrics, single, self.study.objects.tasks)["main"]
 
 
-def _own(name: str, study: Study) -> list[RunSpec]:
+def _runs_of(name: str, study: Study) -> list[RunSpec]:
     """The runs of a trial, without those of its teachers."""
     specs = plan(study.values)
     return [spec for spec in specs if (spec.method == SINGLE if name == SINGLE else spec.method in study.methods)]

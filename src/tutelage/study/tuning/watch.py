@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from tutelage.layout import SINGLE
 from tutelage.study.launch import Display
-from tutelage.study.tuning.trials import Trial, label, written
+from tutelage.study.tuning.trials import Trial, format_parameters, label
 
 
 class Watch:
@@ -27,7 +27,7 @@ class Watch:
     def judged(self, trial: Trial) -> None:
         """A trial has ended."""
         result = f"diverged: {trial.problem}" if trial.delta is None else f"Delta {trial.delta:+.2f} %"
-        self.display.note(f"{self.name}: {result}, with {written(trial.parameters)}")
+        self.display.note(f"{self.name}: {result}, with {format_parameters(trial.parameters)}")
 
     def start(self, name: str, index: int, of: int, resumed: int) -> None:
         """A run begins; the runs of its teachers come before that of a method."""
