@@ -1,6 +1,7 @@
 """Teachers with names: of several tasks, of none, several for one task."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -199,3 +200,14 @@ def test_the_records_of_an_earlier_version_are_completed(trained: tuple) -> None
         path.unlink()
     assert run_study(study(loaded.folder, NAMED), Notes()) == rows  # with the row of the teachers
     assert (loaded.folder / "teacher/pair/seed0/spec.json").exists()
+
+
+def test_a_file_does_not_take_the_place_of_a_teacher_that_was_trained(trained: tuple, tmp_path: Path) -> None:
+    loaded, _, _ = trained
+    file = tmp_path / "pair.safetensors"
+    shutil.copy(loaded.folder / "teacher/pair/seed0/student.safetensors", file)
+    text = NAMED.replace("tasks: [depth, normals]}", f"tasks: [depth, normals], file: {file}}}")
+    with pytest.raises(
+        ValueError, match=r"teacher/pair/seed0: expected the config .*teachers\.pair\.file = None; found"
+    ):
+        run_study(study(loaded.folder, text), Notes())
