@@ -128,9 +128,11 @@ def test_another_thread_trains_as_the_main_thread_does() -> None:
 SCRIPT = """
 import sys
 from pathlib import Path
+import torch
 from tests.train.test_saver import At, Interrupted, setup
 
 path, workers = Path(sys.argv[1]), int(sys.argv[2])
+torch.set_num_threads(int(sys.argv[3]))  # sums depend on it
 run = setup(workers=workers).build()
 run.resume(path)
 print("begins", run.step, flush=True)
@@ -147,7 +149,7 @@ def test_a_process_that_is_preempted_goes_on_where_it_stopped(tmp_path: Path, wo
     """SLURM sends SIGTERM to the whole group, the loader's workers included."""
     path = tmp_path / "checkpoint.pt"
     process = subprocess.Popen(
-        [sys.executable, "-c", SCRIPT, str(path), str(workers)],
+        [sys.executable, "-c", SCRIPT, str(path), str(workers), str(torch.get_num_threads())],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
         cwd=Path(__file__).parents[2],
     )  # fmt: skip
