@@ -18,7 +18,7 @@ def raised(code: str, file: str) -> Exception:
     """The exception of code that stands in a file."""
     try:
         exec(compile(code, file, "exec"), {})
-    except Exception as error:
+    except Exception as error:  # whatever the call raises
         error.__traceback__ = error.__traceback__.tb_next  # without this function
         return error
     raise AssertionError("nothing was raised")

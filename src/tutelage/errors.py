@@ -92,7 +92,7 @@ def writing_to(folder: Path) -> Iterator[None]:
     """
     try:
         yield
-    except BaseException as error:
+    except BaseException as error:  # it goes on, with the folder attached
         vars(error).setdefault(_FOLDER, folder)
         raise
 

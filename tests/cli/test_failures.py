@@ -23,7 +23,7 @@ def raised(error: BaseException, file: str = OURS) -> BaseException:
     """The error as code in a file raises it."""
     try:
         exec(compile("\ndef work(error):\n    raise error\nwork(error)", file, "exec"), {"error": error})
-    except BaseException as caught:
+    except BaseException as caught:  # signals, too
         caught.__traceback__ = caught.__traceback__.tb_next
         return caught
     raise AssertionError("nothing was raised")

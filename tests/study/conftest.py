@@ -44,6 +44,14 @@ def tiny(out: Path, *flags: str) -> Study:
     return load_study("rooms-tiny", [*TINY, "--out", str(out), *flags])
 
 
+def overlaid(out: Path, text: str, *flags: str) -> Study:
+    """The tiny study under an overlay of this text."""
+    file = out.with_suffix(".yaml")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(text)
+    return tiny(out, "--with", str(file), *flags)
+
+
 def built(study: Study, spec: RunSpec, trained: bool = True) -> tuple[Training, Streams]:
     """A run of a study at its first step, on the CPU."""
     return build_run(spec, study.build(spec.config), study.folder, torch.device("cpu"), trained)

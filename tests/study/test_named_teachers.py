@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests.study.conftest import Notes, built, tiny
+from tests.study.conftest import Notes, built, overlaid
 from tests.train.fixture import assert_same
 
 from tutelage.nets import SegNet, TappedModule
@@ -31,17 +31,10 @@ teachers:
 """
 
 
-def study(out: Path, text: str, *flags: str) -> Study:
-    file = out.with_suffix(".yaml")
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(text)
-    return tiny(out, "--with", str(file), *flags)
-
-
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Study, list[dict], Notes]:
     out, notes = tmp_path_factory.mktemp("named") / "runs", Notes()
-    loaded = study(out, NAMED)
+    loaded = overlaid(out, NAMED)
     return loaded, run_study(loaded, notes), notes
 
 
@@ -108,7 +101,7 @@ def test_the_page_names_them(trained: tuple) -> None:
 def test_nothing_is_repeated_and_other_teachers_are_refused(trained: tuple) -> None:
     loaded, rows, _ = trained
     notes = Notes()
-    assert run_study(study(loaded.folder, NAMED), notes) == rows
+    assert run_study(overlaid(loaded.folder, NAMED), notes) == rows
     assert notes.started == []
     for change, line in (
         ("[depth, normals]", r"teacher/pair/seed0: expected the config .*tasks\.segmentation"),
@@ -118,7 +111,7 @@ def test_nothing_is_repeated_and_other_teachers_are_refused(trained: tuple) -> N
             change, {"[depth, normals]": "[depth, normals, segmentation]", "weight: 0.5": "weight: 2"}[change]
         )
         with pytest.raises(ValueError, match=line):
-            run_study(study(loaded.folder, text, *(["--methods", "kd4mtl"] if "weight" in change else [])), Notes())
+            run_study(overlaid(loaded.folder, text, *(["--methods", "kd4mtl"] if "weight" in change else [])), Notes())
 
 
 def test_its_config_is_a_study_with_the_same_teachers(trained: tuple) -> None:
@@ -132,7 +125,7 @@ def test_its_config_is_a_study_with_the_same_teachers(trained: tuple) -> None:
 def test_a_file_for_several_tasks(trained: tuple, tmp_path: Path) -> None:
     file = trained[0].folder / "teacher/pair/seed0/student.safetensors"
     text = f"methods: [kd4mtl]\nteachers: {{both: {{tasks: [depth, normals], file: {file}}}}}"
-    loaded = study(tmp_path / "runs", text)
+    loaded = overlaid(tmp_path / "runs", text)
     run_study(loaded, Notes())
     result = json.loads((loaded.folder / "teacher/both/seed0/result.json").read_text())
     assert result["steps"] == 0
@@ -174,17 +167,17 @@ def test_a_file_for_several_tasks(trained: tuple, tmp_path: Path) -> None:
 )
 def test_what_is_refused_before_anything_is_built(tmp_path: Path, teachers: str, line: str) -> None:
     with pytest.raises(ValueError, match=line) as error:
-        study(tmp_path / "runs", f"methods: [kd4mtl]\nteachers: {teachers}")
+        overlaid(tmp_path / "runs", f"methods: [kd4mtl]\nteachers: {teachers}")
     assert "\n" not in str(error.value)
 
 
 def test_equal_networks_are_one_which_runs_once(tmp_path: Path) -> None:
     # With a fixed file all three have equal weights, whatever seed they are drawn with.
     weights = tmp_path / "backbone.safetensors"
-    first = study(tmp_path / "first", f"methods: [kd4mtl]\nteachers: {{backbone: {{tasks: [], net: {BACKBONE}}}}}")
+    first = overlaid(tmp_path / "first", f"methods: [kd4mtl]\nteachers: {{backbone: {{tasks: [], net: {BACKBONE}}}}}")
     save_safetensors(weights, first.objects.teachers["backbone"].net({}).state_dict())
     one = f"{{tasks: [], net: {BACKBONE}, file: {weights}}}"
-    loaded = study(
+    loaded = overlaid(
         tmp_path / "runs", f"methods: [kd4mtl]\nteachers: {{a: {one}, b: {one}, c: {{tasks: [], net: {BACKBONE}}}}}"
     )
     spec = next(spec for spec in plan(loaded.values) if spec.teachers)
@@ -198,7 +191,7 @@ def test_the_records_of_an_earlier_version_are_completed(trained: tuple) -> None
     loaded, rows, _ = trained
     for path in loaded.folder.glob("**/spec.json"):
         path.unlink()
-    assert run_study(study(loaded.folder, NAMED), Notes()) == rows  # with the row of the teachers
+    assert run_study(overlaid(loaded.folder, NAMED), Notes()) == rows  # with the row of the teachers
     assert (loaded.folder / "teacher/pair/seed0/spec.json").exists()
 
 
@@ -210,4 +203,4 @@ def test_a_file_does_not_take_the_place_of_a_teacher_that_was_trained(trained: t
     with pytest.raises(
         ValueError, match=r"teacher/pair/seed0: expected the config .*teachers\.pair\.file = None; found"
     ):
-        run_study(study(loaded.folder, text), Notes())
+        run_study(overlaid(loaded.folder, text), Notes())

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
-from tests.study.conftest import Notes, built, teacher, tiny
+from tests.study.conftest import Notes, built, overlaid, teacher, tiny
 from tests.train.fixture import assert_same
 
 import tutelage
@@ -26,17 +26,10 @@ FEATURES = """{class_path: tutelage.nets.TappedModule, init_args: {
     taps: {bottleneck: layer4, last: layer1}, size: [64, 64]}}"""
 
 
-def study(out: Path, text: str, *flags: str) -> Study:
-    file = out.with_suffix(".yaml")
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(text)
-    return tiny(out, "--with", str(file), *flags)
-
-
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Study, list[dict], Notes]:
     out, notes = tmp_path_factory.mktemp("teacher_net") / "runs", Notes()
-    made = study(
+    made = overlaid(
         out,
         f"methods: [uniform, kd4mtl]\nmethod: {{teacher: {{lr: 0.002}}}}\nteacher_net: {{segmentation: {SMALL}, "
         f"depth: {OTHER}}}",
@@ -112,7 +105,7 @@ def test_what_does_not_learn_from_them_does_not_depend_on_them(trained: tuple) -
     ):
         run_study(tiny(out, "--methods", "kd4mtl"), Notes())
     with pytest.raises(ValueError, match=r"teacher/depth/seed0: expected the config .* net\."):
-        run_study(study(out, f"methods: [kd4mtl]\nteacher_net: {{depth: {SMALL}}}"), Notes())
+        run_study(overlaid(out, f"methods: [kd4mtl]\nteacher_net: {{depth: {SMALL}}}"), Notes())
 
 
 def test_one_network_for_all_tasks(tmp_path: Path) -> None:
@@ -120,7 +113,7 @@ def test_one_network_for_all_tasks(tmp_path: Path) -> None:
         ([], ["--teacher_net", SMALL], ["--teacher_net", "tutelage.nets.SegNet"]),
     ):
         text = "methods: [kd4mtl]\n" + ("" if flags else f"teacher_net: {SMALL}\n")
-        made = study(tmp_path / f"runs{k}", text, *flags)
+        made = overlaid(tmp_path / f"runs{k}", text, *flags)
         assert list(made.objects.teacher_net) == ["segmentation", "depth", "normals"]
         nets = [make({"a": 1}) for make in made.objects.teacher_net.values()]
         assert [net.filters[0] for net in nets] == [64 if k == 2 else 8] * 3
@@ -128,13 +121,13 @@ def test_one_network_for_all_tasks(tmp_path: Path) -> None:
 
 
 def test_no_method_that_distils_needs_none(tmp_path: Path) -> None:
-    made = study(tmp_path / "runs", f"methods: [uniform]\nteacher_net: {SMALL}")
+    made = overlaid(tmp_path / "runs", f"methods: [uniform]\nteacher_net: {SMALL}")
     assert "teacher" not in [spec.method for spec in plan(made.values)]
 
 
 def test_features_alone_need_no_training(tmp_path: Path) -> None:
     text = f"methods: [kd4mtl]\nteacher_net: {{depth: {FEATURES}}}\nteachers: {{depth: features}}"
-    made, notes = study(tmp_path / "runs", text), Notes()
+    made, notes = overlaid(tmp_path / "runs", text), Notes()
     rows = run_study(made, notes)
     assert list(dict.fromkeys(row["method"] for row in rows)) == ["single", "kd4mtl"]
     assert not (made.folder / "teacher").exists()
@@ -152,7 +145,7 @@ def test_features_alone_need_no_training(tmp_path: Path) -> None:
 def test_a_file_is_loaded_into_the_teachers_network(trained: tuple, tmp_path: Path) -> None:
     file = trained[0].folder / "teacher/depth/seed0/student.safetensors"
     text = f"methods: [kd4mtl]\nteacher_net: {{depth: {OTHER}}}\nteachers: {{depth: {file}}}"
-    made = study(tmp_path / "runs", text)
+    made = overlaid(tmp_path / "runs", text)
     run_study(made, Notes())
     assert json.loads((made.folder / "teacher/depth/seed0/result.json").read_text())["steps"] == 0
     assert json.loads((made.folder / "single/depth/seed0/result.json").read_text())["steps"] > 0
@@ -161,9 +154,9 @@ def test_a_file_is_loaded_into_the_teachers_network(trained: tuple, tmp_path: Pa
 
 def test_the_teachers_compute_is_counted(tmp_path: Path) -> None:
     text = "methods: [uniform]\nmethod: {uniform: {budget: with_teachers}}\n"
-    same = study(tmp_path / "same", text + "teacher_net: {depth: {class_path: tutelage.nets.SegNet, init_args: "
+    same = overlaid(tmp_path / "same", text + "teacher_net: {depth: {class_path: tutelage.nets.SegNet, init_args: "
                  "{filters: [8, 16, 16, 24, 24]}}}")  # fmt: skip
-    plain = study(tmp_path / "plain", text)
+    plain = overlaid(tmp_path / "plain", text)
 
     def factor(made: Study) -> float:
         spec = plan(made.values)[-1]
@@ -180,9 +173,9 @@ def test_the_teachers_compute_is_counted(tmp_path: Path) -> None:
     def cost(made: Study) -> float:
         return operations(made.objects, made.objects.teacher_net["depth"], width) / whole(made)
 
-    wide = study(tmp_path / "wide", text + "teacher_net: {depth: {class_path: tutelage.nets.SegNet, init_args: "
+    wide = overlaid(tmp_path / "wide", text + "teacher_net: {depth: {class_path: tutelage.nets.SegNet, init_args: "
                  "{filters: [16, 32, 32, 48, 48]}}}")  # fmt: skip
-    alone = study(tmp_path / "alone", f"{text}teacher_net: {{depth: {FEATURES}}}\nteachers: {{depth: features}}")
+    alone = overlaid(tmp_path / "alone", f"{text}teacher_net: {{depth: {FEATURES}}}\nteachers: {{depth: features}}")
     one = operations(alone.objects, alone.objects.teacher_net["depth"], {}) / whole(alone)
     assert factor(alone) == pytest.approx(factor(same) - 4 / 3 * cost(same) + one / 3)  # it is not trained
     own = operations(wide.objects, wide.objects.net, width)
@@ -192,7 +185,7 @@ def test_the_teachers_compute_is_counted(tmp_path: Path) -> None:
 
 
 def test_the_plan_tells_of_them(tmp_path: Path) -> None:
-    made = study(tmp_path / "runs", f"methods: [kd4mtl]\nteacher_net: {{depth: {SMALL}}}")
+    made = overlaid(tmp_path / "runs", f"methods: [kd4mtl]\nteacher_net: {{depth: {SMALL}}}")
     assert [kind.name for kind in estimate(made)] == [
         *("single segmentation", "single depth", "single normals", "teacher depth", "kd4mtl")
     ]
@@ -205,26 +198,26 @@ def test_a_table_has_the_same_teachers_for_all(trained: tuple, tmp_path: Path) -
         (f"teacher_net: {{depth: {OTHER}}}", r"teacher/depth/seed0: .* method\.single\.lr = 0\.002; found None;"),
     ):
         with pytest.raises(ValueError, match=line):
-            run_study(study(Path(made.objects.out), f"methods: [url]\n{teachers}"), Notes())
+            run_study(overlaid(Path(made.objects.out), f"methods: [url]\n{teachers}"), Notes())
     text = f"methods: [url]\nmethod: {{teacher: {{lr: 0.002}}}}\nteacher_net: {{depth: {OTHER}}}"
     with pytest.raises(ValueError, match=r"kd4mtl/seed0: expected the config .*, teacher_net\.segmentation"):
-        run_study(study(Path(made.objects.out), text), Notes())
+        run_study(overlaid(Path(made.objects.out), text), Notes())
     out = tmp_path / "runs"
-    run_study(study(out, "methods: [kd4mtl]"), Notes())
+    run_study(overlaid(out, "methods: [kd4mtl]"), Notes())
     with pytest.raises(ValueError, match=r"kd4mtl/seed0: expected the config .*, teacher_net\."):
-        run_study(study(out, f"methods: [url]\nteacher_net: {{depth: {SMALL}}}"), Notes())
+        run_study(overlaid(out, f"methods: [url]\nteacher_net: {{depth: {SMALL}}}"), Notes())
 
 
 def test_a_budget_of_the_teachers_compute_depends_on_them(tmp_path: Path) -> None:
     text = "methods: [long]\nmethod: {long: {base: uniform, budget: with_teachers}}\nteacher_net: "
-    made = study(tmp_path / "runs", f"{text}{{depth: {SMALL}}}")
+    made = overlaid(tmp_path / "runs", f"{text}{{depth: {SMALL}}}")
     run_study(made, Notes())
     steps = json.loads((made.folder / "long/seed0/result.json").read_text())["steps"]
     alone = load_study(made.folder / "long/seed0/config.yaml")
     (spec,) = (spec for spec in plan(alone.values) if spec.method == "long")
     assert steps == training_config(spec, alone.build(spec.config)).epochs * 2
     with pytest.raises(ValueError, match=r"long/seed0: expected the config .*, teacher_net\.depth"):
-        run_study(study(tmp_path / "runs", f"{text}{{depth: {OTHER}}}"), Notes())
+        run_study(overlaid(tmp_path / "runs", f"{text}{{depth: {OTHER}}}"), Notes())
 
 
 def test_there_is_no_row_of_some_of_the_teachers(trained: tuple, tmp_path: Path) -> None:
@@ -263,7 +256,7 @@ def test_features_alone_are_called_so(tmp_path: Path) -> None:
     text = (
         f"methods: [kd4mtl]\nteacher_net: {{segmentation: {SMALL}, depth: {FEATURES}}}\nteachers: {{depth: features}}"
     )
-    made = study(tmp_path / "runs", text)
+    made = overlaid(tmp_path / "runs", text)
     rows = run_study(made, Notes())
     assert "teacher" not in {row["method"] for row in rows}  # one of them has no numbers
     run_study(tiny(tmp_path / "runs", "--methods", "uniform"), Notes())
@@ -281,16 +274,18 @@ def test_they_are_tried_on_the_images(tmp_path: Path) -> None:
             "TappedModule.taps",
         ),
     ):
-        made = study(tmp_path / "runs", f"methods: [kd4mtl]\nteacher_net: {{depth: {net}}}")
+        made = overlaid(tmp_path / "runs", f"methods: [kd4mtl]\nteacher_net: {{depth: {net}}}")
         with pytest.raises(ValueError, match=rf"teacher_net\.depth: {line}"):
             check_data(made, console)
-    check_data(study(tmp_path / "runs", f"teacher_net: {{depth: {FEATURES}}}\nteachers: {{depth: features}}"), console)
+    check_data(
+        overlaid(tmp_path / "runs", f"teacher_net: {{depth: {FEATURES}}}\nteachers: {{depth: features}}"), console
+    )
 
 
 def test_an_overlay_for_one_over_a_network_for_all(tmp_path: Path) -> None:
     file = tmp_path / "one.yaml"
     file.write_text(f"teacher_net: {{depth: {OTHER}}}")
-    made = study(tmp_path / "runs", f"methods: [kd4mtl]\nteacher_net: {SMALL}", "--with", str(file))
+    made = overlaid(tmp_path / "runs", f"methods: [kd4mtl]\nteacher_net: {SMALL}", "--with", str(file))
     kinds = {t: net["class_path"].rpartition(".")[2] for t, net in made.values["teacher_net"].items()}
     assert kinds == {"segmentation": "SegNet", "depth": "EncoderDecoder", "normals": "SegNet"}
     made = tiny(tmp_path / "runs", "--with", str(file), "--teacher_net.depth.decoder", "Unet")
@@ -300,7 +295,7 @@ def test_an_overlay_for_one_over_a_network_for_all(tmp_path: Path) -> None:
 
 
 def test_a_distiller_that_does_not_fit_them_is_named(tmp_path: Path) -> None:
-    made = study(
+    made = overlaid(
         tmp_path / "runs", f"teacher_net: {{depth: {SMALL}}}", "--with", "ablation", "--methods", "no-adaptors"
     )
     with pytest.raises(ValueError, match=r"method\.no-adaptors\.distiller: Identity: expected as many channels"):
@@ -333,7 +328,7 @@ def test_a_distiller_that_does_not_fit_them_is_named(tmp_path: Path) -> None:
 )
 def test_what_is_refused_before_anything_is_built(tmp_path: Path, text: str, line: str) -> None:
     with pytest.raises(ValueError, match=line) as error:
-        study(tmp_path / "runs", text)
+        overlaid(tmp_path / "runs", text)
     assert "\n" not in str(error.value)
 
 
@@ -355,7 +350,7 @@ def test_what_is_refused_before_anything_is_built(tmp_path: Path, text: str, lin
     ],
 )
 def test_features_alone_do_not_do_everything(tmp_path: Path, text: str, line: str) -> None:
-    made = study(tmp_path / "runs", f"{text}\nteachers: {{depth: features}}")
+    made = overlaid(tmp_path / "runs", f"{text}\nteachers: {{depth: features}}")
     with pytest.raises(ValueError, match=line):
         run_study(made, Notes())
     assert not list(tmp_path.glob("**/result.json"))  # found before anything was trained
@@ -368,7 +363,7 @@ def test_a_tuning_has_them_too(tmp_path: Path) -> None:
     from tutelage.study import Tuner
 
     text = f"methods: [kd4mtl]\nteacher_net: {{depth: {SMALL}}}\nmethod: {{teacher: {{lr: 0.002}}}}"
-    made = study(tmp_path / "runs", text)
+    made = overlaid(tmp_path / "runs", text)
     notes = Notes()
     rows = Tuner(made, ["single", "kd4mtl"], trials=2).run(notes)
     assert [row["method"] for row in rows] == ["single", "kd4mtl"]
