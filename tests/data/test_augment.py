@@ -100,7 +100,8 @@ def test_a_scale_that_leaves_no_window() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"), [({"scales": [0.5]}, "scales"), ({"scales": []}, "scales"), ({"flip": 2}, "flip")]
+    ("arguments", "message"),
+    [({"scales": [0.5]}, "scales"), ({"scales": []}, "scales"), ({"flip": 2}, "flip"), ({"views": 0}, "views")],
 )
 def test_mistakes(arguments: dict, message: str) -> None:
     with pytest.raises(ValueError, match=f"augment.{message}: expected"):

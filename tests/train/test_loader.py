@@ -108,6 +108,38 @@ def test_an_augmentation_that_recolours_another_ones_view_is_not_exact() -> None
     assert len({view.flipped for view in views}) == 2
 
 
+def fixed_views(seed: int, names: tuple[str, ...] = ("images",), epochs: int = 6) -> dict:
+    """Stream, index and number of every view of a run -> its images, and the epochs that showed it."""
+    config = TrainConfig(epochs=epochs, batch_size=2 * len(names), augment=Augment(views=3))
+    streams = streams_of([Stream(Images(), MODALITIES, name) for name in names], config)
+    seen: dict = {}
+    for batch in training_loader(streams, TASKS, config, seed):
+        for view, image in zip(batch.views, batch.images, strict=True):
+            images, shown = seen.setdefault((batch.source, view.index, view.number, view.flipped), ([], []))
+            images.append(image)
+            shown.append(view.epoch)
+            assert view.repeats
+    return seen
+
+
+def test_fixed_views_are_shown_in_turn_and_shared_by_epochs_seeds_and_numbers_of_streams() -> None:
+    first, second, several = fixed_views(0), fixed_views(1), fixed_views(0, ("images", "others"))
+    assert len(first) == 12 * 3
+    for key, (images, epochs) in first.items():
+        assert len(epochs) == 2  # in six epochs each of three views twice
+        assert epochs[1] == epochs[0] + 3
+        for image in (*images, *second[key][0], *several[key][0]):
+            assert torch.equal(image, images[0])
+    assert any(epochs != second[key][1] for key, (_, epochs) in first.items())  # each seed begins elsewhere
+    assert len({float(images[0].sum()) for images, _ in first.values()}) > 24  # they do differ
+
+
+def test_other_views_have_no_number_and_repeat_only_where_they_are_exact() -> None:
+    views = [view for batch in batches() for view in batch.views]
+    assert {view.number for view in views} == {None}
+    assert all(view.repeats == view.exact for view in views)
+
+
 def test_a_batch_of_samples_that_nobody_named_has_no_views() -> None:
     assert make_batch([Images()[0], Images()[1]], TASKS).views == ()
 

@@ -22,17 +22,24 @@ class Augment:
     Args:
         scales: The values of s.
         flip: The probability of mirroring.
+        views: The number K of fixed views of each image, drawn once from the same distribution, whatever the seed: a
+            run shows them in turn, and a teacher need see each of them only once. This is another augmentation. None:
+            a new view in every epoch.
 
     Raises:
-        UserError: A scale is below 1, or `flip` is not in 0..1.
+        UserError: A scale is below 1, `flip` is not in 0..1, or `views` is below 1.
     """
 
-    def __init__(self, scales: Sequence[float] = (1.0, 1.2, 1.5), flip: float = 0.5) -> None:
+    views: int | None = None
+
+    def __init__(self, scales: Sequence[float] = (1.0, 1.2, 1.5), flip: float = 0.5, views: int | None = None) -> None:
         if not scales or min(scales) < 1:
             raise UserError(f"train.augment.scales: expected one or more numbers of at least 1, found {list(scales)}")
         if not 0 <= flip <= 1:
             raise UserError(f"train.augment.flip: expected a probability, found {flip}")
-        self.scales, self.flip = tuple(scales), flip
+        if views is not None and views < 1:
+            raise UserError(f"train.augment.views: expected a number of views per image or null, found {views}")
+        self.scales, self.flip, self.views = tuple(scales), flip, views
 
     def check(self, size: Size) -> None:
         """Raise a one-line UserError if a scale leaves no window of images of this size."""

@@ -41,13 +41,23 @@ class Views(Dataset[Batch]):
     def view(self, stream: Stream, key: Key) -> Sample:
         """One sample of a stream, with the key of its view."""
         epoch, index = key
+        number = self._number(epoch, index)
         # Not exact, unless the augmentation says that it is: it may have changed anything.
-        view = ViewKey(index, epoch, self.seed, exact=self.augment is None, split=self.split)
+        view = ViewKey(index, epoch, self.seed, exact=self.augment is None, split=self.split, number=number)
         sample = Sample(**{**stream.samples[index], "view": view})
         if self.augment is None:
             return sample
-        generator = torch.Generator().manual_seed(derive(self.seed, "view", *_name(self.streams, stream), epoch, index))
-        return self.augment(sample, stream.modalities, generator)
+        if number is None:
+            seed = derive(self.seed, "view", *_name(self.streams, stream), epoch, index)
+        else:  # of no run and no number of streams, so that all runs of a study share the view
+            seed = derive("fixed view", index, number)
+        return self.augment(sample, stream.modalities, torch.Generator().manual_seed(seed))
+
+    def _number(self, epoch: int, index: int) -> int | None:
+        """Which of the fixed views of its image a view is: all of them in turn, from one that the seed chooses."""
+        if self.augment is None or self.augment.views is None:
+            return None
+        return (epoch + derive(self.seed, "first view", index)) % self.augment.views
 
 
 class Order(Sampler[Keys]):

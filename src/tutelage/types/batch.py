@@ -11,8 +11,8 @@ from torch import Tensor
 class ViewKey:
     """Which view of which sample an image is: within a run, equal keys of one source mean equal images, bit for bit.
 
-    A cache of what a teacher computes may reuse an exact view in every epoch, and its mirror image where it can mirror
-    what it keeps. Any other view occurs only once.
+    A cache of what a teacher computes may reuse a view that `repeats`, and the mirror image of an exact one where it
+    can mirror what it keeps. Any other view occurs only once.
 
     Attributes:
         index: of the sample in its split, as the run reads it: a source that holds out a part of another one counts the
@@ -22,6 +22,7 @@ class ViewKey:
         flipped: whether it is the mirror image, left to right.
         exact: whether it shows the whole sample, pixel by pixel: nothing is cut off, enlarged or recoloured.
         split: of the source that the sample belongs to.
+        number: of the view among the few fixed ones of its sample, where the augmentation has such (`Augment.views`).
     """
 
     index: int
@@ -30,6 +31,15 @@ class ViewKey:
     flipped: bool = False
     exact: bool = True
     split: Literal["train", "test"] = "train"
+    number: int | None = None
+
+    @property
+    def repeats(self) -> bool:
+        """Whether the view is the same in every epoch and run, whatever the seed.
+
+        Equal source, split, index, flipped and number then mean equal images.
+        """
+        return self.exact or self.number is not None
 
 
 class Sample(TypedDict):
