@@ -23,7 +23,7 @@ RIGHT = {
     "prepare cityscapes": ["prepare", "cityscapes", "download", "out"],
     "predict": ["predict", "runs", "photo.png", "--out", "predictions"],
 }
-TEXTS = {"out", "methods", "trust"}  # any text is right
+TEXTS = {"out", "methods", "trust", "store"}  # any text is right
 
 
 def verbs(top: argparse.ArgumentParser, name: str = "") -> Iterator[tuple[str, argparse.ArgumentParser]]:
