@@ -21,6 +21,7 @@ RIGHT = {
     "bench": ["bench"],
     "prepare nyuv2": ["prepare", "nyuv2", "a.mat", "splits.mat", "out"],
     "prepare cityscapes": ["prepare", "cityscapes", "download", "out"],
+    "cache": ["cache", "clear"],
     "predict": ["predict", "runs", "photo.png", "--out", "predictions"],
 }
 TEXTS = {"out", "methods", "trust"}  # any text is right
