@@ -22,6 +22,7 @@ RIGHT = {
     "prepare nyuv2": ["prepare", "nyuv2", "a.mat", "splits.mat", "out"],
     "prepare cityscapes": ["prepare", "cityscapes", "download", "out"],
     "cache": ["cache", "clear"],
+    "export": ["export", "run", "--out", "student.onnx"],
     "predict": ["predict", "runs", "photo.png", "--out", "predictions"],
 }
 TEXTS = {"out", "methods", "trust"}  # any text is right
