@@ -18,6 +18,7 @@ RIGHT = {
     "tune": ["tune", "rooms"],
     "presets": ["presets"],
     "report": ["report", "runs"],
+    "compare": ["compare", "runs/a", "runs/b"],
     "bench": ["bench"],
     "prepare nyuv2": ["prepare", "nyuv2", "a.mat", "splits.mat", "out"],
     "prepare cityscapes": ["prepare", "cityscapes", "download", "out"],

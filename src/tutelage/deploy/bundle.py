@@ -11,8 +11,8 @@ from torch import Tensor
 
 from tutelage.deploy.build import build
 from tutelage.deploy.predictor import Predictor
-from tutelage.deploy.trust import printable, without_weights
-from tutelage.errors import UserError, one_line
+from tutelage.deploy.trust import without_weights
+from tutelage.errors import UserError, one_line, printable
 from tutelage.files import write_bytes
 from tutelage.images import Size
 
