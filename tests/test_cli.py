@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -18,6 +19,15 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, 
     status = main(arguments)
     captured = capsys.readouterr()
     return status, captured.out, captured.err
+
+
+def run_to_the_end(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+    """As `run`; a mistake in the arguments ends the process."""
+    try:
+        return run(capsys, *arguments)
+    except SystemExit as error:
+        captured = capsys.readouterr()
+        return int(str(error.code)), captured.out, captured.err
 
 
 def test_run_ends_with_table_page_and_what_next(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -56,6 +66,42 @@ def test_predict_writes_pictures_and_arrays_and_overwrites_nothing(
         assert expected in error
         assert error.count("\n") == 1
     assert run(capsys, "predict", model, photo, "--out", str(out), "--overwrite", "--keep-size")[0] == 0
+
+
+def test_export_writes_what_the_example_of_the_docs_reads(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs, out = tmp_path / "runs", tmp_path / "student.onnx"
+    run(capsys, "run", "rooms-tiny", *TINY, "--methods", "single", "--out", str(runs))
+    model = str(runs / "single/depth/seed0")
+    status, text, _ = run(capsys, "export", model, "--out", str(out))
+    assert status == 0
+    for line in (
+        "input     images: float32 [batch, 3, height, width], RGB in 0..1",
+        "output    depth: float32 [batch, 1, height, width]",
+        "parity    depth: largest difference",
+        f"file      {out} (",
+    ):
+        assert line in text, line
+    monkeypatch.chdir(tmp_path)
+    Image.new("RGB", (60, 40), (200, 100, 50)).save("photo.jpg")
+    page = (Path(__file__).parents[1] / "docs/deploying.md").read_text()
+    (example,) = (
+        block for block in re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL) if "onnxruntime" in block
+    )
+    assert "tutelage" not in example
+    exec(example, {})
+    assert capsys.readouterr().out == "{'depth': (1, 40, 60)}\n"
+    (runs / "single/depth/seed0/student.safetensors").unlink()
+    for arguments, expected in (
+        ((model, "--out", str(out)), "student.onnx: expected no such file yet, found one"),
+        ((model, "--out", str(tmp_path / "x.onnx")), "found a run that is not finished; finish it with `tutelage run`"),
+        ((model, "--out", "x.onnx", "--format", "tflite"), "--format: expected one of onnx, torch.export, safetensors"),
+    ):
+        status, _, error = run_to_the_end(capsys, "export", *arguments)
+        assert status == 2
+        assert expected in error
+        assert error.count("\n") == 1
 
 
 def test_dry_run_prints_the_plan_and_writes_nothing(

@@ -54,8 +54,15 @@ def one_line(error: BaseException, most: int = 160) -> str:
     text = str(error).strip()
     if text.startswith("Caught "):  # "Caught KIND in DataLoader worker process N.", a traceback, "module.KIND: text"
         text = text.splitlines()[-1].split(": ", 1)[-1]
-    text = "".join(c if c.isprintable() else " " for c in text)  # a terminal obeys control characters
-    return " ".join(text.split())[: None if isinstance(error, UserError) else most].strip() or type(error).__name__
+    return (
+        " ".join(printable(text).split())[: None if isinstance(error, UserError) else most].strip()
+        or type(error).__name__
+    )
+
+
+def printable(text: str) -> str:
+    """The text without control characters: a terminal would obey those in a file from anybody."""
+    return "".join(c if c.isprintable() else " " for c in text)
 
 
 def chain(error: BaseException) -> Iterator[BaseException]:

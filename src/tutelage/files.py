@@ -3,10 +3,14 @@
 import json
 import os
 import secrets
+import sys
 from collections.abc import Callable, Mapping
 from math import isfinite
 from pathlib import Path
 from typing import IO, Any
+
+if sys.platform != "win32":
+    import fcntl
 
 _PART = ".part-"  # in the name of a file that is being written
 
@@ -72,9 +76,14 @@ def _sync(folder: Path) -> None:
         os.close(handle)
 
 
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file atomically."""
+    write_atomically(path, lambda file: file.write(content))
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a text file atomically."""
-    write_atomically(path, lambda file: file.write(text.encode()))
+    write_bytes(path, text.encode())
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -97,3 +106,24 @@ def _finite(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: _finite(item) for key, item in value.items()}
     return [_finite(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def flock(file: IO[Any] | int, shared: bool = False, wait: bool = True) -> bool:
+    """Lock an open file, or learn that another process holds it (False).
+
+    The lock is the operating system's: it ends when the file is closed, or with the process and the children that
+    inherited the file, however they end. There is none on Windows.
+
+    Args:
+        file: that others lock, too.
+        shared: with others that share it, while nobody holds it alone.
+        wait: until it is free.
+    """
+    if sys.platform == "win32":
+        return True
+    mode = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
+    try:
+        fcntl.flock(file, mode if wait else mode | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

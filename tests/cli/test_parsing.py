@@ -18,9 +18,12 @@ RIGHT = {
     "tune": ["tune", "rooms"],
     "presets": ["presets"],
     "report": ["report", "runs"],
+    "compare": ["compare", "runs/a", "runs/b"],
     "bench": ["bench"],
     "prepare nyuv2": ["prepare", "nyuv2", "a.mat", "splits.mat", "out"],
     "prepare cityscapes": ["prepare", "cityscapes", "download", "out"],
+    "cache": ["cache", "clear"],
+    "export": ["export", "run", "--out", "student.onnx"],
     "predict": ["predict", "runs", "photo.png", "--out", "predictions"],
 }
 TEXTS = {"out", "methods", "trust", "store"}  # any text is right

@@ -35,6 +35,19 @@ def _choice(text: str, choices: str) -> str:
     return f"expected one of {names}, found `{text}`"
 
 
+def add_model_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of verbs that load a trained network, as `tutelage.load` does."""
+    parser.add_argument(
+        "--trust", action="append", default=[], metavar="MODULE",
+        help="module of your own whose classes may be built; may be repeated",
+    )  # fmt: skip
+    sizes = parser.add_mutually_exclusive_group()
+    sizes.add_argument(
+        "--size", type=whole, nargs=2, metavar=("H", "W"), help="resize images to this; by default as in training"
+    )
+    sizes.add_argument("--keep-size", action="store_true", help="do not resize images")
+
+
 def whole(text: str) -> int:
     """A whole number."""
     return _parse(int, text, "a whole number")

@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console
 
 from tutelage.cli.output import say
-from tutelage.cli.parsing import whole
+from tutelage.cli.parsing import add_model_options
 
 _ABOUT = """\
 Predict every task of images with one trained network. For each IMAGE and task it writes OUT/IMAGE.TASK.png, a picture,
@@ -28,15 +28,7 @@ def add_parser(verbs: Any) -> None:
     parser.add_argument("images", type=Path, nargs="+", metavar="IMAGE", help="picture, or .npy [H, W, 3]")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write to")
     parser.add_argument("--overwrite", action="store_true", help="replace existing files")
-    parser.add_argument(
-        "--trust", action="append", default=[], metavar="MODULE",
-        help="module of your own whose classes may be built; may be repeated",
-    )  # fmt: skip
-    sizes = parser.add_mutually_exclusive_group()
-    sizes.add_argument(
-        "--size", type=whole, nargs=2, metavar=("H", "W"), help="resize images to this; by default as in training"
-    )
-    sizes.add_argument("--keep-size", action="store_true", help="do not resize images")
+    add_model_options(parser)
     parser.set_defaults(execute=execute, again="with --overwrite")
 
 

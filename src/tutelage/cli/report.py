@@ -18,13 +18,15 @@ def add_parser(verbs: Any) -> None:
     parser.add_argument(
         "--seeds", type=whole_numbers, metavar="A,B", help="tables of these seeds alone; by default of all"
     )
-    parser.add_argument("--markdown", action="store_true", help="print the tables as Markdown and write nothing")
+    formats = parser.add_mutually_exclusive_group()
+    formats.add_argument("--markdown", action="store_true", help="print the tables as Markdown and write nothing")
+    formats.add_argument("--latex", action="store_true", help="print the tables as LaTeX and write nothing")
     parser.set_defaults(execute=execute)
 
 
 def execute(args: argparse.Namespace, console: Console) -> int:
-    """Write the page and print the tables, or print these as Markdown."""
-    from tutelage.report import markdown, write_report
+    """Write the page and print the tables, or print these as Markdown or LaTeX."""
+    from tutelage.report import latex, markdown, write_report
     from tutelage.study import build_tasks, read_values, with_new_names, write_shared
 
     folder = args.folder
@@ -33,8 +35,8 @@ def execute(args: argparse.Namespace, console: Console) -> int:
     with writing_to(folder):
         # Tasks alone: data, networks and devices of the machine that trained are not needed.
         tasks = build_tasks(with_new_names(read_values(folder / "study.yaml"), {}))
-        if args.markdown:
-            print(markdown(folder, tasks, args.seeds))
+        if args.markdown or args.latex:
+            print((markdown if args.markdown else latex)(folder, tasks, args.seeds))
             return 0
         page = write_report(folder, tasks, write_shared)
         print_tables(console, folder, tasks, args.seeds)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tutelage.data.base import Split
 from tutelage.data.files import PICTURES, find_test_folder
-from tutelage.data.fingerprint import arguments_text, fingerprint_of_files
+from tutelage.data.fingerprint import arguments_text, fingerprint_of_files, stamp_of_files
 from tutelage.data.items import Items, ItemSource
 from tutelage.data.whole_labels import ClassLabel
 from tutelage.errors import UserError
@@ -66,9 +66,10 @@ class ClassFolders(ItemSource):
     def datasets(self) -> dict[Split, Items]:
         """The images of `train` and, if there is a folder for it, `test`."""
         datasets: dict[Split, Items] = {}
-        for split, files in self.files.items():
-            pictures = [(path, self._number(path.parent)) for name in sorted(files) for path in files[name]]
-            datasets[split] = _Pictures(_Files(pictures, self.task), self.modalities, self.size, f"data.{split}")
+        for split, folders in self.files.items():
+            pictures = [(path, self._number(path.parent)) for name in sorted(folders) for path in folders[name]]
+            files = _Files(pictures, self.task, self.root)
+            datasets[split] = _Pictures(files, self.modalities, self.size, f"data.{split}")
         return datasets
 
     def _number(self, folder: Path) -> int:
@@ -110,8 +111,8 @@ class ClassFolders(ItemSource):
 
 
 class _Files:
-    def __init__(self, pictures: list[tuple[Path, int]], task: str) -> None:
-        self.pictures, self.task = pictures, task
+    def __init__(self, pictures: list[tuple[Path, int]], task: str, root: Path) -> None:
+        self.pictures, self.task, self.root = pictures, task, root
 
     def __len__(self) -> int:
         return len(self.pictures)
@@ -125,6 +126,11 @@ class _Pictures(Items):
     def tasks(self, index: int) -> Collection[str]:
         """Every image has a class."""
         return list(self.modalities)
+
+    def stamp(self, index: int) -> str | None:
+        """Of the image, and of the number of its class, which depends on the other folders."""
+        path, number = self.dataset.pictures[index]
+        return stamp_of_files([(path.relative_to(self.dataset.root).as_posix(), path)], number)
 
     def where(self, index: int, task: str | None = None) -> str:
         """The path of the image."""

@@ -1,5 +1,6 @@
-"""Fingerprints of data, and orders by hash: both are the same on every machine and in every later version."""
+"""Fingerprints of data, stamps of samples, and orders by hash, which are the same on every machine."""
 
+import os
 import re
 from collections.abc import Hashable, Iterable, Mapping
 from hashlib import blake2b
@@ -47,6 +48,26 @@ def fingerprint_of_files(arguments: str, files: Iterable[tuple[str, Path]]) -> s
     for name, path in files:
         digest.update(f"{name}:{path.stat().st_size}\n".encode())
         digest.update(_excerpts(path))
+    return digest.hexdigest()
+
+
+def stamp_of_files(files: Iterable[tuple[str, Path]], *facts: object) -> str | None:
+    """The stamp of a sample: of each of its files' name, size and time of change, and of what else it depends on.
+
+    Args:
+        files: The name of each file within the data set, and where it lies.
+        facts: What belongs to the sample and is not in its files.
+
+    Returns:
+        None where a file cannot be found: only reading the sample says what is wrong.
+    """
+    digest = blake2b(repr(facts).encode(), digest_size=16)
+    try:
+        for name, path in files:
+            found = os.stat(path)
+            digest.update(f"{name}:{found.st_size}:{found.st_mtime_ns}\n".encode())
+    except OSError:
+        return None
     return digest.hexdigest()
 
 

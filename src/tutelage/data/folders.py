@@ -10,7 +10,7 @@ from torch import Tensor
 
 from tutelage.data.base import DataSource, Split, check_arguments
 from tutelage.data.files import PICTURES, TEXTS, find_test_folder, list_files
-from tutelage.data.fingerprint import arguments_text, fingerprint_of_files, ranked
+from tutelage.data.fingerprint import arguments_text, fingerprint_of_files, ranked, stamp_of_files
 from tutelage.data.modalities import Modality
 from tutelage.data.samples import Memory, Samples
 from tutelage.errors import UserError
@@ -78,7 +78,7 @@ class Folders(DataSource):
         if split not in self._splits:
             folder = self._folders[split]
             labels = {t: (label.kind, self.files[folder, label.folder]) for t, label in self.labels.items()}
-            dataset = FolderDataset(self.files[folder, self.image], labels, self._stems(split), self.size)
+            dataset = FolderDataset(self.files[folder, self.image], labels, self._stems(split), self.size, self.root)
             self._splits[split] = Memory(dataset) if self.cache else dataset
         return self._splits[split]
 
@@ -162,6 +162,7 @@ class FolderDataset(Samples):
         labels: Task -> kind and (stem -> label file).
         stems: The stems in their order.
         size: Height and width to which images and labels are resized; None keeps those of the files.
+        root: The folder of the data set.
     """
 
     def __init__(
@@ -170,8 +171,9 @@ class FolderDataset(Samples):
         labels: Mapping[str, tuple[Modality, Mapping[str, Path]]],
         stems: list[str],
         size: Size | None,
+        root: Path,
     ) -> None:
-        self.image, self.labels, self.stems, self.size = image, labels, stems, size
+        self.image, self.labels, self.stems, self.size, self.root = image, labels, stems, size, root
 
     def __len__(self) -> int:
         return len(self.stems)
@@ -190,6 +192,12 @@ class FolderDataset(Samples):
     def tasks(self, index: int) -> Collection[str]:
         """The tasks with a label file."""
         return [t for t, (_, files) in self.labels.items() if self.stems[index] in files]
+
+    def stamp(self, index: int) -> str | None:
+        """Of the image and all labels."""
+        stem = self.stems[index]
+        paths = [self.image[stem], *(files[stem] for _, files in self.labels.values() if stem in files)]
+        return stamp_of_files((path.relative_to(self.root).as_posix(), path) for path in paths)
 
     def where(self, index: int, task: str | None = None) -> str:
         """The path of the image, or of the label."""

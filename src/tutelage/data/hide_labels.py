@@ -103,6 +103,10 @@ class _Hidden(Samples):
         tasks = self.dataset.tasks(index)
         return {t for t in (self.modalities if tasks is None else tasks) if self._keeps(t, index)}
 
+    def stamp(self, index: int) -> str | None:
+        """The answer of the source: of the files, whichever labels are kept."""
+        return self.dataset.stamp(index)
+
     def where(self, index: int, task: str | None = None) -> str:
         """The answer of the source."""
         return self.dataset.where(index, task)

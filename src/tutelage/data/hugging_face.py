@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from tutelage.data.base import Split
+from tutelage.data.fingerprint import stamp_of_files
 from tutelage.data.items import Items, ItemSource
 from tutelage.data.modalities import Modality
 from tutelage.errors import UserError, one_line
@@ -76,7 +78,7 @@ class HuggingFace(ItemSource):
         datasets: dict[Split, Items] = {}
         for split, name in names.items():
             rows = self._rows(data, split, name)
-            datasets[split] = Items(rows, self.modalities, self.size, f"data.{split}")
+            datasets[split] = _RowItems(rows, self.modalities, self.size, f"data.{split}")
         return datasets
 
     def _rows(self, data: Any, split: Split, name: str) -> "_Rows":
@@ -123,6 +125,40 @@ class _Rows:
     def __getitem__(self, index: int) -> dict[str, Any]:
         row = self.data[index]
         return {"image": row[self.image], "labels": {task: row[column] for task, column in self.columns.items()}}
+
+    def stamp(self, index: int) -> str | None:
+        """See `Samples.stamp`."""
+        fingerprint = getattr(self.data, "_fingerprint", None)  # public by name only in the cache files of `datasets`
+        if fingerprint is None:
+            return None
+        cells = self._undecoded[index].values() if self._undecoded is not None else []
+        paths = [cell["path"] for cell in cells if cell is not None and cell["bytes"] is None]
+        return stamp_of_files(((path, Path(path)) for path in paths), fingerprint, self._tables, index)
+
+    @cached_property
+    def _tables(self) -> str | None:
+        """The stamp of the files that the rows were opened from: once, since what is opened stays as it is."""
+        paths = [Path(table["filename"]) for table in self.data.cache_files]
+        return stamp_of_files((path.name, path) for path in paths)
+
+    @cached_property
+    def _undecoded(self) -> Any:
+        """The columns of pictures, which may lie in files, as {"bytes": ..., "path": ...}; None: there are none."""
+        from datasets import Image
+
+        features = self.data.features
+        pictures = [name for name in features if isinstance(features[name], Image)]
+        data = self.data.select_columns(pictures)
+        for name in pictures:
+            data = data.cast_column(name, Image(decode=False))
+        return data if pictures else None
+
+
+class _RowItems(Items):
+    def stamp(self, index: int) -> str | None:
+        """Of the fingerprint that `datasets` gave the rows, the index, and the files of tables and pictures."""
+        stamp: str | None = self.dataset.stamp(index)
+        return stamp
 
 
 def _load(folder: Path) -> Any:

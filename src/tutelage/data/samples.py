@@ -26,6 +26,15 @@ class Samples(Dataset[Sample], ABC):
         """
         return None
 
+    def stamp(self, index: int) -> str | None:
+        """A short text that changes whenever a file that a sample is read from changes, and with no other file.
+
+        It is found without decoding the sample, and the same wherever the data lie: of files it has the names within
+        the data set, the sizes and the times of change. Samples with equal stamps of one source are equal. None:
+        nothing is known, for example of a user's own dataset.
+        """
+        return None
+
     def where(self, index: int, task: str | None = None) -> str:
         """The origin of a sample's image, or of its label of `task`, for messages: its file, if it has one."""
         return f"sample {index}"
@@ -51,6 +60,10 @@ class Subset(Samples):
     def tasks(self, index: int) -> Collection[str] | None:
         """The answer of the dataset."""
         return self.dataset.tasks(self.indices[index])
+
+    def stamp(self, index: int) -> str | None:
+        """The answer of the dataset."""
+        return self.dataset.stamp(self.indices[index])
 
     def where(self, index: int, task: str | None = None) -> str:
         """The answer of the dataset."""
@@ -78,6 +91,11 @@ class Concatenation(Samples):
         """The answer of the sample's dataset."""
         dataset, index = self._locate(index)
         return dataset.tasks(index)
+
+    def stamp(self, index: int) -> str | None:
+        """The answer of the sample's dataset."""
+        dataset, index = self._locate(index)
+        return dataset.stamp(index)
 
     def where(self, index: int, task: str | None = None) -> str:
         """The answer of the sample's dataset."""
@@ -121,6 +139,10 @@ class Memory(Samples):
     def tasks(self, index: int) -> Collection[str] | None:
         """The answer of the dataset."""
         return self.dataset.tasks(index)
+
+    def stamp(self, index: int) -> str | None:
+        """The answer of the dataset: of its files as they are now, though the sample may be kept."""
+        return self.dataset.stamp(index)
 
     def where(self, index: int, task: str | None = None) -> str:
         """The answer of the dataset."""

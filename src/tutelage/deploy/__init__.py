@@ -2,7 +2,8 @@
 
 from tutelage.deploy.build import build
 from tutelage.deploy.bundle import load, save, write_bundle
+from tutelage.deploy.exporter import Exported, export
 from tutelage.deploy.predictor import Predictor
 from tutelage.deploy.write import predict_files
 
-__all__ = ["Predictor", "build", "load", "predict_files", "save", "write_bundle"]
+__all__ = ["Exported", "Predictor", "build", "export", "load", "predict_files", "save", "write_bundle"]

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from tutelage.deploy.build import build
 from tutelage.deploy.predictor import Predictor
-from tutelage.deploy.trust import printable, without_weights
-from tutelage.errors import UserError, one_line
-from tutelage.files import write_atomically
+from tutelage.deploy.trust import without_weights
+from tutelage.errors import UserError, one_line, printable
+from tutelage.files import write_bytes
 from tutelage.images import Size
 
 FORMAT = "tutelage-predictor-1"
@@ -85,7 +85,7 @@ def write_bundle(
     # safetensors refuses tensors that share memory: each gets its own.
     data = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}
     content = safetensors.torch.save(data, {"format": FORMAT, "config": config, **extra})
-    write_atomically(file, lambda f: f.write(content))
+    write_bytes(file, content)
 
 
 def load(
@@ -135,6 +135,8 @@ def _resolve_file(path: Path) -> Path:
     for levels in ("*", "*/*", "*/*/*"):  # the folder of a study, or of a method
         for student in sorted(path.glob(f"{levels}/{_STUDENT}"))[:1]:
             raise UserError(f"{expected}, found none; give the folder of one run, such as {student.parent}")
+    if (path / "config.yaml").is_file():
+        raise UserError(f"{expected}, found a run that is not finished; finish it with `tutelage run`")
     raise UserError(f"{expected}, found none; give another folder")
 
 

@@ -135,9 +135,4 @@ def without_default_weights(kind: Any, arguments: Mapping[str, Any]) -> dict[str
 
 def line(error: Exception) -> str:
     """The text of a library's error in one line."""
-    return printable(errors.one_line(error, 200))
-
-
-def printable(text: str) -> str:
-    """The text without control characters: a terminal would obey those in a file from anybody."""
-    return "".join(c if c.isprintable() else " " for c in text)
+    return errors.printable(errors.one_line(error, 200))

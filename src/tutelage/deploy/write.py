@@ -9,8 +9,7 @@ from PIL import Image
 from torch import Tensor
 
 from tutelage.deploy.predictor import Predictor
-from tutelage.deploy.trust import printable
-from tutelage.errors import UserError
+from tutelage.errors import UserError, printable
 from tutelage.files import write_atomically
 from tutelage.types import Task
 

@@ -1,9 +1,25 @@
 """The results of a study for people: tables and one self-contained page."""
 
-from tutelage.report.render.markdown import markdown
+from tutelage.report.compare import Comparison
+from tutelage.report.render.latex import compared_latex, latex
+from tutelage.report.render.markdown import compared_markdown, markdown
 from tutelage.report.render.page import write_report
-from tutelage.report.render.terminal import differences, table
+from tutelage.report.render.terminal import compared, differences, table
 from tutelage.report.render.tuning import tuning_table
 from tutelage.report.statistics import Summary, paired, summarise
 
-__all__ = ["Summary", "differences", "markdown", "paired", "summarise", "table", "tuning_table", "write_report"]
+__all__ = [
+    "Comparison",
+    "Summary",
+    "compared",
+    "compared_latex",
+    "compared_markdown",
+    "differences",
+    "latex",
+    "markdown",
+    "paired",
+    "summarise",
+    "table",
+    "tuning_table",
+    "write_report",
+]

@@ -96,7 +96,8 @@ def text_cell(text: str, strong: bool = False) -> Cell:
     return Cell(text, text, strong)
 
 
-def _summary_cell(summary: Summary, unit: str, signed: bool = False, strong: bool = False) -> Cell:
+def summary_cell(summary: Summary, unit: str, signed: bool = False, strong: bool = False) -> Cell:
+    """Mean and interval, with the digits of the unit."""
     return Cell(summary.text(unit, signed), summary.without_interval().text(unit, signed), strong)
 
 
@@ -118,9 +119,9 @@ def metric_table(results: Results, protocol: MetricProtocol) -> TableModel:
 
 def _metric_cell(results: Results, method: str, protocol: MetricProtocol, column: Column) -> Cell:
     if column.kind == "delta":
-        return _summary_cell(results.delta(method, protocol, column.name), "%", signed=True)
+        return summary_cell(results.delta(method, protocol, column.name), "%", signed=True)
     if column.kind == "metric":
-        return _summary_cell(results.metric(method, protocol, column.group, column.name), column.unit)
+        return summary_cell(results.metric(method, protocol, column.group, column.name), column.unit)
     rows = results.of(method, protocol)
     if column.kind == "seeds":
         return text_cell(str(len(rows)))
@@ -152,7 +153,7 @@ def _difference_cell(results: Results, a: str, b: str, protocol: MetricProtocol,
     if a == b:
         return text_cell("")
     gap = results.difference(a, b, protocol, convention)
-    return _summary_cell(gap, "%", signed=True, strong=gap.clear)
+    return summary_cell(gap, "%", signed=True, strong=gap.clear)
 
 
 def seed_table(results: Results) -> TableModel:

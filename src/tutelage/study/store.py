@@ -19,11 +19,8 @@ import yaml
 from torch import Tensor
 
 from tutelage.errors import UserError
-from tutelage.files import remove_parts, write_json, write_text
+from tutelage.files import flock, remove_parts, write_json, write_text
 from tutelage.study.plan import RunSpec
-
-if sys.platform != "win32":
-    import fcntl
 
 _SECONDS = 2.0  # between two looks at what other processes do
 
@@ -96,17 +93,9 @@ def locked(folder: Path, wait: bool = False) -> Iterator[bool]:
     The lock is the operating system's: it ends with its process, however that ends, and with the processes that load
     its images (`train.workers`: within seconds). There is none on Windows.
     """
-    if sys.platform == "win32":
-        yield True
-        return
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".lock").open("a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-            return
-        yield True
+        yield flock(file, wait=wait)
 
 
 def write_shared(path: Path, text: str) -> None:

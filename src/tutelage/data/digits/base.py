@@ -3,6 +3,7 @@
 from abc import abstractmethod
 from collections import Counter
 from collections.abc import Collection, Mapping
+from hashlib import blake2b
 from pathlib import Path
 from typing import ClassVar
 
@@ -45,6 +46,14 @@ class ClassImages(Samples):
     def tasks(self, index: int) -> Collection[str]:
         """All tasks."""
         return list(self.labels)
+
+    def stamp(self, index: int) -> str:
+        """Of the bytes of the image and its labels, which are in memory: their file holds all other samples, too."""
+        digest = blake2b(repr((tuple(self.images.shape[1:]), list(self.labels))).encode(), digest_size=16)
+        digest.update(self.images[index].contiguous().numpy().tobytes())
+        for classes in self.labels.values():
+            digest.update(classes[index].numpy().tobytes())
+        return digest.hexdigest()
 
     def where(self, index: int, task: str | None = None) -> str:
         """The origin and the number of the image."""

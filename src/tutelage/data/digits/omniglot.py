@@ -9,7 +9,7 @@ import torch
 
 from tutelage.data.base import DataSource, Split
 from tutelage.data.digits.arrays import at_least, fetch
-from tutelage.data.fingerprint import fingerprint_of_files
+from tutelage.data.fingerprint import fingerprint_of_files, stamp_of_files
 from tutelage.data.samples import Memory, Samples
 from tutelage.data.whole_labels import ClassLabel
 from tutelage.errors import UserError
@@ -56,7 +56,7 @@ class Omniglot(DataSource):
         """The drawings of a split by character, each kept in memory once it has been read."""
         if split not in self._splits:
             drawings = [(p, c) for p, c, held in self._drawings if held == (split == "test")]
-            self._splits[split] = Memory(_Drawings(drawings, self.task, self.size))
+            self._splits[split] = Memory(_Drawings(drawings, self.task, self.size, self.root))
         return self._splits[split]
 
     def check(self, tasks: Collection[str]) -> None:
@@ -116,8 +116,8 @@ def _number(path: Path) -> int:
 
 
 class _Drawings(Samples):
-    def __init__(self, drawings: list[tuple[Path, int]], task: str, size: Size) -> None:
-        self.drawings, self.task, self.size = drawings, task, size
+    def __init__(self, drawings: list[tuple[Path, int]], task: str, size: Size, root: Path) -> None:
+        self.drawings, self.task, self.size, self.root = drawings, task, size, root
 
     def __len__(self) -> int:
         return len(self.drawings)
@@ -131,6 +131,11 @@ class _Drawings(Samples):
     def tasks(self, index: int) -> Collection[str]:
         """The only task."""
         return [self.task]
+
+    def stamp(self, index: int) -> str | None:
+        """Of the drawing, and of the number of its class, which depends on the other folders."""
+        path, label = self.drawings[index]
+        return stamp_of_files([(path.relative_to(self.root).as_posix(), path)], label)
 
     def where(self, index: int, task: str | None = None) -> str:
         """The path of the drawing."""

@@ -80,6 +80,11 @@ class _Rendered(Samples):
     def __len__(self) -> int:
         return self.rooms.lengths[self.split]
 
+    def stamp(self, index: int) -> str:
+        """Of the arguments that the image is a function of."""
+        rooms = self.rooms
+        return fingerprint_of_text(repr((_VERSION, rooms.size, rooms.seed, rooms.holes, self.split, index)))
+
     def where(self, index: int, task: str | None = None) -> str:
         """The split and the index."""
         return f"data: {self.split} image {index} of Rooms"

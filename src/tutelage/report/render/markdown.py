@@ -3,6 +3,7 @@
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
+from tutelage.report.compare import Comparison
 from tutelage.report.results import Results
 from tutelage.report.tables import Column, TableModel, difference_table, metric_table, seed_table
 from tutelage.report.undefined import undefined
@@ -45,12 +46,24 @@ def markdown(folder: Path, tasks: Mapping[str, Task], seeds: Collection[int] | N
     return "\n".join(parts)
 
 
+def compared_markdown(comparison: Comparison) -> str:
+    """What differs in the configs, the main metrics, and the paired differences."""
+    parts = [f"{note}.\n" for note in comparison.notes]
+    if (settings := comparison.settings()).lines:
+        parts.append(_table(settings, _heading, "key"))
+    parts.append(f"Main metrics, *{comparison.protocol}* protocol; mean ± half the 95 % interval:\n")
+    parts.append(_table(comparison.values(), _heading))
+    parts.append("Paired differences over the seeds that both have; bold where the interval does not include 0:\n")
+    parts.append(_table(comparison.differences(), _heading))
+    return "\n".join(parts)
+
+
 def _heading(column: Column) -> str:
     return " ".join(_plain(part) for part in (column.group, column.name, column.mark) if part)
 
 
-def _table(model: TableModel, heading: Callable[[Column], str]) -> str:
-    lines = [f"| method | {' | '.join(map(heading, model.columns))} |", "|---" * (len(model.columns) + 1) + "|"]
+def _table(model: TableModel, heading: Callable[[Column], str], name: str = "method") -> str:
+    lines = [f"| {name} | {' | '.join(map(heading, model.columns))} |", "|---" * (len(model.columns) + 1) + "|"]
     for line in model.lines:
         cells = [f"**{cell.text}**" if cell.strong else _plain(cell.text) for cell in line.cells]
         lines.append(f"| {_code(line.name)} | {' | '.join(cells)} |")

@@ -2,12 +2,14 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from typing import Literal
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from tutelage.report.compare import Comparison
 from tutelage.report.results import Results
 from tutelage.report.tables import Column, TableModel, difference_table, metric_table
 from tutelage.types import Task
@@ -85,6 +87,29 @@ def _differences(model: TableModel) -> Table:
     rendered = _empty("differences of Delta main in %, same seeds: mean ± 95 % interval; bold: 0 is not in it")
     for column in model.columns:
         rendered.add_column(Text(f"{column.group}\n{column.name}"), justify="right", no_wrap=True)
+    for line in model.lines:
+        cells = (Text(cell.text, style="bold" if cell.strong else "") for cell in line.cells)
+        rendered.add_row(Text(line.name), *cells)
+    return rendered
+
+
+def compared(comparison: Comparison) -> list[Table]:
+    """What differs in the configs, the main metrics, and the paired differences."""
+    titles = {
+        "what differs in the configs": comparison.settings(),
+        f"main metrics, {comparison.protocol} protocol: mean ± 95 % interval": comparison.values(),
+        "differences, same seeds: mean ± 95 % interval; bold: 0 is not in it": comparison.differences(),
+    }
+    return [_compared(title, model) for title, model in titles.items() if model.lines]
+
+
+def _compared(title: str, model: TableModel) -> Table:
+    rendered = Table(title=Text(title), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    rendered.add_column(Text("key" if all(c.kind == "words" for c in model.columns) else "method"), overflow="fold")
+    for column in model.columns:
+        heading = "\n".join(part for part in (column.group, column.name, column.mark) if part)
+        justify: Literal["left", "right"] = "left" if column.is_text else "right"
+        rendered.add_column(Text(heading), justify=justify, overflow="fold", vertical="top")
     for line in model.lines:
         cells = (Text(cell.text, style="bold" if cell.strong else "") for cell in line.cells)
         rendered.add_row(Text(line.name), *cells)
