@@ -1,4 +1,4 @@
-"""A small study of two seeds, trained one run after the other with one thread: what every launcher has to arrive at."""
+"""A small study, trained one run after the other with one thread: what every launcher has to arrive at."""
 
 import json
 from collections.abc import Mapping
@@ -17,13 +17,13 @@ from tutelage.study.teachers import load_tensors
 TASKS = ("segmentation", "depth")
 
 
-def fragile(folder: Path, out: str, *flags: str, of: tuple[str, ...] = TASKS, how: str = "") -> Study:
-    """Six runs with a network that fails once: that of the tasks `of`, in the way `how`.
+def fragile(folder: Path, out: str, *flags: str, of: tuple[str, ...] = TASKS, how: str = "", at: int = 3) -> Study:
+    """Four runs with a network that fails once: that of the tasks `of`, in the way `how`, at the step `at`.
 
     All arguments but these are the same for every study in `folder`, and so are the results.
     """
     values = read_values("rooms-tiny")
-    net = {"filters": [8, 8, 8, 8, 8], "how": str(folder / "how"), "of": list(of)}
+    net = {"filters": [8, 8, 8, 8, 8], "how": str(folder / "how"), "of": list(of), "at": at}
     values["net"] = {"class_path": "tests.study.launch.fragile_net.FragileNet", "init_args": net}
     values["tasks"] = {t: values["tasks"][t] for t in TASKS}
     if how:

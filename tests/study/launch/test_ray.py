@@ -59,11 +59,12 @@ def test_a_killed_run_goes_on_from_its_checkpoint_and_ends_as_an_undisturbed_one
 
 def test_machines_without_a_common_disk_have_a_store(cluster: Ray, one_by_one: Study, tmp_path: Path) -> None:
     url = f"file://{tmp_path}/store"
-    study, display = fragile(tmp_path, "runs", of=("segmentation",), how="SIGKILL"), Finished()
+    study, display = fragile(tmp_path, "runs", of=("segmentation",), how="SIGKILL", at=4), Finished()
     run_study(study, display, Ray(store=url))
     assert_equal(study, one_by_one)
+    # The checkpoint of the second step is copied after the third.
     assert [resumed for name, resumed in display.started if name == "single segmentation, seed 0"] == [0, 2]
-    elsewhere = fragile(tmp_path, "elsewhere", of=("segmentation",))  # another machine: it finds all in the store
+    elsewhere = fragile(tmp_path, "elsewhere", of=("segmentation",), at=4)  # another machine: it finds all in the store
     again = Finished()
     run_study(elsewhere, again, Ray(store=url))
     assert again.started == []
