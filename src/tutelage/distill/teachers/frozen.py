@@ -130,11 +130,16 @@ class Teachers(nn.Module):
 
 def share_passes(distiller: nn.Module) -> Passes:
     """Let all teachers in a distiller, also those of its parts, run each network once per batch together."""
-    sharing = [module for module in distiller.modules() if isinstance(module, Teachers)]
+    sharing = teachers_of(distiller)
     passes = Passes.merged(teachers.passes for teachers in sharing)
     for teachers in sharing:
         teachers.passes = passes
     return passes
+
+
+def teachers_of(distiller: nn.Module) -> list[Teachers]:
+    """The teachers of a distiller and of its parts."""
+    return [module for module in distiller.modules() if isinstance(module, Teachers)]
 
 
 def labels_by_teacher(distiller: nn.Module) -> dict[str, tuple[str, ...] | None]:
@@ -147,7 +152,7 @@ def labels_by_teacher(distiller: nn.Module) -> dict[str, tuple[str, ...] | None]
         ValueError: If parts of the distiller see different images of the same teacher.
     """
     labels: dict[str, tuple[str, ...] | None] = {}
-    for teachers in (module for module in distiller.modules() if isinstance(module, Teachers)):
+    for teachers in teachers_of(distiller):
         for name in teachers.named:
             if labels.setdefault(name, teachers.labels(name)) != teachers.labels(name):
                 raise UserError(

@@ -1,12 +1,13 @@
 """The forward passes of the teachers' networks: one per network and batch, whatever is distilled from it."""
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
+from tutelage.distill.teachers.cache import CachedOutput
 from tutelage.types import Batch, MultiTaskNet, Output, transfer
 
 
@@ -40,6 +41,9 @@ class Passes:
     """Runs each network once per batch for all that read it, and remembers the output while somebody will read it.
 
     An output is dropped when all readers had it, and at the latest when the outermost `with passes.batch()` ends.
+
+    Attributes:
+        cached: what is read from the cache in place of running a network: network -> source -> its rows.
     """
 
     def __init__(self) -> None:
@@ -47,6 +51,12 @@ class Passes:
         self._readings: dict[tuple[MultiTaskNet, tuple[int, ...] | None], Reading] = {}
         self._reads: dict[MultiTaskNet, int] = {}  # of this batch
         self._depth = 0
+        self.cached: Mapping[MultiTaskNet, Mapping[str, CachedOutput]] = {}
+
+    @property
+    def needs(self) -> dict[MultiTaskNet, tuple[tuple[str, ...], tuple[str, ...]]]:
+        """The taps, and the tasks whose predictions are read, of each network."""
+        return {network: (tuple(sorted(x.taps)), tuple(x.tasks)) for network, x in self._requests.items()}
 
     def request(self, network: MultiTaskNet, taps: Collection[str] = (), tasks: Collection[str] = ()) -> None:
         """Announce one reader of a network: the taps that it reads, and the tasks whose predictions it reads."""
@@ -90,7 +100,7 @@ class Passes:
         key = (network, None if indices is None else tuple(indices.tolist()))
         reading = self._readings.get(key)
         if reading is None:
-            reading = _run(network, batch.images, indices, request)
+            reading = self._cached(network, batch, indices, request) or _run(network, batch.images, indices, request)
         self._reads[network] = self._reads.get(network, 0) + 1
         if self._reads[network] < request.readers:
             self._readings[key] = reading
@@ -98,9 +108,19 @@ class Passes:
             self._readings = {k: kept for k, kept in self._readings.items() if k[0] is not network}
         return reading
 
+    def _cached(self, network: MultiTaskNet, batch: Batch, indices: Tensor | None, request: _Request) -> Reading | None:
+        """The same from the cache; None where it does not have all images."""
+        rows = self.cached.get(network, {}).get(batch.source)
+        output = None if rows is None else rows.read(batch, indices, request.taps, request.tasks)
+        return None if output is None else Reading(output, _on_device(indices, batch.images))
+
 
 def _run(network: MultiTaskNet, images: Tensor, indices: Tensor | None, request: _Request) -> Reading:
-    reading = Reading(Output({}, {}), None if indices is None else transfer(indices, images.device, True))
+    reading = Reading(Output({}, {}), _on_device(indices, images))
     output = network(reading.select(images), tasks=list(request.tasks))
     reading.output = Output(output.predictions, {k: tap for k, tap in output.taps.items() if k in request.taps})
     return reading
+
+
+def _on_device(indices: Tensor | None, images: Tensor) -> Tensor | None:
+    return None if indices is None else transfer(indices, images.device, True)
