@@ -25,6 +25,7 @@ from tutelage.distill.teachers import (
     compute_parts,
     image_digests,
     network_facts,
+    resize,
     teachers_of,
 )
 from tutelage.distill.teachers.cache import DIGEST
@@ -109,6 +110,7 @@ class CachedNetwork:
         """Run the network on some images [B, 3, H, W] that lie on the host."""
         digests = image_digests(images)
         images = images.to(fabric.device).to(memory_format=layout)
+        images = resize(images, self.passes.size(self.network))
         with fabric.autocast():
             return compute_parts(self.network, images, self.needs.taps, self.needs.tasks), digests
 
@@ -137,7 +139,7 @@ def cached_networks(
         need = Needs(taps, tasks)
         for name in names:
             need |= needs.get(name, Needs())
-        facts = network_facts(network)
+        facts = {**network_facts(network), "size": passes.size(network)}
         for stream, size in zip(streams.streams, streams.batch_sizes, strict=True):
             indices = _indices(stream, labels)
             if not indices:

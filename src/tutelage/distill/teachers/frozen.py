@@ -7,7 +7,7 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
-from tutelage.distill.teachers.passes import Passes, Reading
+from tutelage.distill.teachers.passes import Passes, Reading, resize
 from tutelage.distill.teachers.teacher import Teacher, list_names, named_teachers
 from tutelage.errors import UserError
 from tutelage.types import Batch, MultiTaskNet, Output, Teach
@@ -101,7 +101,8 @@ class Teachers(nn.Module):
     @torch.no_grad()
     def forward(self, images: Tensor, name: str) -> dict[str, Tensor | dict[str, Tensor]]:
         """phi_t^k(x) for every tap k of a teacher, outside of any step; the heads are not computed."""
-        output: Output = self.named[name].network(images, tasks=())
+        teacher = self.named[name]
+        output: Output = teacher.network(resize(images, teacher.size), tasks=())
         return output.taps
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:  # what to() and cuda() call
