@@ -144,6 +144,34 @@ def test_a_full_disk_is_a_warning_and_teachers_run(trained: Any, monkeypatch: py
     assert (trained.folder / "kd4mtl/seed0/result.json").exists()
 
 
+class StoppedError(Exception):
+    pass
+
+
+class StopsAfterTwoSteps(Notes):
+    def step(self, step: int, total: int) -> None:
+        if step == 2:  # the first one is saved
+            raise StoppedError
+
+
+def test_a_resumed_run_computes_what_it_computed_before(
+    trained: Any, monkeypatch: pytest.MonkeyPatch, passes: Counter[tuple[str, int]]
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    study = tiny(trained.folder, *CACHED, *KD4MTL, "--checkpoint-steps", "1")
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "posix_fallocate", full)
+        with pytest.raises(StoppedError):
+            execute(plan(study.values)[-1], study.folder, StopsAfterTwoSteps(), study.build)
+    assert (study.folder / "kd4mtl/seed0/checkpoint.pt").exists()
+    passes.clear()
+    distil(study)
+    assert passes
+    assert not any(one.complete for one in entries("teachers"))
+
+
 def test_no_more_than_the_share_of_the_free_disk_is_taken(trained: Any) -> None:
     study = tiny(
         trained.folder, *CACHED, *KD4MTL, "--train.teacher_cache.mode", "auto", "--train.teacher_cache.share", "1e-9"

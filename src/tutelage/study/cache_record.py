@@ -1,6 +1,7 @@
 """What a study knows of its teacher cache: what its methods read of each teacher, and what is cached or computed.
 
-It is in the study's folder, so that runs of all methods and seeds take the same path, and a resumed run its own again.
+It is in the study's folder, so that runs of all methods and seeds take the same path. A file of the same name in the
+folder of a run says which outputs the run reads, so that a resumed run does again what it did.
 """
 
 import json
@@ -13,7 +14,7 @@ from tutelage.distill.teachers import Packing, Part
 from tutelage.files import write_json
 from tutelage.study.store import locked
 
-_FILE = "teacher_cache.json"
+FILE = "teacher_cache.json"
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ class CacheRecord:
     """
 
     def __init__(self, folder: Path) -> None:
-        self.folder, self.path = folder, folder / _FILE
+        self.folder, self.path = folder, folder / FILE
 
     def needs(self) -> dict[str, Needs]:
         """By teacher."""
@@ -103,6 +104,11 @@ class CacheRecord:
 
     def _write(self, record: Mapping[str, Any]) -> None:
         write_json(self.path, record)
+
+
+def read_outputs(path: Path) -> list[str]:
+    """The digests of the outputs that a run has read since it began; none for a run of an earlier version."""
+    return list(json.loads(path.read_text())["read"]) if path.exists() else []
 
 
 def _part(record: Iterable[Any]) -> tuple[Part, Packing]:

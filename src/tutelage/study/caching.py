@@ -1,6 +1,6 @@
 """Caches what a run's teachers compute: where that is worth while, and before the first step."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import torch
@@ -10,14 +10,16 @@ from rich.filesize import decimal
 from tutelage.cache import cache_root, free_bytes, is_disk_full
 from tutelage.distill.teachers import CachedOutput, Passes, Uncacheable, teachers_of
 from tutelage.errors import UserError
+from tutelage.files import write_json
 from tutelage.study.cache_fill import Filling, fill
-from tutelage.study.cache_record import CacheRecord, Decision, Needs
-from tutelage.study.cached_outputs import CachedNetwork, Note, Probe, cached_networks, probe
+from tutelage.study.cache_probe import Probe, probe
+from tutelage.study.cache_record import FILE, CacheRecord, Decision, Needs, read_outputs
+from tutelage.study.cached_outputs import CachedNetwork, Note, cached_networks
 from tutelage.study.config import StudyConfig
 from tutelage.study.duration import duration
 from tutelage.study.plan import RunSpec
 from tutelage.train import Streams, TrainConfig, Training, repeated_views
-from tutelage.types import MultiTaskNet
+from tutelage.types import Distiller, MultiTaskNet
 
 
 def refusal(train: TrainConfig) -> str | None:
@@ -78,27 +80,18 @@ def cache_teachers(
         fabric: has the device and the precision.
         note: is told what is cached, how much disk and time that takes, and what goes wrong.
     """
-    train = objects.train
-    if run.distiller is None or train.teacher_cache.mode == "never" or refusal(train) is not None:
+    train, path = objects.train, folder / spec.id / FILE
+    if run.distiller is None or refusal(train) is not None:
         return
-    record, allowance = CacheRecord(folder), train.teacher_cache.share * free_bytes(cache_root())
-    fillings: list[Filling] = []
-    try:
-        for output in cached_networks(spec, objects, run.distiller, streams, record.needs(), data):
-            decision, probed = _decide(output, record, train, allowance, fabric, run.step, note)
-            if decision.cached and decision.parts is not None:
-                computed = probed.computed if probed else {}
-                fillings.append(Filling(output, output.entries(decision.parts), computed))
-                allowance -= probed.bytes if probed else 0
-        fill(fillings, train, fabric, _layout(train), note)
-    except Uncacheable as reason:
-        note(f"teacher cache: not used, since {reason}")
-        return
-    except OSError as error:
-        where = error.filename or cache_root()
-        what = "the disk is full" if is_disk_full(error) else f"{where}: {error.strerror or error}"
-        note(f"teacher cache: {what}; teachers run in every step instead, and last digits may differ")
-        return
+    read: list[str] | None
+    if run.step > 0:
+        read = read_outputs(path)
+    else:
+        read = [] if train.teacher_cache.mode == "never" else None
+        path.unlink(missing_ok=True)
+    fillings = [] if read == [] else _filled(spec, objects, run.distiller, streams, folder, data, fabric, note, read)
+    if run.step == 0:
+        write_json(path, {"read": [filling.output.digest for filling in fillings]})
     cached: dict[Passes, dict[MultiTaskNet, dict[str, CachedOutput]]] = {}
     for filling in fillings:
         output = filling.output
@@ -108,21 +101,54 @@ def cache_teachers(
         passes.cached = of_passes
 
 
+def _filled(
+    spec: RunSpec,
+    objects: StudyConfig,
+    distiller: Distiller,
+    streams: Streams,
+    folder: Path,
+    data: str,
+    fabric: Fabric,
+    note: Note,
+    read: Collection[str] | None,
+) -> list[Filling]:
+    """The outputs that a run reads, filled; those that it has read until now, unless `read` is None: it begins."""
+    train, record = objects.train, CacheRecord(folder)
+    allowance = train.teacher_cache.share * free_bytes(cache_root())
+    fillings: list[Filling] = []
+    try:
+        for output in cached_networks(spec, objects, distiller, streams, record.needs(), data):
+            if read is not None and output.digest not in read:
+                continue
+            decision, probed = _decide(output, record, train, allowance, fabric, note)
+            if decision.cached and decision.parts is not None:
+                computed = probed.computed if probed else {}
+                fillings.append(Filling(output, output.entries(decision.parts), computed))
+                allowance -= probed.bytes if probed else 0
+        fill(fillings, train, fabric, _layout(train), note)
+    except Uncacheable as reason:
+        note(f"teacher cache: not used, since {reason}")
+        return []
+    except OSError as error:
+        where = error.filename or cache_root()
+        what = "the disk is full" if is_disk_full(error) else f"{where}: {error.strerror or error}"
+        note(f"teacher cache: {what}; teachers run in every step instead, and last digits may differ")
+        return []
+    return fillings
+
+
 def _decide(
     output: CachedNetwork,
     record: CacheRecord,
     train: TrainConfig,
     allowance: float,
     fabric: Fabric,
-    step: int,
     note: Note,
 ) -> tuple[Decision, Probe | None]:
     """Whether an output is cached: what was decided for the study, or by measurement."""
     decision = record.decision(output.digest)
     if decision is not None and (not decision.cached or output.covers(decision.parts or {})):
         return decision, None
-    if decision is None and step > 0:
-        return Decision(False, "the run began without it"), None
     probed = probe(output, train.augment, train.teacher_cache.storage, fabric, _layout(train))
     if decision is None:
         decision = Decision(*_judge(output, probed, train, allowance), probed.parts)
