@@ -160,6 +160,11 @@ class Entry:
         return int.from_bytes(digest.digest(), "little", signed=True) or 1
 
 
+def is_complete(key: Key, root: Path | None = None) -> bool:
+    """Whether there is an entry of a key whose rows are all there."""
+    return ((root or cache_root()) / key.kind / key.digest / SEALED).exists()
+
+
 def _bytes(values: Tensor) -> Tensor:
     """Values [n, ...] as bytes, uint8 [n, size of a row]."""
     return values.contiguous().view(len(values), -1).view(torch.uint8)

@@ -85,11 +85,13 @@ def describe(args: argparse.Namespace) -> int:
 
 
 def _plan(console: Console, study: "Study") -> int:
-    from tutelage.study import estimate, plan_table
+    from tutelage.study import cache_line, estimate, plan_table
 
     with console.status("a few steps of every kind of run"):
         kinds = estimate(study)
     console.print(plan_table(study.name, study.seeds, kinds))
+    if (line := cache_line(study.seeds, kinds)) is not None:
+        console.print(line, markup=False)
     console.print(
         f"The study is valid. Nothing was written; without --dry-run it goes to {study.folder}.", markup=False
     )

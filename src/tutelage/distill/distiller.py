@@ -15,7 +15,7 @@ from tutelage.distill.means import Means
 from tutelage.distill.schedule import Schedule, factor
 from tutelage.distill.tap_modules import get_module, put_module
 from tutelage.distill.taps import Taps, network_taps, read_tap
-from tutelage.distill.teachers import Reading, Standardise, Teacher, Teachers, check_tasks
+from tutelage.distill.teachers import Reading, Standardise, Teacher, Teachers, check_tasks, resize
 from tutelage.types import Batch, Distiller, MultiTaskNet, Output, Task, Teach, Term, TermMap
 
 
@@ -96,7 +96,8 @@ class FeatureDistiller(Distiller):
         for name, matches in resolve_matches(self.teachers.named, match, taps, owner).items():
             teacher, taught = self.teachers.named[name], self.teachers(example, name)
             self.links[name] = build_links(teacher, matches, student_taps, taught, owner)
-            self.teachers.passes.request(teacher.network, [match.tap for match in matches.values()])
+            read = [match.tap for match in matches.values()]
+            self.teachers.passes.request(teacher.network, read, size=teacher.size)
             for link in self.links[name]:
                 self._create(link, adaptor, student_taps, taught)
 
@@ -130,7 +131,7 @@ class FeatureDistiller(Distiller):
         for labels, networks in features.items():
             for batch in images(labels):
                 for network, of_network in networks.items():
-                    taps = network(batch, tasks=()).taps
+                    taps = network(resize(batch, self.teachers.passes.size(network)), tasks=()).taps
                     for statistics, link in of_network.items():
                         statistics.add(read_tap(taps, link.teacher_tap, link.task))
         for links in self.links.values():

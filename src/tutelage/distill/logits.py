@@ -71,6 +71,11 @@ class LogitDistiller(Distiller):
                     f"{type(self).__name__}: expected teachers with tasks, whose predictions are distilled, found "
                     f"`{name}` without; name the others in `only`"
                 )
+            if teacher.size is not None:
+                raise UserError(
+                    f"teachers.{name}.size: expected none for {type(self).__name__}, which compares predictions of "
+                    f"one size, found {list(teacher.size)}; distil its features, or leave it out with `only`"
+                )
             self.teachers.passes.request(teacher.network, tasks=teacher.tasks)
         self.weights = self.teachers.lambdas(weights, scale)
         self.schedule: Schedule = schedule

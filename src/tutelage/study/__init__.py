@@ -18,11 +18,12 @@ from tutelage.study.config import (
     read_values,
     with_new_names,
 )
+from tutelage.study.duration import duration
 from tutelage.study.estimate import Estimate, estimate
 from tutelage.study.execute import RunObserver, execute
 from tutelage.study.launch import Display, InProcess, Launcher, Pool, RunDisplay, Share, run_study, shares
 from tutelage.study.plan import RunSpec, plan
-from tutelage.study.progress import ConsoleDisplay, duration, plan_table
+from tutelage.study.progress import ConsoleDisplay, cache_line, plan_table
 from tutelage.study.store import write_shared
 from tutelage.study.tuning import Tuner
 
@@ -45,6 +46,7 @@ __all__ = [
     "TeacherSpec",
     "Tuner",
     "build_tasks",
+    "cache_line",
     "check_data",
     "describe",
     "duration",

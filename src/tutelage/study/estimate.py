@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 from tutelage.study.budget import training_config
 from tutelage.study.build import build_run
+from tutelage.study.caching import cache_cost
 from tutelage.study.config import Study
 from tutelage.study.execute import fabric_for
 from tutelage.study.plan import plan
@@ -21,6 +22,8 @@ class Estimate:
     steps: int
     parameters: int
     seconds: float  # a run
+    cache_bytes: int = 0  # of its teachers, for a seed
+    cache_seconds: float = 0.0  # in which it is filled
 
     @property
     def total(self) -> float:
@@ -51,5 +54,6 @@ def estimate(study: Study) -> list[Estimate]:
         seconds = length.steps * (run.seconds - warm) / _TIMED
         parameters = sum(p.numel() for p in run.student.parameters())
         name = spec.label.removesuffix(f", seed {spec.seed}")
-        estimates.append(Estimate(name, len(study.seeds), length.steps, parameters, seconds))
+        cost = cache_cost(spec, objects, run, streams, fabric)
+        estimates.append(Estimate(name, len(study.seeds), length.steps, parameters, seconds, *cost))
     return estimates

@@ -16,6 +16,7 @@ from tutelage.errors import UserError, writing_to
 from tutelage.files import write_json
 from tutelage.study.budget import training_config
 from tutelage.study.build import build_run
+from tutelage.study.caching import cache_teachers
 from tutelage.study.config import Builder
 from tutelage.study.mixing import Guard, refuse_mixing
 from tutelage.study.plan import RunSpec
@@ -84,6 +85,8 @@ def _execute(spec: RunSpec, folder: Path, place: Path, observer: RunObserver, bu
         run.resume(place / "checkpoint.pt")
         fabric = fabric_for(config, place, run.step)
         observer.begin(run.step)
+        if run.step < streams.length.steps:
+            cache_teachers(spec, objects, run, streams, folder, data, fabric, observer.note)
         loader = training_loader(streams, tasks, config, spec.seed, run.step)
         try:
             if spec.file is None:

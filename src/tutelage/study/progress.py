@@ -6,11 +6,14 @@ from types import TracebackType
 from typing import Self
 
 from rich.console import Console, Group
+from rich.filesize import decimal
 from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Column, Table
 from rich.text import Text
 
+from tutelage.cache import cache_root, free_bytes
+from tutelage.study.duration import duration
 from tutelage.study.estimate import Estimate
 
 _EVERY = 15.0  # seconds between two plain lines
@@ -153,13 +156,13 @@ def plan_table(study: str, seeds: Sequence[int], kinds: Sequence[Estimate]) -> T
     return shown
 
 
-def duration(seconds: float) -> str:
-    """Seconds as a person says them.
-
-    >>> duration(42), duration(310), duration(7260)
-    ('42 s', '5 min', '2 h 1 min')
-    """
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60} min"
+def cache_line(seeds: Sequence[int], kinds: Sequence[Estimate]) -> str | None:
+    """What the teachers' cache would take, in words; None: nothing is cached."""
+    largest = max(kinds, key=lambda kind: kind.cache_bytes, default=None)
+    if largest is None or not largest.cache_bytes:
+        return None
+    size, free = decimal(largest.cache_bytes), decimal(free_bytes(cache_root()))
+    return (
+        f"Where that saves time, teachers are cached: up to {size} for each of {len(seeds)} seeds, filled in about "
+        f"{duration(largest.cache_seconds)}; {free} are free in {cache_root()}."
+    )

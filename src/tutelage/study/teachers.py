@@ -37,18 +37,20 @@ def build_teachers(
     for teacher in spec.teachers:
         net = place(load_teacher(spec, teacher, objects, folder, trained), objects.train, device)
         for earlier, network in built:
-            if _same_architecture(earlier, teacher) and _equal(network.state_dict(), net.state_dict()):
+            if _alike(earlier, teacher) and _equal(network.state_dict(), net.state_dict()):
                 net = network
         built.append((teacher, net))
         own = objects.teachers.get(teacher.name)
         match = own.match if isinstance(own, TeacherConfig) else None
-        teachers[teacher.name] = Teacher(teacher.name, net, teacher.tasks, match, teacher.sees, teacher.weight)
+        teachers[teacher.name] = Teacher(
+            teacher.name, net, teacher.tasks, match, teacher.sees, teacher.weight, teacher.size
+        )
     return teachers
 
 
-def _same_architecture(one: TeacherSpec, other: TeacherSpec) -> bool:
+def _alike(one: TeacherSpec, other: TeacherSpec) -> bool:
     heads = (spec.tasks if spec.kind != FEATURES else () for spec in (one, other))
-    return one.net == other.net and len(set(heads)) == 1
+    return one.net == other.net and one.size == other.size and len(set(heads)) == 1
 
 
 def _equal(tensors: Mapping[str, Tensor], others: Mapping[str, Tensor]) -> bool:

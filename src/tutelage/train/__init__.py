@@ -5,7 +5,7 @@ from tutelage.train.checkpoint import (
     save_checkpoint,
     save_safetensors,
 )
-from tutelage.train.config import TrainConfig
+from tutelage.train.config import TeacherCache, TrainConfig
 from tutelage.train.determinism import deterministic
 from tutelage.train.epoch_selection import EpochSelection
 from tutelage.train.evaluate import evaluate, predict
@@ -16,6 +16,7 @@ from tutelage.train.meter import NonFiniteError
 from tutelage.train.optim import Cosine, Optim, Optimisers
 from tutelage.train.recorder import Observer
 from tutelage.train.reduce import PartialStep
+from tutelage.train.repeated import load_repeated, repeated_views
 from tutelage.train.saver import Interrupted
 from tutelage.train.seed import derive, seeded
 from tutelage.train.step import objective, training_step
@@ -35,6 +36,7 @@ __all__ = [
     "RunLength",
     "Stream",
     "Streams",
+    "TeacherCache",
     "TrainConfig",
     "Training",
     "derive",
@@ -42,9 +44,11 @@ __all__ = [
     "evaluate",
     "fit",
     "load_checkpoint",
+    "load_repeated",
     "make_batch",
     "objective",
     "predict",
+    "repeated_views",
     "save_checkpoint",
     "save_safetensors",
     "seeded",

@@ -6,10 +6,35 @@ from typing import Literal
 import torch
 
 from tutelage.data import Augment
+from tutelage.distill.teachers import Storage
 from tutelage.errors import UserError
 from tutelage.train.optim import Optim
 
 Precision = Literal["auto", "32-true", "bf16-mixed"]
+
+
+@dataclass
+class TeacherCache:
+    """Whether what teachers compute is kept on disk and read by later epochs, methods, seeds and studies.
+
+    Only views that come again can be read: whole images, as they are or mirrored, and the fixed ones of
+    `train.augment.views`. docs/distillation.md says more.
+
+    Args:
+        mode: `auto`: each teacher is cached where that takes less time in all, and no more than `share` of the free
+            disk; `always`: wherever it can be; `never`: teachers run in every step.
+        storage: `auto` keeps the numbers as they are computed, bit for bit; `bf16` and `int8` (with a scale for each
+            image and channel) round them to take less disk; `fp32` keeps more digits than bf16 computes.
+        share: the part of the free disk that `auto` takes at most.
+    """
+
+    mode: Literal["auto", "always", "never"] = "auto"
+    storage: Storage = "auto"
+    share: float = 0.2
+
+    def __post_init__(self) -> None:
+        if not 0 < self.share <= 1:
+            raise UserError(f"train.teacher_cache.share: expected a part above 0 and at most 1, found {self.share}")
 
 
 @dataclass
@@ -41,6 +66,7 @@ class TrainConfig:
         log_steps: steps between two lines of the log.
         observe_steps: steps between two measurements of the conflict between the tasks' gradients, which takes one
             backward pass per task, and of the health of distillation; null measures at the end of every epoch.
+        teacher_cache: whether what teachers compute is kept on disk.
     """
 
     epochs: int = 200
@@ -62,6 +88,7 @@ class TrainConfig:
     checkpoint_steps: int | None = None
     log_steps: int = 20
     observe_steps: int | None = None
+    teacher_cache: TeacherCache = field(default_factory=TeacherCache)
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "accumulate", "log_steps"):

@@ -1,18 +1,34 @@
 """The frozen networks that the student learns from: who teaches what, on which images, run once per batch."""
 
-from tutelage.distill.teachers.frozen import Teachers, labels_by_teacher, share_passes
-from tutelage.distill.teachers.passes import Passes, Reading
+from tutelage.distill.teachers.cache import CachedOutput, RowNumbers, compute_parts, fill_rows, image_digests
+from tutelage.distill.teachers.facts import Uncacheable, network_facts
+from tutelage.distill.teachers.frozen import Teachers, labels_by_teacher, share_passes, teachers_of
+from tutelage.distill.teachers.passes import Passes, Reading, resize
 from tutelage.distill.teachers.standardise import Standardise
+from tutelage.distill.teachers.storage import Packing, Part, Storage, bytes_per_image
 from tutelage.distill.teachers.teacher import Teacher, check_tasks, named_teachers
 
 __all__ = [
+    "CachedOutput",
+    "Packing",
+    "Part",
     "Passes",
     "Reading",
+    "RowNumbers",
     "Standardise",
+    "Storage",
     "Teacher",
     "Teachers",
+    "Uncacheable",
+    "bytes_per_image",
     "check_tasks",
+    "compute_parts",
+    "fill_rows",
+    "image_digests",
     "labels_by_teacher",
     "named_teachers",
+    "network_facts",
+    "resize",
     "share_passes",
+    "teachers_of",
 ]

@@ -7,7 +7,7 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
-from tutelage.distill.teachers.passes import Passes, Reading
+from tutelage.distill.teachers.passes import Passes, Reading, resize
 from tutelage.distill.teachers.teacher import Teacher, list_names, named_teachers
 from tutelage.errors import UserError
 from tutelage.types import Batch, MultiTaskNet, Output, Teach
@@ -101,7 +101,8 @@ class Teachers(nn.Module):
     @torch.no_grad()
     def forward(self, images: Tensor, name: str) -> dict[str, Tensor | dict[str, Tensor]]:
         """phi_t^k(x) for every tap k of a teacher, outside of any step; the heads are not computed."""
-        output: Output = self.named[name].network(images, tasks=())
+        teacher = self.named[name]
+        output: Output = teacher.network(resize(images, teacher.size), tasks=())
         return output.taps
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:  # what to() and cuda() call
@@ -130,11 +131,16 @@ class Teachers(nn.Module):
 
 def share_passes(distiller: nn.Module) -> Passes:
     """Let all teachers in a distiller, also those of its parts, run each network once per batch together."""
-    sharing = [module for module in distiller.modules() if isinstance(module, Teachers)]
+    sharing = teachers_of(distiller)
     passes = Passes.merged(teachers.passes for teachers in sharing)
     for teachers in sharing:
         teachers.passes = passes
     return passes
+
+
+def teachers_of(distiller: nn.Module) -> list[Teachers]:
+    """The teachers of a distiller and of its parts."""
+    return [module for module in distiller.modules() if isinstance(module, Teachers)]
 
 
 def labels_by_teacher(distiller: nn.Module) -> dict[str, tuple[str, ...] | None]:
@@ -147,7 +153,7 @@ def labels_by_teacher(distiller: nn.Module) -> dict[str, tuple[str, ...] | None]
         ValueError: If parts of the distiller see different images of the same teacher.
     """
     labels: dict[str, tuple[str, ...] | None] = {}
-    for teachers in (module for module in distiller.modules() if isinstance(module, Teachers)):
+    for teachers in teachers_of(distiller):
         for name in teachers.named:
             if labels.setdefault(name, teachers.labels(name)) != teachers.labels(name):
                 raise UserError(

@@ -1,12 +1,15 @@
 """The forward passes of the teachers' networks: one per network and batch, whatever is distilled from it."""
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
+from tutelage.distill.teachers.cache import CachedOutput
+from tutelage.errors import UserError
 from tutelage.types import Batch, MultiTaskNet, Output, transfer
 
 
@@ -17,6 +20,7 @@ class _Request:
     taps: set[str] = field(default_factory=set)
     tasks: dict[str, None] = field(default_factory=dict)  # whose predictions are read, in order
     readers: int = 0
+    size: tuple[int, int] | None = None  # of the images that it sees; None: of the batch
 
 
 @dataclass
@@ -40,17 +44,46 @@ class Passes:
     """Runs each network once per batch for all that read it, and remembers the output while somebody will read it.
 
     An output is dropped when all readers had it, and at the latest when the outermost `with passes.batch()` ends.
+
+    Attributes:
+        cached: what is read from the cache in place of running a network: network -> source -> its rows.
     """
 
     def __init__(self) -> None:
         self._requests: dict[MultiTaskNet, _Request] = {}
         self._readings: dict[tuple[MultiTaskNet, tuple[int, ...] | None], Reading] = {}
         self._reads: dict[MultiTaskNet, int] = {}  # of this batch
+        self._resized: dict[tuple[int, int], Tensor] = {}  # its images in the sizes of teachers
         self._depth = 0
+        self.cached: Mapping[MultiTaskNet, Mapping[str, CachedOutput]] = {}
 
-    def request(self, network: MultiTaskNet, taps: Collection[str] = (), tasks: Collection[str] = ()) -> None:
-        """Announce one reader of a network: the taps that it reads, and the tasks whose predictions it reads."""
-        request = self._requests.setdefault(network, _Request())
+    @property
+    def needs(self) -> dict[MultiTaskNet, tuple[tuple[str, ...], tuple[str, ...]]]:
+        """The taps, and the tasks whose predictions are read, of each network."""
+        return {network: (tuple(sorted(x.taps)), tuple(x.tasks)) for network, x in self._requests.items()}
+
+    def size(self, network: MultiTaskNet) -> tuple[int, int] | None:
+        """The size of the images that a network sees; None: that of the batch."""
+        return self._requests[network].size
+
+    def request(
+        self,
+        network: MultiTaskNet,
+        taps: Collection[str] = (),
+        tasks: Collection[str] = (),
+        size: tuple[int, int] | None = None,
+    ) -> None:
+        """Announce one reader of a network: the taps and the predictions that it reads, and the size of its images.
+
+        Raises:
+            UserError: Another reader gives it images of another size.
+        """
+        request = self._requests.setdefault(network, _Request(size=size))
+        if request.size != size:
+            raise UserError(
+                f"teachers: expected one `size` for all teachers with the same network, found {request.size} and "
+                f"{size}; give each its own network"
+            )
         request.taps |= set(taps)
         request.tasks |= dict.fromkeys(tasks)
         request.readers += 1
@@ -61,7 +94,7 @@ class Passes:
         merged = cls()
         for passes in {id(passes): passes for passes in several}.values():
             for network, request in passes._requests.items():
-                merged.request(network, request.taps, request.tasks)
+                merged.request(network, request.taps, request.tasks, request.size)
                 merged._requests[network].readers += request.readers - 1
         return merged
 
@@ -74,7 +107,7 @@ class Passes:
         finally:
             self._depth -= 1
             if not self._depth:
-                self._readings, self._reads = {}, {}
+                self._readings, self._reads, self._resized = {}, {}, {}
 
     @torch.no_grad()
     def read(self, network: MultiTaskNet, batch: Batch, indices: Tensor | None) -> Reading:
@@ -90,7 +123,7 @@ class Passes:
         key = (network, None if indices is None else tuple(indices.tolist()))
         reading = self._readings.get(key)
         if reading is None:
-            reading = _run(network, batch.images, indices, request)
+            reading = self._cached(network, batch, indices, request) or self._run(network, batch.images, indices)
         self._reads[network] = self._reads.get(network, 0) + 1
         if self._reads[network] < request.readers:
             self._readings[key] = reading
@@ -98,9 +131,30 @@ class Passes:
             self._readings = {k: kept for k, kept in self._readings.items() if k[0] is not network}
         return reading
 
+    def _cached(self, network: MultiTaskNet, batch: Batch, indices: Tensor | None, request: _Request) -> Reading | None:
+        """The same from the cache; None where it does not have all images."""
+        rows = self.cached.get(network, {}).get(batch.source)
+        output = None if rows is None else rows.read(batch, indices, request.taps, request.tasks)
+        return None if output is None else Reading(output, _on_device(indices, batch.images))
 
-def _run(network: MultiTaskNet, images: Tensor, indices: Tensor | None, request: _Request) -> Reading:
-    reading = Reading(Output({}, {}), None if indices is None else transfer(indices, images.device, True))
-    output = network(reading.select(images), tasks=list(request.tasks))
-    reading.output = Output(output.predictions, {k: tap for k, tap in output.taps.items() if k in request.taps})
-    return reading
+    def _run(self, network: MultiTaskNet, images: Tensor, indices: Tensor | None) -> Reading:
+        request = self._requests[network]
+        if request.size is not None:  # once for all networks with this size
+            if request.size not in self._resized:
+                self._resized[request.size] = resize(images, request.size)
+            images = self._resized[request.size]
+        reading = Reading(Output({}, {}), _on_device(indices, images))
+        output = network(reading.select(images), tasks=list(request.tasks))
+        reading.output = Output(output.predictions, {k: tap for k, tap in output.taps.items() if k in request.taps})
+        return reading
+
+
+def resize(images: Tensor, size: tuple[int, int] | None) -> Tensor:
+    """Images [B, 3, H, W] in the size that a teacher sees, bilinearly and without aliasing; None: as they are."""
+    if size is None or tuple(images.shape[2:]) == tuple(size):
+        return images
+    return functional.interpolate(images, size=size, mode="bilinear", align_corners=False, antialias=True)
+
+
+def _on_device(indices: Tensor | None, images: Tensor) -> Tensor | None:
+    return None if indices is None else transfer(indices, images.device, True)

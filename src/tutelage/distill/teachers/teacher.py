@@ -27,10 +27,13 @@ class Teacher:
         sees: `all`: it is run on every image. `own`: on the images with a label of at least one of its tasks. None: the
             distiller's `teach`.
         weight: A factor of its lambda, beside the distiller's `weights` and `scale`.
+        size: The height and width to which images are resized for it, such as those that it was trained with; None: it
+            sees them as the student does.
 
     Raises:
         ValueError: If the name contains `/` or `.` or is one that torch's modules use, a task is given twice, `sees` is
-            neither, or `own` without tasks, `match` is empty, or the weight is negative or not finite.
+            neither, or `own` without tasks, `match` is empty, the weight is negative or not finite, or `size` is below
+            1.
     """
 
     name: str
@@ -39,6 +42,7 @@ class Teacher:
     match: Match | None = None
     sees: Teach | None = None
     weight: float = 1.0
+    size: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
         self.tasks = tuple(self.tasks)
@@ -60,6 +64,8 @@ class Teacher:
             raise UserError(f"{key}.match: expected {{student's tap: teacher's tap}}, found none; leave it out")
         if not 0 <= self.weight < inf:
             raise UserError(f"{key}.weight: expected a number of at least 0, found {self.weight}")
+        if self.size is not None and min(self.size) < 1:
+            raise UserError(f"{key}.size: expected height and width of at least 1, found {self.size}")
 
     def term(self, task: str) -> str:
         """The key of a term that is of one of its tasks: the teacher's name, or `teacher/task` if it has several."""

@@ -96,6 +96,8 @@ class TeacherConfig:
         sees: which images it sees, in place of the distiller's `teach`: `all`, or its `own`, those with a label of one
             of its tasks.
         weight: a factor for all of its distillation terms.
+        size: height and width to which images are resized for it, for its features alone; null: as the student sees
+            them.
     """
 
     tasks: list[str] | None = None
@@ -104,6 +106,7 @@ class TeacherConfig:
     match: dict[str, str | TapMatch] | None = None
     sees: Teach | None = None
     weight: float = 1.0
+    size: tuple[int, int] | None = None
 
 
 @dataclass

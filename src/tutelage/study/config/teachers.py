@@ -21,6 +21,7 @@ class TeacherSpec:
         match: {student's tap: teacher's tap} in place of the distiller's.
         sees: `all` or `own`, in place of the distiller's `teach`.
         weight: a factor for its terms.
+        size: height and width to which images are resized for it.
         run: id of the run that trains or evaluates it, for the seed of one student; None: there is none.
     """
 
@@ -33,6 +34,7 @@ class TeacherSpec:
     match: Mapping[str, Any] | None = None
     sees: Any = None
     weight: float = 1.0
+    size: tuple[int, int] | None = None
     run: str | None = None
 
 
@@ -69,4 +71,5 @@ def _spec(name: str, keys: Mapping[str, Any], teacher_net: Any) -> TeacherSpec:
         keys.get("match"),
         keys.get("sees"),
         keys.get("weight", 1.0),
+        None if keys.get("size") is None else tuple(keys["size"]),
     )

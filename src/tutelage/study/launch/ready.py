@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterable
 import torch
 
 from tutelage.study.build import build_run
+from tutelage.study.cache_record import CacheRecord, Needs
+from tutelage.study.caching import may_cache, read_needs
 from tutelage.study.config import Study
 from tutelage.study.mixing import Guard, earlier_runs
 from tutelage.study.plan import RunSpec, kinds, plan
@@ -54,6 +56,15 @@ class Ready:
         count(len(self.specs) - len(unfinished), len(self.specs))
         return unfinished
 
+    @property
+    def readers(self) -> dict[str, int]:
+        """How many of these runs learn from the same network of each teacher: of its seed, or of all seeds."""
+        seeds: dict[str, list[int | None]] = {}
+        for spec in self.unfinished:
+            for teacher in spec.teachers:
+                seeds.setdefault(teacher.name, []).append(None if teacher.file else spec.seed)
+        return {name: max(map(of_runs.count, of_runs)) for name, of_runs in seeds.items()}
+
     def check(self, specs: Iterable[RunSpec]) -> None:
         """Raise a UserError where the folder of a run holds another one."""
         self._guard.check(specs, self.study.build.fingerprint(self.study.objects))
@@ -87,8 +98,13 @@ def make_ready(study: Study, note: Callable[[str], None]) -> Ready:
     if len(unfinished) < len(ready.specs):
         finished = f"{len(ready.specs) - len(unfinished)} of {len(ready.specs)} runs are finished"
         note(f"{finished} in {study.folder}; they are kept")
+    needs: dict[str, Needs] = {}
     for spec in kinds(unfinished):  # a missing tap is an error now, not after the teachers are trained
-        build_run(spec, study.build(spec.config), study.folder, torch.device("cpu"), trained=False)
+        run, _ = build_run(spec, study.build(spec.config), study.folder, torch.device("cpu"), trained=False)
+        for name, need in read_needs(run, ready.readers).items():
+            needs[name] = needs.get(name, Needs()) | need
+    if needs and may_cache(study.objects.train, note):
+        CacheRecord(study.folder).add_needs(needs)
     teachers = {(spec.seed, teacher.name): (spec, teacher) for spec in unfinished for teacher in spec.teachers}
     for spec, teacher in teachers.values():
         if teacher.run is not None and is_finished(study.folder / teacher.run):

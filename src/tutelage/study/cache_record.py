@@ -1,0 +1,116 @@
+"""What a study knows of its teacher cache: what its methods read of each teacher, and what is cached or computed.
+
+It is in the study's folder, so that runs of all methods and seeds take the same path. A file of the same name in the
+folder of a run says which outputs the run reads, so that a resumed run does again what it did.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from tutelage.distill.teachers import Packing, Part
+from tutelage.files import write_json
+from tutelage.study.store import locked
+
+FILE = "teacher_cache.json"
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What the methods of a study read of one teacher.
+
+    Attributes:
+        taps: that any of them reads.
+        tasks: whose predictions any of them reads.
+        runs: how many runs read it, for each of its networks.
+    """
+
+    taps: tuple[str, ...] = ()
+    tasks: tuple[str, ...] = ()
+    runs: int = 1
+
+    def __or__(self, other: "Needs") -> "Needs":
+        taps, tasks = sorted({*self.taps, *other.taps}), sorted({*self.tasks, *other.tasks})
+        return Needs(tuple(taps), tuple(tasks), max(self.runs, other.runs))
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Whether the output of one network for one source is cached, with how its parts are stored.
+
+    Attributes:
+        cached: whether it is.
+        reason: why, for the user.
+        parts: how each part is stored; None: nobody has run the network yet.
+    """
+
+    cached: bool
+    reason: str
+    parts: Mapping[Part, Packing] | None = None
+
+
+class CacheRecord:
+    """The file of a study.
+
+    Args:
+        folder: of the study.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.path = folder, folder / FILE
+
+    def needs(self) -> dict[str, Needs]:
+        """By teacher."""
+        return {
+            name: Needs(tuple(x["taps"]), tuple(x["tasks"]), x["runs"]) for name, x in self._read()["needs"].items()
+        }
+
+    def add_needs(self, needs: Mapping[str, Needs]) -> None:
+        """Add what methods need. Nothing is ever taken away: finished runs keep what they have read."""
+        with locked(self.folder, wait=True):
+            merged = {**(before := self.needs())}
+            for name, need in needs.items():
+                merged[name] = merged.get(name, Needs()) | need
+            if merged != before:
+                self._write({**self._read(), "needs": {name: asdict(need) for name, need in merged.items()}})
+
+    def decision(self, digest: str) -> Decision | None:
+        """What was decided for an output; None: nothing yet."""
+        record = self._read()["outputs"].get(digest)
+        if record is None:
+            return None
+        parts = record["parts"]
+        return Decision(record["cached"], record["reason"], None if parts is None else dict(map(_part, parts)))
+
+    def decide(self, digest: str, label: str, decision: Decision) -> Decision:
+        """Record a decision, unless another process has decided meanwhile; the one that counts."""
+        with locked(self.folder, wait=True):
+            earlier = self.decision(digest)
+            if earlier is not None:
+                return earlier
+            parts = None if decision.parts is None else [[*part, x.record()] for part, x in decision.parts.items()]
+            output = {"label": label, "cached": decision.cached, "reason": decision.reason, "parts": parts}
+            record = self._read()
+            self._write({**record, "outputs": {**record["outputs"], digest: output}})
+            return decision
+
+    def _read(self) -> dict[str, Any]:
+        if not self.path.exists():
+            return {"needs": {}, "outputs": {}}
+        record: dict[str, Any] = json.loads(self.path.read_text())
+        return record
+
+    def _write(self, record: Mapping[str, Any]) -> None:
+        write_json(self.path, record)
+
+
+def read_outputs(path: Path) -> list[str]:
+    """The digests of the outputs that a run has read since it began; none for a run of an earlier version."""
+    return list(json.loads(path.read_text())["read"]) if path.exists() else []
+
+
+def _part(record: Iterable[Any]) -> tuple[Part, Packing]:
+    kind, name, task, packing = record
+    return Part(kind, name, task), Packing.from_record(packing)

@@ -1,0 +1,278 @@
+"""The runs of a study read their teachers from one cache, and nothing but time changes."""
+
+import errno
+import json
+import os
+from collections import Counter
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tests.study.conftest import Notes, tiny
+from tests.train.fixture import assert_same
+from torch import Tensor
+
+from tutelage.cache import entries
+from tutelage.distill.teachers import image_digests
+from tutelage.errors import UserError
+from tutelage.nets import SegNet
+from tutelage.study import execute, load_study, plan, read_values, run_study
+from tutelage.study.cache_record import CacheRecord
+from tutelage.study.teachers import load_tensors
+from tutelage.types import Output
+
+DEPTH = json.dumps({t: read_values("rooms-tiny")["tasks"][t] for t in ("segmentation", "depth")})
+FLAGS = ("--data.train", "12", "--data.test", "2", "--epochs", "2", "--tasks", DEPTH)
+CACHED = (*FLAGS, "--train.augment", "null", "--train.teacher_cache.mode", "always")
+KD4MTL = ("--methods", "kd4mtl", "--method.kd4mtl.distiller.weights", "null")
+
+
+@pytest.fixture
+def passes(monkeypatch: pytest.MonkeyPatch) -> Counter[tuple[str, int]]:
+    """Counts the images of batches that frozen networks of one task compute: (a weight, digest of the image)."""
+    counts: Counter[tuple[str, int]] = Counter()
+    forward = SegNet.forward
+
+    def counted(net: SegNet, images: Tensor, tasks: Collection[str] | None = None) -> Output:
+        frozen = not any(p.requires_grad for p in net.parameters())
+        if frozen and len(images) > 1:  # a distiller looks at its teachers' taps with one image
+            weight = str(next(net.parameters()).double().sum().item())
+            counts.update((weight, digest) for digest in image_digests(images).tolist())
+        return forward(net, images, tasks)
+
+    monkeypatch.setattr(SegNet, "forward", counted)
+    return counts
+
+
+def student(out: Path, run: str = "kd4mtl/seed0") -> dict[str, Tensor]:
+    return dict(load_tensors(out / run / "student.safetensors"))
+
+
+def test_six_methods_and_three_seeds_run_each_teacher_once_on_each_image(
+    tmp_path: Path, passes: Counter[tuple[str, int]]
+) -> None:
+    methods = ["uniform", "dwa", "uncertainty", "kd4mtl", "url", "bam"]
+    weights = [f"--method.{m}.distiller.weights" for m in ("kd4mtl", "url")]
+    flags = ["--methods", ",".join(methods), "--seeds", "0,1,2", *(x for w in weights for x in (w, "null"))]
+    study, notes = tiny(tmp_path / "runs", *CACHED, *flags), Notes()
+    run_study(study, notes)
+    images = image_digests(torch.stack([study.objects.data.split("train")[i]["image"] for i in range(12)])).tolist()
+    teachers = {weight for weight, _ in passes}
+    assert len(teachers) == 2 * 3
+    assert passes == Counter((weight, image) for weight in teachers for image in images)
+    needs = CacheRecord(study.folder).needs()["depth"]
+    assert (needs.taps, needs.tasks, needs.runs) == (("bottleneck", "last"), ("depth",), 3)
+    assert sum("12 images" in note for note in notes.notes) == 3  # one line for each seed
+    assert all(one.complete for one in entries("teachers"))
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ("--train.augment.scales", "[1.0]"),
+        ("--train.augment.views", "2"),
+        ("--train.batch_size", "4", "--train.accumulate", "2"),
+        ("--method.kd4mtl.distiller.teach", "own"),
+        ("--train.workers", "1"),
+        ("--net.class_path", "tutelage.nets.MTAN"),
+    ],
+)
+def test_what_is_trained_is_the_same_bit_for_bit(
+    flags: tuple[str, ...], tmp_path: Path, passes: Counter[tuple[str, int]]
+) -> None:
+    augment = () if any("augment" in flag for flag in flags) else ("--train.augment", "null")
+    for mode in ("never", "always"):
+        passes.clear()
+        run_study(tiny(tmp_path / mode, *FLAGS, *KD4MTL, *augment, "--train.teacher_cache.mode", mode, *flags), Notes())
+    assert_same(student(tmp_path / "never"), student(tmp_path / "always"))
+    if "MTAN" not in str(flags):
+        assert passes
+        assert {*passes.values()} == {1}
+
+
+def rooms(seed: int) -> dict[str, Any]:
+    arguments = {"train": 12, "test": 2, "size": [32, 48], "seed": seed}
+    return {"class_path": "tutelage.data.Rooms", "init_args": arguments}
+
+
+@pytest.mark.parametrize("teach", ["all", "own"])
+@pytest.mark.parametrize("wrapper", ["HideLabels", "HoldOut", "Mix"])
+def test_wrapped_and_mixed_sources_train_the_same(
+    wrapper: str, teach: str, tmp_path: Path, passes: Counter[tuple[str, int]]
+) -> None:
+    arguments: dict[str, dict[str, Any]] = {
+        "HideLabels": {"source": rooms(0), "keep": {"segmentation": 0.4, "depth": 0.6}},
+        "HoldOut": {"source": rooms(0)},
+        "Mix": {"sources": {"indoor": rooms(0), "other": rooms(1)}},
+    }
+    flags = ["--data", json.dumps({"class_path": f"tutelage.data.{wrapper}", "init_args": arguments[wrapper]})]
+    flags += ["--train.batch_size", "4", "--log-steps", "1", "--method.kd4mtl.distiller.teach", teach]
+    for mode in ("never", "always"):
+        passes.clear()
+        chosen = [*CACHED[4:], *KD4MTL, *flags, "--train.teacher_cache.mode", mode]
+        run_study(load_study("rooms-tiny", ["--precision", "32-true", "--out", str(tmp_path / mode), *chosen]), Notes())
+    first = [
+        json.loads((tmp_path / mode / "kd4mtl/seed0/log.jsonl").read_text().splitlines()[0])
+        for mode in ("never", "always")
+    ]
+    distances = [{k: v for k, v in line.items() if k.startswith("distance/")} for line in first]
+    assert distances[0]
+    assert distances[1] == pytest.approx(distances[0], rel=1e-6)
+    if teach == "all":  # otherwise the network is run on a part of a batch, and rows come from whole ones
+        assert_same(student(tmp_path / "never"), student(tmp_path / "always"))
+    assert passes
+    assert {*passes.values()} == {1}
+
+
+@pytest.fixture
+def trained(tmp_path: Path) -> Any:
+    """A study whose teachers are trained and whose students are not."""
+    study = tiny(tmp_path / "runs", *CACHED, *KD4MTL)
+    for spec in plan(study.values):
+        if not spec.teachers:
+            execute(spec, study.folder, Notes(), study.build)
+    return study
+
+
+def distil(study: Any) -> list[str]:
+    """Execute the student's run; what the user is told."""
+    notes = Notes()
+    execute(plan(study.values)[-1], study.folder, notes, study.build)
+    return notes.notes
+
+
+def test_filling_goes_on_where_it_was_interrupted(
+    trained: Any, passes: Counter[tuple[str, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tutelage.study import cache_fill
+
+    fill_rows, filled = cache_fill.fill_rows, []
+
+    def killed(given: Any, rows: Tensor, *computed: Any) -> None:
+        if len(filled) == 1:
+            raise KeyboardInterrupt
+        fill_rows(given, rows, *computed)
+        filled.append(rows)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(cache_fill, "fill_rows", killed)
+        with pytest.raises(KeyboardInterrupt):
+            distil(trained)
+    assert not any(one.complete for one in entries("teachers"))
+    assert any(one.written for one in entries("teachers"))
+    passes.clear()
+    distil(trained)
+    assert all(one.complete for one in entries("teachers"))
+    assert sorted(passes.values()) == [1] * (12 + 4)  # a batch of 8 of one teacher is there already
+
+
+def test_a_full_disk_is_a_warning_and_teachers_run(trained: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    notes = distil(trained)
+    assert any(note.startswith("teacher cache: the disk is full; teachers run in every step") for note in notes)
+    assert (trained.folder / "kd4mtl/seed0/result.json").exists()
+
+
+class StoppedError(Exception):
+    pass
+
+
+class StopsAfterTwoSteps(Notes):
+    def step(self, step: int, total: int) -> None:
+        if step == 2:  # the first one is saved
+            raise StoppedError
+
+
+def test_a_resumed_run_computes_what_it_computed_before(
+    trained: Any, monkeypatch: pytest.MonkeyPatch, passes: Counter[tuple[str, int]]
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    study = tiny(trained.folder, *CACHED, *KD4MTL, "--checkpoint-steps", "1")
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "posix_fallocate", full)
+        with pytest.raises(StoppedError):
+            execute(plan(study.values)[-1], study.folder, StopsAfterTwoSteps(), study.build)
+    assert (study.folder / "kd4mtl/seed0/checkpoint.pt").exists()
+    passes.clear()
+    distil(study)
+    assert passes
+    assert not any(one.complete for one in entries("teachers"))
+
+
+def test_no_more_than_the_share_of_the_free_disk_is_taken(trained: Any) -> None:
+    study = tiny(
+        trained.folder, *CACHED, *KD4MTL, "--train.teacher_cache.mode", "auto", "--train.teacher_cache.share", "1e-9"
+    )
+    notes = distil(study)
+    assert sum("more than train.teacher_cache.share of the free disk" in note for note in notes) == 2
+    assert entries("teachers") == []
+
+
+@pytest.mark.parametrize("faster", [True, False])
+def test_auto_takes_what_is_faster_and_writes_it_down(
+    trained: Any, faster: bool, monkeypatch: pytest.MonkeyPatch, passes: Counter[tuple[str, int]]
+) -> None:
+    from tutelage.study import caching
+
+    measure = caching.probe
+
+    def measured(*given: Any) -> Any:
+        probe = measure(*given)
+        probe.compute, probe.write, probe.read = (1.0, 0.1, 0.1) if faster else (0.1, 1.0, 1.0)
+        return probe
+
+    monkeypatch.setattr(caching, "probe", measured)
+    study = tiny(trained.folder, *CACHED, *KD4MTL, "--train.teacher_cache.mode", "auto")
+    distil(study)
+    outputs = json.loads((study.folder / "teacher_cache.json").read_text())["outputs"].values()
+    assert [one["cached"] for one in outputs] == [faster, faster]
+    assert bool(entries("teachers")) == faster
+    monkeypatch.setattr(caching, "probe", lambda *_: pytest.fail("it is decided once"))
+    (study.folder / "kd4mtl/seed0/result.json").unlink()
+    (study.folder / "kd4mtl/seed0/checkpoint.pt").unlink()
+    passes.clear()
+    distil(study)
+    assert bool(passes) != faster
+
+
+def test_other_weights_and_another_precision_have_entries_of_their_own(trained: Any) -> None:
+    distil(trained)
+    count = len(entries("teachers"))
+    for flags in (["--net.width", "0.5"], ["--seeds", "1"], ["--train.augment.scales", "[1.0]"]):
+        run_study(tiny(trained.folder.with_name(flags[1]), *CACHED, *KD4MTL, *flags), Notes())
+        assert len(entries("teachers")) > count
+        count = len(entries("teachers"))
+    run_study(tiny(trained.folder.with_name("again"), *CACHED, *KD4MTL), Notes())
+    assert len(entries("teachers")) == count
+
+
+@pytest.mark.parametrize(
+    ("flags", "reason"),
+    [
+        ((), "views of train.augment are random and never come again; give it `views: K`"),
+        (("--train.augment", "null", "--train.official_quirks", "true"), "teachers are in training mode"),
+    ],
+)
+def test_what_cannot_be_cached_is_said_and_refused_where_it_is_demanded(
+    flags: tuple[str, ...], reason: str, tmp_path: Path
+) -> None:
+    notes = Notes()
+    run_study(tiny(tmp_path / "auto", *FLAGS, *KD4MTL, *flags), notes)
+    assert sum(note.startswith("teacher cache: not used") and reason in note for note in notes.notes) == 1
+    assert entries("teachers") == []
+    with pytest.raises(UserError, match=r"^train.teacher_cache.mode: expected `auto` or `never`, found `always`"):
+        run_study(tiny(tmp_path / "always", *FLAGS, *KD4MTL, *flags, "--train.teacher_cache.mode", "always"), Notes())
+
+
+def test_methods_without_teachers_say_nothing(tmp_path: Path) -> None:
+    notes = Notes()
+    run_study(tiny(tmp_path / "runs", *FLAGS, "--methods", "uniform"), notes)
+    assert not any("teacher cache" in note for note in notes.notes)
+    assert not (tmp_path / "runs/teacher_cache.json").exists()
