@@ -175,7 +175,7 @@ def test_bf16_trains(tmp_path: Path) -> None:
         ({"clip_norm": -1.0}, "train.clip_norm: expected a positive number or null"),
         ({"ema": 1.0}, "train.ema: expected a decay between 0 and 1"),
         ({"workers": -1}, "train.workers: expected 0 or more"),
-        ({"devices": 2}, "train.devices: expected 1, found 2"),
+        ({"devices": 5}, r"train.devices: expected 1 or more, and no more than the 4 images of a batch .*, found 5"),
     ],
 )
 def test_a_wrong_value_is_one_line(change: dict, message: str) -> None:
@@ -254,7 +254,7 @@ def test_aggregator_that_are_no_numbers_end_a_run_as_losses_do() -> None:
 
 def test_conflict_is_looked_at_once_a_step(monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
-    monkeypatch.setattr(recorder, "conflict", lambda terms, net: seen.append(terms) or {})
+    monkeypatch.setattr(recorder, "conflict", lambda terms, net, world: seen.append(terms) or {})
     setup = Run(replace(CONFIG, accumulate=2, batch_size=2, epochs=1))
     setup.fit(setup.build())
     assert len(seen) == 1

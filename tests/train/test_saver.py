@@ -90,7 +90,7 @@ def twice() -> None:
 
 
 def test_a_second_signal_has_its_former_effect_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tutelage.train.saver._SAME", 0.0)
+    monkeypatch.setattr("tutelage.train.signals._SAME", 0.0)
     with pytest.raises(KeyboardInterrupt) as error:
         setup().fit(setup().build(), observer=At(3, twice))
     assert not isinstance(error.value, Interrupted)

@@ -9,7 +9,6 @@ from torch import nn
 
 from tutelage.balance.objective import Balance
 from tutelage.balance.on_gradients import GradientBalancer, Where
-from tutelage.balance.rows import gramian
 from tutelage.balance.task_gradients import Combined, TaskGradients
 from tutelage.balance.torchjd import make, quiet_solvers, verify
 from tutelage.balance.torchjd_state import last_weights, of_some
@@ -110,7 +109,7 @@ def _apply(method: nn.Module, gradients: TaskGradients, scaled: bool) -> Combine
     from torchjd.aggregation import GramianWeightedAggregator, WeightedAggregator
 
     if isinstance(method, GramianWeightedAggregator):
-        products = gramian(gradients.matrix)
+        products = gradients.gramian()
         if scaled:
             products = products / products.trace().clamp(min=torch.finfo(products.dtype).tiny)
         return Combined(weights=method.gramian_weighting(products))

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from tutelage.balance.objective import Groups
 from tutelage.balance.rows import Rows
-from tutelage.types import MultiTaskNet
+from tutelage.types import MultiTaskNet, Reduce
 
 Heads = Mapping[tuple[str, str], Rows]  # by group and objective: the gradients of the heads that it reaches
 
@@ -30,30 +30,44 @@ class ExactGradients:
         self._starts = dict(zip(names, starts, strict=True))
         self._rows = Rows(net.shared_parameters(), draws * self._size + 1)
         self._moved = False  # whether this step has a gradient for the network
+        self._adds = False  # whether it adds something as it is
 
     def clear(self) -> None:
         """Forget the last step's gradients."""
         self._rows.clear()
-        self._moved = False
+        self._moved = self._adds = False
 
-    def collect(self, groups: Groups, rest: Sequence[Tensor], draw: int, heads: Heads) -> None:
-        """A backward pass for every objective, each into its row, and one for what is added as it is."""
+    def collect(self, groups: Groups, rest: Sequence[Tensor], reduce: Reduce, heads: Heads) -> None:
+        """A backward pass for every objective, each into its row, and one for what is added as it is.
+
+        With several processes a row is added over them while the next one is computed.
+        """
+        draw, world = reduce.draw, reduce.world
         moves = draw in self._updates
+        several = world.size > 1
         passes: list[tuple[Tensor, int, tuple[str, str]]] = []
         for group, named in groups.items():
             for i, name in enumerate(self._names[group]):
-                if name in named and named[name].requires_grad:
+                if name in named and (named[name].requires_grad or several):
                     passes.append((named[name], self._first(draw, group) + i, (group, name)))
-        if rest and moves:
-            passes.append((torch.stack(list(rest)).sum(), -1, ("", "")))
-        self._moved |= moves and bool(passes)
+        added = [x for x in rest if x.requires_grad] if moves else []
+        if added:
+            passes.append((torch.stack(added).sum(), -1, ("", "")))
+        self._adds |= moves and bool(rest)
+        self._moved |= moves and (bool(passes) or (several and bool(rest)))
+        differentiable = [value.requires_grad for value, _, _ in passes]
         for n, (value, row, objective) in enumerate(passes):
-            with self._rows.into(row), heads[objective].into(0) if objective in heads else nullcontext():
-                torch.autograd.backward(
-                    value / len(self._updates) if moves else value,
-                    retain_graph=n + 1 < len(passes),
-                    inputs=None if moves else self._rows.parameters,
-                )
+            if differentiable[n]:
+                with self._rows.into(row), heads[objective].into(0) if objective in heads else nullcontext():
+                    torch.autograd.backward(
+                        value / len(self._updates) if moves else value,
+                        retain_graph=any(differentiable[n + 1 :]),
+                        inputs=None if moves else self._rows.parameters,
+                    )
+            if reduce.last and row >= 0:
+                world.start_sum(self._rows.matrix[row])
+        if reduce.last and draw == self._updates[-1] and self._adds:
+            world.start_sum(self._rows.matrix[-1])
 
     def matrices(self, group: str, index: list[int]) -> list[Tensor]:
         """The rows of some objectives of a group, for every draw."""

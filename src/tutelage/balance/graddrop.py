@@ -10,7 +10,7 @@ from tutelage.balance.on_gradients import GradientBalancer
 from tutelage.balance.representation import cut_row
 from tutelage.balance.task_gradients import Combined, TaskGradients
 from tutelage.errors import UserError
-from tutelage.types import Distiller, MultiTaskNet, Task
+from tutelage.types import Distiller, MultiTaskNet, Task, World
 
 
 class GradDrop(GradientBalancer):
@@ -56,18 +56,27 @@ class GradDrop(GradientBalancer):
 
     def combine(self, gradients: TaskGradients) -> Combined:
         """sum_t (leak_t + (1 - leak_t) M_t) dL_t/dz."""
-        vector = torch.zeros_like(gradients.matrix[0])
+        own = gradients.matrices[0]
+        vector = torch.zeros_like(own[0])
         leaks = [self._leaks[gradients.group][i] for i in gradients.index]
-        rows = zip(*(cut_row(row, gradients.features) for row in gradients.matrix), strict=True)
+        rows = zip(*(cut_row(row, gradients.features) for row in own), strict=True)
+        world = None if gradients.spread is None else gradients.spread.world
+        if gradients.spread is not None and not gradients.spread.aligned():
+            raise UserError(
+                "GradDrop: expected images of every source in every process, whose gradients choose one sign per "
+                "position, found a process without; raise train.batch_size, or lower train.devices"
+            )
         for z, update, grads in zip(gradients.features, cut_row(vector, gradients.features), rows, strict=True):
-            _add(update, z, grads, leaks)
-        return Combined(vector=vector)
+            _add(update, z, grads, leaks, world)
+        return Combined(vector=vector, own=True)
 
 
-def _add(update: Tensor, z: Tensor, grads: tuple[Tensor, ...], leaks: list[float]) -> None:
+def _add(update: Tensor, z: Tensor, grads: tuple[Tensor, ...], leaks: list[float], world: World | None = None) -> None:
     """Add what passes to the update of one tensor [B, ...], in place, so that it keeps its memory layout."""
     sign = z.sign().to(update.dtype)
     g = [_over_images(sign, grad) for grad in grads]  # G_t, [...]
+    if world is not None:  # images of other processes
+        g = [x.copy_(world.sum(x.contiguous())) for x in g]  # as it lies in memory, as u is drawn
     sizes = [x.abs() for x in g]
     p = (1 + sum(g[1:], g[0]) / sum(sizes[1:], sizes[0])) / 2  # NaN where all gradients are 0
     u = torch.rand_like(p)

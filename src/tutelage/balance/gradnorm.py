@@ -47,7 +47,7 @@ class GradNorm(GradientBalancer):
         initial = gradients.memory.setdefault("initial", torch.full_like(w, torch.nan))
         first = initial[gradients.index]
         initial[gradients.index] = first = torch.where(first.isnan(), gradients.losses, first)
-        chosen, norms = w.detach()[gradients.index], gradients.matrix.norm(dim=1)
+        chosen, norms = w.detach()[gradients.index], gradients.norms()
         ratio = gradients.losses / first
         target = (chosen * norms).mean() * (ratio / ratio.mean()) ** self.alpha
         w.grad = torch.zeros_like(w)

@@ -7,7 +7,6 @@ from torch import nn
 
 from tutelage.balance.objective import Balance
 from tutelage.balance.on_gradients import GradientBalancer, Where
-from tutelage.balance.rows import gramian
 from tutelage.balance.task_gradients import Combined, TaskGradients
 from tutelage.types import Distiller, MultiTaskNet, Task
 
@@ -47,5 +46,5 @@ class IMTLH(GradientBalancer):
         scale = s.detach()[gradients.index].exp()
         s.grad = torch.zeros_like(s)
         s.grad[gradients.index] = scale * gradients.losses - 1
-        scaled = gramian(gradients.matrix) * torch.outer(scale, scale)
+        scaled = gradients.gramian() * torch.outer(scale, scale)
         return Combined(weights=IMTLGWeighting()(scaled) * scale, heads=scale)

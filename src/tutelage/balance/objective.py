@@ -3,9 +3,10 @@
 from collections.abc import Collection, Iterable, Mapping
 from typing import Literal, NamedTuple
 
+import torch
 from torch import Tensor
 
-from tutelage.types import Distiller, Term, Terms
+from tutelage.types import Distiller, Term, Terms, World
 
 Balance = Literal["task", "task+distill", "separately"]
 Groups = dict[str, dict[str, Tensor]]  # by group and objective
@@ -99,6 +100,17 @@ class Objectives:
         for group, objectives in gathered.items():
             groups[group] = {name: total(term.mean() for term in members) for name, members in objectives.items()}
         return groups, [term.mean() for term in rest]
+
+
+def add_losses(groups: Groups, world: World, device: torch.device) -> Groups:
+    """The objectives of a step of which each process has a part, in all of them: detached, in fp64, on a device."""
+    if world.size == 1:
+        return groups
+    values = [value.detach() for named in groups.values() for value in named.values()]
+    if not values:
+        return groups
+    sums = iter(world.sum(torch.stack([x.to(device, torch.float64) for x in values])))
+    return {group: {name: next(sums) for name in named} for group, named in groups.items()}
 
 
 def total(values: Iterable[Tensor]) -> Tensor:

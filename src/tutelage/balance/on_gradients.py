@@ -12,10 +12,11 @@ from tutelage.balance.exact import ExactGradients
 from tutelage.balance.objective import Balance, Groups, Objectives
 from tutelage.balance.representation import RepresentationGradients, check_apart, distilled, read_by_heads
 from tutelage.balance.rows import Rows
+from tutelage.balance.spread import Spread
 from tutelage.balance.task_gradients import Combined, TaskGradients, explain_error
 from tutelage.balance.torchjd_state import capture, restore
 from tutelage.errors import UserError
-from tutelage.types import Balancer, Distiller, MultiTaskNet, Output, Reduce, Task, Terms
+from tutelage.types import Balancer, Distiller, MultiTaskNet, Output, Reduce, Task, Terms, World
 
 Where = Literal["parameters", "representation"]
 
@@ -50,6 +51,7 @@ class GradientBalancer(Balancer, ABC):
             representation.
     """
 
+    several_processes = True
     weighs_heads = False  # True: `combine` gives `heads`
     updates: tuple[int, ...] = (0,)  # the draws of a step whose batches move the network; the others only balance
 
@@ -57,6 +59,7 @@ class GradientBalancer(Balancer, ABC):
         super().__init__()
         self.where: Where = where
         self.whole_step = where == "representation"
+        self.completes = "finish" if where == "representation" else None
         self.objectives = Objectives(balance)
         self.memory: dict[str, dict[str, Tensor]] = {group: {} for group in self.names}
         self.methods: dict[str, nn.Module] = {}  # not registered: their state_dict is not all of their state
@@ -71,6 +74,7 @@ class GradientBalancer(Balancer, ABC):
         self._losses: dict[str, dict[str, Tensor]] = {}
         self._weights: dict[str, Tensor] = {}
         self._checked = False
+        self._world = World()
 
     @property
     def names(self) -> dict[str, list[str]]:
@@ -131,7 +135,7 @@ class GradientBalancer(Balancer, ABC):
     def backward(self, terms: Terms, outputs: list[Output], net: MultiTaskNet, reduce: Reduce) -> dict[str, Tensor]:
         """Collect the gradients of a part of a step; the weights come with `finish`."""
         groups, rest = self.objectives.split(reduce(terms))
-        rest = [x for x in rest if x.requires_grad]
+        self._world = reduce.world
         if self.weighs_heads and not self._heads:
             self._heads = {objective: Rows(own, 1) for objective, own in self._own(net).items() if own}
         if reduce.draw in self.updates:
@@ -139,13 +143,13 @@ class GradientBalancer(Balancer, ABC):
         if self.where == "parameters":
             if self._exact is None:
                 self._exact = ExactGradients(net, self.names, self.draws, self.updates)
-            self._exact.collect(groups, rest, reduce.draw, self._heads)
+            self._exact.collect(groups, rest, reduce, self._heads)
         else:
             boundary = read_by_heads(outputs)
             if self.objectives.balance != "task":
                 boundary += distilled(outputs, boundary, [x for named in groups.values() for x in named.values()])
             own = {objective: [*parameters, *self._adaptors] for objective, parameters in self._own(net).items()}
-            self._features.collect(groups, rest, boundary, self._heads, own)
+            self._features.collect(groups, [x for x in rest if x.requires_grad], boundary, self._heads, own)
         return {}
 
     def _own(self, net: MultiTaskNet) -> dict[tuple[str, str], list[nn.Parameter]]:
@@ -163,6 +167,10 @@ class GradientBalancer(Balancer, ABC):
                 loss = groups[group][name].detach() / len(self.updates)
                 self._losses[group][name] = self._losses[group].get(name, 0) + loss
 
+    def summed(self, net: MultiTaskNet) -> list[nn.Parameter]:
+        """Its own, and the shared ones where their rows are added before they are combined."""
+        return [*self.parameters(), *(net.shared_parameters() if self.where == "parameters" else ())]
+
     def finish(self) -> dict[str, Tensor]:
         """Give the shared parameters the combined gradient; returns w_t where the method has weights."""
         if self.where == "representation":
@@ -170,6 +178,7 @@ class GradientBalancer(Balancer, ABC):
             self._features.backward([self._combined(group, [matrix]) for group, matrix in matrices])
             self._features.clear()
         elif self._exact is not None:
+            self._world.wait()
             for group, losses in self._losses.items():
                 if losses:
                     matrices_of_draws = self._exact.matrices(group, self._index(group))
@@ -185,9 +194,11 @@ class GradientBalancer(Balancer, ABC):
         """The combined gradient; the heads' factors are applied on the way."""
         losses, index = self._losses[group], self._index(group)
         names = [self.names[group][i] for i in index]
-        stacked = torch.stack([losses[name].to(self._device) for name in names])
+        stacked = self._stack([losses[name] for name in names], matrices[0])
         features = [z.detach() for z in self._features.boundary]
-        gradients = TaskGradients(names, index, stacked, matrices, group, self.memory[group], features)
+        several = self._world.size > 1 and self.where == "representation"
+        spread = Spread(self._world, features) if several else None
+        gradients = TaskGradients(names, index, stacked, matrices, group, self.memory[group], features, spread)
         with torch.no_grad():
             try:
                 combined = self.combine(gradients)
@@ -202,9 +213,16 @@ class GradientBalancer(Balancer, ABC):
                         self._heads[group, name].matrix[0] *= factor
                         self._heads[group, name].give(0)
             if combined.vector is not None:
-                return combined.vector
+                return combined.vector if combined.own or spread is None else spread.own(combined.vector)
             assert combined.weights is not None
             return matrices[0].T @ combined.weights  # the other way round is several times slower
+
+    def _stack(self, losses: list[Tensor], matrix: Tensor) -> Tensor:
+        """o_t of the images of all processes, [m]."""
+        if self._world.size == 1:
+            return torch.stack([loss.to(self._device) for loss in losses])
+        own = torch.stack([loss.to(self._device, torch.float64) for loss in losses])
+        return self._world.sum(own).to(matrix.dtype)
 
     def get_extra_state(self) -> dict[str, Any]:
         """What the method keeps from step to step."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from tutelage.balance.objective import Balance, Objectives
+from tutelage.balance.objective import Balance, Objectives, add_losses
 from tutelage.types import Balancer, Distiller, MultiTaskNet, Output, Reduce, Task, Terms
 
 
@@ -22,6 +22,8 @@ class LossBalancer(Balancer):
     """
 
     whole_step = True
+    several_processes = True
+    completes = "backward"
 
     def __init__(self, balance: Balance = "task") -> None:
         super().__init__()
@@ -38,12 +40,13 @@ class LossBalancer(Balancer):
     def backward(self, terms: Terms, outputs: list[Output], net: MultiTaskNet, reduce: Reduce) -> dict[str, Tensor]:
         """Add the gradient to `.grad`; returns w_t by objective, `distill/k` in the second group."""
         losses, rest = self.objectives.split(reduce(terms))
+        whole = add_losses(losses, reduce.world, next(net.parameters()).device)
         weights: dict[str, Tensor] = {}
         roots, factors = list(rest), [torch.ones_like(x) for x in rest]
         for group, named in losses.items():
-            of_group = self.weigh(group, named) if named else {}
+            of_group = self.weigh(group, whole[group]) if named else {}
             roots += [named[name] for name in of_group]
-            factors += of_group.values()
+            factors += [w.to(named[name].dtype) for name, w in of_group.items()]
             prefix = "" if group == "task" else f"{group}/"
             weights |= {f"{prefix}{name}": w for name, w in of_group.items()}
         differentiable = [(x, w) for x, w in zip(roots, factors, strict=True) if x.requires_grad]

@@ -51,7 +51,10 @@ class RepresentationGradients:
             heads: Where the gradients of heads are kept apart; elsewhere they are added to `.grad`.
             own: The parameters on the way to the boundary, by group and objective.
         """
-        values = {(group, name): value for group, named in groups.items() for name, value in named.items()}
+        # One of several processes may have no label of an objective.
+        values = {
+            (g, name): value for g, named in groups.items() for name, value in named.items() if value.requires_grad
+        }
         if frozenset(values) not in self._disjoint:
             self._disjoint[frozenset(values)] = disjoint(list(values.values()), boundary)
         # Where nothing needs it any more, each head's graph is freed on the way, and its memory used again.
@@ -61,6 +64,9 @@ class RepresentationGradients:
             matrix = self._matrix(group, len(named))
             for row, name in zip(matrix, (name for name in self._names[group] if name in named), strict=True):
                 parameters = own[group, name]
+                if (group, name) not in values:
+                    row.zero_()
+                    continue
                 grads = torch.autograd.grad(named[name], [*boundary, *parameters], retain_graph=keep, allow_unused=True)
                 for piece, grad in zip(cut_row(row, boundary), grads, strict=False):
                     piece.zero_() if grad is None else piece.copy_(grad)
@@ -72,7 +78,7 @@ class RepresentationGradients:
     def backward(self, vectors: list[Tensor]) -> None:
         """One backward pass from the boundary on, with the sum of some vectors [R], and through the rest."""
         roots, factors = list(self._rest), [torch.ones_like(x) for x in self._rest]
-        if vectors:
+        if vectors and self.boundary:
             pieces = cut_row(sum(vectors[1:], vectors[0]), self.boundary)
             roots += self.boundary
             factors += [piece.to(z.dtype) for piece, z in zip(pieces, self.boundary, strict=True)]

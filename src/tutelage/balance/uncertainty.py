@@ -27,6 +27,9 @@ class Uncertainty(Balancer):
             The c of a distillation term is that of its task, or 2 if it counts for several tasks or for none.
     """
 
+    several_processes = True
+    completes = "backward"
+
     def __init__(self, initial: float = -0.5, balance: Balance = "task") -> None:
         super().__init__()
         self.initial = initial
@@ -43,6 +46,10 @@ class Uncertainty(Balancer):
                 reached = self.objectives.tasks(group, name)
                 self.scales[_label(group, name)] = 2.0 if len(reached) != 1 or tasks[reached[0]].regression else 1.0
                 self.log_variances[_label(group, name)] = nn.Parameter(torch.tensor(self.initial, device=device))
+
+    def summed(self, net: MultiTaskNet) -> list[nn.Parameter]:
+        """None: the gradient of s_t, too, is that of a part of the images."""
+        return []
 
     def backward(self, terms: Terms, outputs: list[Output], net: MultiTaskNet, reduce: Reduce) -> dict[str, Tensor]:
         """Add the gradient to `.grad`; returns 1 / (c_t exp(s_t)) of every objective."""

@@ -28,6 +28,9 @@ class Uniform(Balancer):
         ValueError: In `setup`, if `weights` names what is no objective.
     """
 
+    several_processes = True
+    completes = "backward"
+
     def __init__(
         self,
         weights: dict[str, float] | None = None,

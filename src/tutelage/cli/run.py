@@ -12,6 +12,7 @@ from tutelage.errors import writing_to
 
 if TYPE_CHECKING:
     from tutelage.study import Study
+    from tutelage.train import Processes
 
 _ABOUT = """\
 Train the single-task networks, then every method, and compare them.
@@ -47,9 +48,29 @@ def add_study(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(args: argparse.Namespace, console: Console) -> int:
-    """Train the study, write its page and print its tables."""
+    """Train the study, write its page and print its tables; where torchrun or SLURM started several, together."""
     if args.study is None or args.help:
         return describe(args)
+    from tutelage.train import launched
+
+    with launched() as world:
+        return _run(args, console) if world is None or world.main else _take_part(world)
+
+
+def _take_part(world: "Processes") -> int:
+    from tutelage.study import take_part
+    from tutelage.train import Interrupted, NonFiniteError
+
+    try:
+        take_part(world)
+    except Interrupted as stopped:  # as all of them are: the main process says so
+        return 128 + stopped.signal
+    except NonFiniteError:  # which the main process has found, too
+        return 2
+    return 0
+
+
+def _run(args: argparse.Namespace, console: Console) -> int:
     from tutelage.report import write_report
     from tutelage.study import ConsoleDisplay, check_data, load_study, run_study, write_shared
 

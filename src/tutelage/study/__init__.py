@@ -20,8 +20,9 @@ from tutelage.study.config import (
 )
 from tutelage.study.duration import duration
 from tutelage.study.estimate import Estimate, estimate
-from tutelage.study.execute import RunObserver, execute
+from tutelage.study.execute import execute, take_part
 from tutelage.study.launch import Display, InProcess, Launcher, Pool, RunDisplay, Share, run_study, shares
+from tutelage.study.observers import RunObserver
 from tutelage.study.plan import RunSpec, plan
 from tutelage.study.progress import ConsoleDisplay, cache_line, plan_table
 from tutelage.study.store import write_shared
@@ -62,6 +63,7 @@ __all__ = [
     "read_values",
     "run_study",
     "shares",
+    "take_part",
     "with_new_names",
     "write_shared",
 ]

@@ -1,6 +1,6 @@
 """From the objects of a run's config to what is trained: student, teachers, distiller, balancer, optimisers, images."""
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -15,15 +15,21 @@ from tutelage.layout import FEATURES
 from tutelage.study.budget import method_of, stretch, training_config
 from tutelage.study.config import Method, StudyConfig
 from tutelage.study.plan import RunSpec
+from tutelage.study.several import check_processes, smallest_part, synchronise
 from tutelage.study.teachers import build_net, build_teachers, load_weights, place
-from tutelage.train import EpochSelection, Optimisers, Streams, TrainConfig, Training, seeded, select
-from tutelage.types import Balancer, Distiller, MultiTaskNet
+from tutelage.train import EpochSelection, Optimisers, Streams, TrainConfig, Training, process_count, seeded, select
+from tutelage.types import Balancer, Distiller, MultiTaskNet, World
 
 _IMAGES, _BATCH = 64, 8  # of a source, that the statistics of teachers are estimated on
 
 
 def build_run(
-    spec: RunSpec, objects: StudyConfig, folder: Path, device: torch.device, trained: bool = True
+    spec: RunSpec,
+    objects: StudyConfig,
+    folder: Path,
+    device: torch.device,
+    trained: bool = True,
+    world: World | None = None,
 ) -> tuple[Training, Streams]:
     """The run at its first step, and the images that it trains on.
 
@@ -33,12 +39,13 @@ def build_run(
         folder: of the study.
         device: where everything is put.
         trained: False takes untrained teachers, to time a step or to find mistakes.
+        world: the processes that train it together; None: this one alone.
 
     Raises:
         UserError: network, teachers, distiller and balancer do not fit each other.
     """
     train, method = training_config(spec, objects), method_of(objects)
-    student = _build_student(spec, objects, train, device)
+    student = synchronise(_build_student(spec, objects, train, device), world or World(), device)
     distiller = None
     if method.distiller is not None:
         distiller = _build_distiller(spec, objects, method, student, folder, device, trained)
@@ -46,8 +53,10 @@ def build_run(
     unlabelled = distiller is not None and distiller.teach == "all"
     chosen = select(objects.data, objects.tasks, unlabelled)
     streams = Streams(chosen, train.batch_size, train.epochs, train.accumulate, train.max_steps, balancer.draws)
+    count = process_count(train.devices)
+    check_processes(count, train, balancer, streams, student)
     if not trained:
-        check_single_images(student, streams, device)
+        check_single_images(student, streams, device, [smallest_part(n, count, train) for n in streams.batch_sizes])
     if balancer.whole_step and train.accumulate > 1:
         raise UserError(
             f"train.accumulate: expected 1 with {type(balancer).__name__}, which needs all losses of a step at once, "
@@ -165,9 +174,16 @@ def some_images(source: DataSource, tasks: Collection[str] | None, device: torch
             yield torch.stack(alike[begin : begin + _BATCH])
 
 
-def check_single_images(net: MultiTaskNet, streams: Streams, device: torch.device) -> None:
-    """Raise a UserError where a step takes a single image of a source that the network cannot be trained on alone."""
-    for stream, size in zip(streams.streams, streams.batch_sizes, strict=True):
+def check_single_images(net: MultiTaskNet, streams: Streams, device: torch.device, sizes: Sequence[int]) -> None:
+    """Raise a UserError where a step takes a single image of a source that the network cannot be trained on alone.
+
+    Args:
+        net: the network.
+        streams: the sources.
+        device: where the network is.
+        sizes: the fewest images of each source that the network sees together.
+    """
+    for stream, size in zip(streams.streams, sizes, strict=True):
         if size == 1:
             try:
                 net.train()(stream.samples[stream.index(0)]["image"][None].to(device))

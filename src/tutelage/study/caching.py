@@ -67,6 +67,7 @@ def cache_teachers(
     data: str,
     fabric: Fabric,
     note: Note,
+    main: bool = True,
 ) -> None:
     """Let the teachers of a run be read from the cache, where that is decided, and fill it with what is missing.
 
@@ -79,18 +80,19 @@ def cache_teachers(
         data: fingerprint of its data.
         fabric: has the device and the precision.
         note: is told what is cached, how much disk and time that takes, and what goes wrong.
+        main: False in the other processes of a run: they read what the main one has decided and filled.
     """
     train, path = objects.train, folder / spec.id / FILE
     if run.distiller is None or refusal(train) is not None:
         return
     read: list[str] | None
-    if run.step > 0:
+    if run.step > 0 or not main:
         read = read_outputs(path)
     else:
         read = [] if train.teacher_cache.mode == "never" else None
         path.unlink(missing_ok=True)
     fillings = [] if read == [] else _filled(spec, objects, run.distiller, streams, folder, data, fabric, note, read)
-    if run.step == 0:
+    if run.step == 0 and main:
         write_json(path, {"read": [filling.output.digest for filling in fillings]})
     cached: dict[Passes, dict[MultiTaskNet, dict[str, CachedOutput]]] = {}
     for filling in fillings:

@@ -5,7 +5,7 @@ import logging
 from collections.abc import Mapping
 from math import isfinite
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from lightning_fabric import Fabric
@@ -19,30 +19,26 @@ from tutelage.study.build import build_run
 from tutelage.study.caching import cache_teachers
 from tutelage.study.config import Builder
 from tutelage.study.mixing import Guard, refuse_mixing
+from tutelage.study.observers import RunObserver, Silent
 from tutelage.study.plan import RunSpec
 from tutelage.study.predictions import save_predictions
-from tutelage.study.store import claim, fingerprint, is_finished, note_determinism, write_spec
+from tutelage.study.processes import in_processes
+from tutelage.study.store import claim, fingerprint, is_finished, note_determinism, note_processes, write_spec
 from tutelage.train import (
     JsonLines,
     NonFiniteError,
-    Observer,
+    Processes,
     TrainConfig,
     deterministic,
     evaluate,
     fit,
+    main_first,
+    share_state,
+    this_world,
     training_loader,
     validation_loader,
 )
-
-
-class RunObserver(Observer, Protocol):
-    """Who watches one run."""
-
-    def begin(self, resumed: int) -> None:
-        """The run begins, or continues after `resumed` steps."""
-
-    def note(self, text: str) -> None:
-        """One line to the user."""
+from tutelage.types import World
 
 
 def execute(spec: RunSpec, folder: Path, observer: RunObserver, build: Builder | None = None) -> dict[str, Any]:
@@ -55,6 +51,9 @@ def execute(spec: RunSpec, folder: Path, observer: RunObserver, build: Builder |
         folder: of the study; the run's is `folder / spec.id`.
         observer: is told how far it is.
         build: builds the objects of its config; shared by runs in one process, so that they share the images in memory.
+
+    With `train.devices` above 1 it is trained by as many new processes; where torchrun or SLURM started several, the
+    others are told to take part.
 
     Returns:
         What result.json holds.
@@ -69,35 +68,70 @@ def execute(spec: RunSpec, folder: Path, observer: RunObserver, build: Builder |
             raise UserError(
                 f"{folder / need}: expected a finished run, which {spec.label} needs, found none; execute it first"
             )
+    build, world = build or Builder(), this_world()
     with writing_to(place):
-        return _execute(spec, folder, place, observer, build or Builder())
+        objects = build(spec.config)
+        data, networks = build.fingerprint(objects), Guard(folder, build).networks(spec)
+        refuse_mixing(place, spec.config, data, networks)
+        claim(place, spec.config, data, networks)
+        write_spec(place, spec)
+        result: dict[str, Any]
+        if isinstance(world, Processes):
+            world.order((spec, folder, data))
+            result = _compute(world, observer, spec, folder, data, build)
+        elif objects.train.devices > 1:
+            result = in_processes(objects.train.devices, _compute, observer, spec, folder, data)
+        else:
+            result = _compute(world, observer, spec, folder, data, build)
+        return result
 
 
-def _execute(spec: RunSpec, folder: Path, place: Path, observer: RunObserver, build: Builder) -> dict[str, Any]:
+def take_part(world: Processes) -> None:
+    """Compute a share of every run, in a process that torchrun or SLURM started beside the main one, to their end.
+
+    Raises:
+        UserError: What any process of a run may raise.
+        Interrupted: A signal stopped a run between two steps.
+    """
+    build = Builder()
+    while (order := world.next_order()) is not None:
+        spec, folder, data = order
+        with writing_to(folder / spec.id):
+            _compute(world, Silent(), spec, folder, data, build)
+
+
+def _compute(
+    world: World, observer: RunObserver, spec: RunSpec, folder: Path, data: str, build: Builder | None = None
+) -> dict[str, Any]:
+    """Train and evaluate a run, in each of its processes; the main one writes the result and returns it."""
+    build, place = build or Builder(), folder / spec.id
     objects = build(spec.config)
-    data, networks = build.fingerprint(objects), Guard(folder, build).networks(spec)
-    refuse_mixing(place, spec.config, data, networks)
-    claim(place, spec.config, data, networks)
-    write_spec(place, spec)
     config, tasks = training_config(spec, objects), objects.tasks
     with deterministic(config.deterministic) as forced:  # before anything runs on a GPU
-        run, streams = build_run(spec, objects, folder, fabric_for(config).device)
+        run, streams = build_run(spec, objects, folder, fabric_for(config, world).device, world=world)
         run.resume(place / "checkpoint.pt")
-        fabric = fabric_for(config, place, run.step)
+        share_state(world, run.modules())
+        fabric = fabric_for(config, world, place, run.step)
+        if world.main:
+            note_processes(place, world.size)
         observer.begin(run.step)
         if run.step < streams.length.steps:
-            cache_teachers(spec, objects, run, streams, folder, data, fabric, observer.note)
-        loader = training_loader(streams, tasks, config, spec.seed, run.step)
+            with main_first(world):
+                cache_teachers(spec, objects, run, streams, folder, data, fabric, observer.note, world.main)
+        loader = training_loader(streams, tasks, config, spec.seed, run.step, world)
         try:
             if spec.file is None:
-                fit(fabric, run, tasks, loader, config, streams.length, spec.seed, place / "checkpoint.pt", observer)
+                path = place / "checkpoint.pt"
+                fit(fabric, run, tasks, loader, config, streams.length, spec.seed, path, observer, world)
         except NonFiniteError as error:
             raise NonFiniteError(f"{spec.label}: {error}") from error
         finally:
             for logger in fabric.loggers:
                 logger.finalize("")
-        loader = validation_loader(objects.data, tasks, config)
-        metrics = evaluate(fabric, run.result, tasks, loader, config.channels_last)
+        loader = validation_loader(objects.data, tasks, config, world)
+        metrics = evaluate(fabric, run.result, tasks, loader, config.channels_last, world)
+    if not world.main:
+        return {}
     if config.deterministic:
         note_determinism(place, forced, observer.note)
     save_predictions(fabric, run.result, tasks, objects.data, place / "predictions.safetensors")
@@ -120,17 +154,24 @@ def _execute(spec: RunSpec, folder: Path, place: Path, observer: RunObserver, bu
     return result
 
 
-def fabric_for(config: TrainConfig, place: Path | None = None, done: int = 0) -> Fabric:
-    """Device and precision, with the loggers of a run's folder."""
+def fabric_for(config: TrainConfig, world: World | None = None, place: Path | None = None, done: int = 0) -> Fabric:
+    """Device and precision of a process, and in the main one the loggers of a run's folder."""
+    world = world or World()
     logging.getLogger("lightning_fabric.utilities.rank_zero").setLevel(logging.WARNING)  # it logs the precision twice
     accelerator = config.accelerator
     if accelerator == "auto":
         accelerator = "cuda" if torch.cuda.is_available() else "cpu"
+    if accelerator == "cuda" and world.local_rank >= torch.cuda.device_count():
+        raise UserError(
+            f"train.devices: expected at most the {torch.cuda.device_count()} GPUs of this machine, found process "
+            f"{world.local_rank + 1}; start fewer, or train with --accelerator cpu"
+        )
     loggers = []
-    if place is not None:
+    if place is not None and world.main:
         board = TensorBoardLogger(place, name="tensorboard", version="", purge_step=done + 1)
         loggers = [JsonLines(place / "log.jsonl", after=done), board]
-    return Fabric(accelerator=accelerator, devices=1, precision=config.resolved_precision(), loggers=loggers)
+    devices = [world.local_rank] if accelerator == "cuda" else 1
+    return Fabric(accelerator=accelerator, devices=devices, precision=config.resolved_precision(), loggers=loggers)
 
 
 def _defined(

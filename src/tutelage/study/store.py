@@ -114,6 +114,15 @@ def note_determinism(folder: Path, forced: Mapping[str, str], note: Callable[[st
         note(f"deterministic: {operation}: {became}")
 
 
+def note_processes(folder: Path, count: int) -> None:
+    """Record by how many processes a run is trained, where that is, or was, another number than 1."""
+    facts = json.loads((folder / "environment.json").read_text())
+    before = facts.get("processes", [] if count > 1 else [1])
+    if before[-1:] != [count]:
+        facts |= {"processes": [*before, count], "threads": torch.get_num_threads()}
+        write_json(folder / "environment.json", facts)
+
+
 def fingerprint(tensors: Mapping[str, Tensor]) -> str:
     """Of names and values of tensors; a file's bytes would not do, since their order is not fixed."""
     digest = blake2b(digest_size=8)

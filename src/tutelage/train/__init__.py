@@ -5,6 +5,7 @@ from tutelage.train.checkpoint import (
     save_checkpoint,
     save_safetensors,
 )
+from tutelage.train.common_state import main_first, share_state
 from tutelage.train.config import TeacherCache, TrainConfig
 from tutelage.train.determinism import deterministic
 from tutelage.train.epoch_selection import EpochSelection
@@ -17,22 +18,27 @@ from tutelage.train.optim import Cosine, Optim, Optimisers
 from tutelage.train.recorder import Observer
 from tutelage.train.reduce import PartialStep
 from tutelage.train.repeated import load_repeated, repeated_views
-from tutelage.train.saver import Interrupted
 from tutelage.train.seed import derive, seeded
+from tutelage.train.signals import STOPPING, HeldSignals, Interrupted
 from tutelage.train.step import objective, training_step
 from tutelage.train.streams import RunLength, Stream, Streams, select
 from tutelage.train.training import Training
+from tutelage.train.world import LostProcessError, Processes, launched, process_count, this_world
 
 __all__ = [
+    "STOPPING",
     "Cosine",
     "EpochSelection",
+    "HeldSignals",
     "Interrupted",
     "JsonLines",
+    "LostProcessError",
     "NonFiniteError",
     "Observer",
     "Optim",
     "Optimisers",
     "PartialStep",
+    "Processes",
     "RunLength",
     "Stream",
     "Streams",
@@ -43,16 +49,21 @@ __all__ = [
     "deterministic",
     "evaluate",
     "fit",
+    "launched",
     "load_checkpoint",
     "load_repeated",
+    "main_first",
     "make_batch",
     "objective",
     "predict",
+    "process_count",
     "repeated_views",
     "save_checkpoint",
     "save_safetensors",
     "seeded",
     "select",
+    "share_state",
+    "this_world",
     "training_loader",
     "training_step",
     "validation_loader",

@@ -59,7 +59,8 @@ class TrainConfig:
             mode, the epoch with the lowest training loss, schedulers one epoch early, tables by image.
         channels_last: keep images and weights in the memory layout that is fastest for convolutions in bf16.
         accelerator: `cpu`, `cuda`, or `auto`: a GPU where there is one.
-        devices: number of devices; only 1 is supported.
+        devices: processes that train each network together, on this machine: one per GPU, or on a CPU with its cores
+            shared among them. Where torchrun or SLURM started several processes, it is their number that counts.
         workers: processes that load images; 0 loads them in the training process, which is best for data in memory.
         checkpoint_seconds: longest time between two checkpoints.
         checkpoint_steps: steps between two checkpoints, too; null saves by time alone.
@@ -107,10 +108,19 @@ class TrainConfig:
         for name in ("workers", "checkpoint_seconds"):
             if not getattr(self, name) >= 0:
                 raise UserError(f"train.{name}: expected 0 or more, found {getattr(self, name)}")
-        if self.devices != 1:
-            raise UserError(f"train.devices: expected 1, found {self.devices}; several devices are not supported yet")
+        if not 1 <= self.devices <= self.batch_size:
+            raise UserError(
+                f"train.devices: expected 1 or more, and no more than the {self.batch_size} images of a batch "
+                f"(train.batch_size), found {self.devices}"
+            )
         if self.accelerator == "cuda" and not torch.cuda.is_available():
             raise UserError("train.accelerator: expected a GPU for cuda, found none; use cpu or auto")
+        gpus = torch.cuda.device_count() if self.accelerator != "cpu" and torch.cuda.is_available() else None
+        if gpus is not None and self.devices > gpus:
+            raise UserError(
+                f"train.devices: expected at most the {gpus} GPUs of this machine, found {self.devices}; lower it, or "
+                "train with --accelerator cpu"
+            )
 
     def resolved_precision(self) -> Literal["32-true", "bf16-mixed"]:
         """`precision`, with `auto` replaced by what this machine supports."""

@@ -3,14 +3,14 @@
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from math import nan
-from typing import get_args
+from typing import Any, get_args
 
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torchmetrics import Metric
 
-from tutelage.types import Batch, MetricProtocol, MultiTaskNet, Task
+from tutelage.types import Batch, MetricProtocol, MultiTaskNet, Task, World
 
 Metrics = dict[str, dict[str, float]]  # task -> metric -> value
 
@@ -28,9 +28,17 @@ def evaluating(net: nn.Module) -> Iterator[None]:
 
 
 def evaluate(
-    fabric: Fabric, net: MultiTaskNet, tasks: Mapping[str, Task], loader: Iterable[Batch], channels_last: bool = False
+    fabric: Fabric,
+    net: MultiTaskNet,
+    tasks: Mapping[str, Task],
+    loader: Iterable[Batch],
+    channels_last: bool = False,
+    world: World | None = None,
 ) -> dict[str, Metrics]:
-    """Every task's metrics, by protocol: {"dataset": {task: {metric: value}}, "image": ...}."""
+    """Every task's metrics, by protocol: {"dataset": {task: {metric: value}}, "image": ...}.
+
+    Several processes count each its own images, and add what they counted once, at the end.
+    """
     layout = torch.channels_last if channels_last else torch.contiguous_format
     protocols: tuple[MetricProtocol, ...] = get_args(MetricProtocol)
     counters = {p: {t: task.metrics(p).to(fabric.device) for t, task in tasks.items()} for p in protocols}
@@ -46,9 +54,31 @@ def evaluate(
                 prediction = tasks[t].activate(output.predictions[t])
                 for counter in counters.values():
                     counter[t].update(prediction, target)
+    for metric in (metric for counter in counters.values() for metric in counter.values()):
+        _merge(metric, world or World())
     return {
         p: {t: _values(metric) if metric.update_called else undefined[t] for t, metric in counter.items()}
         for p, counter in counters.items()
+    }
+
+
+def _merge(metric: Metric, world: World) -> None:
+    """Give a metric what the processes have counted, each its own images."""
+    metric.sync_on_compute = False  # of itself it would communicate wherever several processes are joined
+    if world.size == 1:
+        return
+    host = torch.device("cpu")
+    states = world.gather(_to(metric.metric_state, host) if metric.update_called else None)
+    metric.reset()
+    for state in (state for state in states if state is not None):
+        metric._update_count += 1  # of torchmetrics: a metric that was never updated does not compute
+        metric.merge_state(_to(state, metric.device))
+
+
+def _to(state: Mapping[str, Any], device: torch.device) -> dict[str, Any]:
+    return {
+        name: [x.to(device) for x in value] if isinstance(value, list) else value.to(device)
+        for name, value in state.items()
     }
 
 

@@ -12,7 +12,7 @@ from tutelage.data.base import Split
 from tutelage.train.config import TrainConfig
 from tutelage.train.seed import derive
 from tutelage.train.streams import Stream, Streams, possibly_labelled
-from tutelage.types import Batch, Sample, Target, Task, ViewKey
+from tutelage.types import Batch, Sample, Target, Task, ViewKey, World
 
 _GRACE = 60  # seconds that a worker goes on after SIGTERM
 Key = tuple[int, int]  # pass through the stream, sample index
@@ -64,11 +64,11 @@ class Order(Sampler[Keys]):
     """The keys of every batch from step `start` to the end of the run, in an order that depends on seed and pass.
 
     Every part of a step has one batch per stream. No image occurs twice in a step; with several draws per step a pass
-    has fewer steps.
+    has fewer steps. Of several processes each has its slice of every batch, which may be empty.
     """
 
-    def __init__(self, streams: Streams, seed: int, start: int = 0) -> None:
-        self.streams, self.seed = streams, seed
+    def __init__(self, streams: Streams, seed: int, start: int = 0, world: World | None = None) -> None:
+        self.streams, self.seed, self.world = streams, seed, world or World()
         length = streams.length
         self.start, self.stop = start * length.parts, length.steps * length.parts
 
@@ -86,7 +86,7 @@ class Order(Sampler[Keys]):
                     name = _name(streams.streams, stream)
                     generator = torch.Generator().manual_seed(derive(self.seed, "order", *name, turn))
                     orders[number] = turn, torch.randperm(len(stream), generator=generator)
-                chosen = orders[number][1][batch * size : (batch + 1) * size]
+                chosen = orders[number][1][batch * size : (batch + 1) * size][self.world.part(size)]
                 yield number, [(turn, stream.index(int(i))) for i in chosen]
 
 
@@ -97,6 +97,8 @@ def _name(streams: Sequence[Stream], stream: Stream) -> tuple[str, ...]:
 
 def make_batch(samples: Sequence[Sample], tasks: Mapping[str, Task], source: str = "") -> Batch:
     """Stack samples; `targets` has the tasks of which at least one sample has a label."""
+    if not samples:  # one of several processes has no image of this batch
+        return Batch(torch.empty(0), {}, source=source)
     images = torch.stack([sample["image"] for sample in samples])
     targets: dict[str, Target] = {}
     for t, task in tasks.items():
@@ -108,15 +110,25 @@ def make_batch(samples: Sequence[Sample], tasks: Mapping[str, Task], source: str
 
 
 def training_loader(
-    streams: Streams, tasks: Mapping[str, Task], config: TrainConfig, seed: int, start: int = 0
+    streams: Streams,
+    tasks: Mapping[str, Task],
+    config: TrainConfig,
+    seed: int,
+    start: int = 0,
+    world: World | None = None,
 ) -> DataLoader[Batch]:
     """The batches from step `start` to the end of the run: one per stream for each part of a step."""
     views = Views(streams.streams, tasks, config.augment, seed)
-    return _loader(views, Order(streams, seed, start), config.workers)
+    return _loader(views, Order(streams, seed, start, world), config.workers)
 
 
-def validation_loader(source: DataSource, tasks: Mapping[str, Task], config: TrainConfig) -> DataLoader[Batch]:
-    """Every image of `test` that may have a label of `tasks`, once, in order and unchanged; source after source."""
+def validation_loader(
+    source: DataSource, tasks: Mapping[str, Task], config: TrainConfig, world: World | None = None
+) -> DataLoader[Batch]:
+    """Every image of `test` that may have a label of `tasks`, once, in order and unchanged; source after source.
+
+    Of several processes each has the images of its slice of every batch, so that together they have each once.
+    """
     streams: list[Stream] = []
     order: list[Keys] = []
     for name, part in source.parts().items():
@@ -125,7 +137,9 @@ def validation_loader(source: DataSource, tasks: Mapping[str, Task], config: Tra
         samples = part.source.split("test")
         stream = Stream(samples, part.source.modalities, name, indices=possibly_labelled(samples, tasks))
         keys = [(0, stream.index(position)) for position in range(len(stream))]
-        order += [(len(streams), keys[i : i + config.batch_size]) for i in range(0, len(keys), config.batch_size)]
+        batches = [keys[i : i + config.batch_size] for i in range(0, len(keys), config.batch_size)]
+        own = [batch if world is None else batch[world.part(len(batch))] for batch in batches]
+        order += [(len(streams), batch) for batch in own if batch]
         streams.append(stream)
     return _loader(Views(streams, tasks, split="test"), order, config.workers)
 

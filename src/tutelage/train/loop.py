@@ -1,6 +1,7 @@
 """The loop around the step: it offers what methods need and knows none of them."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -9,15 +10,17 @@ import torch
 from lightning_fabric import Fabric
 from torch import nn
 
+from tutelage.train.common_state import average_buffers, own_random
 from tutelage.train.config import TrainConfig
+from tutelage.train.gradients import Gradients
 from tutelage.train.recorder import Observer, Recorder
-from tutelage.train.reduce import PartialStep
+from tutelage.train.reduce import PartCounts, PartialStep, add_counts
 from tutelage.train.saver import Saver
 from tutelage.train.seed import derive
 from tutelage.train.step import objective, training_step
 from tutelage.train.streams import RunLength
 from tutelage.train.training import Training
-from tutelage.types import Batch, Distiller, Task, Terms
+from tutelage.types import Batch, Distiller, Task, Terms, World
 
 Parts = list[list[Batch]]  # of a step: of every part one batch per source
 
@@ -32,6 +35,7 @@ def fit(
     seed: int,
     checkpoint: Path | None = None,
     observer: Observer | None = None,
+    world: World | None = None,
 ) -> None:
     """Train from `run.step` to the end.
 
@@ -39,45 +43,58 @@ def fit(
         fabric: has the device, the precision and the loggers.
         run: what is trained.
         tasks: name -> task, for the losses.
-        loader: the batches from `run.step` on.
+        loader: the batches from `run.step` on; of several processes, this one's slice of each.
         config: how it is trained.
         length: the steps of the run, and what each of them reads.
         seed: of the randomness inside the network, for example dropout.
         checkpoint: where to save; None saves nothing.
         observer: is told of every step.
+        world: the processes that train together; None: this one alone.
 
     Raises:
         NonFiniteError: A loss, or a gradient that is balanced, is not finite; the message names the task and the step.
         Interrupted: SIGTERM or SIGINT arrived; the checkpoint of the last finished step is saved.
     """
+    world = world or World()
     layout = torch.channels_last if config.channels_last else torch.contiguous_format
-    recorder = Recorder(fabric, run, config, length, observer)
+    recorder = Recorder(fabric, run, config, length, observer, world)
+    waits = any(isinstance(module, nn.SyncBatchNorm) for module in run.student.modules())
     run.train()
-    with Saver(run, checkpoint, config, length) as saver:
-        for parts in _steps(loader, length):
-            reduces = _reduces(parts, run.distiller, length)  # counts the labels on the host, before they are copied
-            parts = [[batch.to(fabric.device, layout) for batch in part] for part in parts]
+    run.meter.leave_to_main(world)
+    with Saver(run, checkpoint, config, length, world) as saver, Gradients(world, run.partial_gradients()) as gradients:
+        for own in _steps(loader, length):
+            reduces = _reduces(
+                own, tasks, run.distiller, length, world, saver
+            )  # on the host, before anything is copied
+            parts = [reduce.complete(part, tasks) if waits else part for part, reduce in zip(own, reduces, strict=True)]
+            parts = [[b.to(fabric.device, layout) for b in part if len(b.images)] for part in parts]
             torch.manual_seed(derive(seed, "step", run.step))
             observed = recorder.observes
             run.begin_step(run.step / length.scheduled, observed)
-            for part, reduce in zip(parts, reduces, strict=True):
-                observe = recorder.observe if observed and part is parts[-1] else None
+            for n, (part, reduce) in enumerate(zip(parts, reduces, strict=True)):
+                last = n + 1 == len(parts)
+                observe = partial(recorder.observe, reduce) if observed and last else None
                 # The unwrapped student under `fabric.autocast`: a wrapped one copies its outputs, and with them the
                 # boundary that representation gradients need.
                 models = (run.student, tasks, run.distiller, run.balancer)
-                terms, weights = training_step(part, *models, reduce, fabric.autocast, observe)
+                with gradients.during(last and run.balancer.completes == "backward"):
+                    context = partial(_forward, fabric, world, derive(seed, "step", run.step, "process", world.rank, n))
+                    terms, weights = training_step(part, *models, reduce, context, observe)
+                terms = reduce.of_part(terms)
                 recorder.add(terms, weights, reduce.labelled)
                 run.add(terms, weights)
-            with recorder.named_errors():
+            with recorder.named_errors(), gradients.during(run.balancer.completes == "finish"):
                 weights = run.balancer.finish()
-            recorder.end_parts(weights)
+            gradients.finish()
+            recorder.end_parts(weights, reduces)
             if config.clip_norm is not None:
                 nn.utils.clip_grad_norm_(run.student.parameters(), config.clip_norm)
             run.optimisers.step()
-            run.balancer.after_step(partial(_again, fabric, run, tasks, parts))
+            run.balancer.after_step(partial(_again, fabric, run, tasks, parts, reduces, seed))
             run.end_step(length.per_epoch)
             recorder.end_step()
             saver.end_step()
+    average_buffers(world, run.modules().values())
     if run.step == length.steps:
         run.finish()
 
@@ -89,19 +106,46 @@ def _steps(loader: Iterable[Batch], length: RunLength) -> Iterator[Parts]:
         yield [group[i : i + size] for i in range(0, len(group), size)]
 
 
-def _reduces(parts: Parts, distiller: Distiller | None, length: RunLength) -> list[PartialStep]:
-    """The reduction of every part: each draw has counts of its own."""
+def _reduces(
+    parts: Parts,
+    tasks: Mapping[str, Task],
+    distiller: Distiller | None,
+    length: RunLength,
+    world: World,
+    saver: Saver,
+) -> list[PartialStep]:
+    """The reduction of every part: each draw has counts of its own. With the counts travels what `saver` wishes."""
+    counts = [PartCounts.of(part, distiller) for part in parts]
+    keys = () if distiller is None else tuple(dict.fromkeys((*distiller.teaches(), *tasks)))
+    everywhere, wishes = add_counts(counts, tuple(tasks), keys, world, saver.wishes())
+    saver.heed(wishes)
     size = length.accumulate
-    draws = [parts[i : i + size] for i in range(0, len(parts), size)]
-    return [reduce for i, draw in enumerate(draws) for reduce in PartialStep.split(draw, distiller, i)]
+    draws = enumerate((counts[i : i + size], everywhere[i : i + size]) for i in range(0, len(counts), size))
+    return [reduce for draw, (own, all_) in draws for reduce in PartialStep.of(own, all_, draw, world)]
 
 
-def _again(fabric: Fabric, run: Training, tasks: Mapping[str, Task], parts: Parts, distilled: bool) -> Terms:
+@contextmanager
+def _forward(fabric: Fabric, world: World, seed: int) -> Iterator[None]:
+    """The precision of a forward pass, and in several processes its random numbers."""
+    with fabric.autocast(), own_random(world, seed, fabric.device):
+        yield
+
+
+def _again(
+    fabric: Fabric,
+    run: Training,
+    tasks: Mapping[str, Task],
+    parts: Parts,
+    reduces: Sequence[PartialStep],
+    seed: int,
+    distilled: bool,
+) -> Terms:
     """The terms of a step's batches under the present parameters, without gradient."""
-    terms = Terms()
-    with torch.no_grad(), fabric.autocast():
+    terms, world = Terms(), reduces[0].world
+    context = partial(_forward, fabric, world, derive(seed, "step", run.step, "process", world.rank, "again"))
+    with torch.no_grad(), context():
         for part in parts:
             part_terms, _ = objective(part, run.student, tasks, run.distiller if distilled else None, run.balancer)
             terms.task += part_terms.task
             terms.distill += part_terms.distill
-    return terms
+    return reduces[0].summed(terms, fabric.device)

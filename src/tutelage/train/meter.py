@@ -7,15 +7,22 @@ import torch
 from torch import Tensor
 
 from tutelage.errors import UserError
-from tutelage.types import Terms
+from tutelage.types import Terms, World
 
 
 class NonFiniteError(UserError):
     """A loss or a weight is not finite; the last checkpoint is from before that. The user has to change training."""
 
 
+_EQUAL = "weight/"  # begins the names of what is the same in all processes
+
+
 class Meter:
-    """Means since the last line of the log, kept on the device: only `read`, `check` and `state_dict` wait for it."""
+    """Means since the last line of the log, kept on the device: only `read`, `check` and `state_dict` wait for it.
+
+    In several processes each adds its share of a mean, the sum over its images over the count of all images, and what
+    it reads or saves is `merge`d before.
+    """
 
     def __init__(self) -> None:
         self.sums: dict[str, Tensor] = {}
@@ -44,6 +51,32 @@ class Meter:
         for name, value in values.items():
             self.sums[name] = self.sums[name] + value if name in self.sums else value
             self.counts[name] = self.counts.get(name, 0) + 1
+
+    def merge(self, world: World) -> None:
+        """Give the main process the sums of all; and all of them the first step whose loss is not finite."""
+        if world.size == 1:
+            return
+        own = {name: value.item() for name, value in self.sums.items()}
+        bad_here = {name: value.item() for name, value in self.first_bad.items()}
+        everyone = world.gather((own, bad_here, self.counts))
+        sums, first_bad = dict[str, float](), dict[str, float]()
+        for n, (of_process, bad, counts) in enumerate(everyone):
+            for name, value in of_process.items():
+                if n == 0 or not name.startswith(_EQUAL):
+                    sums[name] = sums.get(name, 0.0) + value
+                self.counts[name] = max(self.counts.get(name, 0), counts[name])
+            for name, step in bad.items():
+                steps = [s for s in (first_bad.get(name, -1.0), step) if s >= 0]
+                first_bad[name] = min(steps, default=-1.0)
+        device = next((value.device for value in self.first_bad.values()), None)
+        self.sums = {name: torch.tensor(value, device=device) for name, value in sums.items()}
+        self.first_bad = {name: torch.tensor(step, device=device) for name, step in first_bad.items()}
+        self.leave_to_main(world)
+
+    def leave_to_main(self, world: World) -> None:
+        """Count what is known to all processes, as after loading a checkpoint, in the main one alone."""
+        if not world.main:
+            self.sums = {name: torch.zeros_like(value) for name, value in self.sums.items()}
 
     def read(self, per_epoch: int, lr: Mapping[str, float]) -> dict[str, float]:
         """The means since the last call."""

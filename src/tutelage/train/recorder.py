@@ -1,6 +1,6 @@
 """What a run leaves behind about its steps: means and their log, health, and calls to an observer."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Protocol
 
@@ -11,9 +11,10 @@ from torch import Tensor
 from tutelage.balance import conflict
 from tutelage.train.config import TrainConfig
 from tutelage.train.meter import NonFiniteError
+from tutelage.train.reduce import PartialStep
 from tutelage.train.streams import RunLength
 from tutelage.train.training import Training
-from tutelage.types import MultiTaskNet, Terms
+from tutelage.types import MultiTaskNet, Terms, World
 
 
 class Observer(Protocol):
@@ -38,33 +39,57 @@ class Recorder:
         config: when to log and to observe.
         length: of the run.
         observer: is told of every step; None: nobody.
+        world: the processes that train together; the main one logs what all have measured.
     """
 
     def __init__(
-        self, fabric: Fabric, run: Training, config: TrainConfig, length: RunLength, observer: Observer | None
+        self,
+        fabric: Fabric,
+        run: Training,
+        config: TrainConfig,
+        length: RunLength,
+        observer: Observer | None,
+        world: World,
     ) -> None:
-        self.fabric, self.run, self.length, self.observer = fabric, run, length, observer
+        self.fabric, self.run, self.length, self.observer, self.world = fabric, run, length, observer, world
         self.log_steps, self.observe_steps = config.log_steps, config.observe_steps or length.per_epoch
         self._health: dict[str, Tensor] = {}  # of the step, where it is observed
+        self._distances: dict[str, Tensor] = {}  # every distance that this process has met, as 0
 
     @property
     def observes(self) -> bool:
         """Whether the step that begins is observed."""
         return self._due(self.run.step + 1, self.observe_steps)
 
-    def observe(self, terms: Terms, net: MultiTaskNet) -> None:
+    def observe(self, reduce: PartialStep, terms: Terms, net: MultiTaskNet) -> None:
         """Compute the conflict between the tasks' gradients, before the backward pass frees the graph."""
-        self._health |= conflict(terms, net)
+        self._health |= conflict(reduce.of_part(terms), net, self.world)
 
     def add(self, terms: Terms, weights: Mapping[str, Tensor], labelled: frozenset[str]) -> None:
         """The losses and weights of one part of a step, in which the tasks `labelled` have a label."""
         self.run.meter.add(terms, weights, labelled, self.run.step)
 
-    def end_parts(self, weights: Mapping[str, Tensor]) -> None:
+    def end_parts(self, weights: Mapping[str, Tensor], reduces: Sequence[PartialStep]) -> None:
         """After all parts of a step: the distances to the teachers, and the weights that were determined last."""
         if self.run.distiller is not None:
-            self.run.meter.measure(self.run.distiller.distances())
+            self.run.meter.measure(self._shares(self.run.distiller.distances(), reduces))
         self.run.meter.weigh(weights)
+
+    def _shares(self, distances: Mapping[str, Tensor], reduces: Sequence[PartialStep]) -> Mapping[str, Tensor]:
+        """What this process adds to the distances of a step: its means, in the proportion of its images."""
+        if self.world.size == 1:
+            return distances
+        self._distances |= {name: torch.zeros_like(value) for name, value in distances.items()}
+        own, whole = (
+            {key: sum(int(part.taught.get(key, 0)) for part in parts) for key in reduces[0].taught}
+            for parts in ([reduce.own for reduce in reduces], [reduce.part for reduce in reduces])
+        )
+        shares = {}
+        for name, zero in self._distances.items():
+            key = max((key for key in whole if name.startswith(f"{key}/")), key=len, default=None)
+            if key is not None and whole[key]:
+                shares[name] = distances.get(name, zero) * (own[key] / whole[key])
+        return shares
 
     @contextmanager
     def named_errors(self) -> Iterator[None]:
@@ -85,6 +110,7 @@ class Recorder:
         """After a step: write the lines of the log that are due, and tell the observer."""
         step, per_epoch = self.run.step, self.length.per_epoch
         if self._due(step, self.log_steps):
+            self.run.meter.merge(self.world)
             lr = self.run.optimisers.lr()
             values = {"epoch": step / per_epoch, **self.run.meter.read(per_epoch, lr)}
             values |= {f"lr/{name}": value for name, value in lr.items()}
@@ -92,14 +118,26 @@ class Recorder:
             if self.observer is not None:
                 self.observer.log(step, values)
         if self._due(step, self.observe_steps):
+            self.run.meter.merge(self.world)
             self.run.check_losses(per_epoch)  # adaptors that are not finite have no health
             self._health |= {} if self.run.distiller is None else self.run.distiller.health()
-        if self._health:
-            numbers = torch.stack([value.float() for value in self._health.values()]).tolist()
-            self.fabric.log_dict({"epoch": step / per_epoch, **dict(zip(self._health, numbers, strict=True))}, step)
+            health = self._mean_health()
+            if health:
+                self.fabric.log_dict({"epoch": step / per_epoch, **health}, step)
             self._health = {}
         if self.observer is not None:
             self.observer.step(step, self.length.steps)
+
+    def _mean_health(self) -> dict[str, float]:
+        """The numbers of the observed step; of several processes, the mean over those that have one."""
+        numbers = torch.stack([value.float() for value in self._health.values()]).tolist() if self._health else []
+        own = dict(zip(self._health, numbers, strict=True))
+        if self.world.size == 1:
+            return own
+        everyone = self.world.gather(own)
+        names = dict.fromkeys(name for numbers in everyone for name in numbers)
+        values = {name: [numbers[name] for numbers in everyone if name in numbers] for name in names}
+        return {name: sum(found) / len(found) for name, found in values.items()}
 
     def _due(self, step: int, interval: int) -> bool:
         return step % interval == 0 or step == self.length.steps

@@ -57,6 +57,22 @@ class Training:
             if module is not None:
                 module.train()
 
+    def partial_gradients(self) -> list[nn.Parameter]:
+        """The parameters whose `.grad` is, at the end of a step, that of the images of this process alone.
+
+        In the order of a forward pass, so that the last ones are completed first; where the last backward pass ends the
+        step from the representation on, the heads are complete before it.
+        """
+        student, summed = self.student, set(self.balancer.summed(self.student))
+        parameters = list(student.parameters())
+        if self.balancer.completes == "finish":
+            shared = student.shared_parameters()
+            parameters = [*(p for p in parameters if all(p is not q for q in shared)), *shared]
+        others = [] if self.distiller is None else list(self.distiller.parameters())
+        own = [*others, *self.balancer.parameters()]
+        first, then = (own, parameters) if self.balancer.completes == "finish" else (parameters, own)
+        return [p for p in (*first, *then) if p.requires_grad and p not in summed]
+
     def begin_step(self, progress: float, observed: bool) -> None:
         """Tell the methods the part of the run that is done, and forget the last step's gradients."""
         self.balancer.begin_step(progress)
@@ -86,7 +102,7 @@ class Training:
             self.student.load_state_dict(self.selection.weights)
 
     def check_losses(self, per_epoch: int) -> None:
-        """Raise a NonFiniteError if a loss was not finite."""
+        """Raise a NonFiniteError if a loss was not finite, as far as this process knows (`Meter.merge`)."""
         self.meter.check(per_epoch, self.optimisers.lr())
 
     def check_weights(self) -> None:
@@ -97,13 +113,14 @@ class Training:
                 f"the weights are not finite after step {self.step} (learning rate {self.optimisers.lr()})"
             )
 
-    def _modules(self) -> dict[str, nn.Module]:
+    def modules(self) -> dict[str, nn.Module]:
+        """What is trained, and the moving average."""
         modules = {"student": self.student, "distiller": self.distiller, "balancer": self.balancer}
         return {name: m for name, m in {**modules, "average": self.average}.items() if m is not None}
 
     def state_dict(self) -> dict[str, Any]:
         """Modules, optimisers and schedulers, and the position in the run."""
-        modules = {name: module.state_dict() for name, module in self._modules().items()}
+        modules = {name: module.state_dict() for name, module in self.modules().items()}
         if self.selection is not None:
             modules["selection"] = self.selection.state_dict()
         position = {"step": self.step, "seconds": self.seconds, "meter": self.meter.state_dict()}
@@ -111,7 +128,7 @@ class Training:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue from `state_dict()`."""
-        for name, module in self._modules().items():
+        for name, module in self.modules().items():
             module.load_state_dict(state[name])
         if self.selection is not None:
             self.selection.load_state_dict(state["selection"])

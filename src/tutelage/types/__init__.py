@@ -10,6 +10,7 @@ from tutelage.types.distiller import Distiller, Teach
 from tutelage.types.network import DeterministicWarning, MultiTaskNet, Output
 from tutelage.types.task import Colour, MetricInfo, MetricProtocol, Picture, Task
 from tutelage.types.terms import Term, TermMap, Terms
+from tutelage.types.world import World
 
 __all__ = [
     "Balancer",
@@ -32,5 +33,6 @@ __all__ = [
     "TermMap",
     "Terms",
     "ViewKey",
+    "World",
     "transfer",
 ]

@@ -24,7 +24,8 @@ class CKA(Distance):
 
     d is symmetric and 0 where the two features arrange the images alike: it does not change when either is rotated or,
     with `normalise`, scaled. A batch of one or two images has no arrangement: there d is 0, with zero gradient. Where
-    all features are equal it is 1. It belongs to a batch: with accumulation, to each part of a step.
+    all features are equal it is 1. It belongs to a batch: with accumulation, to each part of a step; with several
+    processes, to the images of each.
 
     Source: Kornblith et al., "Similarity of Neural Network Representations Revisited", ICML 2019 (arXiv:1905.00414),
     which flattens maps and does not normalise. As a distance: the follow-up's Visual Decathlon code (arXiv:2204.02744),

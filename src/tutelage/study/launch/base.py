@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Protocol
 
-from tutelage.study.execute import RunObserver
 from tutelage.study.launch.ready import Ready
+from tutelage.study.observers import RunObserver
 
 
 class RunDisplay(RunObserver, Protocol):

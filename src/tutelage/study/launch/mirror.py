@@ -9,7 +9,7 @@ import fsspec
 
 from tutelage.errors import UserError, one_line
 from tutelage.files import write_atomically
-from tutelage.study.execute import RunObserver
+from tutelage.study.observers import RunObserver
 
 _PART = ".part-"  # in the name of a file that is being written, here as on a disk
 _LAST = ("checkpoint.pt", "result.json")  # each says of the files before it that they are there

@@ -9,7 +9,8 @@ from typing import Any, Literal
 
 from tutelage.errors import Elsewhere, UserError, chain, one_line, raised_by_us
 from tutelage.study.config import Builder
-from tutelage.study.execute import RunObserver, execute
+from tutelage.study.execute import execute
+from tutelage.study.observers import RunObserver
 from tutelage.study.plan import RunSpec
 from tutelage.study.store import locked, read_record
 from tutelage.train import Interrupted

@@ -63,7 +63,7 @@ class _Launch:
         """Execute the runs until there are none left, or a signal arrives."""
         with Hold() as hold:
             while busy := [worker for worker in self.workers if worker.spec] or self.waiting:
-                if hold.signal is None:
+                if hold.received is None:
                     self._assign()
                 elif busy is self.waiting:
                     break
@@ -75,8 +75,8 @@ class _Launch:
                     time.sleep(_LOOK)
                 for worker in list(self.workers):
                     self._listen(worker)
-        if hold.signal is not None:
-            raise StudyInterrupted(hold.signal, self.steps)
+        if hold.received is not None:
+            raise StudyInterrupted(hold.received, self.steps)
         if self.error is not None:
             raise self.error
 

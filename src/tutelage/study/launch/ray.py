@@ -138,7 +138,7 @@ class _Launch:
         """Pass on what the runs say, and take their results, until all have ended."""
         with Hold() as hold:
             while self.tasks and not hold.again:
-                if hold.signal is not None and not self.stopped:
+                if hold.received is not None and not self.stopped:
                     self.stopped = True
                     for task in self.tasks:
                         self.ray.cancel(task)  # as Ctrl-C: a run that has begun saves itself
@@ -146,8 +146,8 @@ class _Launch:
                 self._listen()
                 for task in ended:
                     self._end(self.tasks.pop(task), task)
-        if hold.signal is not None:
-            raise StudyInterrupted(hold.signal, self.steps)
+        if hold.received is not None:
+            raise StudyInterrupted(hold.received, self.steps)
         if self.error is not None:
             raise self.error
 

@@ -11,6 +11,7 @@ from tutelage.study.config import Study
 from tutelage.study.mixing import Guard, earlier_runs
 from tutelage.study.plan import RunSpec, kinds, plan
 from tutelage.study.results import write_results
+from tutelage.study.several import has_local_batch_norm
 from tutelage.study.store import is_finished, write_spec
 from tutelage.study.teachers import load_teacher
 
@@ -99,10 +100,14 @@ def make_ready(study: Study, note: Callable[[str], None]) -> Ready:
         finished = f"{len(ready.specs) - len(unfinished)} of {len(ready.specs)} runs are finished"
         note(f"{finished} in {study.folder}; they are kept")
     needs: dict[str, Needs] = {}
+    local = False
     for spec in kinds(unfinished):  # a missing tap is an error now, not after the teachers are trained
         run, _ = build_run(spec, study.build(spec.config), study.folder, torch.device("cpu"), trained=False)
+        local |= has_local_batch_norm(run.student, study.objects.train)
         for name, need in read_needs(run, ready.readers).items():
             needs[name] = needs.get(name, Needs()) | need
+    if local:
+        note("on a CPU batch norm takes the statistics of the images of each process, not of the whole batch")
     if needs and may_cache(study.objects.train, note):
         CacheRecord(study.folder).add_needs(needs)
     teachers = {(spec.seed, teacher.name): (spec, teacher) for spec in unfinished for teacher in spec.teachers}
