@@ -8,6 +8,7 @@ from rich.console import Console
 
 from tutelage.cli.output import print_tables, say
 from tutelage.errors import writing_to
+from tutelage.files import write_shared
 
 if TYPE_CHECKING:
     from tutelage.study import Study
@@ -48,10 +49,13 @@ def execute(args: argparse.Namespace, console: Console) -> int:
     """Train the study, write its page and print its tables."""
     if args.study is None or args.help:
         return describe(args)
-    from tutelage.report import write_report
-    from tutelage.study import ConsoleDisplay, check_data, load_study, run_study, write_shared
+    from tutelage.values import read_draft
 
-    study = load_study(args.study, args.flags)
+    draft = read_draft(args.study, args.flags)  # a mistake in a name or file is found before PyTorch is loaded
+    from tutelage.report import write_report
+    from tutelage.study import ConsoleDisplay, check_data, complete, run_study
+
+    study = complete(draft)
     for note in study.notes:
         say(console, note)
     with writing_to(study.folder):
@@ -75,6 +79,9 @@ def describe(args: argparse.Namespace) -> int:
     if args.study is None:
         print(args.parser.format_help())
         return 0 if args.help else 2
+    from tutelage.values import read_values
+
+    read_values(args.study)  # a name that is none is found before PyTorch is loaded
     from tutelage.study import describe as keys_of
 
     print(keys_of(args.study))
