@@ -58,7 +58,7 @@ def test_predict_writes_pictures_and_arrays_and_overwrites_nothing(
         ([model, photo], "expected no such file yet"),
         ([model, photo, "--overwrite", "--size", "16", "16"], "expected images of at least 32x32"),
         ([str(runs), photo], "give the folder of one run"),
-        ([model, str(tmp_path / "none.png")], "none.png: expected a readable .png file"),
+        ([model, str(tmp_path / "none.png")], "none.png: expected a picture or .npy file, found none"),
         ([str(runs / "study.yaml"), photo], "study.yaml: expected a network saved by tutelage"),
     ):
         status, _, error = run(capsys, "predict", *arguments, "--out", str(out))

@@ -17,7 +17,7 @@ def test_the_wheel_has_every_file_of_the_package(tmp_path: Path) -> None:
     package = ROOT / "src/tutelage"
     files = {path.relative_to(ROOT / "src").as_posix() for path in package.rglob("*") if path.is_file()}
     files = {name for name in files if "__pycache__" not in name}
-    assert {"tutelage/py.typed", "tutelage/study/presets/rooms.yaml"} <= files
+    assert {"tutelage/py.typed", "tutelage/values/presets/rooms.yaml"} <= files
     assert files <= names
     assert not [name for name in names - files if ".dist-info/" not in name]
     assert "Classifier: Typing :: Typed" in metadata

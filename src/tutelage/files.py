@@ -4,7 +4,8 @@ import json
 import os
 import secrets
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from math import isfinite
 from pathlib import Path
 from typing import IO, Any
@@ -127,3 +128,22 @@ def flock(file: IO[Any] | int, shared: bool = False, wait: bool = True) -> bool:
     except BlockingIOError:
         return False
     return True
+
+
+@contextmanager
+def locked(folder: Path, wait: bool = False) -> Iterator[bool]:
+    """Hold the lock of a folder for a block, or learn that another process does (False); `wait` waits for it.
+
+    The lock is the operating system's: it ends with its process, however that ends, and with the processes that load
+    its images (`train.workers`: within seconds). There is none on Windows.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("a") as file:
+        yield flock(file, wait=wait)
+
+
+def write_shared(path: Path, text: str) -> None:
+    """Write a text file into a folder that several processes share, and remove what a killed one left there."""
+    with locked(path.parent, wait=True):
+        remove_parts(path.parent)
+        write_text(path, text)

@@ -5,7 +5,7 @@ import yaml
 from tests.report.folder import TASKS, write
 
 from tutelage.cli import main
-from tutelage.study.store import write_shared
+from tutelage.files import write_shared
 
 STUDY = {
     "study": "kitchen",

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from tutelage.study import load_study, read_values
-from tutelage.study.config.aliases import ARGUMENTS, CLASSES
+from tutelage.values.aliases import ARGUMENTS, CLASSES
 
 
 @pytest.mark.parametrize("path", [*CLASSES.values(), *ARGUMENTS])

@@ -34,6 +34,7 @@ from tutelage.data.folders import FolderDataset
 from tutelage.data.samples import Memory, Samples
 from tutelage.errors import UserError
 from tutelage.study import Study, check_data, load_study, read_values
+from tutelage.study.findings import Finding, Findings
 from tutelage.study.mixing import refuse_mixing
 from tutelage.tasks import (
     Classification,
@@ -86,7 +87,7 @@ def check(found: Study, terminal: bool = False, level: str = "auto") -> str:
 
 
 def remembered() -> list[Path]:
-    return list(Path(os.environ["XDG_CACHE_HOME"], "tutelage/checked").glob("*"))
+    return list(Path(os.environ["XDG_CACHE_HOME"], "tutelage/checked").glob("[!.]*"))
 
 
 def test_every_sample_is_decoded_once_and_then_remembered(root: Path, decoded: list[str]) -> None:
@@ -102,7 +103,7 @@ def test_every_sample_is_decoded_once_and_then_remembered(root: Path, decoded: l
     "flags",
     [
         ("--tasks.segmentation.classes", "14", "--tasks.segmentation.names", "null"),
-        ("--batch-size", "4"),
+        ("--tasks.depth.range", "[0.1, 20]"),
         ("--data.size", "[36, 44]"),
         ("--data.holdout_seed", "1"),
     ],
@@ -113,6 +114,8 @@ def test_it_is_forgotten_with_what_it_depends_on(root: Path, decoded: list[str],
     check(study(root, *flags))
     assert len(decoded) == 20
     assert len(remembered()) == 2
+    check(study(root, *flags, "--batch-size", "1"))
+    assert len(decoded) == 20
 
 
 def test_it_is_forgotten_when_the_data_change(root: Path) -> None:
@@ -121,7 +124,7 @@ def test_it_is_forgotten_when_the_data_change(root: Path) -> None:
     path.write_bytes(path.read_bytes()[:500])
     with pytest.raises(ValueError, match=r"depth/3.png: expected a readable .png file, found .*; replace"):
         check(study(root))
-    assert len(remembered()) == 1  # of the sound data: a problem is not remembered
+    assert len(remembered()) == 1
     with pytest.raises(ValueError, match=r"depth/3.png"):
         check(study(root))
 
@@ -145,13 +148,94 @@ def test_what_cannot_be_remembered_is_checked_again(
     assert len(decoded) == 20
 
 
-@pytest.mark.parametrize("content", ["", "{}", "[1]", '{"sizes": [3]}', '{"sizes": [["a", "b"]]}'])
-def test_a_damaged_note_is_no_note(root: Path, decoded: list[str], content: str) -> None:
+DAMAGES: dict[str, Callable[[bytes], bytes]] = {
+    "empty": lambda content: b"",
+    "no JSON": lambda content: b"\xff\n" + content,
+    "other JSON": lambda content: b"[1]\n" + content.split(b"\n", 1)[1],
+    "cut off": lambda content: content[:-1],
+    "a bit": lambda content: content[:-5] + bytes([content[-5] ^ 1]) + content[-4:],
+    "longer": lambda content: content + b"x",
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_file_is_no_file_and_is_written_again(root: Path, decoded: list[str], damage: str) -> None:
     check(study(root))
     (path,) = remembered()
-    path.write_text(content)
+    path.write_bytes(DAMAGES[damage](path.read_bytes()))
     check(study(root))
     assert len(decoded) == 20
+    check(study(root))
+    assert len(decoded) == 20
+
+
+def test_only_new_and_changed_samples_are_decoded_again(root: Path, decoded: list[str]) -> None:
+    check(study(root))
+    decoded.clear()
+    write(root / "train", ["20", "21"], size=(36, 44))
+    # Which samples are held out follows from their number, so that others may move between the splits.
+    assert check(study(root)) == "checking 2 images and their labels, which are new or have changed\n"
+    assert sorted(decoded) == [str(root / f"train/image/{n}.png") for n in ("20", "21")]
+    decoded.clear()
+    (root / "train/note.txt").touch()
+    path = root / "train/label/4.png"
+    edited = bytearray(path.read_bytes())
+    path.write_bytes(edited)  # in place, of the same size
+    os.utime(path, ns=(1, 1))
+    assert "checking 1 images" in check(study(root))
+    assert decoded == [str(root / "train/image/4.png")]
+    assert check(study(root)) == ""
+    assert len(remembered()) == 1
+
+
+def test_a_label_that_is_spoilt_in_place_is_found(tmp_path: Path) -> None:
+    for split, stems in (("train", numbers(4)), ("test", numbers(2))):
+        write(tmp_path / split, stems, size=(36, 44))
+        for stem in stems:  # large enough that a fingerprint reads parts of it alone
+            (tmp_path / split / "label" / f"{stem}.png").unlink()
+            np.save(tmp_path / split / "label" / f"{stem}.npy", np.zeros((200, 200), np.int64))
+            Image.fromarray(np.zeros((200, 200, 3), np.uint8)).save(tmp_path / split / "image" / f"{stem}.png")
+            for name in ("depth", "normal"):
+                (tmp_path / split / name / f"{stem}.png").unlink()
+            np.save(tmp_path / split / "depth" / f"{stem}.npy", np.ones((200, 200), np.float32))
+            np.save(tmp_path / split / "normal" / f"{stem}.npy", np.ones((200, 200, 3), np.float32))
+    found = study(tmp_path)
+    before = found.objects.data.fingerprint()
+    check(found)
+    path = tmp_path / "train/label/2.npy"
+    labels = np.load(path)
+    labels[48:56, :16] = 99
+    size = path.stat().st_size
+    np.save(path, labels)
+    assert path.stat().st_size == size
+    found = study(tmp_path)
+    assert found.objects.data.fingerprint() == before  # the fingerprint cannot see it
+    with pytest.raises(ValueError, match=r"label/2.npy: expected classes 0..12, .* found 99"):
+        check(found)
+
+
+def test_sound_samples_are_remembered_beside_a_wrong_one(root: Path, decoded: list[str]) -> None:
+    good = (root / "train/depth/9.png").read_bytes()
+    (root / "train/depth/9.png").write_bytes(b"")
+    with pytest.raises(ValueError, match=r"depth/9.png"):
+        check(study(root))
+    (root / "train/depth/9.png").write_bytes(good)
+    decoded.clear()
+    check(study(root))
+    assert len(decoded) < 10
+    assert str(root / "train/image/9.png") in decoded
+
+
+def test_what_two_processes_find_is_joined(root: Path) -> None:
+    found = study(root)
+    one, other = Findings.of(found), Findings.of(found)
+    for findings, key, sufficient in ((one, "a", {"depth": True}), (other, "b", {"depth": False, "normals": True})):
+        findings.add(key, Finding((3, 4), sufficient))
+        findings.write()
+    joined = Findings.of(found)
+    assert joined.get("a") == Finding((3, 4), {"depth": True})
+    assert joined.get("b") == Finding((3, 4), {"depth": False, "normals": True})
+    assert joined.get("c") is None
 
 
 def test_data_in_memory_are_in_it_afterwards(root: Path, decoded: list[str]) -> None:
@@ -357,10 +441,10 @@ def test_a_level_can_be_asked_for() -> None:
     with pytest.raises(ValueError, match=r"^sample 1235: expected float32 \[1, 32, 32\]"):
         check(many(source), level="full")
     source.read.clear()
-    assert "checking 2003 of 4003" in check(many(source), level="sample")
+    assert " of 4003 images" in check(many(source), level="sample")
+    assert ("train", 1235) not in source.read
     source.read.clear()
-    assert check(many(source), level="none") == ""
-    assert source.read == [("train", 0)]
+    assert check(many(Many(4001, 3)), level="none") == ""
     with pytest.raises(ValueError, match=r"^sample 1235"):  # a smaller check is not taken for a larger one
         check(many(source), level="full")
 
@@ -443,7 +527,6 @@ def test_a_source_of_the_users_own(tmp_path: Path, trouble: str, message: str) -
     with pytest.raises(ValueError, match=re.compile(message)) as error:
         check(found)
     assert "\n" not in str(error.value)
-    assert remembered() == []
     if trouble != "no sample":
         found.objects.data = Own(trouble, trusted=True)
         assert check(found) == ""  # a few stand for all

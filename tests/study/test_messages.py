@@ -1,4 +1,4 @@
-"""Every rule of study/config/messages.py has an input for which jsonargparse says what the rule looks for.
+"""Every rule of values/messages.py has an input for which jsonargparse says what the rule looks for.
 
 If a test fails after an update of jsonargparse, its wording has changed: correct the rule.
 """
@@ -14,7 +14,7 @@ from tests.wrong import base
 
 from tutelage.errors import UserError
 from tutelage.study import load_study
-from tutelage.study.config.messages import RULES, rephrase
+from tutelage.values.messages import RULES, rephrase
 
 DEPTH = {"class_path": "tutelage.tasks.Depth"}
 SEGNET = {"class_path": "tutelage.nets.SegNet"}

@@ -31,7 +31,7 @@ CONTROLS = [
 def written(folder: Path, **values: object) -> Path:
     """The tiny study with other values, as a file."""
     path = folder / "study.yaml"
-    study = yaml.safe_load((Path(__file__).parents[2] / "src/tutelage/study/presets/rooms-tiny.yaml").read_text())
+    study = yaml.safe_load((Path(__file__).parents[2] / "src/tutelage/values/presets/rooms-tiny.yaml").read_text())
     path.write_text(yaml.safe_dump({**study, **values}))
     return path
 

@@ -42,10 +42,12 @@ def execute(args: argparse.Namespace, console: Console) -> int:
                 f"{folder}: expected the folder of a study, or of a method in one, found no study.yaml in it or above; "
                 "run the study first"
             )
-    from tutelage.report import Comparison, compared, compared_latex, compared_markdown
-    from tutelage.study import build_tasks, read_values, with_new_names
+    from tutelage.values import read_values, with_new_names
 
-    comparison = Comparison(args.folders, build_tasks(with_new_names(read_values(studies[0] / "study.yaml"), {})))
+    values = with_new_names(read_values(studies[0] / "study.yaml"), {})
+    from tutelage.report import Comparison, build_tasks, compared, compared_latex, compared_markdown
+
+    comparison = Comparison(args.folders, build_tasks(values))
     if args.markdown or args.latex:
         print(compared_markdown(comparison) if args.markdown else compared_latex(comparison))
         return 0

@@ -9,6 +9,7 @@ from rich.console import Console
 from tutelage.cli.output import say
 from tutelage.cli.parsing import add_model_options, whole
 from tutelage.errors import UserError
+from tutelage.layout import find_network
 
 if TYPE_CHECKING:
     from tutelage.deploy import Exported
@@ -42,10 +43,11 @@ def execute(args: argparse.Namespace, console: Console) -> int:
     """Export, and say what was written."""
     if args.out.exists() and not args.overwrite:
         raise UserError(f"{args.out}: expected no such file yet, found one; give another --out, or --overwrite")
+    model = find_network(args.model)  # a mistake in a name is found before PyTorch is loaded
     from tutelage.deploy import export, load
 
     size = None if args.size is None else (args.size[0], args.size[1])
-    predictor = load(args.model, args.trust, "keep" if args.keep_size else size or "trained")
+    predictor = load(model, args.trust, "keep" if args.keep_size else size or "trained")
     with console.status("exporting, and comparing with the network"):
         exported = export(predictor, args.out, args.format, args.opset)
     say(console, "\n".join(_lines(exported)))

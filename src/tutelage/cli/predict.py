@@ -9,6 +9,8 @@ from rich.console import Console
 
 from tutelage.cli.output import say
 from tutelage.cli.parsing import add_model_options
+from tutelage.errors import UserError
+from tutelage.layout import find_network
 
 _ABOUT = """\
 Predict every task of images with one trained network. For each IMAGE and task it writes OUT/IMAGE.TASK.png, a picture,
@@ -34,12 +36,16 @@ def add_parser(verbs: Any) -> None:
 
 def execute(args: argparse.Namespace, console: Console) -> int:
     """Predict every image."""
+    model = find_network(args.model)  # a mistake in a name is found before PyTorch is loaded
+    for image in args.images:
+        if not image.is_file():
+            raise UserError(f"{image}: expected a picture or .npy file, found none; give another name")
     from torch.cuda import is_available
 
     from tutelage.deploy import load, predict_files
 
     size = None if args.size is None else (args.size[0], args.size[1])
-    predictor = load(args.model, args.trust, "keep" if args.keep_size else size or "trained")
+    predictor = load(model, args.trust, "keep" if args.keep_size else size or "trained")
     predictor.to("cuda" if is_available() else "cpu")
     predict_files(predictor, args.images, args.out, args.overwrite, partial(say, console))
     return 0

@@ -17,7 +17,7 @@ def add_parser(verbs: Any) -> None:
 
 def execute(args: argparse.Namespace, console: Console) -> int:
     """Print one table of each kind."""
-    from tutelage.study import methods, overlays, presets
+    from tutelage.values import methods, overlays, presets
 
     kinds = {"studies": presets(), "methods": methods(), "overlays, for any study: --with NAME": overlays()}
     for title, lines in kinds.items():

@@ -9,6 +9,7 @@ from rich.console import Console
 from tutelage.cli.output import print_tables, say
 from tutelage.cli.parsing import whole_numbers
 from tutelage.errors import UserError, writing_to
+from tutelage.files import write_shared
 
 
 def add_parser(verbs: Any) -> None:
@@ -26,15 +27,17 @@ def add_parser(verbs: Any) -> None:
 
 def execute(args: argparse.Namespace, console: Console) -> int:
     """Write the page and print the tables, or print these as Markdown or LaTeX."""
-    from tutelage.report import latex, markdown, write_report
-    from tutelage.study import build_tasks, read_values, with_new_names, write_shared
+    from tutelage.values import read_values, with_new_names
 
     folder = args.folder
     if not (folder / "study.yaml").is_file():
         raise UserError(f"{folder}: expected the folder of a study, found no study.yaml in it; run the study first")
     with writing_to(folder):
+        values = with_new_names(read_values(folder / "study.yaml"), {})
+        from tutelage.report import build_tasks, latex, markdown, write_report
+
         # Tasks alone: data, networks and devices of the machine that trained are not needed.
-        tasks = build_tasks(with_new_names(read_values(folder / "study.yaml"), {}))
+        tasks = build_tasks(values)
         if args.markdown or args.latex:
             print((markdown if args.markdown else latex)(folder, tasks, args.seeds))
             return 0

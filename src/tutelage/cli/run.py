@@ -9,10 +9,12 @@ from rich.console import Console
 from tutelage.cli.launchers import add_launcher, launcher_of
 from tutelage.cli.output import print_tables, say
 from tutelage.errors import writing_to
+from tutelage.files import write_shared
 
 if TYPE_CHECKING:
     from tutelage.study import Study
     from tutelage.train import Processes
+    from tutelage.values import Draft
 
 _ABOUT = """\
 Train the single-task networks, then every method, and compare them.
@@ -51,10 +53,13 @@ def execute(args: argparse.Namespace, console: Console) -> int:
     """Train the study, write its page and print its tables; where torchrun or SLURM started several, together."""
     if args.study is None or args.help:
         return describe(args)
+    from tutelage.values import read_draft
+
+    draft = read_draft(args.study, args.flags)  # a mistake in a name or file is found before PyTorch is loaded
     from tutelage.train import launched
 
     with launched() as world:
-        return _run(args, console) if world is None or world.main else _take_part(world)
+        return _run(draft, args, console) if world is None or world.main else _take_part(world)
 
 
 def _take_part(world: "Processes") -> int:
@@ -70,11 +75,11 @@ def _take_part(world: "Processes") -> int:
     return 0
 
 
-def _run(args: argparse.Namespace, console: Console) -> int:
+def _run(draft: "Draft", args: argparse.Namespace, console: Console) -> int:
     from tutelage.report import write_report
-    from tutelage.study import ConsoleDisplay, check_data, load_study, run_study, write_shared
+    from tutelage.study import ConsoleDisplay, check_data, complete, run_study
 
-    study = load_study(args.study, args.flags)
+    study = complete(draft)
     launcher = launcher_of(args, study)
     for note in study.notes:
         say(console, note)
@@ -99,6 +104,9 @@ def describe(args: argparse.Namespace) -> int:
     if args.study is None:
         print(args.parser.format_help())
         return 0 if args.help else 2
+    from tutelage.values import read_values
+
+    read_values(args.study)  # a name that is none is found before PyTorch is loaded
     from tutelage.study import describe as keys_of
 
     print(keys_of(args.study))

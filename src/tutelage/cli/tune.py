@@ -38,11 +38,14 @@ def execute(args: argparse.Namespace, console: Console) -> int:
     """Run the trials and print what they found."""
     if args.study is None or args.help:
         return describe(args)
-    from tutelage.report import tuning_table
-    from tutelage.study import ConsoleDisplay, Tuner, check_data, load_study
+    from tutelage.values import read_draft
 
     flags = [*args.flags, *(["--methods", args.methods] if args.methods else [])]
-    study = load_study(args.study, flags)
+    draft = read_draft(args.study, flags)  # a mistake in a name or file is found before PyTorch is loaded
+    from tutelage.report import tuning_table
+    from tutelage.study import ConsoleDisplay, Tuner, check_data, complete
+
+    study = complete(draft)
     for note in study.notes:
         say(console, note)
     with writing_to(study.folder):

@@ -15,10 +15,10 @@ from tutelage.deploy.trust import without_weights
 from tutelage.errors import UserError, one_line, printable
 from tutelage.files import write_bytes
 from tutelage.images import Size
+from tutelage.layout import PREDICTOR, find_network
 
 FORMAT = "tutelage-predictor-1"
 _STUDY_FORMAT = "tutelage-student-1"  # what a run wrote before it wrote FORMAT: the config of a whole study
-_PREDICTOR, _STUDENT = "predictor.safetensors", "student.safetensors"
 
 
 def save(predictor: Predictor, path: str | Path, config: Mapping[str, Any] | None = None) -> Path:
@@ -51,7 +51,7 @@ def save(predictor: Predictor, path: str | Path, config: Mapping[str, Any] | Non
     tensors = predictor.net.state_dict()
     _load_weights(rebuilt, tensors, "config.net")
     path = Path(path)
-    file = path if path.suffix == ".safetensors" else path / _PREDICTOR
+    file = path if path.suffix == ".safetensors" else path / PREDICTOR
     write_bundle(file, plain["net"], plain["tasks"], predictor.size, tensors)
     return file
 
@@ -105,7 +105,7 @@ def load(
         ValueError: The file is missing or of another kind, names a class that is not trusted, or its weights do not
             fit; one line.
     """
-    file = _resolve_file(Path(path))
+    file = find_network(Path(path))
     config, tensors = _read(file)
     if size != "trained":
         config = {**config, "size": None if size == "keep" else list(size)}
@@ -121,23 +121,6 @@ def _plain(net_config: Any, tasks_config: Any, size: Size | None) -> dict[str, A
     """The config of a file. Its author is the caller, who trusts every name in it."""
     net = without_weights(net_config, _strings(net_config))
     return {"net": net, "tasks": tasks_config, "size": None if size is None else list(size)}
-
-
-def _resolve_file(path: Path) -> Path:
-    if not path.is_dir():
-        return path
-    files = [path / name for name in (_PREDICTOR, _STUDENT) if (path / name).is_file()]
-    if len(files) == 1:
-        return files[0]
-    expected = f"{path}: expected {_PREDICTOR} or {_STUDENT} in it"
-    if files:
-        raise UserError(f"{expected}, found both; name one of the files")
-    for levels in ("*", "*/*", "*/*/*"):  # the folder of a study, or of a method
-        for student in sorted(path.glob(f"{levels}/{_STUDENT}"))[:1]:
-            raise UserError(f"{expected}, found none; give the folder of one run, such as {student.parent}")
-    if (path / "config.yaml").is_file():
-        raise UserError(f"{expected}, found a run that is not finished; finish it with `tutelage run`")
-    raise UserError(f"{expected}, found none; give another folder")
 
 
 def _read(file: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:

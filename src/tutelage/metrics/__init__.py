@@ -9,16 +9,21 @@ Every number names its protocol, since the two differ by several points:
 A metric of a set without valid pixels is nan.
 """
 
-from tutelage.metrics.classification import ClassificationMetric
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from tutelage.metrics.delta import deltas
-from tutelage.metrics.depth import DepthMetric
-from tutelage.metrics.edges import EdgesMetric
-from tutelage.metrics.means import Means
-from tutelage.metrics.multilabel import MultiLabelMetric
-from tutelage.metrics.normals import NormalsMetric
-from tutelage.metrics.regression import RegressionMetric
-from tutelage.metrics.saliency import SaliencyMetric
-from tutelage.metrics.segmentation import SegmentationMetric
+
+if TYPE_CHECKING:
+    from tutelage.metrics.classification import ClassificationMetric
+    from tutelage.metrics.depth import DepthMetric
+    from tutelage.metrics.edges import EdgesMetric
+    from tutelage.metrics.means import Means
+    from tutelage.metrics.multilabel import MultiLabelMetric
+    from tutelage.metrics.normals import NormalsMetric
+    from tutelage.metrics.regression import RegressionMetric
+    from tutelage.metrics.saliency import SaliencyMetric
+    from tutelage.metrics.segmentation import SegmentationMetric
 
 __all__ = [
     "ClassificationMetric",
@@ -32,3 +37,21 @@ __all__ = [
     "SegmentationMetric",
     "deltas",
 ]
+
+_MODULES = {
+    "ClassificationMetric": "classification",
+    "DepthMetric": "depth",
+    "EdgesMetric": "edges",
+    "Means": "means",
+    "MultiLabelMetric": "multilabel",
+    "NormalsMetric": "normals",
+    "RegressionMetric": "regression",
+    "SaliencyMetric": "saliency",
+    "SegmentationMetric": "segmentation",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:  # and not before: torchmetrics takes seconds to import, and only evaluation needs it
+        return getattr(import_module(f"tutelage.metrics.{_MODULES[name]}"), name)
+    raise AttributeError(f"module 'tutelage.metrics' has no attribute '{name}'")

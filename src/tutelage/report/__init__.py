@@ -7,10 +7,12 @@ from tutelage.report.render.page import write_report
 from tutelage.report.render.terminal import compared, differences, table
 from tutelage.report.render.tuning import tuning_table
 from tutelage.report.statistics import Summary, paired, summarise
+from tutelage.report.tasks import build_tasks
 
 __all__ = [
     "Comparison",
     "Summary",
+    "build_tasks",
     "compared",
     "compared_latex",
     "compared_markdown",

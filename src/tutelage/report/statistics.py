@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from statistics import fmean, stdev
 
-from scipy.stats import t as student_t
+from scipy.special import stdtrit  # the quantiles of scipy.stats.t, which takes a second to import
 
 # Digits after the point by unit.
 _DIGITS = {"%": 2, "deg": 2, "m": 4, "": 4}
@@ -58,7 +58,7 @@ def summarise(values: Iterable[float | None]) -> Summary:
     n = len(numbers)
     if n == 0 or any(math.isnan(number) for number in numbers):
         return Summary(math.nan, None, n)
-    half = float(student_t.ppf(0.975, n - 1)) * stdev(numbers) / math.sqrt(n) if n > 1 else None
+    half = float(stdtrit(n - 1, 0.975)) * stdev(numbers) / math.sqrt(n) if n > 1 else None
     return Summary(fmean(numbers), half, n)
 
 

@@ -1,11 +1,6 @@
 """The check before training: labels fit their tasks, samples are sound, and the network takes the images."""
 
-import json
-import os
 from collections.abc import Mapping
-from contextlib import suppress
-from hashlib import blake2b
-from pathlib import Path
 from typing import Any, Literal, get_args
 
 import torch
@@ -16,24 +11,23 @@ import tutelage.tasks
 from tutelage.data import DataSource, Modality
 from tutelage.data.base import Split
 from tutelage.errors import UserError, one_line
-from tutelage.files import write_atomically
 from tutelage.images import Size
 from tutelage.layout import FEATURES
 from tutelage.study.check_samples import Level, Sizes, check_samples
 from tutelage.study.config import Study, teacher_specs
+from tutelage.study.findings import Findings
 from tutelage.study.teachers import build_net, teacher_net
 from tutelage.types import MultiTaskNet, Task
 
-_VERSION = 4  # raised whenever more is checked
 _FULL = 20_000  # samples in all up to which every one is checked by default
 
 
 def check_data(study: Study, console: Console, level: Literal["auto"] | Level = "auto") -> None:
     """Check a study's data before training: that labels fit the tasks, samples are sound and the network takes them.
 
-    Samples are decoded in parallel. That they are sound is remembered in the user's cache folder, under the data's
-    fingerprint and everything else that the check depends on, so that they are decoded again only after a change. Data
-    that are kept in memory are in memory afterwards, as far as they were checked.
+    Samples are decoded in parallel. What was found in a sound sample is remembered in the user's cache folder, under
+    the sample's stamp and everything else that the check depends on, so that only new and changed samples are decoded
+    again. Data that are kept in memory are in memory afterwards, as far as they were decoded.
 
     Args:
         study: The study. Its data have passed their own `check`.
@@ -90,21 +84,16 @@ def _classes(module: Any, base: type) -> list[Any]:
 
 def _sizes(study: Study, console: Console, level: Literal["auto"] | Level) -> Sizes:
     """The smallest sizes of every source's images, of samples that are checked now or were before."""
-    sizes = _recall(_remembered(study, "full"))
-    if sizes is not None:
-        return sizes
     parts = study.objects.data.parts()
     splits = {(split, n): part.source.split(split) for split in get_args(Split) for n, part in parts.items()}
     if level == "auto":
         count = sum(len(samples) for (_, n), samples in splits.items() if not parts[n].source.trusted)
         level = "full" if count <= _FULL else "sample"
-    path = _remembered(study, level)
-    sizes = _recall(path)
-    if sizes is None:
-        sizes = check_samples(study, splits, console, level)
-        if level != "none":
-            _remember(path, sizes)
-    return sizes
+    findings = Findings.of(study)
+    try:
+        return check_samples(study, splits, console, level, findings)
+    finally:  # of a wrong sample, too: the next check need not read the sound ones again
+        findings.write()
 
 
 def _check_net(key: str, net: MultiTaskNet, size: Size, tasks: Mapping[str, Task]) -> None:
@@ -128,34 +117,3 @@ def _check_net(key: str, net: MultiTaskNet, size: Size, tasks: Mapping[str, Task
                 f"{where}: expected a prediction that fits {type(task).__name__} from {type(net).__name__}, found "
                 f"{list(predictions[t].shape)} for images of {size[0]}x{size[1]}; take another network, or another task"
             ) from error
-
-
-def _remembered(study: Study, level: Level) -> Path:
-    """The file that says that the study's samples passed the check at a level."""
-    values, source = study.values, study.objects.data
-    depends = (
-        _VERSION,
-        level,
-        source.fingerprint(),
-        list(source.parts()),
-        values["data"]["class_path"],
-        values["tasks"],
-        values["train"]["batch_size"],
-    )
-    name = blake2b(json.dumps(depends, sort_keys=True).encode(), digest_size=16).hexdigest()
-    cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    return Path(cache, "tutelage", "checked", f"{name}.json")
-
-
-def _recall(path: Path) -> Sizes | None:
-    try:
-        sizes = json.loads(path.read_text())["sizes"]
-        return {name: [(int(height), int(width)) for height, width in pairs] for name, pairs in sizes.items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return None
-
-
-def _remember(path: Path, sizes: Sizes) -> None:
-    if path.is_absolute():  # it is not if there is no home folder
-        with suppress(OSError):  # the check is repeated then
-            write_atomically(path, lambda file: file.write(json.dumps({"sizes": sizes}).encode()))

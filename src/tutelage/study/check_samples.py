@@ -16,6 +16,7 @@ from tutelage.data.base import Split
 from tutelage.errors import UserError, one_line
 from tutelage.images import Size
 from tutelage.study.config import Study
+from tutelage.study.findings import Finding, Findings
 from tutelage.types import Task
 
 Level = Literal["full", "sample", "none"]
@@ -31,24 +32,30 @@ class _Checked:
 
     index: int
     where: Callable[[str], str]  # task -> the origin of its label
-    size: Size
-    sufficient: Mapping[str, bool]  # task with a label -> whether the label is sufficient
+    finding: Finding
 
 
-def check_samples(study: Study, splits: Mapping[tuple[Split, str], Samples], console: Console, level: Level) -> Sizes:
-    """Raise for the first sample that is wrong."""
+def check_samples(
+    study: Study, splits: Mapping[tuple[Split, str], Samples], console: Console, level: Level, findings: Findings
+) -> Sizes:
+    """Raise for the first sample that is wrong, of those that `findings` does not know; the others are added to it."""
     objects = study.objects
     parts = objects.data.parts()
     indices = {key: _indices(len(x), level, parts[key[1]].source.trusted) for key, x in splits.items()}
     if level == "none":
         indices |= {key: indices[key][:0] for key in indices if key[0] != "train"}
-    count, total = sum(map(len, indices.values())), sum(map(len, splits.values()))
+    # Before anything is read: a file that changes meanwhile then has another stamp next time.
+    keys = {key: _keys(study, key[1], splits[key], key[0], indices[key]) for key in splits}
+    known = {key: {i: findings.get(name) for i, name in of_split.items()} for key, of_split in keys.items()}
+    count = sum(finding is None for of_split in known.values() for finding in of_split.values())
+    selected, total = sum(map(len, indices.values())), sum(map(len, splits.values()))
     text = f"checking {count} images and their labels"
-    if level == "sample":
+    if level == "sample" and count:
         text = f"checking {count} of {total} images and their labels, at even distances"
         console.print(f"{text}; --check full checks all", markup=False, highlight=False, soft_wrap=True)
-    elif level == "full" and not (console.is_terminal or objects.data.trusted):
-        console.print(f"{text}, once for these data", markup=False, highlight=False, soft_wrap=True)
+    elif level == "full" and count and not (console.is_terminal or objects.data.trusted):
+        which = "once for these data" if count == selected else "which are new or have changed"
+        console.print(f"{text}, {which}", markup=False, highlight=False, soft_wrap=True)
     checked: dict[tuple[Split, str], list[_Checked]] = {}
     bars = Progress(console=console, transient=True, disable=not console.is_terminal)
     with ThreadPoolExecutor(os.cpu_count()) as pool, bars:
@@ -57,10 +64,13 @@ def check_samples(study: Study, splits: Mapping[tuple[Split, str], Samples], con
             if not len(samples):
                 of = f" of `{key[1]}`" if len(parts) > 1 else ""
                 raise UserError(f"data: expected samples for {key[0]}{of}, found none; add some")
-            checked[key] = []
-            for sample in pool.map(partial(_check_sample, samples, objects.tasks), indices[key]):
-                checked[key].append(sample)
+            unknown = [i for i, finding in known[key].items() if finding is None]
+            found = pool.map(partial(_check_sample, samples, objects.tasks), unknown)
+            for i, finding in zip(unknown, found, strict=True):
+                known[key][i] = finding
+                findings.add(keys[key][i], finding)
                 bars.advance(bar)
+            checked[key] = [_Checked(i, partial(samples.where, i), x) for i, x in known[key].items() if x is not None]
             if objects.train.batch_size > 1:
                 _check_sizes(samples, checked[key])
     # Of a task with labels in a source of which not all samples were checked, the others may have what these lack.
@@ -69,7 +79,26 @@ def check_samples(study: Study, splits: Mapping[tuple[Split, str], Samples], con
     sure = {t: task for t, task in objects.tasks.items() if t not in unsure}
     for split in get_args(Split):
         _check_labelled(split, sure, [sample for n in parts for sample in checked[split, n]])
-    return {n: _smallest({x.size for split in get_args(Split) for x in checked[split, n]}) for n in parts}
+    return {n: _smallest({x.finding.size for split in get_args(Split) for x in checked[split, n]}) for n in parts}
+
+
+def _keys(study: Study, name: str, samples: Samples, split: Split, indices: Sequence[int]) -> dict[int, str]:
+    """Index -> all that the finding of a sample depends on, besides the arguments of data and tasks.
+
+    Of a source whose samples have no stamps, the fingerprint stands for all of them.
+    """
+    source = study.objects.data.parts()[name].source
+    kinds = {t: repr(kind) for t, kind in source.modalities.items() if t in study.objects.tasks}
+    of_source = repr((name, type(source).__qualname__, source.size, kinds))
+    keys: dict[int, str] = {}
+    fingerprint: str | None = None
+    for i in indices:
+        stamp, tasks = samples.stamp(i), samples.tasks(i)
+        if stamp is None:
+            fingerprint = fingerprint or source.fingerprint()
+            stamp = f"{fingerprint}/{split}/{i}"
+        keys[i] = f"{of_source}/{None if tasks is None else sorted(tasks)}/{stamp}"
+    return keys
 
 
 def _indices(length: int, level: Level, trusted: bool) -> Sequence[int]:
@@ -87,7 +116,7 @@ def _smallest(sizes: set[Size]) -> list[Size]:
     return sorted({min(sizes), min(sizes, key=lambda size: (size[1], size[0]))})
 
 
-def _check_sample(samples: Samples, tasks: Mapping[str, Task], index: int) -> _Checked:
+def _check_sample(samples: Samples, tasks: Mapping[str, Task], index: int) -> Finding:
     try:
         sample = samples[index]
     except ValueError:
@@ -105,12 +134,12 @@ def _check_sample(samples: Samples, tasks: Mapping[str, Task], index: int) -> _C
         if problem is not None:
             raise UserError(f"{samples.where(index, t)}: {problem}")
         sufficient[t] = task.is_sufficient(task.collate([label], image[None]))
-    return _Checked(index, partial(samples.where, index), (image.shape[1], image.shape[2]), sufficient)
+    return Finding((image.shape[1], image.shape[2]), sufficient)
 
 
 def _check_sizes(samples: Samples, checked: list[_Checked]) -> None:
     for sample in checked:
-        first, size = checked[0].size, sample.size
+        first, size = checked[0].finding.size, sample.finding.size
         if size != first:
             raise UserError(
                 f"{samples.where(sample.index)}: expected {first[0]}x{first[1]}, the size of {samples.where(0)} and of "
@@ -119,10 +148,10 @@ def _check_sizes(samples: Samples, checked: list[_Checked]) -> None:
 
 
 def _check_labelled(split: Split, tasks: Mapping[str, Task], checked: list[_Checked]) -> None:
-    counts = Counter(t for sample in checked for t in sample.sufficient)
+    counts = Counter(t for sample in checked for t in sample.finding.sufficient)
     for t, task in tasks.items():
-        if not any(sample.sufficient.get(t) for sample in checked):
-            where = next((sample.where(t) for sample in checked if t in sample.sufficient), f"tasks.{t}")
+        if not any(sample.finding.sufficient.get(t) for sample in checked):
+            where = next((sample.where(t) for sample in checked if t in sample.finding.sufficient), f"tasks.{t}")
             raise UserError(
                 f"{where}: expected {task.requirement} for `{t}` somewhere in {split}, found none in {counts[t]} "
                 'labels; see docs/data.md for the values that mean "no label"'

@@ -7,8 +7,7 @@ import platform
 import shlex
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from hashlib import blake2b
 from pathlib import Path
@@ -19,7 +18,9 @@ import yaml
 from torch import Tensor
 
 from tutelage.errors import UserError
-from tutelage.files import flock, remove_parts, write_json, write_text
+from tutelage.files import locked as locked
+from tutelage.files import remove_parts, write_json, write_text
+from tutelage.files import write_shared as write_shared
 from tutelage.study.plan import RunSpec
 
 _SECONDS = 2.0  # between two looks at what other processes do
@@ -84,25 +85,6 @@ class Patience:
             self.note(text)
         self.waited = True
         time.sleep(_SECONDS)
-
-
-@contextmanager
-def locked(folder: Path, wait: bool = False) -> Iterator[bool]:
-    """Hold the lock of a folder for a block, or learn that another process does (False); `wait` waits for it.
-
-    The lock is the operating system's: it ends with its process, however that ends, and with the processes that load
-    its images (`train.workers`: within seconds). There is none on Windows.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("a") as file:
-        yield flock(file, wait=wait)
-
-
-def write_shared(path: Path, text: str) -> None:
-    """Write a text file into a folder that several processes share, and remove what a killed one left there."""
-    with locked(path.parent, wait=True):
-        remove_parts(path.parent)
-        write_text(path, text)
 
 
 def note_determinism(folder: Path, forced: Mapping[str, str], note: Callable[[str], None]) -> None:

@@ -1,17 +1,20 @@
 """Classification of the whole image."""
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
-from torchmetrics import Metric
 
+from tutelage import metrics
 from tutelage.errors import UserError
-from tutelage.metrics import ClassificationMetric
 from tutelage.tasks.categorical import UNLABELLED, Categorical
 from tutelage.tasks.whole_image import BLACK, of_image, words
 from tutelage.types import MaskedTarget, MetricInfo, MetricProtocol, Picture, Term
+
+if TYPE_CHECKING:
+    from torchmetrics import Metric
 
 
 class Classification(Categorical):
@@ -70,9 +73,9 @@ class Classification(Categorical):
             )
         return Term(total, target.count())
 
-    def metrics(self, protocol: MetricProtocol) -> Metric:
+    def metrics(self, protocol: MetricProtocol) -> "Metric":
         """Accuracy, over images and over classes."""
-        return ClassificationMetric(self.width, protocol)
+        return metrics.ClassificationMetric(self.width, protocol)
 
     def draw(self, value: Tensor, valid: Tensor | None = None) -> Picture:
         """A class [] as its name on its colour."""

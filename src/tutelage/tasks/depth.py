@@ -1,17 +1,20 @@
 """Depth."""
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-from torchmetrics import Metric
 
+from tutelage import metrics
 from tutelage.errors import UserError
-from tutelage.metrics import DepthMetric
 from tutelage.tasks.masked import MaskedTask
 from tutelage.types import Colour, MaskedTarget, MetricInfo, MetricProtocol, Picture, Term
+
+if TYPE_CHECKING:
+    from torchmetrics import Metric
 
 _FAR = 100.0  # a median beyond it is taken for a label in another unit than metres
 
@@ -79,9 +82,9 @@ class Depth(MaskedTask):
             error = torch.where(valid, raw.float() - target.value, 0).abs()
         return Term(error.sum(), target.count())
 
-    def metrics(self, protocol: MetricProtocol) -> Metric:
+    def metrics(self, protocol: MetricProtocol) -> "Metric":
         """Absolute and relative error."""
-        return DepthMetric(protocol)
+        return metrics.DepthMetric(protocol)
 
     def draw(self, value: Tensor, valid: Tensor | None = None) -> Picture:
         """Depth [1, H, W] from yellow (near) through red to blue (far)."""

@@ -1,13 +1,15 @@
 """Edges."""
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
-from torchmetrics import Metric
-
+from tutelage import metrics
 from tutelage.errors import UserError
-from tutelage.metrics import EdgesMetric
 from tutelage.tasks.binary import Binary
 from tutelage.types import MetricInfo, MetricProtocol
+
+if TYPE_CHECKING:
+    from torchmetrics import Metric
 
 
 class Edges(Binary):
@@ -40,6 +42,6 @@ class Edges(Binary):
             raise UserError(f"Edges: expected `tolerance` as a number of pixels, 0 or more. Found {tolerance}.")
         self.tolerance = tolerance
 
-    def metrics(self, protocol: MetricProtocol) -> Metric:
+    def metrics(self, protocol: MetricProtocol) -> "Metric":
         """The best F over all thresholds."""
-        return EdgesMetric(self.tolerance, protocol)
+        return metrics.EdgesMetric(self.tolerance, protocol)

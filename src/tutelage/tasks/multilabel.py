@@ -1,21 +1,24 @@
 """Several labels for the whole image."""
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
-from torchmetrics import Metric
 
+from tutelage import metrics
 from tutelage.errors import UserError
-from tutelage.metrics import MultiLabelMetric
 from tutelage.tasks.binary import logit_distillation_loss
 from tutelage.tasks.categorical import class_names
 from tutelage.tasks.masked import MaskedTask
 from tutelage.tasks.palette import palette
 from tutelage.tasks.whole_image import BLACK, of_image, words
 from tutelage.types import Colour, MaskedTarget, MetricInfo, MetricProtocol, Picture, Term
+
+if TYPE_CHECKING:
+    from torchmetrics import Metric
 
 _ABSENT: Colour = (64, 64, 64)
 _LINES = 6  # classes that a picture names
@@ -87,9 +90,9 @@ class MultiLabel(MaskedTask):
         with torch.autocast(raw.device.type, enabled=False):
             return logit_distillation_loss(of_image(raw), of_image(taught), temperature)
 
-    def metrics(self, protocol: MetricProtocol) -> Metric:
+    def metrics(self, protocol: MetricProtocol) -> "Metric":
         """Mean average precision and F1."""
-        return MultiLabelMetric(self.width, protocol)
+        return metrics.MultiLabelMetric(self.width, protocol)
 
     def draw(self, value: Tensor, valid: Tensor | None = None) -> Picture:
         """The names of the likely classes, most probable first, above a strip with one cell per class: its colour where

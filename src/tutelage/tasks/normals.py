@@ -1,14 +1,17 @@
 """Surface normals."""
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
-from torchmetrics import Metric
 
-from tutelage.metrics import NormalsMetric
+from tutelage import metrics
 from tutelage.tasks.masked import MaskedTask
 from tutelage.types import Colour, MaskedTarget, MetricInfo, MetricProtocol, Picture, Term
+
+if TYPE_CHECKING:
+    from torchmetrics import Metric
 
 _SHORT = 1e-6  # a raw output shorter than this has no direction
 
@@ -64,9 +67,9 @@ class Normals(MaskedTask):
             total = torch.where(target.valid, 1 - cosine, 0).sum()
         return Term(total, target.count())
 
-    def metrics(self, protocol: MetricProtocol) -> Metric:
+    def metrics(self, protocol: MetricProtocol) -> "Metric":
         """Mean and median angle, and the shares within 11.25, 22.5 and 30 degrees."""
-        return NormalsMetric(protocol)
+        return metrics.NormalsMetric(protocol)
 
     def draw(self, value: Tensor, valid: Tensor | None = None) -> Picture:
         """Normals [3, H, W] as red, green, blue = 255 (n + 1) / 2."""

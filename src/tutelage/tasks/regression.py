@@ -2,18 +2,20 @@
 
 from collections.abc import Mapping
 from math import isfinite
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 import torch
 from torch import Tensor
 from torch.nn.functional import l1_loss, mse_loss, smooth_l1_loss
-from torchmetrics import Metric
 
+from tutelage import metrics
 from tutelage.errors import UserError
-from tutelage.metrics import RegressionMetric
 from tutelage.tasks.masked import MaskedTask
 from tutelage.tasks.whole_image import BLACK, of_image, words
 from tutelage.types import Colour, MaskedTarget, MetricInfo, MetricProtocol, Picture, Term, transfer
+
+if TYPE_CHECKING:
+    from torchmetrics import Metric
 
 RegressionLoss = Literal["l1", "l2", "smooth_l1"]
 _LOSSES = {"l1": l1_loss, "l2": mse_loss, "smooth_l1": smooth_l1_loss}
@@ -129,9 +131,9 @@ class Regression(MaskedTask):
         value = self.activate(taught.detach())
         return self.loss(raw, MaskedTarget(value, torch.ones_like(value, dtype=torch.bool)))
 
-    def metrics(self, protocol: MetricProtocol) -> Metric:
+    def metrics(self, protocol: MetricProtocol) -> "Metric":
         """Absolute error, root mean squared error and R^2."""
-        return RegressionMetric(self.width, protocol, self.std if self.in_std else None)
+        return metrics.RegressionMetric(self.width, protocol, self.std if self.in_std else None)
 
     def draw(self, value: Tensor, valid: Tensor | None = None) -> Picture:
         """Numbers [D], one per line with name and unit."""

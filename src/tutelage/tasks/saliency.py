@@ -1,12 +1,14 @@
 """Saliency."""
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
-from torchmetrics import Metric
-
-from tutelage.metrics import SaliencyMetric
+from tutelage import metrics
 from tutelage.tasks.binary import Binary
 from tutelage.types import MetricInfo, MetricProtocol
+
+if TYPE_CHECKING:
+    from torchmetrics import Metric
 
 
 class Saliency(Binary):
@@ -39,6 +41,6 @@ class Saliency(Binary):
     def __init__(self, positive_weight: float = 1.0) -> None:
         super().__init__(positive_weight, negative_weight=1.0)
 
-    def metrics(self, protocol: MetricProtocol) -> Metric:
+    def metrics(self, protocol: MetricProtocol) -> "Metric":
         """Maximal F, intersection over union and mean absolute error."""
-        return SaliencyMetric(protocol)
+        return metrics.SaliencyMetric(protocol)

@@ -2,17 +2,20 @@
 
 import warnings
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, log_softmax
-from torchmetrics import Metric
 
-from tutelage.metrics import SegmentationMetric
+from tutelage import metrics
 from tutelage.tasks.categorical import UNLABELLED, Categorical
 from tutelage.tasks.palette import NYU13
 from tutelage.types import Colour, DeterministicWarning, MaskedTarget, MetricInfo, MetricProtocol, Picture, Term
+
+if TYPE_CHECKING:
+    from torchmetrics import Metric
 
 
 class Segmentation(Categorical):
@@ -62,9 +65,9 @@ class Segmentation(Categorical):
                 total = cross_entropy(raw.float(), label, ignore_index=UNLABELLED, reduction="sum")
         return Term(total, target.count())
 
-    def metrics(self, protocol: MetricProtocol) -> Metric:
+    def metrics(self, protocol: MetricProtocol) -> "Metric":
         """Mean intersection over union and pixel accuracy."""
-        return SegmentationMetric(self.width, protocol)
+        return metrics.SegmentationMetric(self.width, protocol)
 
     def draw(self, value: Tensor, valid: Tensor | None = None) -> Picture:
         """Classes [H, W] in their colours."""

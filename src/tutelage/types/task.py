@@ -2,17 +2,19 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, Generic, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Generic, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from torch import Tensor
-from torchmetrics import Metric
 from typing_extensions import TypeVar
 
 from tutelage.errors import UserError
 from tutelage.types.batch import Target
 from tutelage.types.terms import Term
+
+if TYPE_CHECKING:
+    from torchmetrics import Metric
 
 MetricProtocol = Literal["dataset", "image"]  # what a metric averages over; see `metrics`
 Picture = npt.NDArray[np.uint8]  # [H, W, 3]
@@ -88,7 +90,7 @@ class Task(ABC, Generic[T]):
         )
 
     @abstractmethod
-    def metrics(self, protocol: MetricProtocol) -> Metric:
+    def metrics(self, protocol: MetricProtocol) -> "Metric":
         """A metric with `update(activate(raw), target)`; `compute()` returns {name: scalar} in the order of
         `metric_info`."""
 

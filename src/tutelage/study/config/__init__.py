@@ -1,18 +1,19 @@
-"""YAML, flags, presets and overlays become one study: plain values, and the objects that are built of them."""
+"""The plain values of a study become objects: every default is filled in, and the whole is validated."""
 
-from tutelage.study.config.aliases import with_new_names
-from tutelage.study.config.build import Builder, build_tasks
-from tutelage.study.config.load import describe, load_study, normalise, resolve
-from tutelage.study.config.presets import methods, overlays, presets, read_values
-from tutelage.study.config.schema import (
-    DESCRIPTIVE,
-    Method,
-    Range,
-    StudyConfig,
-    TeacherConfig,
-)
+from tutelage.study.config.build import Builder
+from tutelage.study.config.load import complete, describe, load_study, resolve
+from tutelage.study.config.schema import Method, Range, StudyConfig, TeacherConfig
 from tutelage.study.config.study import Study
-from tutelage.study.config.teachers import TeacherSpec, teacher_specs
+from tutelage.values import (
+    DESCRIPTIVE,
+    TeacherSpec,
+    methods,
+    overlays,
+    presets,
+    read_values,
+    teacher_specs,
+    with_new_names,
+)
 
 __all__ = [
     "DESCRIPTIVE",
@@ -23,11 +24,10 @@ __all__ = [
     "StudyConfig",
     "TeacherConfig",
     "TeacherSpec",
-    "build_tasks",
+    "complete",
     "describe",
     "load_study",
     "methods",
-    "normalise",
     "overlays",
     "presets",
     "read_values",

@@ -9,9 +9,8 @@ from typing import Any
 from jsonargparse import ArgumentParser, Namespace
 
 from tutelage.errors import UserError, user_code
-from tutelage.study.config.messages import rephrase
 from tutelage.study.config.schema import StudyConfig
-from tutelage.types import Task
+from tutelage.values import rephrase
 
 _BY_NAME = ("tasks", "teacher_net", "method", "teachers")  # fields of the study that hold several objects by name
 _PLAIN = ("study", "methods", "seeds", "out")  # fields that are what they say: nothing is built
@@ -96,19 +95,3 @@ def _components(values: Mapping[str, Any]) -> Iterator[tuple[str, str | None, st
 
 def _key(field: str, value: Any) -> str:
     return f"{field}: {json.dumps(value, sort_keys=True, default=str)}"
-
-
-def build_tasks(values: Mapping[str, Any]) -> dict[str, Task]:
-    """The tasks of a study's values, and nothing else: no data, no network, no device.
-
-    Raises:
-        UserError: a task cannot be built.
-    """
-    parser = ArgumentParser(exit_on_error=False)
-    parser.add_argument("--tasks", type=dict[str, Task])
-    try:
-        parsed = parser.parse_object({"tasks": copy.deepcopy(values.get("tasks"))})
-        tasks: dict[str, Task] = parser.instantiate(parsed).tasks
-    except Exception as error:  # of jsonargparse, or whatever a task of the user raises when it is built
-        raise UserError(rephrase(error)) from error
-    return tasks

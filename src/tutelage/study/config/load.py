@@ -1,7 +1,6 @@
-"""From a preset or a YAML file, with overlays and flags, to a study: every mistake in it is one line."""
+"""From the plain values of a study to a validated one: every mistake in them is one line."""
 
 import copy
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -10,18 +9,13 @@ from typing import Any
 import yaml
 from jsonargparse import ArgumentParser, Namespace
 
-from tutelage.errors import UserError, one_line
-from tutelage.study.config.aliases import flags_with_new_names, notes, with_new_names
+from tutelage.errors import UserError
 from tutelage.study.config.build import Builder, study_parser
-from tutelage.study.config.messages import rephrase
-from tutelage.study.config.methods import definitions, for_study, merge
-from tutelage.study.config.presets import is_preset_overlay, read_overlay, read_values
-from tutelage.study.config.schema import DEFAULT_METHODS, DESCRIPTIVE, StudyConfig
+from tutelage.study.config.schema import StudyConfig
 from tutelage.study.config.study import Study
 from tutelage.study.config.validate import validate
 from tutelage.train import TrainConfig
-
-_LISTS = ("seeds", "methods")  # `--seeds 0,1,2`
+from tutelage.values import DESCRIPTIVE, Draft, read_draft, read_values, rephrase, with_new_names
 
 
 def load_study(source: str | Path, overrides: Sequence[str] = ()) -> Study:
@@ -35,30 +29,24 @@ def load_study(source: str | Path, overrides: Sequence[str] = ()) -> Study:
     Raises:
         UserError: the study is wrong; one line names key, expectation and finding.
     """
-    replaced: dict[str, str] = {}
-    values = with_new_names(read_values(source), replaced)
-    flags, overlays = _split_overlays(overrides)
-    flags = normalise(flags)
-    try:
-        values = _one_net_per_task(values, values)
-        for overlay in overlays:
-            change = with_new_names(read_overlay(overlay), replaced)
-            if is_preset_overlay(overlay):
-                change = for_study(change, values)
-            values = merge(values, _one_net_per_task(change, merge(values, change)))
-        flags = flags_with_new_names(flags, values, replaced)
-        values["method"] = definitions(values, _selected_methods(values, flags))
-        flags = _teacher_flags_per_task(flags, values)
-    except UserError as error:
-        raise UserError(f"{source}: {error}") from error
+    return complete(read_draft(source, overrides))
+
+
+def complete(draft: Draft) -> Study:
+    """Fill in every default of what was read, and validate it.
+
+    Raises:
+        UserError: the study is wrong; one line names key, expectation and finding.
+    """
+    values, flags = draft.values, _train_flags(draft.flags)
     try:
         _check_file(values, flags)
     except Exception as error:  # jsonargparse raises many kinds; the message says what is wrong
-        raise UserError(f"{source}: {rephrase(error)}") from error
+        raise UserError(f"{draft.source}: {rephrase(error)}") from error
     plain, parsed = _parse(values, flags)
     for name in _changed_methods(plain, values, flags):
         plain["method"][name]["values"] = parsed.method[name]["values"] = "changed"
-    return _study(plain, parsed, notes=notes(replaced))
+    return _study(plain, parsed, notes=draft.notes)
 
 
 def resolve(values: Mapping[str, Any], builder: Builder | None = None) -> Study:
@@ -104,26 +92,6 @@ def _study(
     return study
 
 
-def _one_net_per_task(change: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
-    """Keys of a study in which `teacher_net` names one network per task, where it is one for all."""
-    nets = change.get("teacher_net")
-    if isinstance(nets, str) or (isinstance(nets, dict) and "class_path" in nets):
-        return {**change, "teacher_net": {t: copy.deepcopy(nets) for t in values.get("tasks") or {}}}
-    return change
-
-
-def _teacher_flags_per_task(flags: list[str], values: dict[str, Any]) -> list[str]:
-    """The same of flags; a flag for one key of all teachers is refused."""
-    flags, tasks = list(flags), values.get("tasks") or {}
-    for i, flag in enumerate(flags):
-        if flag == "--teacher_net" and flags[i + 1 :]:
-            net = {"teacher_net": yaml.safe_load(flags[i + 1])}
-            flags[i + 1] = json.dumps(_one_net_per_task(net, values)["teacher_net"])
-        elif flag.startswith("--teacher_net.") and (key := flag.split(".")[1]) not in tasks:
-            raise UserError(f"--teacher_net.{key}: expected --teacher_net.TASK.KEY with one of {', '.join(tasks)}")
-    return flags
-
-
 def _changed_methods(plain: dict[str, Any], values: dict[str, Any], flags: list[str]) -> list[str]:
     """The methods whose values flags make other than they are in the file."""
     rest: list[str] = []
@@ -143,50 +111,16 @@ def _changed_methods(plain: dict[str, Any], values: dict[str, Any], flags: list[
     return [name for name, method in plain["method"].items() if settings(method) != settings(before.get(name, {}))]
 
 
-def normalise(flags: Sequence[str]) -> list[str]:
-    """`--max-steps` and `--epochs` as keys of `train`, `--seeds 0,1,2` as a list."""
-    result: list[str] = []
+def _train_flags(flags: Sequence[str]) -> list[str]:
+    """`--max-steps` and `--epochs` as keys of `train`."""
     train = {field.name for field in fields(TrainConfig)}
-    words = [word for flag in flags for word in (flag.split("=", 1) if flag.startswith("--") else [flag])]
-    for word in words:
-        if word.startswith("--"):
-            key = word[2:].replace("-", "_")
-            if key.split(".")[0] in train:
-                word = f"--train.{key}"
-            elif key.startswith("train."):
-                word = f"--{key}"
-        elif result and result[-1].removeprefix("--") in _LISTS and not word.startswith("["):
-            word = f"[{word}]"
+    result: list[str] = []
+    for word in flags:
+        key = word[2:].replace("-", "_")
+        if word.startswith("--") and (key.split(".")[0] in train or key.startswith("train.")):
+            word = f"--{key}" if key.startswith("train.") else f"--train.{key}"
         result.append(word)
     return result
-
-
-def _split_overlays(flags: Sequence[str]) -> tuple[list[str], list[str]]:
-    """The flags without `--with X`, and every X."""
-    rest: list[str] = []
-    overlays: list[str] = []
-    words = iter(flags)
-    for word in words:
-        if word == "--with":
-            overlays.append(next(words, ""))
-        elif word.startswith("--with="):
-            overlays.append(word.removeprefix("--with="))
-        else:
-            rest.append(word)
-    return rest, overlays
-
-
-def _selected_methods(values: dict[str, Any], flags: list[str]) -> list[str]:
-    for flag, value in zip(reversed(flags[:-1]), reversed(flags[1:]), strict=True):
-        if flag == "--methods":
-            try:
-                names = yaml.safe_load(value)
-            except yaml.YAMLError as error:
-                raise UserError(f"--methods: expected names, found `{value}`: {one_line(error)}") from error
-            break
-    else:
-        names = values.get("methods", list(DEFAULT_METHODS))
-    return [str(name) for name in names] if isinstance(names, list) else []  # anything else is refused later
 
 
 def _check_file(values: dict[str, Any], flags: list[str]) -> None:

@@ -11,12 +11,9 @@ from tutelage.balance import Uniform
 from tutelage.data import DataSource
 from tutelage.distill import TapMatch, Teacher
 from tutelage.errors import UserError
-from tutelage.layout import SINGLE
 from tutelage.train import Optim, TrainConfig
 from tutelage.types import Balancer, Distiller, MultiTaskNet, Task, Teach
-
-DESCRIPTIVE = ("about", "values", "search")  # keys of a method that cannot change a result
-DEFAULT_METHODS = (SINGLE, "uniform", "uncertainty", "kd4mtl", "url")
+from tutelage.values.methods import DEFAULT_METHODS
 
 
 @dataclass

@@ -12,10 +12,10 @@ from torch import nn
 
 from tutelage.errors import UserError
 from tutelage.layout import FEATURES, SINGLE, TEACHER
-from tutelage.study.config.schema import DESCRIPTIVE, Method, StudyConfig, TeacherConfig
+from tutelage.study.config.schema import Method, StudyConfig, TeacherConfig
 from tutelage.study.config.study import Study
-from tutelage.study.config.teachers import teacher_specs
 from tutelage.types import Task
+from tutelage.values import DESCRIPTIVE, teacher_specs
 
 
 def validate(study: Study) -> None:

@@ -9,7 +9,7 @@ import yaml
 from tutelage.errors import UserError, one_line
 from tutelage.layout import SINGLE
 
-_PRESETS = resources.files("tutelage.study") / "presets"
+_PRESETS = resources.files("tutelage.values") / "presets"
 
 
 def presets() -> dict[str, str]:

@@ -5,9 +5,11 @@ from typing import Any
 
 from tutelage.errors import UserError
 from tutelage.layout import SINGLE, TEACHER
-from tutelage.study.config.presets import methods, read_method
-from tutelage.study.config.schema import DESCRIPTIVE
-from tutelage.study.config.teachers import teacher_specs
+from tutelage.values.presets import methods, read_method
+from tutelage.values.teachers import teacher_specs
+
+DESCRIPTIVE = ("about", "values", "search")  # keys of a method that cannot change a result
+DEFAULT_METHODS = (SINGLE, "uniform", "uncertainty", "kd4mtl", "url")
 
 
 def definitions(values: dict[str, Any], selected: list[str]) -> dict[str, Any]:

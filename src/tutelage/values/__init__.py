@@ -1,0 +1,22 @@
+"""A study as plain values: presets, YAML files, overlays and flags, before any class that they name is imported."""
+
+from tutelage.values.aliases import with_new_names
+from tutelage.values.draft import Draft, read_draft
+from tutelage.values.messages import rephrase
+from tutelage.values.methods import DESCRIPTIVE
+from tutelage.values.presets import methods, overlays, presets, read_values
+from tutelage.values.teachers import TeacherSpec, teacher_specs
+
+__all__ = [
+    "DESCRIPTIVE",
+    "Draft",
+    "TeacherSpec",
+    "methods",
+    "overlays",
+    "presets",
+    "read_draft",
+    "read_values",
+    "rephrase",
+    "teacher_specs",
+    "with_new_names",
+]

@@ -1,0 +1,88 @@
+"""Words that need no network are answered before PyTorch is loaded, and a package loads what it needs alone."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SCRIPT = """
+import sys
+from tutelage.cli import main
+try:
+    status = main(sys.argv[1:])
+except SystemExit as end:
+    status = end.code
+print(status, "torch" in sys.modules)
+"""
+VERBS = ("run", "tune", "presets", "report", "bench", "prepare", "predict", "export", "compare", "cache")
+# words -> exit status
+LIGHT: dict[tuple[str, ...], int] = {
+    ("--help",): 0,
+    ("--version",): 0,
+    ("presets",): 0,
+    **{(verb, "--help"): 0 for verb in VERBS},
+    ("prepare", "nyuv2", "--help"): 0,
+    ("run",): 2,
+    ("rum", "rooms"): 2,
+    ("report", "runs/rooms", "--no-such-flag"): 2,
+    ("run", "no-such-preset"): 2,
+    ("run", "no-such-preset", "--help"): 2,
+    ("run", "no-such-file.yaml"): 2,
+    ("run", "rooms-tiny", "--with", "no-such-overlay"): 2,
+    ("run", "rooms-tiny", "--methods", "no-such-method"): 2,
+    ("run", "wrong.yaml"): 2,
+    ("tune", "no-such-preset"): 2,
+    ("report", "no-such-folder"): 2,
+    ("compare", "no-such-folder", "no-such-folder"): 2,
+    ("export", "no-such-file.safetensors", "--out", "out.onnx"): 2,
+    ("predict", "no-such-file.safetensors", "x.png", "--out", "out"): 2,
+    ("predict", "wrong.yaml", "no-such-image.png", "--out", "out"): 2,
+}
+MOST = 1.5  # CPU seconds: most machines take a fifth of it, and PyTorch alone takes longer than that on most
+
+
+@pytest.mark.parametrize("words", LIGHT, ids=" ".join)
+def test_without_torch(words: tuple[str, ...], tmp_path: Path) -> None:
+    (tmp_path / "wrong.yaml").write_text("methods: [single, {")
+    before = os.times()
+    done = subprocess.run([sys.executable, "-c", SCRIPT, *words], cwd=tmp_path, capture_output=True, text=True)
+    after = os.times()
+    status, loaded = done.stdout.split()[-2:]
+    assert (int(status), loaded) == (LIGHT[words], "False"), done.stderr
+    if status == "2" and words != ("run",):
+        assert done.stderr.startswith("tutelage: ")
+        assert done.stderr.count("\n") == 1
+    spent = sum(after[2:4]) - sum(before[2:4])
+    assert spent < MOST, f"{spent:.2f} s of CPU"
+
+
+HEAVY = ("torchmetrics", "lightning_fabric", "scipy", "sklearn", "matplotlib", "tensorboard", "torchjd", "jsonargparse")
+IMPORTS = {
+    "import tutelage": ("torch", "numpy", "rich", "yaml", *HEAVY),
+    "from tutelage.nets import SegNet": HEAVY,
+    "from tutelage.tasks import Segmentation; Segmentation(3)": HEAVY,
+    "from tutelage.distill import FeatureDistiller": HEAVY,
+    "from tutelage.balance import Uniform": HEAVY,
+    "from tutelage.data import Rooms": HEAVY,
+    "import tutelage; tutelage.load": HEAVY,
+    "import tutelage.deploy": HEAVY,
+    "import tutelage.report": ("torchmetrics", "lightning_fabric", "scipy.stats", "sklearn", "tensorboard", "torchjd"),
+    "from tutelage.values import read_draft; read_draft('rooms-tiny')": ("torch", "numpy", *HEAVY),
+}
+
+
+@pytest.mark.parametrize("code", IMPORTS)
+def test_a_package_loads_what_it_needs_alone(code: str) -> None:
+    script = f"import sys\n{code}\nprint(*[name for name in {IMPORTS[code]!r} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
+
+
+def test_metrics_are_found_by_name_and_no_other_name_is() -> None:
+    from tutelage import metrics
+
+    assert all(getattr(metrics, name) is not None for name in metrics.__all__)
+    with pytest.raises(AttributeError, match=r"module 'tutelage.metrics' has no attribute 'NoSuchMetric'"):
+        _ = metrics.NoSuchMetric
