@@ -18,6 +18,7 @@ from tutelage.study.budget import training_config
 from tutelage.study.build import build_run
 from tutelage.study.caching import cache_teachers
 from tutelage.study.config import Builder
+from tutelage.study.memory_format import with_memory_format
 from tutelage.study.mixing import Guard, refuse_mixing
 from tutelage.study.plan import RunSpec
 from tutelage.study.predictions import save_predictions
@@ -79,6 +80,7 @@ def _execute(spec: RunSpec, folder: Path, place: Path, observer: RunObserver, bu
     refuse_mixing(place, spec.config, data, networks)
     claim(place, spec.config, data, networks)
     write_spec(place, spec)
+    objects = with_memory_format(spec, objects, folder)
     config, tasks = training_config(spec, objects), objects.tasks
     with deterministic(config.deterministic) as forced:  # before anything runs on a GPU
         run, streams = build_run(spec, objects, folder, fabric_for(config).device)
@@ -97,7 +99,7 @@ def _execute(spec: RunSpec, folder: Path, place: Path, observer: RunObserver, bu
             for logger in fabric.loggers:
                 logger.finalize("")
         loader = validation_loader(objects.data, tasks, config)
-        metrics = evaluate(fabric, run.result, tasks, loader, config.channels_last)
+        metrics = evaluate(fabric, run.result, tasks, loader, config.memory_format == torch.channels_last)
     if config.deterministic:
         note_determinism(place, forced, observer.note)
     save_predictions(fabric, run.result, tasks, objects.data, place / "predictions.safetensors")

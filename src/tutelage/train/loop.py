@@ -50,7 +50,7 @@ def fit(
         NonFiniteError: A loss, or a gradient that is balanced, is not finite; the message names the task and the step.
         Interrupted: SIGTERM or SIGINT arrived; the checkpoint of the last finished step is saved.
     """
-    layout = torch.channels_last if config.channels_last else torch.contiguous_format
+    layout = config.memory_format
     recorder = Recorder(fabric, run, config, length, observer)
     run.train()
     with Saver(run, checkpoint, config, length) as saver:
