@@ -8,6 +8,7 @@ import torch
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # several processes share the cores; threads of each would wait for the others'
     torch.set_num_threads(1)
+os.environ["TUTELAGE_JOBS"] = "1"  # in the process that the test looks into; tests of several say so
 
 
 @pytest.fixture(autouse=True)

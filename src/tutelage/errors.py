@@ -25,6 +25,22 @@ class UserError(ValueError):
     """
 
 
+class Elsewhere(Exception):  # noqa: N818  # it is never raised: it is the cause of what is
+    """The cause of an error that was raised in another process: its traceback there.
+
+    Args:
+        text: the traceback.
+        ours: whether a line of this package broke, as `raised_by_us` says.
+    """
+
+    def __init__(self, text: str, ours: bool) -> None:
+        super().__init__(text, ours)
+        self.text, self.ours = text, ours
+
+    def __str__(self) -> str:
+        return f"in another process:\n{self.text}"
+
+
 def one_line(error: BaseException, most: int = 160) -> str:
     """The text of an error as one printable line.
 
@@ -84,6 +100,8 @@ def raised_by_us(error: BaseException) -> bool:
     A `UserError` with such a cause may present a defect of tutelage as a mistake of the user.
     """
     for current in chain(error):
+        if isinstance(current, Elsewhere):
+            return current.ours
         frames = [frame.f_code.co_filename for frame, _ in traceback.walk_tb(current.__traceback__)]
         ours = bool(frames) and os.path.abspath(frames[-1]).startswith(_PACKAGE + os.sep)
         if ours and isinstance(current, _BROKEN):

@@ -4,7 +4,6 @@ import errno
 import re
 import signal
 import sys
-import types
 from pathlib import Path
 
 import pytest
@@ -15,6 +14,7 @@ import tutelage
 from tutelage.cli import main
 from tutelage.cli.failures import explain
 from tutelage.errors import UserError, writing_to
+from tutelage.train import Interrupted
 
 OURS = str(Path(tutelage.__file__).parent / "study/run.py")
 
@@ -202,18 +202,15 @@ def test_an_interruption_says_how_to_continue(
     assert (status, text) == (130, "\ntutelage: stopped; the same command continues from the last frame\n")
     assert explained(KeyboardInterrupt(), capsys) == (130, "\ntutelage: stopped\n")
 
-    class Interrupted(BaseException):
-        def __init__(self, number: int, step: int) -> None:
-            self.signal, self.step = number, step
-
-    monkeypatch.setitem(sys.modules, "tutelage.train", types.SimpleNamespace(Interrupted=Interrupted))
     for number, expected in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
         status, text = explained(Interrupted(number, 120), capsys, again="from there")
-        name = signal.Signals(number).name
+        name = number.name
         assert status == expected
         assert (
             text
             == f"\ntutelage: stopped by {name} after step 120, which is saved; the same command continues from there\n"
         )
-    monkeypatch.setattr("tutelage.cli.presets.execute", lambda *_: (_ for _ in ()).throw(Interrupted(15, 3)))
+    monkeypatch.setattr(
+        "tutelage.cli.presets.execute", lambda *_: (_ for _ in ()).throw(Interrupted(signal.SIGTERM, 3))
+    )
     assert main(["presets"]) == 143

@@ -16,12 +16,18 @@ TINY = ["--epochs", "1", "--data.train", "16", "--data.test", "6", "--precision"
 
 
 class Notes:
-    """A display, or the observer of one run, that remembers."""
+    """A display, and the observer of one run, that remembers."""
 
     def __init__(self) -> None:
         self.started: list[tuple[str, int]] = []
         self.notes: list[str] = []
-        self.steps = 0
+        self.steps = self.finished = 0
+
+    def count(self, finished: int, of: int) -> None:
+        self.finished = finished
+
+    def run(self, name: str, index: int, of: int) -> "NotedRun":
+        return NotedRun(self, name, index, of)
 
     def start(self, name: str, index: int, of: int, resumed: int) -> None:
         self.started.append((name, resumed))
@@ -38,6 +44,22 @@ class Notes:
         self.steps += 1
 
     def log(self, step: int, values: Mapping[str, float]) -> None: ...
+
+
+class NotedRun:
+    """One run of a study, for a display that remembers all of them in one place."""
+
+    def __init__(self, notes: Notes, name: str, index: int, of: int) -> None:
+        self.notes, self.name, self.index, self.of = notes, name, index, of
+        self.step, self.log, self.note = notes.step, notes.log, notes.note
+
+    def begin(self, resumed: int) -> None:
+        self.notes.start(self.name, self.index, self.of, resumed)
+
+    def finish(self, metrics: Mapping[str, Mapping[str, float]]) -> None:
+        self.notes.finish(self.name, metrics)
+
+    def stop(self) -> None: ...
 
 
 def tiny(out: Path, *flags: str) -> Study:

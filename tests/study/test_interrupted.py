@@ -144,7 +144,7 @@ def test_processes_with_other_values_do_not_fill_one_table(tmp_path: Path) -> No
 
         def finish(self, name: str, metrics: Mapping[str, Mapping[str, float]]) -> None:
             ready = Ready(second)
-            while execute_next(second, ready.unfinished, ready, Notes()):
+            while execute_next(ready, Notes()):
                 pass
 
     with pytest.raises(ValueError, match=r"expected the config that its run was made with, train.epochs = [12]; found"):

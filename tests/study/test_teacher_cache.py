@@ -18,7 +18,7 @@ from tutelage.cache import entries
 from tutelage.distill.teachers import image_digests
 from tutelage.errors import UserError
 from tutelage.nets import SegNet
-from tutelage.study import execute, plan, read_values, run_study
+from tutelage.study import execute, load_study, plan, read_values, run_study
 from tutelage.study.cache_record import CacheRecord
 from tutelage.study.teachers import load_tensors
 from tutelage.types import Output
@@ -90,6 +90,40 @@ def test_what_is_trained_is_the_same_bit_for_bit(
     if "MTAN" not in str(flags):
         assert passes
         assert {*passes.values()} == {1}
+
+
+def rooms(seed: int) -> dict[str, Any]:
+    arguments = {"train": 12, "test": 2, "size": [32, 48], "seed": seed}
+    return {"class_path": "tutelage.data.Rooms", "init_args": arguments}
+
+
+@pytest.mark.parametrize("teach", ["all", "own"])
+@pytest.mark.parametrize("wrapper", ["HideLabels", "HoldOut", "Mix"])
+def test_wrapped_and_mixed_sources_train_the_same(
+    wrapper: str, teach: str, tmp_path: Path, passes: Counter[tuple[str, int]]
+) -> None:
+    arguments: dict[str, dict[str, Any]] = {
+        "HideLabels": {"source": rooms(0), "keep": {"segmentation": 0.4, "depth": 0.6}},
+        "HoldOut": {"source": rooms(0)},
+        "Mix": {"sources": {"indoor": rooms(0), "other": rooms(1)}},
+    }
+    flags = ["--data", json.dumps({"class_path": f"tutelage.data.{wrapper}", "init_args": arguments[wrapper]})]
+    flags += ["--train.batch_size", "4", "--log-steps", "1", "--method.kd4mtl.distiller.teach", teach]
+    for mode in ("never", "always"):
+        passes.clear()
+        chosen = [*CACHED[4:], *KD4MTL, *flags, "--train.teacher_cache.mode", mode]
+        run_study(load_study("rooms-tiny", ["--precision", "32-true", "--out", str(tmp_path / mode), *chosen]), Notes())
+    first = [
+        json.loads((tmp_path / mode / "kd4mtl/seed0/log.jsonl").read_text().splitlines()[0])
+        for mode in ("never", "always")
+    ]
+    distances = [{k: v for k, v in line.items() if k.startswith("distance/")} for line in first]
+    assert distances[0]
+    assert distances[1] == pytest.approx(distances[0], rel=1e-6)
+    if teach == "all":  # otherwise the network is run on a part of a batch, and rows come from whole ones
+        assert_same(student(tmp_path / "never"), student(tmp_path / "always"))
+    assert passes
+    assert {*passes.values()} == {1}
 
 
 @pytest.fixture

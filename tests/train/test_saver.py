@@ -84,14 +84,21 @@ def test_without_a_checkpoint_a_signal_stops_the_run_all_the_same() -> None:
     assert run.step == 3
 
 
-def test_a_second_signal_has_its_former_effect_at_once() -> None:
-    def twice() -> None:
-        signal.raise_signal(signal.SIGINT)
-        signal.raise_signal(signal.SIGINT)
+def twice() -> None:
+    signal.raise_signal(signal.SIGINT)
+    signal.raise_signal(signal.SIGINT)
 
+
+def test_a_second_signal_has_its_former_effect_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tutelage.train.saver._SAME", 0.0)
     with pytest.raises(KeyboardInterrupt) as error:
         setup().fit(setup().build(), observer=At(3, twice))
     assert not isinstance(error.value, Interrupted)
+
+
+def test_a_signal_that_a_batch_system_and_a_launcher_both_send_is_one() -> None:
+    with pytest.raises(Interrupted, match=r"^stopped by SIGINT after step 3$"):
+        setup().fit(setup().build(), observer=At(3, twice))
 
 
 def test_handlers_are_restored_after_a_run_and_after_an_error() -> None:

@@ -72,8 +72,7 @@ def interruption(error: BaseException) -> tuple[str, int] | None:
     """The line and the status after Ctrl-C or a signal; None after anything else."""
     interrupted = getattr(sys.modules.get("tutelage.train"), "Interrupted", None)  # only training raises it
     if interrupted is not None and isinstance(error, interrupted):
-        number = signal.Signals(error.signal)
-        return f"stopped by {number.name} after step {error.step}, which is saved", 128 + number
+        return str(error.line), 128 + error.signal
     if isinstance(error, Terminated):
         return "stopped by SIGTERM", 128 + signal.SIGTERM
     return ("stopped", 128 + signal.SIGINT) if isinstance(error, KeyboardInterrupt) else None

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
+from tutelage.cli.launchers import add_launcher, launcher_of
 from tutelage.cli.output import print_tables, say
 from tutelage.errors import writing_to
 
@@ -30,6 +31,7 @@ def add_parser(verbs: Any) -> None:
         add_help=False, allow_abbrev=False,
     )  # fmt: skip
     parser.add_argument("--dry-run", action="store_true", help="validate everything and print the plan")
+    add_launcher(parser)
     add_study(parser)
     parser.set_defaults(execute=execute, takes_flags=True, parser=parser, again="from the last checkpoint")
 
@@ -52,6 +54,7 @@ def execute(args: argparse.Namespace, console: Console) -> int:
     from tutelage.study import ConsoleDisplay, check_data, load_study, run_study, write_shared
 
     study = load_study(args.study, args.flags)
+    launcher = launcher_of(args, study)
     for note in study.notes:
         say(console, note)
     with writing_to(study.folder):
@@ -60,7 +63,7 @@ def execute(args: argparse.Namespace, console: Console) -> int:
         if args.dry_run:
             return _plan(console, study)
         with ConsoleDisplay(console) as display:
-            run_study(study, display)
+            run_study(study, display, launcher)
         page = write_report(study.folder, study.objects.tasks, write_shared)
         print_tables(console, study.folder, study.objects.tasks)
     say(console, f"page      {page}\nresults   {study.folder / 'results.json'}")

@@ -21,7 +21,7 @@ from tutelage.study.config import (
 from tutelage.study.duration import duration
 from tutelage.study.estimate import Estimate, estimate
 from tutelage.study.execute import RunObserver, execute
-from tutelage.study.launch import Display, run_study
+from tutelage.study.launch import Display, InProcess, Launcher, Pool, RunDisplay, Share, run_study, shares
 from tutelage.study.plan import RunSpec, plan
 from tutelage.study.progress import ConsoleDisplay, cache_line, plan_table
 from tutelage.study.store import write_shared
@@ -32,9 +32,14 @@ __all__ = [
     "ConsoleDisplay",
     "Display",
     "Estimate",
+    "InProcess",
+    "Launcher",
     "Method",
+    "Pool",
+    "RunDisplay",
     "RunObserver",
     "RunSpec",
+    "Share",
     "Study",
     "StudyConfig",
     "TeacherConfig",
@@ -56,6 +61,7 @@ __all__ = [
     "presets",
     "read_values",
     "run_study",
+    "shares",
     "with_new_names",
     "write_shared",
 ]

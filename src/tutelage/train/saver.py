@@ -13,6 +13,7 @@ from tutelage.train.streams import RunLength
 from tutelage.train.training import Training
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
+_SAME = 1.0  # seconds in which a second signal is the first once more: a batch system and a launcher may both send it
 
 
 class Interrupted(KeyboardInterrupt):
@@ -29,13 +30,18 @@ class Interrupted(KeyboardInterrupt):
         super().__init__(f"stopped by {signal.name} after step {step}")
         self.signal, self.step = signal, step
 
+    @property
+    def line(self) -> str:
+        """What a person is told."""
+        return f"{self}, which is saved"
+
 
 class Saver:
     """Saves checkpoints of a run; as a context manager, it holds signals back until the step is finished.
 
     SLURM preempts with SIGTERM, and Ctrl-C sends SIGINT. In the block the first of them stops the run after its current
-    step; the second has its former effect, which by default ends the process at once. Only the main thread can receive
-    signals: in any other nothing is held back, and neither is a signal that the process ignores.
+    step; one that comes over a second later has its former effect, which by default ends the process at once. Only the
+    main thread can receive signals: in any other nothing is held back, nor is a signal that the process ignores.
 
     Args:
         run: what is trained.
@@ -49,6 +55,7 @@ class Saver:
         self.seconds, self.steps = config.checkpoint_seconds, config.checkpoint_steps
         self._began, self._saved = time.perf_counter() - run.seconds, time.perf_counter()
         self._received: signal.Signals | None = None
+        self._received_at = 0.0
         self._former: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> Self:
@@ -84,8 +91,11 @@ class Saver:
             raise Interrupted(self._received, self.run.step)
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
-        self._received = signal.Signals(number)
-        self._restore()
+        if self._received is None:
+            self._received, self._received_at = signal.Signals(number), time.monotonic()
+        elif time.monotonic() - self._received_at >= _SAME:
+            self._restore()
+            signal.raise_signal(number)
 
     def _restore(self) -> None:
         for number, handler in self._former.items():

@@ -10,6 +10,7 @@ from tutelage.study.caching import may_cache, read_needs
 from tutelage.study.config import Study
 from tutelage.study.mixing import Guard, earlier_runs
 from tutelage.study.plan import RunSpec, kinds, plan
+from tutelage.study.results import write_results
 from tutelage.study.store import is_finished, write_spec
 from tutelage.study.teachers import load_teacher
 
@@ -24,6 +25,7 @@ class Ready:
     def __init__(self, study: Study) -> None:
         self.study, self.specs = study, plan(study.values)
         self._guard = Guard(study.folder, study.build)
+        self._open = self.unfinished  # when it was looked last
 
     @property
     def unfinished(self) -> list[RunSpec]:
@@ -33,6 +35,26 @@ class Ready:
     def is_finished(self, spec: RunSpec) -> bool:
         """Whether the result of a run is there."""
         return is_finished(self.study.folder / spec.id)
+
+    def is_possible(self, spec: RunSpec) -> bool:
+        """Whether the results of all runs that a run needs are there."""
+        return all(is_finished(self.study.folder / need) for need in spec.needs)
+
+    def refresh(self, count: Callable[[int, int], None]) -> list[RunSpec]:
+        """Write results.json of what is finished by now, whoever did it, and return the other runs.
+
+        Args:
+            count: is told how many runs are finished, and of how many.
+
+        Raises:
+            UserError: another process has finished a run of other values.
+        """
+        unfinished = self.unfinished
+        self.check([spec for spec in self._open if spec not in unfinished])
+        self._open = unfinished
+        write_results(self.study)
+        count(len(self.specs) - len(unfinished), len(self.specs))
+        return unfinished
 
     @property
     def readers(self) -> dict[str, int]:

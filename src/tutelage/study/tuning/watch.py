@@ -1,9 +1,7 @@
 """Progress of a tuning: its trials are shown as the runs of one study."""
 
-from collections.abc import Mapping
-
 from tutelage.layout import SINGLE
-from tutelage.study.launch import Display
+from tutelage.study.launch import Display, RunDisplay
 from tutelage.study.tuning.trials import Trial, format_parameters, label
 
 
@@ -29,25 +27,17 @@ class Watch:
         result = f"diverged: {trial.problem}" if trial.delta is None else f"Delta {trial.delta:+.2f} %"
         self.display.note(f"{self.name}: {result}, with {format_parameters(trial.parameters)}")
 
-    def start(self, name: str, index: int, of: int, resumed: int) -> None:
-        """A run begins; the runs of its teachers come before that of a method."""
+    def count(self, finished: int, of: int) -> None:
+        """So many runs of a trial have a result; those of a method's teachers are not among the trials' own."""
+        self.display.count(self.done + (finished if self.method == SINGLE else 0), self.of)
+
+    def run(self, name: str, index: int, of: int) -> RunDisplay:
+        """Who watches a run; the runs of its teachers come before that of a method."""
         single = self.method == SINGLE
         name = name.replace(SINGLE, self.name, 1) if single else name
-        self.display.start(name, self.done + (index if single else 0), self.of, resumed)
-
-    def finish(self, name: str, metrics: Mapping[str, Mapping[str, float | None]]) -> None:
-        """A run ended."""
-        self.display.finish(name, metrics)
+        return self.display.run(name, self.done + (index if single else 0), self.of)
 
     def note(self, text: str) -> None:
         """One line to the user, except the one on teachers that are finished already."""
         if not text.endswith("they are kept"):
             self.display.note(text)
-
-    def step(self, step: int, total: int) -> None:
-        """After every step."""
-        self.display.step(step, total)
-
-    def log(self, step: int, values: Mapping[str, float]) -> None:
-        """With every line of the log."""
-        self.display.log(step, values)

@@ -1,0 +1,50 @@
+"""The arguments that say where and when the runs of a study are executed, and the launcher that they mean."""
+
+import argparse
+import os
+from typing import TYPE_CHECKING
+
+from tutelage.cli.parsing import number, whole
+from tutelage.errors import UserError
+
+if TYPE_CHECKING:
+    from tutelage.study import Launcher, Study
+
+
+def add_launcher(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    parser.add_argument(
+        "--launcher", choices=["local", "ray"], default="local",
+        help="who executes the runs: processes of this machine, or Ray (its cluster is that of RAY_ADDRESS)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--jobs", type=whole, metavar="N", default=os.environ.get("TUTELAGE_JOBS"),
+        help="runs side by side, each with its share of the cores; 1 trains them one after the other on all cores; by "
+        "default $TUTELAGE_JOBS, else one run per GPU, and without a GPU one per core",
+    )  # fmt: skip
+    parser.add_argument("--cpus-per-run", type=whole, metavar="N", help="of --launcher ray; by default 1")
+    parser.add_argument("--gpus-per-run", type=number, metavar="N", help="of --launcher ray; by default 1 with CUDA")
+    parser.add_argument(
+        "--store", metavar="URL",
+        help="of --launcher ray: where the folders of runs are kept if its machines share no disk, for example "
+        "s3://bucket/folder",
+    )  # fmt: skip
+
+
+def launcher_of(args: argparse.Namespace, study: "Study") -> "Launcher":
+    """The launcher that the arguments mean.
+
+    Raises:
+        UserError: an argument does not fit the launcher.
+    """
+    from tutelage.study import InProcess, Pool, shares
+
+    if args.launcher == "ray":
+        from tutelage.study.launch.ray import Ray
+
+        return Ray(args.cpus_per_run or 1, args.gpus_per_run, args.store)
+    for name in ("cpus_per_run", "gpus_per_run", "store"):
+        if getattr(args, name) is not None:
+            raise UserError(f"--{name.replace('_', '-')}: expected --launcher ray beside it, found --launcher local")
+    parts = shares(study.objects.train, args.jobs)
+    return InProcess() if len(parts) == 1 else Pool(parts)

@@ -1,0 +1,104 @@
+"""A process that executes runs for the one that started it."""
+
+import multiprocessing
+import os
+import signal
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from multiprocessing.connection import Connection
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+
+from tutelage.study.config import Builder
+from tutelage.study.launch.outcome import attempt
+
+_SECONDS = 0.2  # between two messages on steps
+
+
+def work(connection: Connection, folder: Path, threads: int) -> None:
+    """Execute the runs that arrive, until there are no more.
+
+    Ctrl-C reaches every process of a terminal, so it is left to the one that started this one, which passes it on as
+    SIGTERM. If that process dies, a run stops after its current step, with a checkpoint.
+
+    Args:
+        connection: gets specs of runs; sends ("begin", step), ("step", step, total), ("log", step, values),
+            ("note", text) and, at the end of a run, ("end", its Outcome).
+        folder: of the study.
+        threads: of the computations on the CPU.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, _stop)
+    torch.set_num_threads(threads)
+
+    def send(*message: Any) -> None:
+        with suppress(ConnectionError):  # nobody is left to read it
+            connection.send(message)
+
+    build, observer = Builder(), _Child(send)
+    try:
+        send("ready")
+        stopped = False
+        while not stopped:
+            outcome = attempt(connection.recv(), folder, observer, build)
+            stopped = outcome.state == "stopped"
+            if stopped:  # the same request may arrive twice: from a batch system, too
+                signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            send("end", outcome)
+    except (EOFError, ConnectionError, KeyboardInterrupt):  # there are no more, or a signal arrived between two runs
+        connection.close()
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    signal.signal(number, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
+class Sender:
+    """The observer of a run that tells another process.
+
+    Args:
+        send: sends a message: the name of a method of this class, and its arguments.
+    """
+
+    def __init__(self, send: Callable[..., None]) -> None:
+        self.send, self.told = send, 0.0
+
+    def begin(self, resumed: int) -> None:
+        """The run begins, or continues after `resumed` steps."""
+        self.send("begin", resumed)
+
+    def step(self, step: int, total: int) -> None:
+        """After every step, of which a display needs a few per second."""
+        now = time.monotonic()
+        if now - self.told >= _SECONDS or step == total:
+            self.told = now
+            self.send("step", step, total)
+
+    def log(self, step: int, values: Mapping[str, float]) -> None:
+        """With every line of the log."""
+        self.send("log", step, dict(values))
+
+    def note(self, text: str) -> None:
+        """One line to the user."""
+        self.send("note", text)
+
+
+class _Child(Sender):
+    """The same in a process that stops after the current step if the process that started it dies."""
+
+    def __init__(self, send: Callable[..., None]) -> None:
+        super().__init__(send)
+        parent = multiprocessing.parent_process()
+        assert parent is not None
+        self.parent = parent.pid
+
+    def step(self, step: int, total: int) -> None:
+        """After every step."""
+        if os.getppid() != self.parent:
+            signal.raise_signal(signal.SIGTERM)
+        super().step(step, total)

@@ -1,0 +1,89 @@
+"""Runs as tasks of a local Ray with two workers, one of which is killed."""
+
+import os
+import warnings
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.study.conftest import Notes
+from tests.study.launch.conftest import assert_equal, fragile
+
+from tutelage.errors import UserError
+from tutelage.study import Study, run_study
+from tutelage.study.launch.ray import Ray
+
+with warnings.catch_warnings(action="ignore"):  # of Ray's own, about what it imports
+    pytest.importorskip("ray", reason="the extra `ray` is not installed", exc_type=ImportError)
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # Ray leaves sockets and files to the garbage collector
+
+
+class Finished(Notes):
+    """A display that remembers the order in which runs ended."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.order: list[str] = []
+
+    def finish(self, name: str, metrics: Mapping[str, Mapping[str, float]]) -> None:
+        self.order.append(name)
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Any]:
+    """A Ray of two workers, which find this package and these tests."""
+    launcher = Ray()  # sets what Ray reads when it is imported
+    import ray
+
+    root = Path(__file__).parents[3]
+    os.environ["PYTHONPATH"] = f"{root / 'src'}{os.pathsep}{root}"
+    ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False)
+    yield launcher
+    ray.shutdown()
+
+
+def test_a_killed_run_goes_on_from_its_checkpoint_and_ends_as_an_undisturbed_one(
+    cluster: Ray, one_by_one: Study, tmp_path: Path
+) -> None:
+    study, display = fragile(tmp_path, "runs", of=("depth",), how="SIGKILL"), Finished()
+    rows = run_study(study, display, cluster)
+    assert_equal(study, one_by_one)
+    assert {row["method"] for row in rows} == {"single", "uniform", "kd4mtl"}
+    assert not (tmp_path / "how").exists()  # it was killed in the third step, and went on after the second
+    assert [resumed for name, resumed in display.started if name == "single depth, seed 0"] == [0, 2]
+    assert display.order.index("kd4mtl, seed 0") > display.order.index("single depth, seed 0")
+    assert sorted(display.order) == sorted({name for name, _ in display.started})
+
+
+def test_machines_without_a_common_disk_have_a_store(cluster: Ray, one_by_one: Study, tmp_path: Path) -> None:
+    url = f"file://{tmp_path}/store"
+    study, display = fragile(tmp_path, "runs", of=("segmentation",), how="SIGKILL", at=4), Finished()
+    run_study(study, display, Ray(store=url))
+    assert_equal(study, one_by_one)
+    # The checkpoint of the second step is copied after the third.
+    assert [resumed for name, resumed in display.started if name == "single segmentation, seed 0"] == [0, 2]
+    elsewhere = fragile(tmp_path, "elsewhere", of=("segmentation",), at=4)  # another machine: it finds all in the store
+    again = Finished()
+    run_study(elsewhere, again, Ray(store=url))
+    assert again.started == []
+    assert_equal(elsewhere, one_by_one)
+
+
+def test_a_run_that_breaks_stops_only_what_needs_it(cluster: Ray, tmp_path: Path) -> None:
+    study, display = fragile(tmp_path, "runs", of=("depth",), how="raise"), Finished()
+    with pytest.raises(ZeroDivisionError, match=r"^in the user's network$"):
+        run_study(study, display, cluster)
+    assert sorted(display.order) == ["single segmentation, seed 0", "uniform, seed 0"]
+    expected = (
+        "single depth, seed 0 failed: in the user's network; the study goes on without it, without kd4mtl, seed 0, too"
+    )
+    assert expected in display.notes
+
+
+def test_wrong_resources_are_one_line() -> None:
+    with pytest.raises(UserError, match=r"^--cpus-per-run: expected at least 1, found 0$"):
+        Ray(cpus=0)
+    with pytest.raises(UserError, match=r"^--gpus-per-run: expected 0 or more, found -1$"):
+        Ray(gpus=-1)
