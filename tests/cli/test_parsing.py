@@ -26,7 +26,7 @@ RIGHT = {
     "export": ["export", "run", "--out", "student.onnx"],
     "predict": ["predict", "runs", "photo.png", "--out", "predictions"],
 }
-TEXTS = {"out", "methods", "trust", "store"}  # any text is right
+TEXTS = {"out", "methods", "trust", "networks", "store"}  # any text is right
 
 
 def verbs(top: argparse.ArgumentParser, name: str = "") -> Iterator[tuple[str, argparse.ArgumentParser]]:

@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from typing import Literal
 
 import pytest
 import torch
@@ -17,6 +18,7 @@ from tests.reference.distill_reference import (
 from torch import Tensor
 
 from tutelage.distill import KL, L2, AttentionTransfer, Cosine, Distance, NormalisedL2, SmoothL1
+from tutelage.distill.distances import normalised_l2
 
 
 class TestNormalisedL2Add(DistanceTester):
@@ -168,3 +170,24 @@ def test_long_sums_keep_fp32_precision() -> None:
 def test_epsilon_that_is_not_positive() -> None:
     with pytest.raises(ValueError, match=r"NormalisedL2.epsilon: expected a positive number, found 0"):
         NormalisedL2(epsilon=0)
+
+
+@pytest.mark.parametrize("guard", ["add", "clamp"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_blocks_do_not_change_the_normalised_l2(
+    guard: Literal["add", "clamp"], dtype: torch.dtype, layout: torch.memory_format, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    generator = torch.Generator().manual_seed(0)
+    a, b = (torch.randn(2, 5, 7, 6, generator=generator).to(dtype).contiguous(memory_format=layout) for _ in range(2))
+
+    def values(block: int) -> tuple[torch.Tensor, ...]:
+        monkeypatch.setattr(normalised_l2, "_BLOCK", block)
+        x, y = a.detach().requires_grad_(), b.detach().requires_grad_()
+        d = NormalisedL2(guard=guard)(x, y)
+        return (d, *torch.autograd.grad(d.sum(), (x, y)))
+
+    whole = values(2**20)
+    for block in (100, 50):  # rows of one, of which the last is as long as the others, or not
+        for own, expected in zip(values(block), whole, strict=True):
+            torch.testing.assert_close(own, expected)

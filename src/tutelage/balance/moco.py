@@ -49,7 +49,7 @@ class MoCo(GradientBalancer):
         y = torch.lerp(y, gradients.matrix, beta[:, None])
         gamma = self.gamma / (steps.max() + 1) ** self.decay
         share = w.sum()  # of the tasks of this step, which divide it among themselves
-        w = w / share if share > 0 else torch.full_like(w, 1 / len(w))
+        w = torch.where(share > 0, w / share, 1 / len(w))
         products, exact = gramian(y).double(), w.double()  # large numbers, of which the differences count
         w = simplex(exact - gamma * (products @ exact + self.rho * exact)).to(w)
         for name, value in (("y", y), ("w", w * share), ("steps", steps + 1)):
@@ -62,5 +62,5 @@ def simplex(v: Tensor) -> Tensor:
     v = v - v.max()  # which changes nothing but rounding
     ordered = v.sort(descending=True).values
     over = (ordered.cumsum(0) - 1) / torch.arange(1, len(v) + 1, device=v.device)
-    last = max(int((ordered > over).sum()), 1) - 1
-    return (v - over[last]).clamp(min=0)
+    last = (ordered > over).sum(0, keepdim=True).clamp(min=1) - 1  # [1]: a number would be read on the host
+    return (v - over.gather(0, last)).clamp(min=0)

@@ -1,14 +1,8 @@
 """What balancing costs: time and memory of a step, compared with a plain sum of the losses in the same process."""
 
-import importlib.metadata
-import platform
-from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from collections.abc import Callable
 from functools import partial
-from pathlib import Path
-from statistics import median, quantiles
-
-import torch
+from typing import Literal
 
 from tutelage.balance import (
     DBMTL,
@@ -22,14 +16,17 @@ from tutelage.balance import (
     Uncertainty,
     Uniform,
 )
-from tutelage.bench.case import BATCH, FILTERS, SIZE, Case, make_tasks, random_batch
-from tutelage.bench.costs import Cost, Kind
+from tutelage.bench.case import Case, make_tasks, random_batch
+from tutelage.bench.cost import Cost, Spread
+from tutelage.bench.harness import Settings
 from tutelage.bench.mtl_backward import MtlBackward
+from tutelage.bench.networks import NETWORKS
 from tutelage.errors import UserError
-from tutelage.files import write_json
 from tutelage.types import Balancer
 
-STEPS = 1  # per method in one round
+Kind = Literal["losses", "famo", "parameters", "representation", "torchjd"]
+NETWORK = "segnet-quarter"
+_MIB = 2**20
 # The highest ratio that each kind may have, by number of tasks; torchjd's own is there for comparison.
 LIMITS: dict[Kind, dict[int, float]] = {
     "losses": {3: 1.05, 5: 1.05},
@@ -38,8 +35,6 @@ LIMITS: dict[Kind, dict[int, float]] = {
     "representation": {3: 1.10, 5: 1.10},
     "torchjd": {},
 }
-
-
 METHODS: dict[str, tuple[Kind, Callable[[], Balancer]]] = {
     "DWA": ("losses", partial(Scalarizer, "DWA")),
     "STCH": ("losses", partial(Scalarizer, "STCH", {"mu": 1.0})),
@@ -62,68 +57,53 @@ METHODS: dict[str, tuple[Kind, Callable[[], Balancer]]] = {
 }
 
 
-def bench(
-    counts: Sequence[int] = (3, 5), rounds: int = 7, steps: int = STEPS, note: Callable[[str], None] = print
-) -> list[Cost]:
-    """Measure every method, in turns with the plain sum, so that other load on the machine affects all alike.
-
-    Args:
-        counts: numbers of tasks.
-        rounds: number of ratios per method, of which the median is reported.
-        steps: steps per method in one round.
-        note: called with a line about what is measured next.
-    """
-    return [cost for n in counts for distilled in (False, True) for cost in _measure(n, distilled, rounds, steps, note)]
+def balancing(settings: Settings) -> list[Cost]:
+    """Every method, in turns with the plain sum, in fp32, without and with distillation."""
+    return [cost for n in settings.tasks for distilled in (False, True) for cost in _measure(n, distilled, settings)]
 
 
-def write(path: Path, costs: Sequence[Cost], rounds: int, steps: int = STEPS) -> None:
-    """Write the costs as JSON, with what they were measured on."""
-    facts = {
-        "net": f"SegNet, filters {FILTERS}, {SIZE[0]}x{SIZE[1]}, batch {BATCH}, fp32, CPU",
-        "rounds": rounds,
-        "steps": steps,
-        "threads": torch.get_num_threads(),
-        "torch": torch.__version__,
-        "torchjd": importlib.metadata.version("torchjd"),
-        "platform": platform.platform(),
-    }
-    write_json(path, {**facts, "costs": [asdict(cost) for cost in costs]})
+def _measure(count: int, distilled: bool, settings: Settings) -> list[Cost]:
+    network, tasks = NETWORKS[NETWORK], make_tasks(count)
+    batch = random_batch(tasks, network)
+    label = f"{count} tasks{', distilled' if distilled else ''}"
 
+    def build(balancer: Balancer) -> Case:
+        return Case(network, tasks, batch, balancer, distilled)
 
-def _measure(count: int, distilled: bool, rounds: int, steps: int, note: Callable[[str], None]) -> list[Cost]:
-    tasks = make_tasks(count)
-    batch = random_batch(tasks)
     chosen = dict[str, tuple[Kind, Callable[[], Balancer]]]()
-    cases = {"": Case(Uniform(), tasks, batch, distilled)}
+    cases = {"": build(Uniform())}
     for name, (kind, balancer) in METHODS.items():
         if kind != "torchjd" or not distilled:
             try:
-                cases[name] = Case(balancer(), tasks, batch, distilled)
+                cases[name] = build(balancer())
             except UserError as error:  # its solver is not installed
-                note(f"{name} is left out: {error}")
+                settings.note(f"{name} is left out: {error}")
             else:
                 chosen[name] = kind, balancer
-    peaks = {"": Case(Uniform(), tasks, batch, distilled).peak()}
+    peaks = {"": build(Uniform()).peak()}
     for name, (kind, balancer) in chosen.items():
         if kind != "losses":
-            peaks[name] = Case(balancer(), tasks, batch, distilled).peak()
+            peaks[name] = build(balancer()).peak()
     for case in cases.values():
-        case.seconds(1)
+        case.steps()
     ratios: dict[str, list[float]] = {name: [] for name in chosen}
-    for n in range(rounds):
-        note(f"{count} tasks{', distilled' if distilled else ''}: round {n + 1} of {rounds}")
-        before = cases[""].seconds(steps)
+    for n in range(settings.rounds):
+        settings.note(f"{label}: round {n + 1} of {settings.rounds}")
+        before = cases[""].seconds(1)
         for name in chosen:  # the plain sum before and after each, since the speed of a machine drifts
-            own, after = cases[name].seconds(steps), cases[""].seconds(steps)
+            own, after = cases[name].seconds(1), cases[""].seconds(1)
             ratios[name].append(2 * own / (before + after))
             before = after
     costs = []
     for name, (kind, _) in chosen.items():
-        low, _, high = quantiles(ratios[name], n=4, method="inclusive") if rounds > 1 else ratios[name] * 3
-        room = round(0.1 * peaks[""]) + (count + 1) * cases[""].shared * 4
-        over = peaks[name] - peaks[""] if name in peaks else None
-        limit = LIMITS[kind].get(count)
-        room += count * cases[""].shared * 4 if name in ("MoCo", "DBMTL") else 0  # which keep one gradient per task
-        at_most = room if kind == "parameters" else None
-        costs.append(Cost(count, distilled, name, kind, median(ratios[name]), low, high, limit, over, at_most))
+        spread, limit = Spread.of(ratios[name]), LIMITS[kind].get(count)
+        costs.append(Cost.of("balancing", label, name, spread, floor=1.0, limit=limit, kind=kind))
+    row = cases[""].shared * 4 / _MIB  # of the matrix of gradients
+    for name, (kind, _) in chosen.items():
+        if name in peaks:
+            # MoCo and DB-MTL keep one gradient per task.
+            rows = count + 1 + (count if name in ("MoCo", "DBMTL") else 0)
+            room = 0.1 * peaks[""] / _MIB + rows * row if kind == "parameters" else None
+            over = (peaks[name] - peaks[""]) / _MIB
+            costs.append(Cost("balancing", label, f"{name}, memory over plain", over, "MiB", limit=room, kind=kind))
     return costs

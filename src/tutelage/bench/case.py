@@ -1,40 +1,70 @@
-"""What is measured: a few steps of a run on images and labels made of random numbers."""
+"""What is measured: steps of a run on images and labels made of random numbers."""
 
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import accumulate
-from time import perf_counter
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
+from tutelage.balance import Uniform
+from tutelage.bench.harness import seconds
+from tutelage.bench.networks import Network
 from tutelage.distill import FeatureDistiller
 from tutelage.errors import UserError
-from tutelage.nets import SegNet
 from tutelage.tasks import Depth, Normals, Segmentation
 from tutelage.train import Optim, Optimisers, RunLength, TrainConfig, Training, fit, make_batch, seeded
-from tutelage.types import Balancer, Batch, Sample, Task
+from tutelage.types import Balancer, Batch, MultiTaskNet, Sample, Task, ViewKey
 
-SIZE, BATCH, FILTERS = (96, 128), 8, (16, 32, 64, 128, 128)  # a SegNet with a quarter of the width
+Precision = Literal["32-true", "bf16-mixed"]
+MATCH = {"bottleneck": "bottleneck", "last": "last"}  # of `kd4mtl`
 _ENDLESS = 10**9  # steps
 
 
 class Case:
-    """A run of one method."""
+    """A run of one method on one network.
 
-    def __init__(self, balancer: Balancer, tasks: dict[str, Task], batch: Batch, distilled: bool) -> None:
+    Args:
+        network: what is trained.
+        tasks: the tasks.
+        batch: what every step sees.
+        balancer: the method; None: the plain sum.
+        distilled: with `kd4mtl`'s distillation from one network per task.
+        precision: of the run.
+        channels_last: the memory layout.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        tasks: dict[str, Task],
+        batch: Batch,
+        balancer: Balancer | None = None,
+        distilled: bool = False,
+        precision: Precision = "32-true",
+        channels_last: bool = True,
+    ) -> None:
+        self.tasks, self.batch = tasks, batch
+        # So long that no step ends an epoch or writes a line of the log: that is no part of the cost.
+        self.length = RunLength(steps=_ENDLESS, per_epoch=_ENDLESS, scheduled=_ENDLESS)
+        self.config = TrainConfig(
+            log_steps=_ENDLESS, precision=precision, accelerator="cpu", channels_last=channels_last
+        )
+        self.layout = torch.channels_last if channels_last else torch.contiguous_format
+        self.fabric = _fabric(precision)
         widths = {t: task.width for t, task in tasks.items()}
         with seeded(0, "bench"):
-            net = SegNet(widths, filters=FILTERS).to(memory_format=torch.channels_last)
-            teachers = {t: SegNet({t: widths[t]}, filters=FILTERS) for t in tasks} if distilled else {}
-            match = {"bottleneck": "bottleneck", "last": "last"}
-            distiller = FeatureDistiller(net, teachers, batch.images[:1], match) if distilled else None
+            net = self._placed(network.build(widths))
+            teachers = {t: self._placed(network.build({t: widths[t]})) for t in tasks} if distilled else {}
+            distiller = FeatureDistiller(net, teachers, batch.images[:1], MATCH) if distilled else None
         if distiller is not None:
             distiller.setup(tasks)
+        balancer = balancer or Uniform()
         balancer.setup(tasks, net, distiller)
         parts = {
             "student": (list(net.parameters()), Optim()),
@@ -42,30 +72,46 @@ class Case:
             "balancer": (list(balancer.parameters()), Optim()),
         }
         self.shared = sum(p.numel() for p in net.shared_parameters())
+        self.match = MATCH
+        self.teachers = list(teachers.values())
+        self.distiller = distiller
         self.run = Training(net, distiller, balancer, Optimisers(parts, 1, 1))
-        self.tasks, self.batch = tasks, batch
-        # So long that no step ends an epoch or writes a line of the log: that is no part of the cost.
-        self.length = RunLength(steps=_ENDLESS, per_epoch=_ENDLESS, scheduled=_ENDLESS)
-        self.config = TrainConfig(log_steps=_ENDLESS, precision="32-true", accelerator="cpu")
-        self.fabric = Fabric(accelerator="cpu", devices=1, precision="32-true")
 
-    def seconds(self, steps: int) -> float:
-        """Seconds per step, in the loop that training uses."""
-        started = perf_counter()
-        fit(self.fabric, self.run, self.tasks, [self.batch] * steps, self.config, self.length, seed=0)
-        return (perf_counter() - started) / steps
+    def _placed(self, net: MultiTaskNet) -> MultiTaskNet:
+        return net.to(memory_format=self.layout)
+
+    def steps(self, count: int = 1) -> None:
+        """Train for a few steps, in the loop that training uses."""
+        fit(self.fabric, self.run, self.tasks, [self.batch] * count, self.config, self.length, seed=0)
+
+    def seconds(self, count: int) -> float:
+        """Seconds per step."""
+        return seconds(lambda: self.steps(count)) / count
+
+    @torch.no_grad()
+    def teach(self) -> None:
+        """One forward pass of every teacher, as a loop written by hand has it."""
+        images = self.batch.images.to(memory_format=self.layout)
+        with self.fabric.autocast():
+            for teacher in self.teachers:
+                teacher(images, tasks=())
 
     def peak(self) -> int:
-        """Bytes at the peak of the first two steps."""
-        with _quiet(), profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
-            self.seconds(2)
+        """Bytes at the peak of the first two steps, beside what was there before."""
+        with _silent(), profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
+            self.steps(2)
         results: Any = profiler.profiler and profiler.profiler.kineto_results
         changes = sorted((e.start_ns(), e.nbytes()) for e in results.events() if e.name() == "[memory]")
         return int(max(accumulate(change for _, change in changes)))
 
 
+def _fabric(precision: Precision) -> Fabric:
+    logging.getLogger("lightning_fabric.utilities.rank_zero").setLevel(logging.WARNING)  # it logs the precision
+    return Fabric(accelerator="cpu", devices=1, precision=precision)
+
+
 @contextmanager
-def _quiet() -> Iterator[None]:
+def _silent() -> Iterator[None]:
     """Silence torch's profiler, which writes to the process's standard error at every start."""
     stderr = os.dup(2)
     with open(os.devnull, "w") as nowhere:
@@ -77,7 +123,7 @@ def _quiet() -> Iterator[None]:
             os.close(stderr)
 
 
-def make_tasks(count: int) -> dict[str, Task]:
+def make_tasks(count: int = 3) -> dict[str, Task]:
     """The first `count` of five dense tasks.
 
     Raises:
@@ -95,17 +141,25 @@ def make_tasks(count: int) -> dict[str, Task]:
     return dict(list(tasks.items())[:count])
 
 
-def random_batch(tasks: dict[str, Task]) -> Batch:
-    """A batch of random images with random labels of every task."""
+def random_samples(tasks: dict[str, Task], size: tuple[int, int], count: int) -> list[Sample]:
+    """Random images with random labels of every task."""
     generator = torch.Generator().manual_seed(0)
 
     def label(task: Task) -> Tensor:
         if isinstance(task, Segmentation):
-            return torch.randint(0, task.width, SIZE, generator=generator)
-        return torch.rand(task.width, *SIZE, generator=generator) + 0.1
+            return torch.randint(0, task.width, size, generator=generator)
+        return torch.rand(task.width, *size, generator=generator) + 0.1
 
-    samples = [
-        Sample(image=torch.rand(3, *SIZE, generator=generator), labels={t: label(task) for t, task in tasks.items()})
-        for _ in range(BATCH)
+    return [
+        Sample(
+            image=torch.rand(3, *size, generator=generator),
+            labels={t: label(task) for t, task in tasks.items()},
+            view=ViewKey(index),
+        )
+        for index in range(count)
     ]
-    return make_batch(samples, tasks)
+
+
+def random_batch(tasks: dict[str, Task], network: Network) -> Batch:
+    """A batch of random images with random labels of every task."""
+    return make_batch(random_samples(tasks, network.size, network.batch), tasks)

@@ -178,6 +178,6 @@ def _facts(
         "views": [rows.numbers, list(rows.flips)],
         "batch": batch_size,
         "precision": train.resolved_precision(),
-        "channels_last": train.channels_last,
+        "channels_last": train.memory_format == torch.channels_last,
         "deterministic": train.deterministic,
     }

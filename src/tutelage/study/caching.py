@@ -173,7 +173,7 @@ def _judge(output: CachedNetwork, probed: Probe, train: TrainConfig, allowance: 
 
 
 def _layout(train: TrainConfig) -> torch.memory_format:
-    return torch.channels_last if train.channels_last else torch.contiguous_format
+    return train.memory_format
 
 
 def cache_cost(

@@ -18,6 +18,7 @@ from tutelage.study.budget import training_config
 from tutelage.study.build import build_run
 from tutelage.study.caching import cache_teachers
 from tutelage.study.config import Builder
+from tutelage.study.memory_format import with_memory_format
 from tutelage.study.mixing import Guard, refuse_mixing
 from tutelage.study.observers import RunObserver, Silent
 from tutelage.study.plan import RunSpec
@@ -75,6 +76,7 @@ def execute(spec: RunSpec, folder: Path, observer: RunObserver, build: Builder |
         refuse_mixing(place, spec.config, data, networks)
         claim(place, spec.config, data, networks)
         write_spec(place, spec)
+        with_memory_format(spec, objects, folder)  # measured and recorded before others are asked
         result: dict[str, Any]
         if isinstance(world, Processes):
             world.order((spec, folder, data))
@@ -106,6 +108,7 @@ def _compute(
     """Train and evaluate a run, in each of its processes; the main one writes the result and returns it."""
     build, place = build or Builder(), folder / spec.id
     objects = build(spec.config)
+    objects = with_memory_format(spec, objects, folder)
     config, tasks = training_config(spec, objects), objects.tasks
     with deterministic(config.deterministic) as forced:  # before anything runs on a GPU
         run, streams = build_run(spec, objects, folder, fabric_for(config, world).device, world=world)
@@ -129,7 +132,7 @@ def _compute(
             for logger in fabric.loggers:
                 logger.finalize("")
         loader = validation_loader(objects.data, tasks, config, world)
-        metrics = evaluate(fabric, run.result, tasks, loader, config.channels_last, world)
+        metrics = evaluate(fabric, run.result, tasks, loader, config.memory_format == torch.channels_last, world)
     if not world.main:
         return {}
     if config.deterministic:

@@ -159,7 +159,10 @@ def _differences(
     keys = [
         key
         for key in {**before, **now}
-        if _none_if_empty(before.get(key)) != _none_if_empty(now.get(key)) and not _free(key)
+        if _none_if_empty(before.get(key)) != _none_if_empty(now.get(key))
+        and not _free(key)
+        # A run keeps the layout that it began with: see `memory_format`.
+        and not (key == "train.channels_last" and "auto" in (before.get(key), now.get(key)))
     ]
     return sorted(keys, key=lambda key: (key.count("."), key)), before, now
 

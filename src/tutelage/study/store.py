@@ -87,11 +87,16 @@ class Patience:
         time.sleep(_SECONDS)
 
 
+def record_fact(folder: Path, name: str, value: Any) -> None:
+    """Add to what the folder of a run says about where and how it was made."""
+    facts = json.loads((folder / "environment.json").read_text())
+    if facts.get(name) != value:
+        write_json(folder / "environment.json", {**facts, name: value})
+
+
 def note_determinism(folder: Path, forced: Mapping[str, str], note: Callable[[str], None]) -> None:
     """Record what deterministic mode meant for a run, and say what remains open."""
-    facts = json.loads((folder / "environment.json").read_text())
-    facts["deterministic"] = dict(forced)
-    write_json(folder / "environment.json", facts)
+    record_fact(folder, "deterministic", dict(forced))
     for operation, became in forced.items():
         note(f"deterministic: {operation}: {became}")
 

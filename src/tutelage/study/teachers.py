@@ -158,5 +158,4 @@ def load_tensors(path: Path, remedy: str = "remove its run folder") -> Mapping[s
 
 def place(net: MultiTaskNet, train: TrainConfig, device: torch.device) -> MultiTaskNet:
     """Put a network on a device, in the memory layout of the training."""
-    layout = torch.channels_last if train.channels_last else torch.contiguous_format
-    return net.to(device).to(memory_format=layout)
+    return net.to(device).to(memory_format=train.memory_format)

@@ -57,7 +57,9 @@ class TrainConfig:
             number of threads.
         official_quirks: follow the authors' scripts, to compare with them (docs/deviations.md): teachers in training
             mode, the epoch with the lowest training loss, schedulers one epoch early, tables by image.
-        channels_last: keep images and weights in the memory layout that is fastest for convolutions in bf16.
+        channels_last: keep images and weights in the memory layout that is fastest for most convolutions; `auto`: on a
+            GPU and in bf16, and in fp32 on a CPU where a few steps of the network are faster so, which a study measures
+            once per machine and network and records in the folder of the run.
         accelerator: `cpu`, `cuda`, or `auto`: a GPU where there is one.
         devices: processes that train each network together, on this machine: one per GPU, or on a CPU with its cores
             shared among them. Where torchrun or SLURM started several processes, it is their number that counts.
@@ -81,7 +83,7 @@ class TrainConfig:
     precision: Precision = "auto"
     deterministic: bool = False
     official_quirks: bool = False
-    channels_last: bool = True
+    channels_last: bool | Literal["auto"] = "auto"
     accelerator: Literal["auto", "cpu", "cuda"] = "auto"
     devices: int = 1
     workers: int = 0
@@ -121,6 +123,18 @@ class TrainConfig:
                 f"train.devices: expected at most the {gpus} GPUs of this machine, found {self.devices}; lower it, or "
                 "train with --accelerator cpu"
             )
+
+    def known_channels_last(self) -> bool | None:
+        """`channels_last`, with `auto` replaced by what is best for device and precision; None: it has to be tried."""
+        if self.channels_last != "auto":
+            return self.channels_last
+        on_gpu = self.accelerator != "cpu" and torch.cuda.is_available()
+        return True if on_gpu or self.resolved_precision() == "bf16-mixed" else None
+
+    @property
+    def memory_format(self) -> torch.memory_format:
+        """The layout of images and weights; torch's own where `auto` would have to be tried and nobody has."""
+        return torch.channels_last if self.known_channels_last() else torch.contiguous_format
 
     def resolved_precision(self) -> Literal["32-true", "bf16-mixed"]:
         """`precision`, with `auto` replaced by what this machine supports."""

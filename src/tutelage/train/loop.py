@@ -56,7 +56,7 @@ def fit(
         Interrupted: SIGTERM or SIGINT arrived; the checkpoint of the last finished step is saved.
     """
     world = world or World()
-    layout = torch.channels_last if config.channels_last else torch.contiguous_format
+    layout = config.memory_format
     recorder = Recorder(fabric, run, config, length, observer, world)
     waits = any(isinstance(module, nn.SyncBatchNorm) for module in run.student.modules())
     run.train()

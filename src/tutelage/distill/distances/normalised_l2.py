@@ -10,6 +10,7 @@ from tutelage.distill.distances.base import Distance, fp32
 from tutelage.errors import UserError
 
 Guard = Literal["add", "clamp"]
+_BLOCK = 2**20  # numbers of a part: in fp32, the size of a cache of the second level
 
 
 class NormalisedL2(Distance):
@@ -61,16 +62,20 @@ class _NormalisedL2(torch.autograd.Function):
     beta       = -2 / (n_a n_b)
 
     where n' = d(n^2) / d(aa): 1, and 0 where the clamp holds. The direct formula makes about twenty passes over
-    tensors as large as the feature; this makes three products and their sums forward and two passes backward.
+    tensors as large as the feature; this makes three products and their sums forward and two passes backward, block by
+    block, so that between the passes the block stays in the processor's cache. Values change by rounding.
     """
 
     @staticmethod
     def forward(ctx: Any, a: Tensor, b: Tensor, epsilon: float, add: bool) -> Tensor:
-        x, y = fp32(a), fp32(b)
-        product = x * x  # one buffer for the three products
-        aa = product.sum(1)  # [B, ...]
-        bb = torch.mul(y, y, out=product).sum(1)
-        ab = torch.mul(x, y, out=product).sum(1)
+        dtype = torch.promote_types(torch.promote_types(a.dtype, b.dtype), torch.float32)
+        aa, bb, ab = (torch.empty(len(a), *a.shape[2:], dtype=dtype, device=a.device) for _ in range(3))
+        for block in _blocks(a):
+            x, y, sums = a[block].to(dtype), b[block].to(dtype), (block[0], *block[2:])
+            product = x * x  # one buffer for the three products
+            aa[sums] = product.sum(1)
+            bb[sums] = torch.mul(y, y, out=product).sum(1)
+            ab[sums] = torch.mul(x, y, out=product).sum(1)
         ctx.save_for_backward(a, b, aa, bb, ab)
         ctx.epsilon, ctx.add = epsilon, add
         (n2a, _), (n2b, _) = _guarded(aa, epsilon, add), _guarded(bb, epsilon, add)
@@ -84,11 +89,14 @@ class _NormalisedL2(torch.autograd.Function):
         (n2a, slope_a), (n2b, slope_b) = (_guarded(s, ctx.epsilon, ctx.add) for s in (aa, bb))
         inverse = n2a.rsqrt() * n2b.rsqrt()  # 1 / (n_a n_b); the product under one root would underflow
         scale = 2 * (grad / aa[0].numel()).reshape(-1, *[1] * (aa.ndim - 1))  # [B, ...]
-        beta = -scale * inverse
+        beta = (-scale * inverse).unsqueeze(1)
 
         def gradient(x: Tensor, xx: Tensor, n2: Tensor, slope: Tensor, y: Tensor) -> Tensor:
-            alpha: Tensor = scale / n2 * (1 - slope * xx / n2 + slope * ab * inverse)
-            return (fp32(x) * alpha.unsqueeze(1)).addcmul_(fp32(y), beta.unsqueeze(1)).to(x.dtype)
+            alpha = (scale / n2 * (1 - slope * xx / n2 + slope * ab * inverse)).unsqueeze(1)
+            result = torch.empty_like(x)
+            for block in _blocks(x):
+                result[block] = (fp32(x[block]) * alpha[block]).addcmul_(fp32(y[block]), beta[block])
+            return result
 
         return (
             gradient(a, aa, n2a, slope_a, b) if ctx.needs_input_grad[0] else None,
@@ -96,6 +104,14 @@ class _NormalisedL2(torch.autograd.Function):
             None,
             None,
         )
+
+
+def _blocks(x: Tensor) -> list[tuple[slice, ...]]:
+    """Indices that cut a large feature on a CPU into parts along its first position axis; else one of all."""
+    if x.ndim < 3 or x.device.type != "cpu" or x.numel() < 4 * _BLOCK:
+        return [(slice(None),) * min(x.ndim, 3)]
+    rows = max(1, _BLOCK * x.shape[2] // x.numel())
+    return [(slice(None), slice(None), slice(i, i + rows)) for i in range(0, x.shape[2], rows)]
 
 
 def _guarded(square: Tensor, epsilon: float, add: bool) -> tuple[Tensor, Tensor]:

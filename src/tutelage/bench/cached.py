@@ -1,0 +1,36 @@
+"""The teachers of a case, read from the cache."""
+
+from pathlib import Path
+
+import torch
+
+from tutelage.bench.case import Case
+from tutelage.cache import Entry, Field, Key
+from tutelage.distill.teachers import CachedOutput, Packing, RowNumbers, compute_parts, fill_rows, image_digests
+from tutelage.distill.teachers.cache import DIGEST
+
+
+def read_from_cache(case: Case, folder: Path) -> Case:
+    """Write what the teachers compute for the batch of a case, once, and let its steps read it; returns the case.
+
+    Args:
+        case: one with teachers.
+        folder: where the rows are written.
+    """
+    assert case.distiller is not None
+    passes, images = case.distiller.teachers.passes, case.batch.images
+    rows, digests = RowNumbers(range(len(images))), image_digests(images)
+    cached = {}
+    for number, (network, (taps, tasks)) in enumerate(passes.needs.items()):
+        with case.fabric.autocast():
+            parts = compute_parts(network, images.to(memory_format=case.layout), taps, tasks)
+        entries = {}
+        for part, values in parts.items():
+            packing = Packing.of(values, "auto")
+            fields = {**packing.fields, DIGEST: Field((), torch.int64)}
+            key = Key("bench", {"network": number, "part": list(part)}, len(rows), fields)
+            entries[part] = packing, Entry(key, folder)
+        fill_rows(entries, torch.arange(len(rows)), parts, digests)
+        cached[network] = {case.batch.source: CachedOutput(entries, rows, print)}
+    passes.cached = cached
+    return case

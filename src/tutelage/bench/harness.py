@@ -1,0 +1,60 @@
+"""How everything is timed: in turns within one process, so that other load on the machine affects all alike."""
+
+import gc
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from time import perf_counter
+
+from tutelage.errors import UserError
+
+Action = Callable[[], object]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the parts of the bench are asked for.
+
+    Args:
+        rounds: measurements per median.
+        tasks: numbers of tasks, for `balancing`.
+        networks: names in `NETWORKS`, for the parts that train one; empty: all.
+        note: called with a line about what is measured next.
+    """
+
+    rounds: int = 7
+    tasks: Sequence[int] = (3, 5)
+    networks: Sequence[str] = ()
+    note: Callable[[str], None] = field(default=print)
+
+    def __post_init__(self) -> None:
+        if self.rounds < 1:
+            raise UserError(f"--rounds: expected 1 or more, found {self.rounds}")
+
+
+def seconds(action: Action) -> float:
+    """The wall-clock of one call."""
+    started = perf_counter()
+    action()
+    return perf_counter() - started
+
+
+def in_turns(
+    actions: Mapping[str, Action], settings: Settings, about: str, started: bool = False
+) -> dict[str, list[float]]:
+    """Seconds of every action in every round.
+
+    Args:
+        actions: name -> what is timed.
+        settings: the number of rounds, and who is told of them.
+        about: what is measured, for the line.
+        started: whether every action has run before; otherwise it runs once, untimed.
+    """
+    for action in actions.values() if not started else ():
+        action()
+    times: dict[str, list[float]] = {name: [] for name in actions}
+    for n in range(settings.rounds):
+        settings.note(f"{about}: round {n + 1} of {settings.rounds}")
+        gc.collect()
+        for name, action in actions.items():
+            times[name].append(seconds(action))
+    return times

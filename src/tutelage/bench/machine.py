@@ -1,0 +1,73 @@
+"""What the machine can do: the rates that floors are computed from, and the facts that figures belong to."""
+
+import importlib.metadata
+import os
+import platform
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import conv2d
+from torch.utils.flop_counter import FlopCounterMode
+
+from tutelage.bench.harness import seconds
+
+_TRIES = 5
+_COPIED = 2**26  # bytes: beyond every cache
+
+
+def operations(action: Callable[[], object]) -> int:
+    """Floating-point operations of the matrix products and convolutions in a call, its backward passes included."""
+    counter = FlopCounterMode(display=False)
+    with counter:
+        action()
+    return int(counter.get_total_flops())
+
+
+@cache
+def operations_per_second(dtype: torch.dtype = torch.float32) -> float:
+    """The rate of one large 3x3 convolution in channels_last, the best of a few: no step of a network is faster."""
+    x = torch.rand(2, 128, 64, 96, dtype=dtype).contiguous(memory_format=torch.channels_last)
+    weight = torch.rand(128, 128, 3, 3, dtype=dtype).contiguous(memory_format=torch.channels_last)
+
+    def convolve() -> Tensor:
+        with torch.no_grad():
+            return conv2d(x, weight, padding=1)
+
+    count = operations(convolve)
+    return count / min(seconds(convolve) for _ in range(_TRIES))
+
+
+@cache
+def bytes_per_second() -> float:
+    """Bytes read and written per second by a copy that no cache holds, the best of a few."""
+    source, target = torch.rand(_COPIED // 4), torch.empty(_COPIED // 4)
+    target.copy_(source)
+    return 2 * _COPIED / min(seconds(lambda: target.copy_(source)) for _ in range(_TRIES))
+
+
+def facts() -> dict[str, Any]:
+    """What figures were measured on."""
+    capabilities = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+    names = ("tutelage", "torch", "torchjd", "lightning-fabric", "numpy")
+    return {
+        "platform": platform.platform(),
+        "python": platform.python_version(),
+        "processor": capabilities.get("cpu_name") or platform.processor(),
+        "vectors": torch.backends.cpu.get_cpu_capability(),
+        "bf16": bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "versions": {name: importlib.metadata.version(name) for name in names},
+    }
+
+
+def rates() -> dict[str, float]:
+    """The rates of this process, in 10^9 operations and 10^9 bytes per second."""
+    return {
+        "fp32 GFLOP/s": round(operations_per_second() / 1e9, 1),
+        "bf16 GFLOP/s": round(operations_per_second(torch.bfloat16) / 1e9, 1),
+        "GB/s": round(bytes_per_second() / 1e9, 1),
+    }

@@ -1,0 +1,50 @@
+"""What distillation takes of memory."""
+
+import tempfile
+from pathlib import Path
+
+from torch import nn
+
+from tutelage.bench.cached import read_from_cache
+from tutelage.bench.case import Case, make_tasks, random_batch
+from tutelage.bench.cost import Cost
+from tutelage.bench.harness import Settings
+from tutelage.bench.networks import Network, chosen
+from tutelage.train import TrainConfig
+
+LIMIT = 1.30  # distilled from the cache / plain
+_MIB = 2**20
+
+
+def memory(settings: Settings) -> list[Cost]:
+    """The peak of a step of every network, plain and distilled: all that torch holds, with weights and gradients."""
+    costs = []
+    for _, network in chosen(settings):
+        with tempfile.TemporaryDirectory() as folder:
+            costs += _measure(network, settings, Path(folder))
+    return costs
+
+
+def _measure(network: Network, settings: Settings, folder: Path) -> list[Cost]:
+    tasks = make_tasks()
+    batch = random_batch(tasks, network)
+    precision = TrainConfig(accelerator="cpu").resolved_precision()
+    peaks, costs = {}, []
+    for name in ("plain", "cached", "computed"):
+        settings.note(f"{network.label}: {name}")
+        case = Case(network, tasks, batch, distilled=name != "plain", precision=precision)
+        if name == "cached":
+            read_from_cache(case, folder)
+        weights = sum(map(_bytes, (case.run.student, *case.teachers)))
+        peaks[name] = case.peak() + weights
+        # Weights, their gradients and Adam's two means, which every step holds.
+        floor = (4 * _bytes(case.run.student) + weights - _bytes(case.run.student)) / _MIB
+        costs.append(Cost("memory", network.label, f"{name}, {precision}", peaks[name] / _MIB, "MiB", floor=floor))
+    for name, limit in (("cached", LIMIT), ("computed", None)):
+        ratio = peaks[name] / peaks["plain"]
+        costs.append(Cost("memory", network.label, f"distilled, {name} / plain", ratio, limit=limit))
+    return costs
+
+
+def _bytes(net: nn.Module) -> int:
+    return sum(x.nbytes for x in (*net.parameters(), *net.buffers()))

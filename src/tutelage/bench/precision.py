@@ -1,0 +1,52 @@
+"""What precision and memory layout cost, and what the loop costs beside one that is written by hand."""
+
+import torch
+
+from tutelage.bench.case import Case, Precision, make_tasks, random_batch
+from tutelage.bench.cost import Cost, Spread
+from tutelage.bench.harness import Action, Settings, in_turns
+from tutelage.bench.machine import operations, operations_per_second
+from tutelage.bench.networks import Network, chosen
+from tutelage.bench.plain_loop import PlainLoop
+
+# What bf16 in channels_last may take of the time of fp32 in torch's own layout, where the processor has bf16.
+LIMITS = {"segnet": 0.40, "segnet-quarter": 0.60}
+BY_HAND = 1.03  # our step over the same by hand: no slower, to what the clock can tell apart
+KINDS: dict[str, tuple[Precision, bool, torch.dtype]] = {
+    "fp32 contiguous": ("32-true", False, torch.float32),
+    "fp32 channels_last": ("32-true", True, torch.float32),
+    "bf16 channels_last": ("bf16-mixed", True, torch.bfloat16),
+}
+_DEFAULT = "fp32 contiguous"
+
+
+def precision(settings: Settings) -> list[Cost]:
+    """A plain step of every network, by precision, by layout, and by whose loop it is."""
+    return [cost for name, network in chosen(settings) for cost in _measure(name, network, settings)]
+
+
+def _measure(key: str, network: Network, settings: Settings) -> list[Cost]:
+    tasks = make_tasks()
+    batch = random_batch(tasks, network)
+    actions: dict[str, Action] = {}
+    for kind, (number, channels_last, _) in KINDS.items():
+        actions[f"ours {kind}"] = Case(network, tasks, batch, precision=number, channels_last=channels_last).steps
+        actions[f"by hand {kind}"] = PlainLoop(network, tasks, batch, number, channels_last).step
+    times = in_turns(actions, settings, network.label)
+    count = operations(actions[f"by hand {_DEFAULT}"])
+    costs = []
+    for kind, (*_, dtype) in KINDS.items():
+        floor = count / operations_per_second(dtype)
+        costs.append(Cost.of("precision", network.label, kind, Spread.of(times[f"ours {kind}"]), "ms", floor=floor))
+    for kind, (*_, dtype) in KINDS.items():
+        if kind != _DEFAULT:
+            spread = Spread.ratio(times[f"ours {kind}"], times[f"ours {_DEFAULT}"])
+            floor = operations_per_second() / operations_per_second(dtype)
+            limit = LIMITS.get(key) if dtype == torch.bfloat16 else None
+            name = f"{kind} / {_DEFAULT}"
+            costs.append(Cost.of("precision", network.label, name, spread, floor=floor, limit=limit))
+    for kind in KINDS:
+        spread = Spread.ratio(times[f"ours {kind}"], times[f"by hand {kind}"])
+        name = f"ours / by hand, {kind}"
+        costs.append(Cost.of("precision", network.label, name, spread, floor=1.0, limit=BY_HAND))
+    return costs

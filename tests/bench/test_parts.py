@@ -1,0 +1,149 @@
+"""Every part, on networks so small that only its arithmetic is tested."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from tutelage.bench import PARTS, Cost, Settings
+from tutelage.bench.cached import read_from_cache
+from tutelage.bench.case import Case, make_tasks, random_batch
+from tutelage.bench.machine import operations
+from tutelage.bench.networks import NETWORKS
+from tutelage.bench.plain_loop import PlainLoop
+from tutelage.bench.shares import SHARES, Stopwatch
+from tutelage.cli import main
+from tutelage.cli.bench import PARTS as DESCRIBED
+
+NETWORK = "segnet-quarter"
+
+
+def measured(part: str) -> dict[str, Cost]:
+    costs = PARTS[part](Settings(rounds=1, networks=[NETWORK], note=lambda line: None))
+    assert {cost.part for cost in costs} == {part}
+    assert all(cost.value > 0 or cost.name == "rest" for cost in costs)
+    return {f"{cost.case}: {cost.name}": cost for cost in costs}
+
+
+def of_network(costs: dict[str, Cost]) -> dict[str, Cost]:
+    head = f"{NETWORKS[NETWORK].label}: "
+    return {name.removeprefix(head): cost for name, cost in costs.items() if name.startswith(head)}
+
+
+def test_the_command_knows_every_part() -> None:
+    assert list(DESCRIBED) == list(PARTS)
+
+
+def test_distillation_is_compared_with_what_it_is_made_of() -> None:
+    costs = of_network(measured("distillation"))
+    ratio = costs["distilled, computed / (plain + 3 forward passes)"]
+    assert ratio.limit == 1.15
+    assert costs["distilled, cached / plain"].limit == 1.25
+    assert ratio.value < costs["distilled, computed / plain"].value
+    assert all(cost.floor is not None and cost.floor > 0 for cost in costs.values() if cost.unit == "ms")
+
+
+def test_a_case_reads_its_teachers_from_the_cache(tmp_path: Path) -> None:
+    network, tasks = NETWORKS[NETWORK], make_tasks()
+    batch = random_batch(tasks, network)
+    computed, cached = (Case(network, tasks, batch, distilled=True) for _ in range(2))
+    read_from_cache(cached, tmp_path)
+    for teacher in cached.teachers:
+        teacher.forward = None  # is not called any more
+    for case in (computed, cached):
+        case.steps(2)
+    for a, b in zip(computed.run.student.parameters(), cached.run.student.parameters(), strict=True):
+        torch.testing.assert_close(a, b)
+
+
+def test_precision_has_every_layout_beside_a_loop_by_hand() -> None:
+    costs = of_network(measured("precision"))
+    for kind in ("fp32 contiguous", "fp32 channels_last", "bf16 channels_last"):
+        assert costs[kind].unit == "ms"
+        assert costs[f"ours / by hand, {kind}"].limit == 1.03
+    assert costs["bf16 channels_last / fp32 contiguous"].limit == 0.60
+
+
+def test_the_loop_by_hand_does_what_the_step_does() -> None:
+    network, tasks = NETWORKS[NETWORK], make_tasks()
+    batch = random_batch(tasks, network)
+    ours, by_hand = Case(network, tasks, batch), PlainLoop(network, tasks, batch, "32-true", channels_last=True)
+    assert operations(ours.steps) == operations(by_hand.step)
+    for a, b in zip(ours.run.student.parameters(), by_hand.net.parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
+
+
+def test_data_are_read_and_trained_on() -> None:
+    costs = measured("data")
+    assert costs["32x48, one process: from JPEG and PNG"].unit == "images/s"
+    assert of_network(costs)["epoch with data and log / steps alone, from JPEG and PNG"].limit == 1.10
+
+
+def test_evaluation_is_compared_with_its_forward_passes() -> None:
+    assert of_network(measured("evaluation"))["evaluation / forward passes"].floor == 1.0
+
+
+def test_a_distilled_step_takes_more_memory_than_a_plain_one() -> None:
+    costs = of_network(measured("memory"))
+    assert 1 < costs["distilled, cached / plain"].value <= costs["distilled, computed / plain"].value
+    assert all(cost.value > cost.floor for cost in costs.values() if cost.unit == "MiB")
+
+
+def test_the_shares_of_a_step_add_up() -> None:
+    costs = PARTS["shares"](Settings(rounds=1, networks=[NETWORK], note=lambda line: None))
+    assert tuple(cost.name for cost in costs) == SHARES
+    assert sum(cost.value for cost in costs) == pytest.approx(100)
+
+
+def test_a_watched_call_counts_without_those_within_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Nested:
+        def outer(self) -> None:
+            self.inner()
+
+        def inner(self) -> None:
+            pass
+
+    ticks = iter([0.0, 1.0, 4.0, 9.0])  # outer begins, inner begins and ends, outer ends
+    monkeypatch.setattr("tutelage.bench.shares.perf_counter", lambda: next(ticks))
+    nested, watch = Nested(), Stopwatch()
+    watch.watch(nested, "outer", "outer")
+    watch.watch(nested, "inner", "inner")
+    nested.outer()
+    assert watch.seconds == {"inner": 3.0, "outer": 6.0}
+
+
+def test_startup_counts_the_seconds_of_a_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tutelage.bench.startup.VERBS", {"tutelage --help": ("--help",)})
+    (cost,) = measured("startup").values()
+    assert cost.value > cost.floor > 0
+
+
+def test_parts_are_chosen_and_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "bench.json"
+    words = ["bench", "shares", "memory", "--rounds", "1", "--networks", NETWORK, "--markdown", "--out", str(out)]
+    assert main(words) == 0
+    written = json.loads(out.read_text())
+    assert {cost["part"] for cost in written["costs"]} == {"shares", "memory"}
+    assert {"vectors", "bf16", "threads", "versions", "rates"} <= written["machine"].keys()
+    shown = capsys.readouterr().out
+    assert "### shares" in shown
+    assert "### memory" in shown
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["--tasks", "9"], "--tasks: expected numbers from 2 to 5, found 9"),
+        (["--rounds", "0"], "--rounds: expected 1 or more, found 0"),
+        (["shares", "--networks", "vgg"], "--networks: expected names among segnet, segnet-quarter"),
+        (["speed"], "expected one of balancing, distillation"),
+    ],
+)
+def test_what_is_refused(words: list[str], line: str, capsys: pytest.CaptureFixture[str]) -> None:
+    try:
+        status = main(["bench", *words])
+    except SystemExit as error:  # of the parser
+        status = error.code
+    assert status == 2
+    assert line in capsys.readouterr().err
