@@ -11,6 +11,7 @@ import torch
 from lightning_fabric import Fabric
 from lightning_fabric.loggers.tensorboard import TensorBoardLogger
 
+from tutelage.data.shards import Keeper
 from tutelage.deploy import write_bundle
 from tutelage.errors import UserError, writing_to
 from tutelage.files import write_json
@@ -75,6 +76,7 @@ def execute(spec: RunSpec, folder: Path, observer: RunObserver, build: Builder |
 
 def _execute(spec: RunSpec, folder: Path, place: Path, observer: RunObserver, build: Builder) -> dict[str, Any]:
     objects = build(spec.config)
+    objects.data.keep_decoded(Keeper(objects.train.shards, observer.note))
     data, networks = build.fingerprint(objects), Guard(folder, build).networks(spec)
     refuse_mixing(place, spec.config, data, networks)
     claim(place, spec.config, data, networks)
@@ -87,7 +89,7 @@ def _execute(spec: RunSpec, folder: Path, place: Path, observer: RunObserver, bu
         observer.begin(run.step)
         if run.step < streams.length.steps:
             cache_teachers(spec, objects, run, streams, folder, data, fabric, observer.note)
-        loader = training_loader(streams, tasks, config, spec.seed, run.step)
+        loader = training_loader(streams, tasks, config, spec.seed, run.step, fabric.device)
         try:
             if spec.file is None:
                 fit(fabric, run, tasks, loader, config, streams.length, spec.seed, place / "checkpoint.pt", observer)
@@ -96,7 +98,7 @@ def _execute(spec: RunSpec, folder: Path, place: Path, observer: RunObserver, bu
         finally:
             for logger in fabric.loggers:
                 logger.finalize("")
-        loader = validation_loader(objects.data, tasks, config)
+        loader = validation_loader(objects.data, tasks, config, fabric.device)
         metrics = evaluate(fabric, run.result, tasks, loader, config.channels_last)
     if config.deterministic:
         note_determinism(place, forced, observer.note)

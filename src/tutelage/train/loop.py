@@ -55,7 +55,7 @@ def fit(
     run.train()
     with Saver(run, checkpoint, config, length) as saver:
         for parts in _steps(loader, length):
-            reduces = _reduces(parts, run.distiller, length)  # counts the labels on the host, before they are copied
+            reduces = _reduces(parts, run.distiller, length)
             parts = [[batch.to(fabric.device, layout) for batch in part] for part in parts]
             torch.manual_seed(derive(seed, "step", run.step))
             observed = recorder.observes

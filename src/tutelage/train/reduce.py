@@ -33,19 +33,19 @@ class PartialStep:
 
     @classmethod
     def split(cls, parts: Sequence[Sequence[Batch]], distiller: Distiller | None, draw: int = 0) -> list["PartialStep"]:
-        """The reductions of the parts of a step, or of one draw of it; batches on the host need no GPU here."""
+        """The reductions of the parts of a step, or of one draw of it, from what is known on the host."""
         counts, taught = dict[str, Tensor](), dict[str, Tensor]()
         for batch in (batch for part in parts for batch in part):
-            for t, target in batch.targets.items():
-                counts[t] = counts.get(t, 0) + target.count()
-            for key, count in ({} if distiller is None else distiller.counts(batch)).items():
-                taught[key] = taught.get(key, 0) + torch.tensor(count, device=batch.images.device)
-        images = [sum(len(batch.images) for batch in part) for part in parts]
+            for t, count in batch.counts.items():
+                counts[t] = counts.get(t, 0) + count
+            for key, images in ({} if distiller is None else distiller.counts(batch)).items():
+                taught[key] = taught.get(key, 0) + torch.tensor(images)
+        sizes = [sum(len(batch.images) for batch in part) for part in parts]
         labelled = [
             frozenset(t for batch in part for t, has_label in batch.labelled.items() if has_label.any())
             for part in parts
         ]
-        return [cls(counts, taught, tasks, n / sum(images), draw) for tasks, n in zip(labelled, images, strict=True)]
+        return [cls(counts, taught, tasks, n / sum(sizes), draw) for tasks, n in zip(labelled, sizes, strict=True)]
 
     def __call__(self, terms: Terms) -> Terms:
         """The terms of this part, over the counts of the whole step."""
