@@ -6,10 +6,9 @@ from dataclasses import dataclass, field
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
-from torch.utils.data import Dataset
 
 from tutelage.balance import Uniform
-from tutelage.data import ClassesLabel, DepthLabel
+from tutelage.data import ClassesLabel, DepthLabel, Samples
 from tutelage.distill import FeatureDistiller
 from tutelage.tasks import Depth, Segmentation
 from tutelage.train import Optim, Optimisers, Stream, Streams, TrainConfig, Training, fit, seeded, training_loader
@@ -43,7 +42,7 @@ class Net(MultiTaskNet):
         return list(self.trunk.parameters())
 
 
-class Images(Dataset[Sample]):
+class Images(Samples):
     """Image i is a function of i; every third lacks its depth."""
 
     def __init__(self, size: int = 12) -> None:
@@ -69,7 +68,7 @@ class Run:
     balancer: type[Balancer] = Uniform
     distill: bool = True
     net: dict[str, float | bool] = field(default_factory=dict)
-    dataset: Dataset[Sample] = field(default_factory=Images)
+    dataset: Samples = field(default_factory=Images)
     fabric: Fabric = field(default_factory=lambda: Fabric(accelerator="cpu", devices=1, precision="32-true"))
 
     def build(self) -> Training:

@@ -1,3 +1,6 @@
+from dataclasses import replace
+
+import pytest
 import torch
 from tests.train.fixture import MODALITIES, TASKS, Images, indices, streams_of
 
@@ -138,6 +141,46 @@ def test_other_views_have_no_number_and_repeat_only_where_they_are_exact() -> No
     views = [view for batch in batches() for view in batch.views]
     assert {view.number for view in views} == {None}
     assert all(view.repeats == view.exact for view in views)
+
+
+class Singly(Augment):
+    """What `Augment` shows, of single samples: so is every augmentation that overrides `__call__`."""
+
+    def __call__(self, sample, modalities, generator):
+        return super().__call__(sample, modalities, generator)
+
+
+def test_batches_are_those_of_single_samples_bit_for_bit() -> None:
+    config = TrainConfig(epochs=3, batch_size=2, augment=Singly())
+    streams = streams_of([Stream(Images(), MODALITIES, "images")], config)
+    singly = list(training_loader(streams, TASKS, config, 0))
+    for a, b in zip(batches(), singly, strict=True):
+        assert a.targets.keys() == b.targets.keys()
+        for t in a.targets:
+            assert torch.equal(a.labelled[t], b.labelled[t])
+            assert torch.equal(a.counts[t], b.counts[t])
+            assert torch.equal(a.targets[t].valid, b.targets[t].valid)
+        assert [replace(view, exact=False) for view in a.views] == list(b.views)
+        assert torch.equal(a.images, b.images)
+        for t, target in a.targets.items():
+            assert torch.equal(target.value, b.targets[t].value)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="the prefetcher is for a GPU")
+@pytest.mark.parametrize("augment", [None, Augment(), Singly()])
+def test_a_gpu_gets_the_same_batches(augment: Augment | None) -> None:
+    config = TrainConfig(epochs=3, batch_size=2, augment=augment)
+    streams = streams_of([Stream(Images(), MODALITIES, "images")], config)
+    device = torch.device("cuda")
+    ahead = training_loader(streams, TASKS, config, 0, device=device)
+    for a, b in zip(ahead, training_loader(streams, TASKS, config, 0), strict=True):
+        assert a.images.is_cuda
+        assert a.views == b.views
+        torch.testing.assert_close(a.images.cpu(), b.images)
+        for t, target in a.targets.items():
+            assert torch.equal(a.counts[t], b.counts[t])
+            assert torch.equal(a.labelled[t], b.labelled[t])
+            torch.testing.assert_close(target.value.cpu(), b.targets[t].value)
 
 
 def test_a_batch_of_samples_that_nobody_named_has_no_views() -> None:

@@ -9,7 +9,8 @@ from tests.train.fixture import MODALITIES, TASKS, Images, indices, streams_of
 
 from tutelage.data import Augment
 from tutelage.train import Stream, Streams, TrainConfig, training_loader
-from tutelage.train.loader import Order, Views
+from tutelage.train.loader import Order
+from tutelage.train.views import Views
 from tutelage.types import Sample
 
 

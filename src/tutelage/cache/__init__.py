@@ -3,7 +3,7 @@
 from tutelage.cache.disk import cache_root, free_bytes, is_disk_full
 from tutelage.cache.entry import Entry, is_complete
 from tutelage.cache.key import Field, Key
-from tutelage.cache.listing import Listed, clear, entries
+from tutelage.cache.listing import Listed, clear, entries, remove
 
 __all__ = [
     "Entry",
@@ -16,4 +16,5 @@ __all__ = [
     "free_bytes",
     "is_complete",
     "is_disk_full",
+    "remove",
 ]

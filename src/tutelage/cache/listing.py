@@ -74,12 +74,12 @@ def clear(
         if one.days < older_than_days:
             continue
         with suppress(FileNotFoundError):  # another process is clearing the cache
-            (removed if _remove(one.folder) else held).append(one)
+            (removed if remove(one.folder) else held).append(one)
     return removed, held
 
 
-def _remove(folder: Path) -> bool:
-    """Remove an entry unless a process has it open."""
+def remove(folder: Path) -> bool:
+    """Remove the entry in a folder, unless a process has it open; whether it is removed."""
     with _alone(folder) as free:
         if free:
             # Without key.json there is no entry. The lock goes last: until then nobody can make the entry again.

@@ -1,14 +1,15 @@
 """Random augmentation of training samples, the same for the image and its labels."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import torch
 
 from tutelage.data.modalities import Modality, Rgb, Window
+from tutelage.data.packed import Packed
 from tutelage.errors import UserError
 from tutelage.images import Size
-from tutelage.types import Sample
+from tutelage.types import Sample, ViewKey
 
 
 class Augment:
@@ -53,19 +54,40 @@ class Augment:
     def __call__(self, sample: Sample, modalities: Mapping[str, Modality], generator: torch.Generator) -> Sample:
         """The augmented sample; all randomness comes from `generator`."""
         height, width = sample["image"].shape[1:]
-        choice, top, left, mirror = torch.rand(4, generator=generator).tolist()
-        scale = self.scales[int(choice * len(self.scales))]
-        size = _window((height, width), scale)
-        place = int(top * (height - size[0] + 1)), int(left * (width - size[1] + 1))
-        window = Window((height, width), *place, size, scale, mirror < self.flip)
-
+        window = self.draw((height, width), generator)
         labels = {task: modalities[task].view(label, window) for task, label in sample["labels"].items()}
         result = Sample(**{**sample, "image": Rgb().view(sample["image"], window), "labels": labels})
         if "view" in sample:
-            # A subclass may change the colours after this, so that only it can say that a view is exact.
-            exact = scale == 1 and type(self) is Augment
-            result["view"] = replace(sample["view"], flipped=window.mirrored, exact=exact)
+            result["view"] = self.name(sample["view"], window)
         return result
+
+    def draw(self, size: Size, generator: torch.Generator) -> Window:
+        """The window that is shown of an image of this size."""
+        choice, top, left, mirror = torch.rand(4, generator=generator).tolist()
+        scale = self.scales[int(choice * len(self.scales))]
+        window = _window(size, scale)
+        place = int(top * (size[0] - window[0] + 1)), int(left * (size[1] - window[1] + 1))
+        return Window(size, *place, window, scale, mirror < self.flip)
+
+    def name(self, view: ViewKey, window: Window) -> ViewKey:
+        """The key of the view that shows `window`."""
+        # A subclass may change the colours after this, so that only it can say that a view is exact.
+        return replace(view, flipped=window.mirrored, exact=window.scale == 1 and type(self) is Augment)
+
+    def takes_batches(self, kinds: Iterable[Modality]) -> bool:
+        """Whether `batch` shows what `__call__` shows, for labels of these kinds: a subclass may show anything."""
+        return type(self).__call__ is Augment.__call__ and all(kind.batched for kind in kinds)
+
+    def batch(self, samples: Packed, windows: Sequence[Window], kinds: Mapping[str, Modality]) -> Packed:
+        """The augmented samples, decoded, on their device; on a CPU bit for bit those of `__call__`.
+
+        Args:
+            samples: of one size.
+            windows: what is shown of each.
+            kinds: of their labels, by task; each is `batched`.
+        """
+        labels = {task: x.holding(kinds[task].views(x, windows)) for task, x in samples.labels.items()}
+        return Packed(samples.images.holding(Rgb().views(samples.images, windows)), labels)
 
 
 def _window(size: Size, scale: float) -> Size:

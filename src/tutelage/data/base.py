@@ -4,12 +4,15 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from tutelage.data.modalities import Modality
 from tutelage.data.samples import Concatenation, Samples
 from tutelage.errors import UserError
 from tutelage.images import Size
+
+if TYPE_CHECKING:
+    from tutelage.data.shards import Keeper
 
 # `test` is read once, after training. What selects anything (`tutelage tune`) takes a part of `train` (`HoldOut`).
 Split = Literal["train", "test"]
@@ -37,12 +40,16 @@ class DataSource(ABC):
         modalities: Task -> the kind of its labels, which says how they are resized, flipped and zoomed.
         size: The height and width to which all images are resized; None where images keep their own size.
         trusted: A program makes the samples, so that a few of them are checked before training instead of all.
+        in_memory: Reading a sample costs no more than copying it.
+        keeper: Keeps decoded samples for all runs, see `keep_decoded`.
     """
 
     name: str
     modalities: Mapping[str, Modality]
     size: Size | None = None
     trusted: bool = False
+    in_memory: bool = False
+    keeper: "Keeper | None" = None
 
     def parts(self) -> dict[str, WeightedSource]:
         """The sources that are trained on side by side, by name: most sources have one part, themselves."""
@@ -52,6 +59,14 @@ class DataSource(ABC):
     def split(self, split: Split) -> Samples:
         """The samples of a split."""
 
+    def decoded(self, split: Split) -> Samples:
+        """The samples of a split as runs read them: from a shard, where one is kept."""
+        return self.split(split) if self.keeper is None else self.keeper.samples(self, split)
+
+    def keep_decoded(self, keeper: "Keeper") -> None:
+        """Have decoded samples kept from now on; a source that has a keeper stays with it."""
+        self.keeper = self.keeper or keeper
+
     @abstractmethod
     def check(self, tasks: Collection[str]) -> None:
         """Raise a one-line UserError if `tasks` cannot be trained on these data."""
@@ -59,6 +74,13 @@ class DataSource(ABC):
     @abstractmethod
     def fingerprint(self) -> str:
         """A short text that changes with the data, as far as a quick look can tell, and not when they are moved."""
+
+    def origin(self) -> str:
+        """What samples depend on apart from their stamps: where the files lie, and how they are decoded.
+
+        It is found without reading a file where that is possible; by default it is the fingerprint.
+        """
+        return self.fingerprint()
 
     def check_names(self, tasks: Collection[str]) -> None:
         """Raise a UserError if a task has no labels here."""
@@ -99,6 +121,10 @@ class Wrapper(DataSource):
         """The samples of a split, part after part."""
         parts = [part.source for part in self.parts().values()]
         return self.split_of_source(split) if parts == [self] else Concatenation([x.split(split) for x in parts])
+
+    def keep_decoded(self, keeper: "Keeper") -> None:
+        """Keep the samples of the source, before they are changed."""
+        self.source.keep_decoded(keeper)
 
     def check(self, tasks: Collection[str]) -> None:
         """Raise where the source does."""

@@ -109,6 +109,10 @@ class ClassFolders(ItemSource):
         paths = [path for files in self.files.values() for name in sorted(files) for path in files[name]]
         return fingerprint_of_files(arguments, ((path.relative_to(self.root).as_posix(), path) for path in paths))
 
+    def origin(self) -> str:
+        """The folder and the size: the stamps have the classes."""
+        return arguments_text(self.root.resolve().as_posix(), self.task, self.size)
+
 
 class _Files:
     def __init__(self, pictures: list[tuple[Path, int]], task: str, root: Path) -> None:

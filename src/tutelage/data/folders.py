@@ -121,6 +121,10 @@ class Folders(DataSource):
         arguments = arguments_text(self.image, self.labels, self.size, self.holdout, self.holdout_seed)
         return fingerprint_of_files(arguments, self._named_files())
 
+    def origin(self) -> str:
+        """The folder, the kinds of labels and the size."""
+        return arguments_text(self.root.resolve().as_posix(), self.image, self.labels, self.size)
+
     def _named_files(self) -> Iterator[tuple[str, Path]]:
         for folder in dict.fromkeys(self._folders.values()):
             for name in self._names:

@@ -1,10 +1,12 @@
 """A source without some of its training labels, to measure what labels are worth."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 from functools import cached_property
 
 from tutelage.data.base import DataSource, Split, Wrapper, under_key
 from tutelage.data.fingerprint import fingerprint_of_text, identity, ranked
+from tutelage.data.packed import Column, Packed
 from tutelage.data.samples import Samples
 from tutelage.errors import UserError
 from tutelage.types import Sample
@@ -48,7 +50,8 @@ class HideLabels(Wrapper):
 
     def split_of_source(self, split: Split) -> Samples:
         """The source's samples; those of `train` without the hidden labels."""
-        return self._train if split == "train" else self.source.split(split)
+        samples = self.source.decoded(split)
+        return _Hidden(samples, self.modalities, self._kept) if split == "train" else samples
 
     def check(self, tasks: Collection[str]) -> None:
         """Raise where the source does, or if no image keeps the label of a task."""
@@ -58,11 +61,11 @@ class HideLabels(Wrapper):
             raise under_key(error, "data.source") from error
         for part in self.parts().values():
             assert isinstance(part.source, HideLabels)
-            train = part.source._train
-            for t, kept in train.kept.items():
+            for t, kept in part.source._kept.items():
                 if t in tasks and not kept:
+                    count = len(part.source.source.split("train"))
                     raise UserError(
-                        f"data.keep.{t}: expected some of the {len(train)} training images to keep its label, found "
+                        f"data.keep.{t}: expected some of the {count} training images to keep its label, found "
                         f"{self.keep[t]} of them, which is none; raise it"
                     )
 
@@ -72,10 +75,10 @@ class HideLabels(Wrapper):
         return fingerprint_of_text(repr(arguments))
 
     @cached_property
-    def _train(self) -> "_Hidden":
-        samples = self.source.split("train")
+    def _kept(self) -> dict[str, set[int]]:
+        """Task -> the training samples that keep its label."""
         kept: dict[str, set[int]] = {}
-        count, begin = len(samples), 0.0
+        count, begin = len(self.source.split("train")), 0.0
         for t, part in self.keep.items():
             if self.disjoint:
                 order = ranked(range(count), self.seed)
@@ -83,7 +86,7 @@ class HideLabels(Wrapper):
                 begin += part
             else:
                 kept[t] = set(ranked(range(count), f"{self.seed}/{t}")[: round(part * count)])
-        return _Hidden(samples, self.modalities, kept)
+        return kept
 
 
 class _Hidden(Samples):
@@ -97,6 +100,16 @@ class _Hidden(Samples):
         sample = self.dataset[index]
         labels = {t: label for t, label in sample["labels"].items() if self._keeps(t, index)}
         return Sample(**{**sample, "labels": labels})
+
+    def pack(self, indices: Sequence[int], tasks: Collection[str]) -> Packed:
+        """The source's, without the hidden labels."""
+        packed = self.dataset.pack(indices, tasks)
+        labels: dict[str, Column] = {}
+        for t, x in packed.labels.items():
+            present = tuple(p and self._keeps(t, i) for p, i in zip(x.present, indices, strict=True))
+            if any(present):
+                labels[t] = replace(x, present=present)
+        return replace(packed, labels=labels)
 
     def tasks(self, index: int) -> Collection[str]:
         """The tasks whose label is kept; of all tasks of the source if it cannot tell which labels a sample has."""

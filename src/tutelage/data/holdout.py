@@ -37,7 +37,7 @@ class HoldOut(Wrapper):
 
     def split_of_source(self, split: Split) -> Samples:
         """The held-out part of the source's `train`, or the rest, in the source's order."""
-        return Subset(self._train, self._indices[split])
+        return Subset(self.source.decoded("train"), self._indices[split])
 
     def check(self, tasks: Collection[str]) -> None:
         """Raise where the source does, or if a part has no samples."""

@@ -3,11 +3,15 @@
 from collections.abc import Collection
 from itertools import combinations
 from math import inf
+from typing import TYPE_CHECKING
 
 from tutelage.data.base import DataSource, Split, WeightedSource, under_key
 from tutelage.data.fingerprint import fingerprint_of_text, identity
 from tutelage.data.samples import Concatenation, Samples
 from tutelage.errors import UserError
+
+if TYPE_CHECKING:
+    from tutelage.data.shards import Keeper
 
 
 class Mix(DataSource):
@@ -69,7 +73,16 @@ class Mix(DataSource):
 
     def split(self, split: Split) -> Samples:
         """The samples of a split, source after source."""
-        return Concatenation([source.split(split) for source in self.sources.values()])
+        return Concatenation([source.decoded(split) for source in self.sources.values()])
+
+    def decoded(self, split: Split) -> Samples:
+        """The same: each source keeps its own."""
+        return self.split(split)
+
+    def keep_decoded(self, keeper: "Keeper") -> None:
+        """Keep the samples of every source."""
+        for source in self.sources.values():
+            source.keep_decoded(keeper)
 
     def check(self, tasks: Collection[str]) -> None:
         """Raise unless every task has labels in some source, or where a source raises for the tasks that it has."""

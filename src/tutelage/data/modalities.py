@@ -1,22 +1,37 @@
 """How images and labels are decoded, resized and augmented; docs/data.md has the numeric contract."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from tutelage.data.packed import Column
 from tutelage.errors import UserError
 from tutelage.images import Array, Size, Use, as_array, read_array, read_rgb, resize_image, rgb
 
+_CACHED = 1 << 18  # values that are changed at once on a CPU
+
 
 def resize_nearest(x: Tensor, size: Size) -> Tensor:
-    """[C, H, W] to another size, taking the pixel whose centre is nearest."""
-    return x if x.shape[1:] == size else interpolate(x[None], size, mode="nearest-exact")[0]
+    """[..., H, W] of any type to another size, taking the pixel whose centre is nearest."""
+    if x.shape[-2:] == size:
+        return x
+    if x.dtype in (torch.float32, torch.uint8):
+        return interpolate(x.reshape(1, -1, *x.shape[-2:]), size, mode="nearest-exact").view(*x.shape[:-2], *size)
+    # `interpolate` knows no other integers, but says which pixel is nearest: float32 holds every row and column.
+    rows, columns = (
+        interpolate(torch.arange(n, device=x.device).float()[None, None], m, mode="nearest-exact")[0, 0].long()
+        for n, m in zip(x.shape[-2:], size, strict=True)
+    )
+    pixels = (rows[:, None] * x.shape[-1] + columns).flatten()
+    return x.flatten(-2).index_select(-1, pixels).view(*x.shape[:-2], *size)
 
 
 @dataclass(frozen=True)
@@ -50,11 +65,22 @@ class Modality(ABC):
         content: What the values mean, as `Task.contents` names it: "depth", "classes", ...; "" fits every task.
         dense: There is a value for every pixel.
         use: How a picture is read: as colours, as class numbers (a palette's indices) or as other values.
+        batched: Several labels have one shape, and `resize` takes [B, C, H, W] as well as [C, H, W], so that
+            views of whole batches are made at once. A subclass that overrides `resize`, `flip`, `zoom` or `view` is
+            taken to work on single samples, unless it sets this itself.
+        copies: `resize` copies values, whatever their type.
     """
 
     content: ClassVar[str] = ""
     dense: ClassVar[bool] = True
     use: ClassVar[Use] = "values"
+    batched: ClassVar[bool] = False
+    copies: ClassVar[bool] = False
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "batched" not in vars(cls) and not vars(cls).keys().isdisjoint(("resize", "flip", "zoom", "view", "views")):
+            cls.batched = cls.copies = False
 
     def decode(self, path: Path) -> Tensor:
         """The tensor of a file, in the unit of the contract."""
@@ -121,12 +147,36 @@ class Modality(ABC):
             )
         dense = x if x.ndim == 3 else x[None]
         if window.scale != 1:
-            rows = slice(window.top, window.top + window.size[0])
-            columns = slice(window.left, window.left + window.size[1])
-            dense = self.zoom(self.resize(dense[:, rows, columns], window.size, window.image), window.scale)
+            dense = self.zoom(self.resize(_cut(dense, window), window.size, window.image), window.scale)
         if window.mirrored:
             dense = self.flip(dense)
         return dense if x.ndim == 3 else dense[0]
+
+    def views(self, labels: Column, windows: Sequence[Window]) -> Tensor:
+        """`view` of a whole batch [B, ...], bit for bit; for kinds that are `batched`."""
+        if not self.dense:
+            return labels.decode()
+        whole = labels.values if labels.values.ndim == 4 else labels.values[:, None]
+        result: Tensor | None = None
+        for scale in dict.fromkeys(window.scale for window in windows):
+            group = [i for i, window in enumerate(windows) if window.scale == scale]
+            for chunk in _chunks(group, whole):
+                shown = self._shown(torch.stack([_cut(whole[i], windows[i]) for i in chunk]), labels, windows[chunk[0]])
+                result = shown.new_empty(len(windows), *shown.shape[1:]) if result is None else result
+                for i, x in zip(chunk, shown, strict=True):
+                    result[i] = self.flip(x) if windows[i].mirrored else x
+        assert result is not None
+        return result if labels.values.ndim == 4 else result[:, 0]
+
+    def _shown(self, codes: Tensor, labels: Column, window: Window) -> Tensor:
+        """The values of stored windows of one size [n, C, h, w], enlarged."""
+        if window.scale == 1:
+            return labels.coding.decode(codes)
+        if self.copies:  # fewer bytes to copy
+            shown = labels.coding.decode(self.resize(codes, window.size, window.image))
+        else:
+            shown = self.resize(labels.coding.decode(codes), window.size, window.image)
+        return self.zoom(shown, window.scale)
 
     def flip(self, x: Tensor) -> Tensor:
         """Dense data, mirrored left to right."""
@@ -146,6 +196,7 @@ class Rgb(Modality):
 
     content = "image"
     use = "image"
+    batched = True
 
     def decode(self, path: Path) -> Tensor:
         """[3, H, W]."""
@@ -158,6 +209,18 @@ class Rgb(Modality):
     def resize(self, x: Tensor, image: Size, size: Size) -> Tensor:
         """Antialiased bilinear."""
         return resize_image(x, size)
+
+
+def _chunks(group: list[int], whole: Tensor) -> list[list[int]]:
+    """The samples of a group that are shown at once: on a CPU, as many as its caches hold."""
+    size = len(group) if whole.is_cuda else max(1, _CACHED // whole[0].numel())
+    return [group[i : i + size] for i in range(0, len(group), size)]
+
+
+def _cut(x: Tensor, window: Window) -> Tensor:
+    """The part of dense data [C, H, W] in a window."""
+    (height, width), top, left = window.size, window.top, window.left
+    return x[:, top : top + height, left : left + width]
 
 
 def whole_numbers(array: Array, where: str, remedy: str) -> npt.NDArray[np.int64]:

@@ -1,13 +1,15 @@
 """The samples of a split, and samples made from other samples."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
-import torch
-from torch import Tensor
 from torch.utils.data import Dataset
 
+from tutelage.data.coding import Bytes
+from tutelage.data.packed import Packed
 from tutelage.types import Sample
+
+_BYTES = Bytes()
 
 
 class Samples(Dataset[Sample], ABC):
@@ -18,6 +20,10 @@ class Samples(Dataset[Sample], ABC):
 
     @abstractmethod
     def __getitem__(self, index: int) -> Sample: ...
+
+    def pack(self, indices: Sequence[int], tasks: Collection[str]) -> Packed:
+        """Some samples of one size, stacked, with their labels of `tasks`: the values of `samples[i]`."""
+        return Packed.of([self[index] for index in indices], tasks)
 
     def tasks(self, index: int) -> Collection[str] | None:
         """The tasks for which a sample has a label, without reading it; None where only reading would tell.
@@ -56,6 +62,10 @@ class Subset(Samples):
 
     def __getitem__(self, index: int) -> Sample:
         return self.dataset[self.indices[index]]
+
+    def pack(self, indices: Sequence[int], tasks: Collection[str]) -> Packed:
+        """The dataset's."""
+        return self.dataset.pack([self.indices[index] for index in indices], tasks)
 
     def tasks(self, index: int) -> Collection[str] | None:
         """The answer of the dataset."""
@@ -132,9 +142,12 @@ class Memory(Samples):
     def __getitem__(self, index: int) -> Sample:
         if index not in self.kept:
             sample = self.dataset[index]
-            self.kept[index] = Sample(image=_pack(sample["image"]), labels=sample["labels"])
+            codes = _BYTES.encode(sample["image"])
+            self.kept[index] = Sample(image=sample["image"] if codes is None else codes, labels=sample["labels"])
         sample = self.kept[index]
-        return Sample(image=_unpack(sample["image"]), labels=dict(sample["labels"]))
+        image = sample["image"]
+        image = _BYTES.decode(image) if image.dtype == _BYTES.stored else image
+        return Sample(image=image, labels=dict(sample["labels"]))
 
     def tasks(self, index: int) -> Collection[str] | None:
         """The answer of the dataset."""
@@ -147,12 +160,3 @@ class Memory(Samples):
     def where(self, index: int, task: str | None = None) -> str:
         """The answer of the dataset."""
         return self.dataset.where(index, task)
-
-
-def _pack(image: Tensor) -> Tensor:
-    packed = (image * 255).round().to(torch.uint8)
-    return packed if torch.equal(_unpack(packed), image) else image
-
-
-def _unpack(image: Tensor) -> Tensor:
-    return image.float() / 255 if image.dtype == torch.uint8 else image

@@ -36,6 +36,7 @@ class ClassLabel(Whole):
     """
 
     content = "class"
+    batched = True
 
     def read(self, path: Path) -> tuple[Array, str]:
         """The number in a text file."""
@@ -58,6 +59,7 @@ class NumbersLabel(Whole):
     """
 
     content = "numbers"
+    batched = True
 
     def read(self, path: Path) -> tuple[Array, str]:
         """The numbers of a text file or of an array."""

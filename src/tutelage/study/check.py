@@ -1,6 +1,7 @@
 """The check before training: labels fit their tasks, samples are sound, and the network takes the images."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, Literal, get_args
 
 import torch
@@ -10,6 +11,7 @@ import tutelage.data
 import tutelage.tasks
 from tutelage.data import DataSource, Modality
 from tutelage.data.base import Split
+from tutelage.data.shards import Keeper
 from tutelage.errors import UserError, one_line
 from tutelage.images import Size
 from tutelage.layout import FEATURES
@@ -40,6 +42,8 @@ def check_data(study: Study, console: Console, level: Literal["auto"] | Level = 
         UserError: Something is wrong; its line names the file or key, what was expected and what was found.
     """
     objects = study.objects
+    note = partial(console.print, markup=False, highlight=False, soft_wrap=True)
+    objects.data.keep_decoded(Keeper(objects.train.shards, note))
     for name, part in objects.data.parts().items():
         _check_contents(name if len(objects.data.parts()) > 1 else "", part.source, objects.tasks)
     sizes = _sizes(study, console, level)
@@ -85,7 +89,7 @@ def _classes(module: Any, base: type) -> list[Any]:
 def _sizes(study: Study, console: Console, level: Literal["auto"] | Level) -> Sizes:
     """The smallest sizes of every source's images, of samples that are checked now or were before."""
     parts = study.objects.data.parts()
-    splits = {(split, n): part.source.split(split) for split in get_args(Split) for n, part in parts.items()}
+    splits = {(split, n): part.source.decoded(split) for split in get_args(Split) for n, part in parts.items()}
     if level == "auto":
         count = sum(len(samples) for (_, n), samples in splits.items() if not parts[n].source.trusted)
         level = "full" if count <= _FULL else "sample"

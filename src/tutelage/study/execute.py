@@ -11,6 +11,7 @@ import torch
 from lightning_fabric import Fabric
 from lightning_fabric.loggers.tensorboard import TensorBoardLogger
 
+from tutelage.data.shards import Keeper
 from tutelage.deploy import write_bundle
 from tutelage.errors import UserError, writing_to
 from tutelage.files import write_json
@@ -109,6 +110,7 @@ def _compute(
     build, place = build or Builder(), folder / spec.id
     objects = build(spec.config)
     objects = with_memory_format(spec, objects, folder)
+    objects.data.keep_decoded(Keeper(objects.train.shards, observer.note))
     config, tasks = training_config(spec, objects), objects.tasks
     with deterministic(config.deterministic) as forced:  # before anything runs on a GPU
         run, streams = build_run(spec, objects, folder, fabric_for(config, world).device, world=world)
@@ -121,7 +123,7 @@ def _compute(
         if run.step < streams.length.steps:
             with main_first(world):
                 cache_teachers(spec, objects, run, streams, folder, data, fabric, observer.note, world.main)
-        loader = training_loader(streams, tasks, config, spec.seed, run.step, world)
+        loader = training_loader(streams, tasks, config, spec.seed, run.step, world, fabric.device)
         try:
             if spec.file is None:
                 path = place / "checkpoint.pt"
@@ -131,7 +133,7 @@ def _compute(
         finally:
             for logger in fabric.loggers:
                 logger.finalize("")
-        loader = validation_loader(objects.data, tasks, config, world)
+        loader = validation_loader(objects.data, tasks, config, world, fabric.device)
         metrics = evaluate(fabric, run.result, tasks, loader, config.memory_format == torch.channels_last, world)
     if not world.main:
         return {}

@@ -21,7 +21,7 @@ def save_predictions(
     tensors: dict[str, Tensor] = {}
     parts = source.parts()
     for name, part in parts.items():
-        samples = part.source.split("test")
+        samples = part.source.decoded("test")
         count, shown = len(samples), min(len(samples), _SHOWN)
         chosen = [samples[i * count // shown] for i in range(shown)]
         batch = make_batch([x for x in chosen if x["image"].shape == chosen[0]["image"].shape], tasks)

@@ -57,7 +57,7 @@ class Depth(MaskedTask):
 
     def valid(self, label: Tensor) -> Tensor:
         """Where labels [B, 1, H, W] are positive and finite, [B, H, W]."""
-        return ((label > 0) & label.isfinite()).squeeze(1)
+        return ((label > 0) & (label < torch.inf)).squeeze(1)  # nan is neither
 
     def validate_values(self, label: Tensor) -> str | None:
         """A median beyond 100 and ten times the farthest depth of `range`: millimetres, most likely."""

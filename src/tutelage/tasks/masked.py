@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from tutelage.types import MaskedTarget, Task, Term
+from tutelage.types import MaskedTarget, StackedLabels, Task, Term
 
 
 class MaskedTask(Task[MaskedTarget], ABC):
@@ -30,8 +30,11 @@ class MaskedTask(Task[MaskedTarget], ABC):
         Raises:
             UserError: See `valid`.
         """
-        missing = self.missing(images[0])
-        value = torch.stack([missing if label is None else label for label in labels])
+        if isinstance(labels, StackedLabels) and all(labels.present):
+            value = labels.values
+        else:
+            missing = self.missing(images[0])
+            value = torch.stack([missing if label is None else label for label in labels])
         return MaskedTarget(value, self.valid(value))
 
     def validate(self, label: Tensor, image: Tensor) -> str | None:

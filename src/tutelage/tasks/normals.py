@@ -50,7 +50,9 @@ class Normals(MaskedTask):
 
     def valid(self, label: Tensor) -> Tensor:
         """Where labels [B, 3, H, W] are finite and not the zero vector, [B, H, W]."""
-        return (label != 0).any(1) & label.isfinite().all(1)
+        x, y, z = label.abs().unbind(1)
+        largest = x.maximum(y).maximum(z)  # nan if one is; a fifth of the time of `any` and `isfinite`
+        return (largest > 0) & (largest < torch.inf)
 
     def activate(self, raw: Tensor) -> Tensor:
         """Unit vectors, [B, 3, H, W]."""

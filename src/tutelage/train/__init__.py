@@ -10,7 +10,7 @@ from tutelage.train.config import TeacherCache, TrainConfig
 from tutelage.train.determinism import deterministic
 from tutelage.train.epoch_selection import EpochSelection
 from tutelage.train.evaluate import evaluate, predict
-from tutelage.train.loader import make_batch, training_loader, validation_loader
+from tutelage.train.loader import training_loader, validation_loader
 from tutelage.train.log import JsonLines
 from tutelage.train.loop import fit
 from tutelage.train.meter import NonFiniteError
@@ -23,6 +23,7 @@ from tutelage.train.signals import STOPPING, HeldSignals, Interrupted
 from tutelage.train.step import objective, training_step
 from tutelage.train.streams import RunLength, Stream, Streams, select
 from tutelage.train.training import Training
+from tutelage.train.views import make_batch
 from tutelage.train.world import LostProcessError, Processes, launched, process_count, this_world
 
 __all__ = [

@@ -6,6 +6,7 @@ from typing import Literal
 import torch
 
 from tutelage.data import Augment
+from tutelage.data.shards import Mode
 from tutelage.distill.teachers import Storage
 from tutelage.errors import UserError
 from tutelage.train.optim import Optim
@@ -64,6 +65,9 @@ class TrainConfig:
         devices: processes that train each network together, on this machine: one per GPU, or on a CPU with its cores
             shared among them. Where torchrun or SLURM started several processes, it is their number that counts.
         workers: processes that load images; 0 loads them in the training process, which is best for data in memory.
+        shards: keep decoded images and labels in memory-mapped files for all runs of all studies (`tutelage cache
+            list`): `auto` where decoding takes time and at most a quarter of the free disk per split is needed,
+            `always`, or `never`. It changes no value.
         checkpoint_seconds: longest time between two checkpoints.
         checkpoint_steps: steps between two checkpoints, too; null saves by time alone.
         log_steps: steps between two lines of the log.
@@ -87,6 +91,7 @@ class TrainConfig:
     accelerator: Literal["auto", "cpu", "cuda"] = "auto"
     devices: int = 1
     workers: int = 0
+    shards: Mode = "never"
     checkpoint_seconds: float = 60.0
     checkpoint_steps: int | None = None
     log_steps: int = 20

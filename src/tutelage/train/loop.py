@@ -63,9 +63,7 @@ def fit(
     run.meter.leave_to_main(world)
     with Saver(run, checkpoint, config, length, world) as saver, Gradients(world, run.partial_gradients()) as gradients:
         for own in _steps(loader, length):
-            reduces = _reduces(
-                own, tasks, run.distiller, length, world, saver
-            )  # on the host, before anything is copied
+            reduces = _reduces(own, tasks, run.distiller, length, world, saver)
             parts = [reduce.complete(part, tasks) if waits else part for part, reduce in zip(own, reduces, strict=True)]
             parts = [[b.to(fabric.device, layout) for b in part if len(b.images)] for part in parts]
             torch.manual_seed(derive(seed, "step", run.step))

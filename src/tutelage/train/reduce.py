@@ -29,13 +29,13 @@ class PartCounts:
 
     @classmethod
     def of(cls, part: Sequence[Batch], distiller: Distiller | None) -> "PartCounts":
-        """Count; batches on the host need no GPU here."""
+        """Count, from what is known on the host."""
         counts, taught = dict[str, Tensor](), dict[str, Tensor]()
         for batch in part:
-            for t, target in batch.targets.items():
-                counts[t] = counts.get(t, 0) + target.count()
-            for key, count in ({} if distiller is None else distiller.counts(batch)).items():
-                taught[key] = taught.get(key, 0) + torch.tensor(count, device=batch.images.device)
+            for t, count in batch.counts.items():
+                counts[t] = counts.get(t, 0) + count
+            for key, images in ({} if distiller is None else distiller.counts(batch)).items():
+                taught[key] = taught.get(key, 0) + torch.tensor(images)
         labelled = frozenset(t for batch in part for t, has_label in batch.labelled.items() if has_label.any())
         tasks = tuple(frozenset(batch.targets) for batch in part)
         return cls(sum(len(batch.images) for batch in part), tasks, counts, taught, labelled)

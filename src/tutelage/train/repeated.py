@@ -7,9 +7,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from tutelage.data import Augment
-from tutelage.train.loader import Views
 from tutelage.train.seed import derive
 from tutelage.train.streams import Stream
+from tutelage.train.views import Views
 from tutelage.types import ViewKey
 
 Flips = tuple[bool, ...]

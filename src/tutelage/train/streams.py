@@ -124,7 +124,7 @@ def select(source: DataSource, tasks: Collection[str], everything: bool = False)
     """
     streams = []
     for name, part in source.parts().items():
-        samples = part.source.split("train")
+        samples = part.source.decoded("train")
         indices = None if everything else possibly_labelled(samples, tasks)
         stream = Stream(samples, part.source.modalities, name, part.weight, indices)
         if len(stream) and (everything or any(t in part.source.modalities for t in tasks)):

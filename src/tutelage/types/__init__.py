@@ -5,7 +5,7 @@ A training step reads a `Batch`, the student turns its images into an `Output`, 
 """
 
 from tutelage.types.balancer import Balancer, Reduce
-from tutelage.types.batch import Batch, MaskedTarget, Sample, Target, ViewKey, transfer
+from tutelage.types.batch import Batch, MaskedTarget, Sample, StackedLabels, Target, ViewKey, transfer
 from tutelage.types.distiller import Distiller, Teach
 from tutelage.types.network import DeterministicWarning, MultiTaskNet, Output
 from tutelage.types.task import Colour, MetricInfo, MetricProtocol, Picture, Task
@@ -26,6 +26,7 @@ __all__ = [
     "Picture",
     "Reduce",
     "Sample",
+    "StackedLabels",
     "Target",
     "Task",
     "Teach",

@@ -1,7 +1,8 @@
 """Images and the labels they have."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal, NotRequired, Protocol, Self, TypedDict
+from typing import Literal, NotRequired, Protocol, Self, TypedDict, overload
 
 import torch
 from torch import Tensor
@@ -63,6 +64,32 @@ class Target(Protocol):
         """What the task's loss is divided by: a whole number [], 0 if and only if no image is labelled."""
 
 
+class StackedLabels(Sequence[Tensor | None]):
+    """The labels of a batch, or None for each image without one, that are one tensor already.
+
+    Args:
+        values: [B, ...]; anything where a label is missing.
+        present: which images have a label.
+    """
+
+    def __init__(self, values: Tensor, present: Sequence[bool]) -> None:
+        self.values, self.present = values, tuple(present)
+
+    def __len__(self) -> int:
+        return len(self.present)
+
+    @overload
+    def __getitem__(self, index: int) -> Tensor | None: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> "StackedLabels": ...
+
+    def __getitem__(self, index: int | slice) -> "Tensor | StackedLabels | None":
+        if isinstance(index, slice):
+            return StackedLabels(self.values[index], self.present[index])
+        return self.values[index] if self.present[index] else None
+
+
 @dataclass
 class MaskedTarget:
     """Labels of one shape for all images, and where they are valid.
@@ -84,7 +111,7 @@ class MaskedTarget:
 
     def count(self) -> Tensor:
         """The number of valid positions: int64 []."""
-        return self.valid.sum()
+        return self.valid.count_nonzero()
 
 
 @dataclass
@@ -96,6 +123,7 @@ class Batch:
         labelled: Task -> bool [B]: the images with a label that is valid somewhere. This is the only answer to that
             question. It is computed once, from the targets, when the batch is made, and stays on the host, so that
             nothing waits for a GPU to know what there is to do. `to` passes it on; it is not changed afterwards.
+        counts: Task -> `Target.count()`, int64 [], which is computed and passed on in the same way.
     """
 
     images: Tensor  # [B, 3, H, W], float32 in 0..1
@@ -103,11 +131,14 @@ class Batch:
     views: tuple[ViewKey, ...] = ()
     source: str = ""
     labelled: dict[str, Tensor] = field(default_factory=dict)
+    counts: dict[str, Tensor] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for t, target in self.targets.items():
             if t not in self.labelled:
                 self.labelled[t] = target.labelled().cpu()
+            if t not in self.counts:
+                self.counts[t] = target.count().cpu()
 
     def to(self, device: torch.device, memory_format: torch.memory_format = torch.contiguous_format) -> "Batch":
         """Copy to `device`, to a GPU without waiting for it; only the images take the memory format."""

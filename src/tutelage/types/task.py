@@ -55,7 +55,10 @@ class Task(ABC, Generic[T]):
 
     @abstractmethod
     def collate(self, labels: Sequence[Tensor | None], images: Tensor) -> T:
-        """The target of `images` [B, 3, H, W], of which each has its label, or None where it has none."""
+        """The target of `images` [B, 3, H, W], of which each has its label, or None where it has none.
+
+        The labels may be `StackedLabels`, whose `values` are one tensor already.
+        """
 
     def validate(self, label: Tensor, image: Tensor) -> str | None:
         """What is wrong with the label of an image [3, H, W], or None: "expected ..., found ...; what to do"."""

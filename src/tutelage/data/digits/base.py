@@ -80,6 +80,7 @@ class ImageFiles(DataSource):
     """
 
     size: Size
+    in_memory = True
     file_size: ClassVar[Size]  # of the images in the files
     library: ClassVar[str | None] = None  # the module that reads the files
     remedy: ClassVar[str]  # what to do about a missing file

@@ -43,6 +43,7 @@ class Overlaid(DataSource):
     """
 
     size: Size
+    in_memory = True
     canvas: ClassVar[int]  # its height and width
     shift: ClassVar[int]  # s
 
