@@ -19,7 +19,7 @@ from tutelage.distill.teachers import image_digests
 from tutelage.errors import UserError
 from tutelage.nets import SegNet
 from tutelage.study import execute, load_study, plan, read_values, run_study
-from tutelage.study.cache_record import CacheRecord
+from tutelage.study.teacher_cache.record import CacheRecord
 from tutelage.study.teachers import load_tensors
 from tutelage.types import Output
 
@@ -146,7 +146,7 @@ def distil(study: Any) -> list[str]:
 def test_filling_goes_on_where_it_was_interrupted(
     trained: Any, passes: Counter[tuple[str, int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from tutelage.study import cache_fill
+    from tutelage.study.teacher_cache import fill as cache_fill
 
     fill_rows, filled = cache_fill.fill_rows, []
 

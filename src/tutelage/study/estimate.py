@@ -4,11 +4,11 @@ from dataclasses import dataclass, replace
 
 from tutelage.study.budget import training_config
 from tutelage.study.build import build_run
-from tutelage.study.caching import cache_cost
 from tutelage.study.config import Study
 from tutelage.study.execute import fabric_for
 from tutelage.study.memory_format import with_memory_format
 from tutelage.study.plan import plan
+from tutelage.study.teacher_cache import cache_cost
 from tutelage.train import Streams, fit, training_loader
 
 _WARM, _TIMED = 1, 3

@@ -17,7 +17,6 @@ from tutelage.errors import UserError, writing_to
 from tutelage.files import write_json
 from tutelage.study.budget import training_config
 from tutelage.study.build import build_run
-from tutelage.study.caching import cache_teachers
 from tutelage.study.config import Builder
 from tutelage.study.memory_format import with_memory_format
 from tutelage.study.mixing import Guard, refuse_mixing
@@ -26,6 +25,7 @@ from tutelage.study.plan import RunSpec
 from tutelage.study.predictions import save_predictions
 from tutelage.study.processes import in_processes
 from tutelage.study.store import claim, fingerprint, is_finished, note_determinism, note_processes, write_spec
+from tutelage.study.teacher_cache import cache_teachers
 from tutelage.train import (
     JsonLines,
     NonFiniteError,

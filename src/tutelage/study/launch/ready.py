@@ -5,14 +5,14 @@ from collections.abc import Callable, Iterable
 import torch
 
 from tutelage.study.build import build_run
-from tutelage.study.cache_record import CacheRecord, Needs
-from tutelage.study.caching import may_cache, read_needs
 from tutelage.study.config import Study
 from tutelage.study.mixing import Guard, earlier_runs
 from tutelage.study.plan import RunSpec, kinds, plan
 from tutelage.study.results import write_results
 from tutelage.study.several import has_local_batch_norm
 from tutelage.study.store import is_finished, write_spec
+from tutelage.study.teacher_cache import may_cache, read_needs
+from tutelage.study.teacher_cache.record import CacheRecord, Needs
 from tutelage.study.teachers import load_teacher
 
 

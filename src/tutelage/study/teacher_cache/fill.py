@@ -11,8 +11,8 @@ from rich.filesize import decimal
 
 from tutelage.cache import Entry, cache_root, free_bytes
 from tutelage.distill.teachers import Packing, Part, fill_rows
-from tutelage.study.cached_outputs import CachedNetwork, Computed, Note
 from tutelage.study.duration import duration
+from tutelage.study.teacher_cache.outputs import CachedNetwork, Computed, Note
 from tutelage.train import TrainConfig, load_repeated
 
 _EVERY = 30.0  # seconds between two lines of progress

@@ -23,9 +23,9 @@ from tutelage.distill.teachers import (
     teachers_of,
 )
 from tutelage.distill.teachers.cache import DIGEST
-from tutelage.study.cache_record import Needs
 from tutelage.study.config import StudyConfig
 from tutelage.study.plan import RunSpec
+from tutelage.study.teacher_cache.record import Needs
 from tutelage.train import Stream, Streams, TrainConfig, repeated_views
 from tutelage.train.streams import possibly_labelled
 from tutelage.types import Distiller, MultiTaskNet

@@ -14,7 +14,7 @@ from torch import Tensor
 from tutelage.cache import cache_root
 from tutelage.data import Augment
 from tutelage.distill.teachers import Packing, Part, Storage, bytes_per_image
-from tutelage.study.cached_outputs import CachedNetwork, Computed
+from tutelage.study.teacher_cache.outputs import CachedNetwork, Computed
 from tutelage.train import load_repeated
 
 

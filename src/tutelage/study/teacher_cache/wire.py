@@ -11,13 +11,13 @@ from tutelage.cache import cache_root, free_bytes, is_disk_full
 from tutelage.distill.teachers import CachedOutput, Passes, Uncacheable, teachers_of
 from tutelage.errors import UserError
 from tutelage.files import write_json
-from tutelage.study.cache_fill import Filling, fill
-from tutelage.study.cache_probe import Probe, probe
-from tutelage.study.cache_record import FILE, CacheRecord, Decision, Needs, read_outputs
-from tutelage.study.cached_outputs import CachedNetwork, Note, cached_networks
 from tutelage.study.config import StudyConfig
 from tutelage.study.duration import duration
 from tutelage.study.plan import RunSpec
+from tutelage.study.teacher_cache.fill import Filling, fill
+from tutelage.study.teacher_cache.outputs import CachedNetwork, Note, cached_networks
+from tutelage.study.teacher_cache.probe import Probe, probe
+from tutelage.study.teacher_cache.record import FILE, CacheRecord, Decision, Needs, read_outputs
 from tutelage.train import Streams, TrainConfig, Training, repeated_views
 from tutelage.types import Distiller, MultiTaskNet
 
