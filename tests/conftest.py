@@ -1,6 +1,7 @@
 """What every test has."""
 
 import os
+import signal
 
 import matplotlib
 import pytest
@@ -8,6 +9,10 @@ import torch
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # several processes share the cores; threads of each would wait for the others'
     torch.set_num_threads(1)
+if (
+    signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+):  # what a shell gives its background jobs, and these their children
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 os.environ["TUTELAGE_JOBS"] = "1"  # in the process that the test looks into; tests of several say so
 
 

@@ -19,7 +19,7 @@ from tutelage.train.recorder import Observer
 from tutelage.train.reduce import PartialStep
 from tutelage.train.repeated import load_repeated, repeated_views
 from tutelage.train.seed import derive, seeded
-from tutelage.train.signals import STOPPING, HeldSignals, Interrupted
+from tutelage.train.signals import STOPPING, HeldSignals, Interrupted, leave_ends_to_the_parent
 from tutelage.train.step import objective, training_step
 from tutelage.train.streams import RunLength, Stream, Streams, select
 from tutelage.train.training import Training
@@ -51,6 +51,7 @@ __all__ = [
     "evaluate",
     "fit",
     "launched",
+    "leave_ends_to_the_parent",
     "load_checkpoint",
     "load_repeated",
     "main_first",

@@ -9,6 +9,17 @@ from typing import Any, Self
 STOPPING = (signal.SIGTERM, signal.SIGINT)
 _SAME = 1.0  # seconds in which a second signal is the first once more: a batch system and a launcher may both send it
 
+_watched = False  # by a process that ends this one at once where it has to
+
+
+def leave_ends_to_the_parent() -> None:
+    """Let a later signal in a held block do nothing, in a process that another one started, watches and can kill.
+
+    Both may receive a signal, and the parent passes it on: on a busy machine that takes more than a moment.
+    """
+    global _watched
+    _watched = True
+
 
 class Interrupted(KeyboardInterrupt):
     """A signal stopped the training between two steps, after a checkpoint was saved (where one was asked for).
@@ -64,8 +75,9 @@ class HeldSignals:
 
     def receive_again(self, number: int) -> None:
         """What a later signal does."""
-        self._restore()
-        signal.raise_signal(number)
+        if not _watched:
+            self._restore()
+            signal.raise_signal(number)
 
     def _restore(self) -> None:
         for number, handler in self._former.items():

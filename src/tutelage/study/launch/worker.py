@@ -15,6 +15,7 @@ import torch
 
 from tutelage.study.config import Builder
 from tutelage.study.launch.outcome import attempt
+from tutelage.train import leave_ends_to_the_parent
 
 _SECONDS = 0.2  # between two messages on steps
 
@@ -33,6 +34,7 @@ def work(connection: Connection, folder: Path, threads: int) -> None:
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _stop)
+    leave_ends_to_the_parent()
     torch.set_num_threads(threads)
 
     def send(*message: Any) -> None:
