@@ -127,6 +127,7 @@ class Alone(Balancer):
     [
         (["--devices", "3", "--batch-size", "2"], "train.devices: expected 1 or more, and no more than the 2 images"),
         (["--devices", "2", "--official-quirks", "true"], "train.official_quirks: expected false with 2 processes"),
+        (["--devices", "2", "--train.compile", "true"], "train.compile: expected false with 2 processes"),
         (
             ["--devices", "2", "--method.uniform.balancer", f"{__name__}.Alone"],
             "expected a balancer for 2 processes, which adds over them what it reads, found Alone",

@@ -23,6 +23,7 @@ class LossBalancer(Balancer):
 
     whole_step = True
     several_processes = True
+    compilable = True
     completes = "backward"
 
     def __init__(self, balance: Balance = "task") -> None:

@@ -28,6 +28,7 @@ class Uncertainty(Balancer):
     """
 
     several_processes = True
+    compilable = True
     completes = "backward"
 
     def __init__(self, initial: float = -0.5, balance: Balance = "task") -> None:

@@ -29,6 +29,7 @@ class Uniform(Balancer):
     """
 
     several_processes = True
+    compilable = True
     completes = "backward"
 
     def __init__(

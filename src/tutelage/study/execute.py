@@ -3,6 +3,7 @@
 import json
 import logging
 from collections.abc import Mapping
+from functools import partial
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ from tutelage.train import (
     NonFiniteError,
     Processes,
     TrainConfig,
+    compiled,
     deterministic,
     evaluate,
     fit,
@@ -127,7 +129,8 @@ def _compute(
         try:
             if spec.file is None:
                 path = place / "checkpoint.pt"
-                fit(fabric, run, tasks, loader, config, streams.length, spec.seed, path, observer, world)
+                with compiled(run, config, streams.batch_sizes, tasks, partial(_note, observer, spec)):
+                    fit(fabric, run, tasks, loader, config, streams.length, spec.seed, path, observer, world)
         except NonFiniteError as error:
             raise NonFiniteError(f"{spec.label}: {error}") from error
         finally:
@@ -157,6 +160,10 @@ def _compute(
     }
     write_json(place / "result.json", result)  # last: it says that all is there
     return result
+
+
+def _note(observer: RunObserver, spec: RunSpec, text: str) -> None:
+    observer.note(f"{spec.label}: {text}")
 
 
 def fabric_for(config: TrainConfig, world: World | None = None, place: Path | None = None, done: int = 0) -> Fabric:

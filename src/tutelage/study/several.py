@@ -26,6 +26,11 @@ def check_processes(count: int, train: TrainConfig, balancer: Balancer, streams:
             f"train.official_quirks: expected false with {count} processes, since the authors' scripts train in one, "
             "found true; train with one"
         )
+    if train.compile:
+        raise UserError(
+            f"train.compile: expected false with {count} processes, which add gradients during the backward pass, "
+            "found true: a compiled one gives them all at its end; train with one process"
+        )
     if not balancer.several_processes:
         raise UserError(
             f"balancer: expected a balancer for {count} processes, which adds over them what it reads, found "

@@ -6,6 +6,7 @@ from tutelage.train.checkpoint import (
     save_safetensors,
 )
 from tutelage.train.common_state import main_first, share_state
+from tutelage.train.compiled import compiled
 from tutelage.train.config import TeacherCache, TrainConfig
 from tutelage.train.determinism import deterministic
 from tutelage.train.epoch_selection import EpochSelection
@@ -46,6 +47,7 @@ __all__ = [
     "TeacherCache",
     "TrainConfig",
     "Training",
+    "compiled",
     "derive",
     "deterministic",
     "evaluate",

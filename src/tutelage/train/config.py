@@ -61,6 +61,8 @@ class TrainConfig:
         channels_last: keep images and weights in the memory layout that is fastest for most convolutions; `auto`: on a
             GPU and in bf16, and in fp32 on a CPU where a few steps of the network are faster so, which a study measures
             once per machine and network and records in the folder of the run.
+        compile: run student and teachers through `torch.compile` in training; what cannot be compiled runs as it is,
+            and the run says why. Results change by rounding.
         accelerator: `cpu`, `cuda`, or `auto`: a GPU where there is one.
         devices: processes that train each network together, on this machine: one per GPU, or on a CPU with its cores
             shared among them. Where torchrun or SLURM started several processes, it is their number that counts.
@@ -88,6 +90,7 @@ class TrainConfig:
     deterministic: bool = False
     official_quirks: bool = False
     channels_last: bool | Literal["auto"] = "auto"
+    compile: bool = False
     accelerator: Literal["auto", "cpu", "cuda"] = "auto"
     devices: int = 1
     workers: int = 0
@@ -112,6 +115,9 @@ class TrainConfig:
             raise UserError("train.ema: expected null with official_quirks, which choose an epoch, found a decay")
         if self.ema is not None and not 0 < self.ema < 1:
             raise UserError(f"train.ema: expected a decay between 0 and 1 or null, found {self.ema}")
+        for name in ("official_quirks", "deterministic"):
+            if self.compile and getattr(self, name):
+                raise UserError(f"train.compile: expected false with {name}, found true; leave one of them out")
         for name in ("workers", "checkpoint_seconds"):
             if not getattr(self, name) >= 0:
                 raise UserError(f"train.{name}: expected 0 or more, found {getattr(self, name)}")

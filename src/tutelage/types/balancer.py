@@ -43,6 +43,8 @@ class Balancer(nn.Module, ABC):
         draws: How many independent batches a step takes.
         several_processes: Whether it computes the same where the images of a step are spread over processes. It then
             reads no loss and no gradient of this process's images alone: sums are added by `reduce.world`.
+        compilable: Whether the student may be compiled: no gradient is taken with respect to `Output.shared` or a tap,
+            which are one node of the graph together with the predictions then.
         completes: Which method makes the one backward pass that completes `.grad`, so that gradients are added over
             the processes while it is under way; None: they are added after `finish`.
     """
@@ -50,6 +52,7 @@ class Balancer(nn.Module, ABC):
     whole_step = False
     draws = 1
     several_processes = False
+    compilable = False
     completes: Literal["backward", "finish"] | None = None
 
     def setup(self, tasks: Mapping[str, Task], net: MultiTaskNet, distiller: Distiller | None = None) -> None:
