@@ -1,7 +1,10 @@
 """What every test has."""
 
+import atexit
 import os
+import shutil
 import signal
+import tempfile
 
 import matplotlib
 import pytest
@@ -13,6 +16,8 @@ if (
     signal.getsignal(signal.SIGINT) is signal.SIG_IGN
 ):  # what a shell gives its background jobs, and these their children
     signal.signal(signal.SIGINT, signal.default_int_handler)
+os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp()  # of fixtures of the session; no test sees the user's cache
+atexit.register(shutil.rmtree, os.environ["XDG_CACHE_HOME"], ignore_errors=True)
 os.environ["TUTELAGE_JOBS"] = "1"  # in the process that the test looks into; tests of several say so
 
 

@@ -1,6 +1,7 @@
 """Any aggregator or weighting of torchjd on the tasks' gradients."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any, get_args
 
 import pytest
@@ -650,7 +651,7 @@ def batch_of(parts: list[Batch]) -> Batch:
     for row, i in enumerate(indices):
         for t in without[i]:
             whole.targets[t].valid[row] = False
-    return whole
+    return replace(whole, labelled={}, counts={})  # counted again
 
 
 def values(state: Any, of: str, count: int = 3) -> Iterator[Tensor]:

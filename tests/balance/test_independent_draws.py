@@ -79,6 +79,7 @@ class TestSteps:
         parts = [[batch(0, without=["depth"]), batch(1)], [batch(2), batch(3)], [batch(4), batch(5)]]
         whole = [batch(0, 1), batch(2, 3), batch(4, 5)]
         whole[0].targets["depth"].valid[0] = False
+        whole[0] = replace(whole[0], labelled={}, counts={})  # counted again
         found = []
         for data in (parts, whole):
             made = balancer(method, draws)

@@ -186,7 +186,7 @@ def test_a_mistake_in_a_class_of_the_users_is_theirs(
 def test_our_own_mistakes_are_not_the_users(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tutelage.study.load_study", None)
+    monkeypatch.setattr("tutelage.study.complete", None)
     assert main(["run", "rooms"]) == 1
     (file,) = Path().iterdir()
     assert capsys.readouterr().err == (

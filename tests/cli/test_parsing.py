@@ -121,9 +121,7 @@ def test_the_versions(capsys: pytest.CaptureFixture[str]) -> None:
         ["run", "--help"],
         ["report"],
         ["report", "nowhere", "--seeds", "a"],
-        pytest.param(
-            ["presets"], marks=pytest.mark.xfail(strict=True, reason="tutelage.study imports torch")
-        ),
+        ["presets"],
     ],
     ids=" ".join,
 )  # fmt: skip

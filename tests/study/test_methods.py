@@ -349,10 +349,10 @@ def test_a_run_of_another_process_is_left_alone_and_waited_for(tmp_path: Path, m
     ready, busy = Ready(study), study.folder / specs[1].id
     with locked(busy) as mine, locked(busy) as again:
         assert (mine, again) == (True, False)
-        assert execute_next(study, specs, ready, notes)
-        assert execute_next(study, specs[1:], ready, notes)
+        assert execute_next(ready, notes)
+        assert execute_next(ready, notes)
         assert [name for name, _ in notes.started] == ["single segmentation, seed 0", "single normals, seed 0"]
-        assert not execute_next(study, specs[1:2] + specs[3:], ready, notes)  # its teacher is still missing
+        assert not execute_next(ready, notes)  # the next run's teacher is still missing
     monkeypatch.setattr("time.sleep", lambda seconds: pytest.fail("nobody is at anything"))
     rows = run_study(study, notes)
     assert [name for name, _ in notes.started][2:] == ["single depth, seed 0", "kd4mtl, seed 0"]

@@ -173,7 +173,7 @@ def test_the_board_has_every_point_once_after_a_resume(tmp_path: Path) -> None:
     study = tiny(tmp_path)
     folder = study.folder / plan(study.values)[0].id
     for done, steps in ((0, (20, 40, 60)), (40, (60, 80))):  # killed after 60, with a checkpoint of 40
-        fabric = fabric_for(study.objects.train, folder, done)
+        fabric = fabric_for(study.objects.train, None, folder, done)
         for step in steps:
             fabric.log_dict({"loss/segmentation": float(step)}, step)
         for logger in fabric.loggers:

@@ -10,7 +10,6 @@ from lightning_fabric import Fabric
 from tests.balance.gradient_model import TASKS, Distil, Net, build, sample
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
-from torch.utils.data import Dataset
 
 from tutelage.balance import (
     DBMTL,
@@ -25,7 +24,7 @@ from tutelage.balance import (
     Uncertainty,
     Uniform,
 )
-from tutelage.data import ClassesLabel, DepthLabel, NormalsLabel
+from tutelage.data import ClassesLabel, DepthLabel, NormalsLabel, Samples
 from tutelage.tasks import Depth, MultiLabel, Segmentation
 from tutelage.train import (
     JsonLines,
@@ -47,7 +46,7 @@ Check = Callable[[World], dict[str, Tensor]]
 MODALITIES = {"segmentation": ClassesLabel(), "depth": DepthLabel(), "normals": NormalsLabel()}
 
 
-class Images(Dataset[Sample]):
+class Images(Samples):
     """Every third image lacks its depth, and every fourth its normals."""
 
     def __init__(self, size: int = 24, double: bool = False) -> None:

@@ -10,9 +10,10 @@ from time import perf_counter
 
 import torch
 from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
 
 from tutelage.cache import cache_root
-from tutelage.files import write_json
+from tutelage.files import remove_parts, write_json, write_shared
 from tutelage.study.config import StudyConfig
 from tutelage.study.plan import RunSpec
 from tutelage.study.store import locked, read_record, record_fact
@@ -23,7 +24,11 @@ from tutelage.types import MultiTaskNet
 _FOLDER = "memory_format"  # of the cache and of a study
 _FACT = "channels_last"  # in environment.json
 _TRIES = 3
-_LONG, _SHORT = 10.0, 0.05  # seconds: of all tries, and of a step for which the layout does not matter
+_VERSION = 1  # of how it is decided
+_LONG = 10.0  # seconds of all tries
+_SMALL = (
+    10**9
+)  # multiply-adds of a forward pass below which the layout hardly matters: no timing decides, on any machine
 _LAYOUTS = {False: torch.contiguous_format, True: torch.channels_last}
 
 
@@ -72,6 +77,7 @@ def _remembered(spec: RunSpec, objects: StudyConfig, study: Path | None) -> bool
     images = stream.samples[stream.index(0)]["image"].expand(objects.train.batch_size, -1, -1, -1)
     widths = {t: task.width for t, task in objects.tasks.items()}
     facts = {
+        "version": _VERSION,
         "processor": torch.cpu.get_capabilities().get("cpu_name") if hasattr(torch.cpu, "get_capabilities") else None,
         "vectors": torch.backends.cpu.get_cpu_capability(),
         "threads": torch.get_num_threads(),
@@ -87,9 +93,10 @@ def _remembered(spec: RunSpec, objects: StudyConfig, study: Path | None) -> bool
     try:
         with locked(file.parent, wait=True):
             if not (own.exists() or file.exists()):
+                remove_parts(file.parent)
                 write_json(file, {**facts, _FACT: _measure(lambda: build_net(spec.key, objects.net, widths), images)})
             if not own.exists():
-                write_json(own, read_record(file, _FACT))
+                write_shared(own, json.dumps(read_record(file, _FACT), indent=2))
             return bool(read_record(own, _FACT)[_FACT])
     except Exception:  # a full disk, a damaged file; a network that cannot be trained: building the run says why
         return False
@@ -107,10 +114,12 @@ def _measure(build: Callable[[], MultiTaskNet], images: Tensor) -> bool:
         torch.autograd.backward([prediction.sum() for prediction in predictions])
         return perf_counter() - started
 
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        nets[False](placed[False])
+    if counter.get_total_flops() < 2 * _SMALL:
+        return False
     started = perf_counter()
     step(False)
-    if step(False) < _SHORT:
-        return False
     step(True)
     seconds: dict[bool, list[float]] = {False: [], True: []}
     while len(seconds[True]) < _TRIES and (not seconds[True] or perf_counter() - started < _LONG):
