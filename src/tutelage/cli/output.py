@@ -16,10 +16,10 @@ def say(console: Console, text: str) -> None:
 
 
 def print_tables(console: Console, folder: Path, tasks: "Mapping[str, Task]", seeds: list[int] | None = None) -> None:
-    """Print the tables of a study's results, of all seeds or of some."""
-    from tutelage.report import differences, table
+    """Print the tables of a study's results, of all seeds or of some, and what they show."""
+    from tutelage.report import differences, sentence, table
 
     console.print(table(folder, tasks, console.width, seeds))
-    compared = differences(folder, tasks, console.width, seeds)
-    if compared is not None:
-        console.print(compared)
+    for shown in (differences(folder, tasks, console.width, seeds), sentence(folder, tasks, seeds)):
+        if shown is not None:
+            console.print(shown)

@@ -4,7 +4,7 @@ from tutelage.report.compare import Comparison
 from tutelage.report.render.latex import compared_latex, latex
 from tutelage.report.render.markdown import compared_markdown, markdown
 from tutelage.report.render.page import write_report
-from tutelage.report.render.terminal import compared, differences, table
+from tutelage.report.render.terminal import compared, differences, sentence, table
 from tutelage.report.render.tuning import tuning_table
 from tutelage.report.statistics import Summary, paired, summarise
 from tutelage.report.tasks import build_tasks
@@ -20,6 +20,7 @@ __all__ = [
     "latex",
     "markdown",
     "paired",
+    "sentence",
     "summarise",
     "table",
     "tuning_table",

@@ -88,12 +88,19 @@ class Results:
 
     def about(self, method: str) -> str:
         """What the config of the method's runs says about it; study.yaml may be that of a later call without it."""
+        return str(self._definition(method).get("about", ""))
+
+    def distils(self, method: str) -> bool:
+        """Whether the method has a distiller, by the config of its runs."""
+        return bool(self._definition(method).get("distiller"))
+
+    def _definition(self, method: str) -> dict[str, Any]:
         for row in self.of(method, self.protocol):
             methods = read_mapping(self._folder(method, row.seed) / "config.yaml").get("method")
             values = methods.get(method) if isinstance(methods, dict) else None
             if isinstance(values, dict):
-                return str(values.get("about", ""))
-        return ""
+                return values
+        return {}
 
     @cached_property
     def teachers(self) -> dict[str, Teacher]:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
 from tutelage.report.compare import Comparison
+from tutelage.report.conclusion import conclusion
 from tutelage.report.results import Results
 from tutelage.report.tables import Column, TableModel, difference_table, metric_table, seed_table
 from tutelage.report.undefined import undefined
@@ -11,7 +12,7 @@ from tutelage.types import Task
 
 
 def markdown(folder: Path, tasks: Mapping[str, Task], seeds: Collection[int] | None = None) -> str:
-    """Metrics and the three Deltas in both protocols, Delta main of each seed, and paired differences.
+    """Metrics and the three Deltas in both protocols, what they show, Delta main of each seed, and paired differences.
 
     Args:
         folder: of the study.
@@ -32,8 +33,7 @@ def markdown(folder: Path, tasks: Mapping[str, Task], seeds: Collection[int] | N
         main = [column for column in values if column.main]
         parts.append(_table(model.select([*model.of_kind("values", "seeds"), *main]), _heading))
         parts.append(_table(model.select(column for column in values if not column.main), _heading))
-    if note := undefined(results):
-        parts.append(f"{note}\n")
+    parts += [f"{note}\n" for note in (undefined(results), conclusion(results)) if note]
     if len(results.seeds) > 1:
         parts.append(f"Delta main of each seed, *{results.protocol}* protocol:\n")
         parts.append(_table(seed_table(results), _heading))

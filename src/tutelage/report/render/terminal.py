@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tutelage.report.compare import Comparison
+from tutelage.report.conclusion import conclusion
 from tutelage.report.results import Results
 from tutelage.report.tables import Column, TableModel, difference_table, metric_table
 from tutelage.types import Task
@@ -91,6 +92,16 @@ def _differences(model: TableModel) -> Table:
         cells = (Text(cell.text, style="bold" if cell.strong else "") for cell in line.cells)
         rendered.add_row(Text(line.name), *cells)
     return rendered
+
+
+def sentence(folder: Path, tasks: Mapping[str, Task], seeds: Collection[int] | None = None) -> Text | None:
+    """What the study shows, in one sentence; None where nothing can be compared.
+
+    Raises:
+        UserError: There is no results.json in `folder`.
+    """
+    text = conclusion(Results(folder, tasks, seeds))
+    return Text(text) if text else None
 
 
 def compared(comparison: Comparison) -> list[Table]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from tutelage.layout import SINGLE
+from tutelage.report.conclusion import conclusion
 from tutelage.report.plots import colours, strip
 from tutelage.report.results import Results
 from tutelage.report.rows import CONVENTIONS
@@ -32,6 +33,7 @@ class Numbers:
     split: str
     protocol: MetricProtocol
     tables: Sequence[Comparison]
+    conclusion: str
     undefined: str
     chart: Markup | None
     differences: Sequence[Comparison]
@@ -46,6 +48,7 @@ def numbers(results: Results) -> Numbers | None:
         results.split,
         results.protocol,
         [Comparison(p, _metrics(results, p)) for p in results.protocols],
+        conclusion(results),
         undefined(results),
         _chart(results),
         _differences(results),
