@@ -219,7 +219,7 @@ def test_no_more_than_the_share_of_the_free_disk_is_taken(trained: Any) -> None:
 def test_auto_takes_what_is_faster_and_writes_it_down(
     trained: Any, faster: bool, monkeypatch: pytest.MonkeyPatch, passes: Counter[tuple[str, int]]
 ) -> None:
-    from tutelage.study import caching
+    from tutelage.study.teacher_cache import wire as caching
 
     measure = caching.probe
 

@@ -13,9 +13,9 @@ _watched = False  # by a process that ends this one at once where it has to
 
 
 def leave_ends_to_the_parent() -> None:
-    """Let a later signal in a held block do nothing, in a process that another one started, watches and can kill.
+    """Let signals after the first do nothing, in a process that another one started, watches and can kill.
 
-    Both may receive a signal, and the parent passes it on: on a busy machine that takes more than a moment.
+    Both may receive a signal, and the parent passes it on: it may arrive when the run has already stopped.
     """
     global _watched
     _watched = True
@@ -80,6 +80,7 @@ class HeldSignals:
             signal.raise_signal(number)
 
     def _restore(self) -> None:
+        ends = _watched and self.received is not None  # what is left is to tell the parent, which asks only once
         for number, handler in self._former.items():
-            signal.signal(number, handler)
+            signal.signal(number, signal.SIG_IGN if ends else handler)
         self._former = {}

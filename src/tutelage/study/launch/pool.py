@@ -67,12 +67,12 @@ class _Launch:
                     self._assign()
                 elif busy is self.waiting:
                     break
-                else:
-                    self._stop(hold)
                 if self.workers:
                     wait([worker.connection for worker in self.workers], _LOOK)
                 else:
                     time.sleep(_LOOK)
+                if hold.received is not None:  # before they are heard: a signal to all may have stopped some already
+                    self._stop(hold)
                 for worker in list(self.workers):
                     self._listen(worker)
         if hold.received is not None:
