@@ -113,6 +113,14 @@ class Processes(World):
         if self.main:
             self.order(None)
 
+    def leave(self) -> None:
+        """Say that this process needs the store no more; the main one, which has it, waits a moment for the others."""
+        with suppress(RuntimeError):  # the others, or the store, are gone, or do not answer
+            if self.main:
+                self._orders.wait([f"left {rank}" for rank in range(1, self.size)], _POLL)
+            else:
+                self._orders.set(f"left {self.rank}", "")
+
     def next_order(self) -> Any:
         """Of the others: wait for what to do next, for as long as the main process lives."""
         key = str(self._number)
@@ -171,10 +179,12 @@ def launched() -> Iterator[Processes | None]:
     try:
         yield world
         world.end_orders()
+        world.leave()
         world.close()
     except BaseException:  # it goes on; the others learn that there is no more to do, if they are still there
         with suppress(LostProcessError):
             world.end_orders()
+        world.leave()
         raise
     finally:
         _launched = None
