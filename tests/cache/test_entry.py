@@ -168,6 +168,23 @@ def test_the_root_is_the_users(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
     assert free_bytes(tmp_path / "not" / "there") > 0
 
 
+def test_without_a_home_folder_the_error_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    without_home(monkeypatch)
+    with pytest.raises(FileNotFoundError, match="expected a home folder, found none; set TUTELAGE_CACHE"):
+        cache_root()
+
+
+def without_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a container whose user is in no list of users."""
+
+    def homeless() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("TUTELAGE_CACHE", raising=False)
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(Path, "home", homeless)
+
+
 def _fill_together(number: int) -> None:
     entry = Entry(key(64))
     for i in range(64):

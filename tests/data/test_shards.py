@@ -172,6 +172,16 @@ def test_other_arguments_and_folders_are_other_shards(root: Path, tmp_path_facto
     assert other != first
 
 
+def test_rooms_of_another_size_or_seed_are_other_shards() -> None:
+    for rooms in (Rooms(3, 2, (12, 16)), Rooms(3, 2, (24, 32)), Rooms(3, 2, (12, 16), seed=1)):
+        shard = kept(rooms).decoded("train")
+        packed = shard.pack(range(3), ["depth"])
+        assert packed.images.values.dtype == torch.uint8  # of rows, which fit
+        del shard, rooms
+        gc.collect()
+    assert len(cache.entries("images")) == 3
+
+
 def test_wrappers_and_mixes_read_the_shards_of_their_sources(root: Path) -> None:
     inner = folders(root)
     counting = counted(inner)

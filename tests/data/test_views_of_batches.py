@@ -175,6 +175,12 @@ def test_what_is_stored_comes_back_bit_for_bit(coding: Bytes | Whole | Scaled | 
     assert torch.equal(bits(coding.decode(codes)), bits(values))
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="of a GPU")
+def test_a_gpu_decodes_bytes_to_the_same_bits() -> None:
+    codes = torch.arange(256, dtype=torch.uint8)
+    assert torch.equal(Bytes().decode(codes.cuda()).cpu(), Bytes().decode(codes))
+
+
 @pytest.mark.parametrize("kind", [ClassesLabel(), DepthLabel(), NormalsLabel()])
 def test_the_nearest_pixel_and_the_unit_length_are_what_torch_says(kind: Modality) -> None:
     x = sample(1)["labels"][{"ClassesLabel": "classes", "DepthLabel": "depth"}.get(type(kind).__name__, "normals")]

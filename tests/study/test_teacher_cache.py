@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from tests.cache.test_entry import without_home
 from tests.study.conftest import Notes, tiny
 from tests.train.fixture import assert_same
 from torch import Tensor
@@ -126,6 +127,16 @@ def test_wrapped_and_mixed_sources_train_the_same(
     assert {*passes.values()} == {1}
 
 
+def test_a_method_that_is_added_later_reads_what_it_needs(tmp_path: Path, passes: Counter[tuple[str, int]]) -> None:
+    weights = ("--method.url.distiller.weights", "null")
+    run_study(tiny(tmp_path / "first", *CACHED, "--methods", "bam"), Notes())  # it reads predictions
+    passes.clear()
+    run_study(tiny(tmp_path / "first", *CACHED, "--methods", "bam,url", *weights), Notes())  # features, too
+    assert {*passes.values()} == {1}
+    run_study(tiny(tmp_path / "never", *FLAGS, "--train.augment", "null", "--methods", "url", *weights), Notes())
+    assert_same(student(tmp_path / "first", "url/seed0"), student(tmp_path / "never", "url/seed0"))
+
+
 @pytest.fixture
 def trained(tmp_path: Path) -> Any:
     """A study whose teachers are trained and whose students are not."""
@@ -176,6 +187,18 @@ def test_a_full_disk_is_a_warning_and_teachers_run(trained: Any, monkeypatch: py
     notes = distil(trained)
     assert any(note.startswith("teacher cache: the disk is full; teachers run in every step") for note in notes)
     assert (trained.folder / "kd4mtl/seed0/result.json").exists()
+
+
+@pytest.mark.parametrize("shards", ["never", "always"])
+def test_without_a_folder_for_the_cache_nothing_is_kept(
+    trained: Any, monkeypatch: pytest.MonkeyPatch, shards: str
+) -> None:
+    without_home(monkeypatch)
+    study, notes = tiny(trained.folder, *CACHED, *KD4MTL, "--shards", shards), Notes()
+    run_study(study, notes)
+    assert any("teacher cache: ~/.cache/tutelage: expected a home folder" in note for note in notes.notes)
+    assert any("is decoded in every epoch" in note for note in notes.notes) == (shards == "always")
+    assert (study.folder / "kd4mtl/seed0/result.json").exists()
 
 
 class StoppedError(Exception):

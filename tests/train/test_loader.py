@@ -6,6 +6,7 @@ from tests.train.fixture import MODALITIES, TASKS, Images, indices, streams_of
 
 from tutelage.data import Augment
 from tutelage.train import Stream, TrainConfig, make_batch, training_loader
+from tutelage.train.views import PackedBatch, Views
 from tutelage.types import Sample
 
 
@@ -135,6 +136,13 @@ def test_fixed_views_are_shown_in_turn_and_shared_by_epochs_seeds_and_numbers_of
             assert torch.equal(image, images[0])
     assert any(epochs != second[key][1] for key, (_, epochs) in first.items())  # each seed begins elsewhere
     assert len({float(images[0].sum()) for images, _ in first.values()}) > 24  # they do differ
+
+
+def test_fixed_views_are_made_on_the_host_and_others_where_they_are_needed() -> None:
+    streams = [Stream(Images(), MODALITIES, "images")]
+    for augment, left in ((Augment(), True), (None, True), (Augment(views=2), False)):
+        batch = Views(streams, TASKS, augment, packed=True)[0, [(0, 1), (0, 2)]]
+        assert isinstance(batch, PackedBatch) == left
 
 
 def test_other_views_have_no_number_and_repeat_only_where_they_are_exact() -> None:

@@ -10,9 +10,19 @@ _BLOCK = 1 << 22  # bytes written at a time where the system cannot allocate
 
 
 def cache_root() -> Path:
-    """The folder of the cache: `$TUTELAGE_CACHE`, else `$XDG_CACHE_HOME/tutelage`, else `~/.cache/tutelage`."""
+    """The folder of the cache: `$TUTELAGE_CACHE`, else `$XDG_CACHE_HOME/tutelage`, else `~/.cache/tutelage`.
+
+    Raises:
+        OSError: the user has no home folder, as in some containers.
+    """
     own = os.environ.get("TUTELAGE_CACHE")
-    return Path(own) if own else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "tutelage")
+    if own:
+        return Path(own)
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "tutelage")
+    except RuntimeError as error:
+        text = "expected a home folder, found none; set TUTELAGE_CACHE to another folder"
+        raise FileNotFoundError(errno.ENOENT, text, "~/.cache/tutelage") from error
 
 
 def free_bytes(folder: Path) -> int:

@@ -15,8 +15,8 @@ from tutelage.cache.disk import allocate, cache_root
 from tutelage.cache.key import Field, Key
 from tutelage.files import flock, write_json, write_text
 
-KEY, SEALED, LOCK = "key.json", "sealed", ".lock"
-_SUMS, _SUM = "rows.sums", Field((), torch.int64)
+KEY, SEALED, LOCK, SUMS = "key.json", "sealed", ".lock", "rows.sums"
+_SUM = Field((), torch.int64)  # of the rows of SUMS
 
 
 class Entry:
@@ -42,7 +42,7 @@ class Entry:
         weakref.finalize(self, os.close, _hold(self.folder))  # while it is open, `clear` leaves the entry alone
         self._create()
         self._rows = {name: self._map(f"{name}.rows", field) for name, field in key.fields.items()}
-        self._sums = self._map(_SUMS, _SUM)
+        self._sums = self._map(SUMS, _SUM)
         self._whole = torch.zeros(key.rows, dtype=torch.bool)  # whose checksums this process has compared
         self._sealed = False
         with suppress(OSError):  # for `clear --older-than`; a folder that is only readable serves as well
@@ -59,6 +59,11 @@ class Entry:
         """Whether all rows are whole, for good."""
         self._sealed = self._sealed or (self.folder / SEALED).exists()
         return self._sealed
+
+    @property
+    def found_whole(self) -> bool:
+        """Whether this process has found all rows whole, and may therefore `seal` the entry."""
+        return bool(self._whole.all())
 
     def has(self, indices: Tensor) -> Tensor:
         """Which of some rows are whole: bool, of the shape of `indices` [n]."""
@@ -96,7 +101,7 @@ class Entry:
             assert values.dtype == field.dtype, f"{name}: {values.dtype}"
             self._put(f"{name}.rows", indices, values)
         # What is compared is what was written, through the same pages that everybody reads.
-        self._put(_SUMS, indices, torch.tensor([self._checksum(i) for i in indices.tolist()], dtype=torch.int64))
+        self._put(SUMS, indices, torch.tensor([self._checksum(i) for i in indices.tolist()], dtype=torch.int64))
         self._whole[indices] = True
 
     def seal(self) -> None:
@@ -136,7 +141,7 @@ class Entry:
             write_json(self.folder / KEY, self.key.record())
 
     def _files(self) -> dict[Path, int]:
-        sizes = {f"{name}.rows": field.bytes for name, field in self.key.fields.items()} | {_SUMS: _SUM.bytes}
+        sizes = {f"{name}.rows": field.bytes for name, field in self.key.fields.items()} | {SUMS: _SUM.bytes}
         return {self.folder / name: size * self.key.rows for name, size in sizes.items()}
 
     def _map(self, name: str, field: Field) -> Tensor:

@@ -10,7 +10,8 @@ from pathlib import Path
 import torch
 
 from tutelage.cache.disk import cache_root
-from tutelage.cache.entry import KEY, LOCK, SEALED
+from tutelage.cache.entry import KEY, LOCK, SEALED, SUMS
+from tutelage.cache.key import Key
 from tutelage.files import flock
 
 _DAY = 86400.0  # seconds
@@ -22,7 +23,7 @@ class Listed:
 
     Attributes:
         kind: what it is for.
-        label: what it holds.
+        key: all that it depends on; None: its creation was interrupted, or another version has made it.
         folder: where it is.
         bytes: on the disk.
         days: since a process opened it.
@@ -32,13 +33,18 @@ class Listed:
     """
 
     kind: str
-    label: str
+    key: Key | None
     folder: Path
     bytes: int
     days: float
     written: float
     complete: bool
     held: bool
+
+    @property
+    def label(self) -> str:
+        """What it holds."""
+        return "unfinished" if self.key is None else self.key.label
 
 
 def entries(kind: str | None = None, root: Path | None = None) -> list[Listed]:
@@ -94,18 +100,17 @@ def remove(folder: Path) -> bool:
 
 def _describe(folder: Path) -> Listed:
     try:
-        record = json.loads((folder / KEY).read_text())
-        label, rows = str(record["label"]), int(record["rows"])
-        sums = torch.from_file(str(folder / "rows.sums"), shared=False, size=rows, dtype=torch.int64)
+        key = Key.of(json.loads((folder / KEY).read_text()))
+        sums = torch.from_file(str(folder / SUMS), shared=False, size=key.rows, dtype=torch.int64)
         written = float((sums != 0).float().mean())
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError):  # its creation was interrupted
-        label, written = "unfinished", 0.0
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, AssertionError, RuntimeError):
+        key, written = None, 0.0  # its creation was interrupted, or another version has made it
     stats = [path.stat() for path in folder.iterdir()]
     size = sum(stat.st_blocks * 512 if hasattr(stat, "st_blocks") else stat.st_size for stat in stats)
     days = (time.time() - (folder / LOCK).stat().st_mtime) / _DAY
     with _alone(folder) as free:
         return Listed(
-            folder.parent.name, label, folder, size, max(days, 0.0), written, (folder / SEALED).exists(), not free
+            folder.parent.name, key, folder, size, max(days, 0.0), written, (folder / SEALED).exists(), not free
         )
 
 

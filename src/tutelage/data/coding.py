@@ -69,7 +69,8 @@ class Bytes(Coding):
 
     def decode(self, codes: Tensor) -> Tensor:
         """float32, k / 255."""
-        return torch.div(codes, 255)
+        # By a number of the host a GPU would not divide: it multiplies by 1 / 255, which is off by a bit for some k.
+        return torch.div(codes, torch.full((), 255.0, device=codes.device))
 
     def _codes(self, values: Tensor) -> Tensor:
         return (values.clamp(0, 1) * 255).round().to(torch.uint8)

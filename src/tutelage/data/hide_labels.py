@@ -7,7 +7,7 @@ from functools import cached_property
 from tutelage.data.base import DataSource, Split, Wrapper, under_key
 from tutelage.data.fingerprint import fingerprint_of_text, identity, ranked
 from tutelage.data.packed import Column, Packed
-from tutelage.data.samples import Samples
+from tutelage.data.samples import Around, Samples
 from tutelage.errors import UserError
 from tutelage.types import Sample
 
@@ -89,12 +89,10 @@ class HideLabels(Wrapper):
         return kept
 
 
-class _Hidden(Samples):
+class _Hidden(Around):
     def __init__(self, dataset: Samples, modalities: Collection[str], kept: dict[str, set[int]]) -> None:
-        self.dataset, self.modalities, self.kept = dataset, modalities, kept
-
-    def __len__(self) -> int:
-        return len(self.dataset)
+        super().__init__(dataset)
+        self.modalities, self.kept = modalities, kept
 
     def __getitem__(self, index: int) -> Sample:
         sample = self.dataset[index]
@@ -115,14 +113,6 @@ class _Hidden(Samples):
         """The tasks whose label is kept; of all tasks of the source if it cannot tell which labels a sample has."""
         tasks = self.dataset.tasks(index)
         return {t for t in (self.modalities if tasks is None else tasks) if self._keeps(t, index)}
-
-    def stamp(self, index: int) -> str | None:
-        """The answer of the source: of the files, whichever labels are kept."""
-        return self.dataset.stamp(index)
-
-    def where(self, index: int, task: str | None = None) -> str:
-        """The answer of the source."""
-        return self.dataset.where(index, task)
 
     def _keeps(self, task: str, index: int) -> bool:
         return task not in self.kept or index in self.kept[task]

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from tutelage.data.coding import Coding, Same
-from tutelage.types import Sample, transfer
+from tutelage.types import Sample
 
 
 @dataclass(frozen=True)
@@ -61,10 +61,6 @@ class Packed:
         """The same with all values changed, for example moved."""
         columns = {t: replace(x, values=change(x.values)) for t, x in self.labels.items()}
         return Packed(replace(self.images, values=change(self.images.values)), columns)
-
-    def to(self, device: torch.device) -> "Packed":
-        """Copy to `device`, to a GPU through pinned memory and without waiting."""
-        return self.map(lambda values: transfer(values, device, True))
 
 
 def _stacked(values: Sequence[Tensor | None]) -> Column:

@@ -121,7 +121,33 @@ class Concatenation(Samples):
         raise IndexError(index)
 
 
-class Memory(Samples):
+class Around(Samples):
+    """Samples read in another way than by their dataset, which answers everything else: of its files as they are now.
+
+    Args:
+        dataset: The dataset.
+    """
+
+    def __init__(self, dataset: Samples) -> None:
+        self.dataset = dataset
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def tasks(self, index: int) -> Collection[str] | None:
+        """The answer of the dataset."""
+        return self.dataset.tasks(index)
+
+    def stamp(self, index: int) -> str | None:
+        """The answer of the dataset."""
+        return self.dataset.stamp(index)
+
+    def where(self, index: int, task: str | None = None) -> str:
+        """The answer of the dataset."""
+        return self.dataset.where(index, task)
+
+
+class Memory(Around):
     """A dataset whose samples are kept in memory, bit for bit, once they have been read.
 
     An image whose values are all k / 255 is kept as bytes, everything else in its own type: a sample of 64x96 with
@@ -133,11 +159,8 @@ class Memory(Samples):
     """
 
     def __init__(self, dataset: Samples) -> None:
-        self.dataset = dataset
+        super().__init__(dataset)
         self.kept: dict[int, Sample] = {}
-
-    def __len__(self) -> int:
-        return len(self.dataset)
 
     def __getitem__(self, index: int) -> Sample:
         if index not in self.kept:
@@ -148,15 +171,3 @@ class Memory(Samples):
         image = sample["image"]
         image = _BYTES.decode(image) if image.dtype == _BYTES.stored else image
         return Sample(image=image, labels=dict(sample["labels"]))
-
-    def tasks(self, index: int) -> Collection[str] | None:
-        """The answer of the dataset."""
-        return self.dataset.tasks(index)
-
-    def stamp(self, index: int) -> str | None:
-        """The answer of the dataset: of its files as they are now, though the sample may be kept."""
-        return self.dataset.stamp(index)
-
-    def where(self, index: int, task: str | None = None) -> str:
-        """The answer of the dataset."""
-        return self.dataset.where(index, task)

@@ -58,7 +58,7 @@ class Findings:
         name = blake2b(json.dumps(facts, sort_keys=True).encode(), digest_size=16).hexdigest()
         try:
             path = cache_root() / "checked" / f"{name}.findings"
-        except RuntimeError:  # there is no home folder
+        except OSError:  # there is no home folder
             return cls(None, list(study.objects.tasks))
         return cls(path, list(study.objects.tasks))
 

@@ -88,9 +88,9 @@ def _remembered(spec: RunSpec, objects: StudyConfig, study: Path | None) -> bool
     }
     text = json.dumps(facts, sort_keys=True, default=str)
     name = f"{_FOLDER}/{blake2b(text.encode(), digest_size=8).hexdigest()}.json"
-    file = cache_root() / name
-    own = file if study is None else study / name
     try:
+        file = cache_root() / name
+        own = file if study is None else study / name
         with locked(file.parent, wait=True):
             if not (own.exists() or file.exists()):
                 remove_parts(file.parent)

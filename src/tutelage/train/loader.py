@@ -61,9 +61,9 @@ def training_loader(
     """The batches from step `start` to the end of the run: one per stream for each part of a step.
 
     Of several processes each has its slice of every batch. If `device` is a GPU, they are on it, one batch ahead, and
-    are augmented there.
+    are augmented there, but for fixed views.
     """
-    views = Views(streams.streams, tasks, config.augment, seed, drafts=device.type == "cuda")
+    views = Views(streams.streams, tasks, config.augment, seed, packed=device.type == "cuda")
     return _loader(views, Order(streams, seed, start, world), config.workers, device)
 
 
@@ -91,7 +91,7 @@ def validation_loader(
         own = [batch if world is None else batch[world.part(len(batch))] for batch in batches]
         order += [(len(streams), batch) for batch in own if batch]
         streams.append(stream)
-    views = Views(streams, tasks, split="test", drafts=device.type == "cuda")
+    views = Views(streams, tasks, split="test", packed=device.type == "cuda")
     return _loader(views, order, config.workers, device)
 
 

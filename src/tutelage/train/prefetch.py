@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tutelage.train.views import Draft
+from tutelage.train.views import PackedBatch
 from tutelage.types import Batch, transfer
 
 Fetch = Callable[[Tensor], Tensor]  # to the host
@@ -20,13 +20,16 @@ class Prefetcher(Iterable[Batch]):
     way for a whole step.
 
     Args:
-        batches: yields batches or drafts in host memory.
-        finish: makes a batch of a draft that is on the device, with a function that brings small tensors to the host.
+        batches: yields batches or packed ones in host memory.
+        finish: makes a batch of a packed one on the device, with a function that brings small tensors to the host.
         device: the GPU.
     """
 
     def __init__(
-        self, batches: Iterable[Any], finish: Callable[[Draft, Callable[[Tensor], Tensor]], Batch], device: torch.device
+        self,
+        batches: Iterable[Any],
+        finish: Callable[[PackedBatch, Callable[[Tensor], Tensor]], Batch],
+        device: torch.device,
     ) -> None:
         self.batches, self.finish, self.device = batches, finish, device
         self.stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]  # of torch
@@ -41,10 +44,10 @@ class Prefetcher(Iterable[Batch]):
         if ahead is not None:
             yield self._hand_over(*ahead)
 
-    def _begin(self, item: Batch | Draft) -> tuple[Batch, torch.cuda.Event]:
+    def _begin(self, item: Batch | PackedBatch) -> tuple[Batch, torch.cuda.Event]:
         """The batch, as it will be once the event has happened."""
         with torch.cuda.stream(self.stream):
-            batch = self.finish(item.map(self._send), _fetch) if isinstance(item, Draft) else item.to(self.device)
+            batch = self.finish(item.map(self._send), _fetch) if isinstance(item, PackedBatch) else item.to(self.device)
             event = torch.cuda.Event()  # type: ignore[no-untyped-call]  # of torch
             event.record(self.stream)
         return batch, event

@@ -19,7 +19,7 @@ Keys = tuple[int, list[Key]]  # stream, and the samples of one batch of it
 
 
 @dataclass(frozen=True)
-class Draft:
+class PackedBatch:
     """What a batch is made of on the device on which it is needed.
 
     Attributes:
@@ -34,12 +34,12 @@ class Draft:
     views: tuple[ViewKey, ...]
     stream: int
 
-    def map(self, change: Callable[[Tensor], Tensor]) -> "Draft":
+    def map(self, change: Callable[[Tensor], Tensor]) -> "PackedBatch":
         """The same with all tensors changed, for example moved."""
         return replace(self, samples=self.samples.map(change))
 
 
-class Views(Dataset[Batch | Draft]):
+class Views(Dataset[Batch | PackedBatch]):
     """The batches of a run, of views that depend on seed, pass and sample alone.
 
     Args:
@@ -48,7 +48,7 @@ class Views(Dataset[Batch | Draft]):
         augment: draws and shows the views; None shows the samples as they are.
         seed: of the run.
         split: that the samples belong to.
-        drafts: Leave the batches to `finish`, where they can be left: to make them on another device.
+        packed: Leave the batches to `finish`, where they can be left: to make them on another device.
     """
 
     def __init__(
@@ -58,32 +58,34 @@ class Views(Dataset[Batch | Draft]):
         augment: Augment | None = None,
         seed: int = 0,
         split: Split = "train",
-        drafts: bool = False,
+        packed: bool = False,
     ) -> None:
         self.streams, self.tasks, self.augment, self.seed, self.split = streams, tasks, augment, seed, split
-        self.drafts = drafts
+        self.packed = packed
 
-    def __getitem__(self, keys: Keys) -> Batch | Draft:
+    def __getitem__(self, keys: Keys) -> Batch | PackedBatch:
         number, chosen = keys
         stream = self.streams[number]
         if not chosen:  # one of several processes has no image of this batch
             return Batch(torch.empty(0), {}, source=stream.name)
         if not self._takes_batches(stream):
             return make_batch([self.view(stream, key) for key in chosen], self.tasks, stream.name)
-        draft = self._draft(number, stream, chosen)
-        return draft if self.drafts else self.finish(draft)
+        packed = self._pack(number, stream, chosen)
+        # Fixed views are made on the host on every machine: the cache of the teachers is filled with their very bits.
+        fixed = self.augment is not None and self.augment.views is not None
+        return packed if self.packed and not fixed else self.finish(packed)
 
-    def finish(self, draft: Draft, fetch: Callable[[Tensor], Tensor] = Tensor.cpu) -> Batch:
-        """The batch of a draft, on the draft's device; on a CPU bit for bit that of single samples.
+    def finish(self, packed: PackedBatch, fetch: Callable[[Tensor], Tensor] = Tensor.cpu) -> Batch:
+        """The batch of what is packed, on its device; on a CPU bit for bit that of single samples.
 
         Args:
-            draft: of this dataset.
+            packed: of this dataset.
             fetch: brings to the host which images have labels, and how many positions.
         """
-        stream, samples = self.streams[draft.stream], draft.samples
-        if draft.windows:
+        stream, samples = self.streams[packed.stream], packed.samples
+        if packed.windows:
             assert self.augment is not None
-            samples = self.augment.batch(samples, draft.windows, stream.modalities)
+            samples = self.augment.batch(samples, packed.windows, stream.modalities)
         samples = samples.decode()
         images = samples.images.values
         targets: dict[str, Target] = {}
@@ -92,7 +94,7 @@ class Views(Dataset[Batch | Draft]):
                 targets[t] = task.collate(StackedLabels(labels.values, labels.present), images)
         labelled = {t: fetch(target.labelled()) for t, target in targets.items()}
         counts = {t: fetch(target.count()) for t, target in targets.items()}
-        return Batch(images, targets, draft.views, stream.name, labelled, counts)
+        return Batch(images, targets, packed.views, stream.name, labelled, counts)
 
     def view(self, stream: Stream, key: Key) -> Sample:
         """One sample of a stream, with the key of its view."""
@@ -111,16 +113,16 @@ class Views(Dataset[Batch | Draft]):
             return self.augment.takes_batches(kinds)
         return all(kind.batched for kind in kinds)
 
-    def _draft(self, number: int, stream: Stream, chosen: Sequence[Key]) -> Draft:
+    def _pack(self, number: int, stream: Stream, chosen: Sequence[Key]) -> PackedBatch:
         tasks = [t for t in self.tasks if t in stream.modalities]
         samples = stream.samples.pack([index for _, index in chosen], tasks)
         views = tuple(self._key(key) for key in chosen)
         if self.augment is None:
-            return Draft(samples, (), views, number)
+            return PackedBatch(samples, (), views, number)
         height, width = samples.images.values.shape[2:]
         windows = tuple(self.augment.draw((height, width), self._generator(stream, key)) for key in chosen)
         named = tuple(self.augment.name(view, window) for view, window in zip(views, windows, strict=True))
-        return Draft(samples, windows, named, number)
+        return PackedBatch(samples, windows, named, number)
 
     def _key(self, key: Key) -> ViewKey:
         epoch, index = key

@@ -73,8 +73,8 @@ class Rooms(DataSource):
         return fingerprint_of_text(repr(arguments))
 
     def origin(self) -> str:
-        """Nothing: the stamps have all arguments."""
-        return ""
+        """The arguments of which a sample is a function, without the number of samples."""
+        return repr((_VERSION, self.size, self.seed, self.holes))
 
 
 class _Rendered(Samples):
@@ -86,8 +86,7 @@ class _Rendered(Samples):
 
     def stamp(self, index: int) -> str:
         """Of the arguments that the image is a function of."""
-        rooms = self.rooms
-        return fingerprint_of_text(repr((_VERSION, rooms.size, rooms.seed, rooms.holes, self.split, index)))
+        return fingerprint_of_text(repr((self.rooms.origin(), self.split, index)))
 
     def where(self, index: int, task: str | None = None) -> str:
         """The split and the index."""

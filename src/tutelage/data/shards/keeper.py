@@ -1,6 +1,5 @@
 """Whether the samples of a source are kept in a shard, and in which."""
 
-import json
 import os
 import platform
 from collections.abc import Callable, Mapping
@@ -46,8 +45,13 @@ class Keeper:
     """
 
     def __init__(self, mode: Mode, note: Callable[[str], None], root: Path | None = None) -> None:
-        self.mode, self.note, self.root = mode, note, root or cache_root()
+        self.mode, self.note, self._root = mode, note, root
         self._opened: dict[tuple[int, Split], tuple[DataSource, Samples]] = {}
+
+    @property
+    def root(self) -> Path:
+        """The folder of the cache, which is needed only where something is kept."""
+        return self._root or cache_root()
 
     def samples(self, source: DataSource, split: Split) -> Samples:
         """The samples of a source, of a shard where they are kept; `Memory` is not needed then."""
@@ -58,7 +62,7 @@ class Keeper:
                 shard = self._open(source, split, samples.dataset if isinstance(samples, Memory) else samples)
             except OSError as error:
                 reason = "the disk is full" if is_disk_full(error) else str(error)
-                self.note(f"data: `{source.name}` is decoded in every epoch, and not kept in {self.root}: {reason}")
+                self.note(f"data: `{source.name}` is decoded in every epoch, and not kept: {reason}")
                 shard = None
             self._opened[key] = source, shard or samples
         return self._opened[key][1]
@@ -83,13 +87,13 @@ class Keeper:
             return None
         label = f"{source.name}, {split}: {len(samples)} images"
         key = Key(_KIND, {**facts, "layout": layout.record()}, len(samples), layout.fields, label)
-        exists = (self.root / _KIND / key.digest / "key.json").exists()
+        exists = earlier is not None and earlier.digest == key.digest
         if not exists and not self._fits(key):
             return None
         shard = Shard(samples, Entry(key, self.root), layout, rows)
         for index, sample in decoded.items():
             shard.put(index, sample)
-        if earlier is not None and earlier.digest != key.digest:
+        if earlier is not None and not exists:
             self._take_over(earlier, shard)
         return shard
 
@@ -106,11 +110,7 @@ class Keeper:
     def _earlier(self, facts: Mapping[str, Any], rows: int) -> Key | None:
         """The key of the shard with these facts or, if there is none, of one of the same source with other stamps."""
         found: Key | None = None
-        for one in entries(_KIND, self.root):
-            try:
-                key = Key.of(json.loads((one.folder / "key.json").read_text()))
-            except (OSError, ValueError, KeyError, TypeError, AttributeError):  # unfinished, or of another version
-                continue
+        for key in (one.key for one in entries(_KIND, self.root) if one.key is not None):
             of = {name: x for name, x in key.facts.items() if name != "layout"}
             if of == facts and key.rows == rows:
                 return key

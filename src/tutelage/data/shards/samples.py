@@ -8,12 +8,12 @@ from torch import Tensor
 
 from tutelage.cache import Entry
 from tutelage.data.packed import Column, Packed
-from tutelage.data.samples import Samples
+from tutelage.data.samples import Around, Samples
 from tutelage.data.shards.layout import Layout, state_of
 from tutelage.types import Sample
 
 
-class Shard(Samples):
+class Shard(Around):
     """The samples of a dataset, bit for bit; each is decoded by the first process that reads it.
 
     Several workers and processes read the same pages of memory. A sample that does not fit the layout, for example of
@@ -27,12 +27,9 @@ class Shard(Samples):
     """
 
     def __init__(self, dataset: Samples, entry: Entry, layout: Layout, stamps: Tensor) -> None:
-        self.dataset, self.entry, self.layout, self.stamps = dataset, entry, layout, stamps
-        self._seen = torch.zeros(len(dataset), dtype=torch.bool)  # rows that this process found whole
+        self.entry, self.layout, self.stamps = entry, layout, stamps
+        super().__init__(dataset)
         self._writes = True
-
-    def __len__(self) -> int:
-        return len(self.dataset)
 
     def __getitem__(self, index: int) -> Sample:
         if not 0 <= index < len(self):
@@ -84,28 +81,14 @@ class Shard(Samples):
             return
         self._has(row)
 
-    def tasks(self, index: int) -> Collection[str] | None:
-        """The answer of the dataset."""
-        return self.dataset.tasks(index)
-
-    def stamp(self, index: int) -> str | None:
-        """The answer of the dataset."""
-        return self.dataset.stamp(index)
-
-    def where(self, index: int, task: str | None = None) -> str:
-        """The answer of the dataset."""
-        return self.dataset.where(index, task)
-
     def _read(self, name: str, rows: Tensor, present: tuple[bool, ...] | None = None) -> Column:
         values = self.entry.read(self.layout.field(name), rows)
         return Column(values, self.layout.codings[name], present or (True,) * len(rows))
 
     def _has(self, rows: Tensor) -> Tensor:
         has = self.entry.has(rows)
-        if not self.entry.sealed:
-            self._seen[rows] = has
-            if bool(self._seen.all()):
-                self._seal()
+        if self._writes and not self.entry.sealed and self.entry.found_whole:
+            self._seal()
         return has
 
     def _seal(self) -> None:
@@ -115,4 +98,4 @@ class Shard(Samples):
                 if alone and not self.entry.sealed:
                     self.entry.seal()
         except OSError:  # it stays unsealed: every process then compares the checksums itself
-            self._seen[:1] = False
+            self._writes = False

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from tutelage.cache import Field
-from tutelage.types import Output
+from tutelage.types import Output, transfer
 
 Storage = Literal["auto", "fp32", "bf16", "int8"]
 _DTYPES: Mapping[str, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16}
@@ -123,11 +123,11 @@ class Packing:
 
     def unpack(self, fields: Mapping[str, Tensor], device: torch.device) -> Tensor:
         """[B, C, ...] on a device, of what `pack` returned."""
-        values = _to(fields["values"], device)
+        values = transfer(fields["values"], device, True)
         if self.channels_last:
             values = values.movedim(-1, 1)
         if self.storage == "int8":
-            values = values.float() * self._by_channel(_to(fields["scale"], device))
+            values = values.float() * self._by_channel(transfer(fields["scale"], device, True))
         return values.to(self.dtype)
 
     def _by_channel(self, scale: Tensor) -> Tensor:
@@ -137,7 +137,3 @@ class Packing:
 def bytes_per_image(packings: Iterable[Packing]) -> int:
     """What one image takes on the disk: of each part its fields, the digest of its image and a checksum."""
     return sum(16 + sum(field.bytes for field in packing.fields.values()) for packing in packings)
-
-
-def _to(values: Tensor, device: torch.device) -> Tensor:
-    return values.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else values

@@ -43,9 +43,7 @@ class Filling:
         return all(entry.sealed for _, entry in self.entries.values())
 
 
-def fill(
-    fillings: Sequence[Filling], train: TrainConfig, fabric: Fabric, layout: torch.memory_format, note: Note
-) -> None:
+def fill(fillings: Sequence[Filling], train: TrainConfig, fabric: Fabric, note: Note) -> None:
     """Fill the entries of some outputs; one process does, and the others that need them wait.
 
     What an earlier process wrote before it ended is kept. Outputs for the same images load them once.
@@ -54,7 +52,6 @@ def fill(
         fillings: what is filled.
         train: how images are loaded and networks run.
         fabric: has the device and the precision.
-        layout: of images in memory.
         note: is told how much disk and time it takes, and how far it is.
 
     Raises:
@@ -71,14 +68,12 @@ def fill(
                 if not stack.enter_context(entries[folder].filling(wait=False)):
                     note("teacher cache: waits for another process, which fills it")
                     stack.enter_context(entries[folder].filling())
-            _fill_group(group, train, fabric, layout, note)
+            _fill_group(group, train, fabric, note)
             for entry in (entry for entry in entries.values() if not entry.sealed):
                 entry.seal()
 
 
-def _fill_group(
-    group: Sequence[Filling], train: TrainConfig, fabric: Fabric, layout: torch.memory_format, note: Note
-) -> None:
+def _fill_group(group: Sequence[Filling], train: TrainConfig, fabric: Fabric, note: Note) -> None:
     """Fill entries that have the same rows."""
     output = group[0].output
     missing = [i for i, rows in enumerate(output.batches) if not all(filling.has(rows) for filling in group)]
@@ -104,7 +99,7 @@ def _fill_group(
     ):
         rows = output.batches[i]
         for filling in (filling for filling in group if not filling.has(rows)):
-            computed = filling.computed.get(i) or filling.output.compute(batch, fabric, layout)
+            computed = filling.computed.get(i) or filling.output.compute(batch, fabric, train.memory_format)
             fill_rows(filling.entries, torch.tensor(rows), *computed)
         left = (time.monotonic() - begin) / (done + 1) * (len(loaded) - done - 1)
         if time.monotonic() - told >= _EVERY or (done == 1 and left >= _EVERY):

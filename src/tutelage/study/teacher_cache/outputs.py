@@ -76,6 +76,11 @@ class CachedNetwork:
         rows = list(range(len(self.rows)))
         return [rows[i : i + self.batch_size] for i in range(0, len(rows), self.batch_size)]
 
+    def needed(self, parts: Mapping[Part, Packing]) -> dict[Part, Packing]:
+        """Those of some parts that are needed."""
+        names = {"tap": self.needs.taps, "prediction": self.needs.tasks}
+        return {part: packing for part, packing in parts.items() if part.name in names[part.kind]}
+
     def covers(self, parts: Mapping[Part, Packing]) -> bool:
         """Whether some parts are all that is needed."""
         taps = {part.name for part in parts if part.kind == "tap"}

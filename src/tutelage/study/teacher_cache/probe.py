@@ -12,10 +12,9 @@ from lightning_fabric import Fabric
 from torch import Tensor
 
 from tutelage.cache import cache_root
-from tutelage.data import Augment
-from tutelage.distill.teachers import Packing, Part, Storage, bytes_per_image
+from tutelage.distill.teachers import Packing, Part, bytes_per_image
 from tutelage.study.teacher_cache.outputs import CachedNetwork, Computed
-from tutelage.train import load_repeated
+from tutelage.train import TrainConfig, load_repeated
 
 
 @dataclass
@@ -39,9 +38,7 @@ class Probe:
     bytes: int
 
 
-def probe(
-    output: CachedNetwork, augment: Augment | None, storage: Storage, fabric: Fabric, layout: torch.memory_format
-) -> Probe:
+def probe(output: CachedNetwork, train: TrainConfig, fabric: Fabric) -> Probe:
     """Compute the first two batches of an output, write and read them; the faster one of them counts.
 
     Raises:
@@ -50,12 +47,12 @@ def probe(
     computed: dict[int, Computed] = {}
     seconds = []
     few = output.batches[:2]
-    images = load_repeated(output.stream, augment, [output.rows.keys(rows) for rows in few])
+    images = load_repeated(output.stream, train.augment, [output.rows.keys(rows) for rows in few])
     for number, (rows, batch) in enumerate(zip(few, images, strict=True)):
         begin = _now(fabric)
-        computed[number] = output.compute(batch, fabric, layout)
+        computed[number] = output.compute(batch, fabric, train.memory_format)
         seconds.append((_now(fabric) - begin) / len(rows))
-    parts = {part: Packing.of(values, storage) for part, values in computed[0][0].items()}
+    parts = {part: Packing.of(values, train.teacher_cache.storage) for part, values in computed[0][0].items()}
     total = len(output.rows) * bytes_per_image(parts.values())
     write, read = _disk_seconds(parts, computed[0][0], total, fabric)
     count = len(few[0])

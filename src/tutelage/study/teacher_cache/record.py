@@ -6,7 +6,7 @@ folder of a run says which outputs the run reads, so that a resumed run does aga
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -43,12 +43,12 @@ class Decision:
     Attributes:
         cached: whether it is.
         reason: why, for the user.
-        parts: how each part is stored; None: nobody has run the network yet.
+        parts: how each part is stored.
     """
 
     cached: bool
     reason: str
-    parts: Mapping[Part, Packing] | None = None
+    parts: Mapping[Part, Packing]
 
 
 class CacheRecord:
@@ -81,16 +81,15 @@ class CacheRecord:
         record = self._read()["outputs"].get(digest)
         if record is None:
             return None
-        parts = record["parts"]
-        return Decision(record["cached"], record["reason"], None if parts is None else dict(map(_part, parts)))
+        return Decision(record["cached"], record["reason"], dict(map(_part, record["parts"])))
 
     def decide(self, digest: str, label: str, decision: Decision) -> Decision:
-        """Record a decision, unless another process has decided meanwhile; the one that counts."""
+        """Record a decision; the one that counts: an earlier one, with the parts that it does not have yet."""
         with locked(self.folder, wait=True):
             earlier = self.decision(digest)
             if earlier is not None:
-                return earlier
-            parts = None if decision.parts is None else [[*part, x.record()] for part, x in decision.parts.items()]
+                decision = replace(earlier, parts={**decision.parts, **earlier.parts})
+            parts = [[*part, x.record()] for part, x in decision.parts.items()]
             output = {"label": label, "cached": decision.cached, "reason": decision.reason, "parts": parts}
             record = self._read()
             self._write({**record, "outputs": {**record["outputs"], digest: output}})

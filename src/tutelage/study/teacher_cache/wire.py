@@ -1,9 +1,9 @@
 """Caches what a run's teachers compute: where that is worth while, and before the first step."""
 
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from pathlib import Path
 
-import torch
 from lightning_fabric import Fabric
 from rich.filesize import decimal
 
@@ -116,24 +116,24 @@ def _filled(
 ) -> list[Filling]:
     """The outputs that a run reads, filled; those that it has read until now, unless `read` is None: it begins."""
     train, record = objects.train, CacheRecord(folder)
-    allowance = train.teacher_cache.share * free_bytes(cache_root())
     fillings: list[Filling] = []
     try:
+        allowance = train.teacher_cache.share * free_bytes(cache_root())
         for output in cached_networks(spec, objects, distiller, streams, record.needs(), data):
             if read is not None and output.digest not in read:
                 continue
             decision, probed = _decide(output, record, train, allowance, fabric, note)
-            if decision.cached and decision.parts is not None:
-                computed = probed.computed if probed else {}
-                fillings.append(Filling(output, output.entries(decision.parts), computed))
+            if decision.cached:
+                entries = output.entries(output.needed(decision.parts))
+                fillings.append(Filling(output, entries, probed.computed if probed else {}))
                 allowance -= probed.bytes if probed else 0
-        fill(fillings, train, fabric, _layout(train), note)
+        fill(fillings, train, fabric, note)
     except Uncacheable as reason:
         note(f"teacher cache: not used, since {reason}")
         return []
     except OSError as error:
-        where = error.filename or cache_root()
-        what = "the disk is full" if is_disk_full(error) else f"{where}: {error.strerror or error}"
+        where = f"{error.filename}: " if error.filename else ""
+        what = "the disk is full" if is_disk_full(error) else f"{where}{error.strerror or error}"
         note(f"teacher cache: {what}; teachers run in every step instead, and last digits may differ")
         return []
     return fillings
@@ -149,14 +149,14 @@ def _decide(
 ) -> tuple[Decision, Probe | None]:
     """Whether an output is cached: what was decided for the study, or by measurement."""
     decision = record.decision(output.digest)
-    if decision is not None and (not decision.cached or output.covers(decision.parts or {})):
+    if decision is not None and (not decision.cached or output.covers(decision.parts)):
         return decision, None
-    probed = probe(output, train.augment, train.teacher_cache.storage, fabric, _layout(train))
+    probed = probe(output, train, fabric)
     if decision is None:
         decision = Decision(*_judge(output, probed, train, allowance), probed.parts)
         if not decision.cached:
             note(f"teacher cache: {output.label} is computed in every step: {decision.reason}")
-    return record.decide(output.digest, output.label, Decision(decision.cached, decision.reason, probed.parts)), probed
+    return record.decide(output.digest, output.label, replace(decision, parts=probed.parts)), probed
 
 
 def _judge(output: CachedNetwork, probed: Probe, train: TrainConfig, allowance: float) -> tuple[bool, str]:
@@ -172,10 +172,6 @@ def _judge(output: CachedNetwork, probed: Probe, train: TrainConfig, allowance: 
     return caching < computing, times
 
 
-def _layout(train: TrainConfig) -> torch.memory_format:
-    return train.memory_format
-
-
 def cache_cost(
     spec: RunSpec, objects: StudyConfig, run: Training, streams: Streams, fabric: Fabric
 ) -> tuple[int, float]:
@@ -186,7 +182,7 @@ def cache_cost(
     total, seconds = 0, 0.0
     try:
         for output in cached_networks(spec, objects, run.distiller, streams, {}, ""):
-            probed = probe(output, train.augment, train.teacher_cache.storage, fabric, _layout(train))
+            probed = probe(output, train, fabric)
             total += probed.bytes
             seconds += (probed.compute + probed.write) * len(output.rows)
     except (Uncacheable, OSError):  # the run itself says so
