@@ -1,12 +1,14 @@
 """`UserError`, and the only maker of one-line messages."""
 
 import os
+import pickle
 import re
 import sysconfig
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, Self
 
 _PACKAGE = os.path.dirname(os.path.abspath(__file__))
 _STANDARD = tuple(os.path.abspath(sysconfig.get_path(name)) + os.sep for name in ("stdlib", "platstdlib"))
@@ -39,6 +41,22 @@ class Elsewhere(Exception):  # noqa: N818  # it is never raised: it is the cause
 
     def __str__(self) -> str:
         return f"in another process:\n{self.text}"
+
+    @classmethod
+    def of(cls, error: BaseException) -> Self:
+        """What another process needs to know of an error of this one."""
+        return cls("".join(traceback.format_exception(error)), raised_by_us(error))
+
+
+def portable(error: BaseException) -> BaseException:
+    """The error, or what is left of it where it cannot be pickled."""
+    try:
+        copy: Any = pickle.loads(pickle.dumps(error))
+        if type(copy) is type(error) and str(copy) == str(error):
+            return error
+    except Exception:  # classes of users fail in any way; what follows is for them
+        pass
+    return UserError(str(error)) if isinstance(error, UserError) else RuntimeError(f"{type(error).__name__}: {error}")
 
 
 def one_line(error: BaseException, most: int = 160) -> str:

@@ -27,11 +27,11 @@ def single(study: Study) -> RunSpec:
 
 
 class Stops(Notes):
-    """Asks the run to stop after its third step."""
+    """Asks the run to stop after its first step."""
 
     def step(self, step: int, total: int) -> None:
         super().step(step, total)
-        if step == 3:
+        if step == 1:
             signal.raise_signal(signal.SIGINT)
 
 
@@ -59,8 +59,8 @@ def test_one_begins_and_two_end(tmp_path: Path) -> None:
         execute(single(one), one.folder, Stops())
     two, notes = tiny(tmp_path, *FLAGS, "--devices", "2"), Notes()
     result = execute(single(two), two.folder, notes)
-    assert notes.started == [("", 3)]
-    assert (result["steps"], notes.steps) == (16, 13)
+    assert notes.started == [("", 1)]
+    assert result["steps"] == 16
     assert all(value is not None for values in result["metrics"]["dataset"].values() for value in values.values())
     assert (two.folder / single(two).id / "predictions.safetensors").exists()
 

@@ -229,19 +229,43 @@ class Norm(MultiTaskNet):
         return []
 
 
-def buffers(world: World) -> dict[str, Tensor]:
-    """The running statistics after a step; those of all processes, one behind the other."""
+def train_norm(world: World, kind: type[Norm], balancer: Balancer, steps: int) -> Norm:
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        net = Norm()
+        net = kind()
     tasks = {"segmentation": TASKS["segmentation"]}
     config = TrainConfig(epochs=1, batch_size=6, channels_last=False)
-    streams = Streams([Stream(Images(), MODALITIES)], 6, max_steps=1)
-    run = Training(net, None, Uniform(), Optimisers({"student": (list(net.parameters()), Optim(sgd))}, 1, 4))
+    streams = Streams([Stream(Images(), MODALITIES)], 6, max_steps=steps)
+    run = Training(net, None, balancer, Optimisers({"student": (list(net.parameters()), Optim(sgd))}, 1, 4))
     fabric = Fabric(accelerator="cpu", devices=1, precision="32-true")
     loader = training_loader(streams, tasks, config, 5, 0, world)
     fit(fabric, run, tasks, loader, config, streams.length, 5, world=world)
-    return {name: torch.stack(world.gather(x)) for name, x in run.student.named_buffers()}
+    return net
+
+
+def buffers(world: World) -> dict[str, Tensor]:
+    """The running statistics after a step; those of all processes, one behind the other."""
+    net = train_norm(world, Norm, Uniform(), 1)
+    return {name: torch.stack(world.gather(x)) for name, x in net.named_buffers()}
+
+
+def numbers(world: World) -> dict[str, Tensor]:
+    """What forward passes and balancers draw, [processes, steps, 3]."""
+    forward, balancer = list[Tensor](), list[Tensor]()
+
+    class Draws(Norm):
+        def forward(self, images: Tensor, tasks: Collection[str] | None = None) -> Output:
+            forward.append(torch.rand(3))
+            return super().forward(images, tasks)
+
+    class Random(Uniform):
+        def finish(self) -> dict[str, Tensor]:
+            balancer.append(torch.rand(3))
+            return super().finish()
+
+    train_norm(world, Draws, Random(), 2)
+    drawn = {"forward": torch.stack(forward), "balancer": torch.stack(balancer)}
+    return {name: torch.stack(world.gather(x)) for name, x in drawn.items()}
 
 
 LABELS: dict[str, Task] = {**TASKS, "labels": MultiLabel(3)}
@@ -290,7 +314,7 @@ CHECKS: dict[str, dict[str, Check]] = {
         name: lambda world, make=make: train(world, make(), "features", 2) for name, make in BALANCERS.items()
     },
     "long": LONG,
-    "others": {"buffers": buffers, "metrics": metrics},
+    "others": {"buffers": buffers, "numbers": numbers, "metrics": metrics},
 }
 
 

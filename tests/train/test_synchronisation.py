@@ -1,14 +1,17 @@
 """A step asks the device for no number, except where it logs: on a GPU the host would wait for all that is queued."""
 
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
 from tests.train.fixture import TASKS, Run
+from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from torch.utils.weak import WeakTensorKeyDictionary
 
 from tutelage.balance import DBMTL, IMTLH, Aggregator, GradDrop, GradNorm, MoCo, Scalarizer, Uncertainty, Uniform
 from tutelage.tasks import Segmentation
@@ -16,29 +19,38 @@ from tutelage.train import TrainConfig, fit, training_loader
 from tutelage.types import Balancer
 
 _WAITS = ("aten::_local_scalar_dense", "aten::nonzero", "aten::equal", "aten::is_nonzero", "aten::masked_select")
-# What is asked of tensors that stay on the host: labels and counts of a batch, before it is copied.
-ON_THE_HOST = {"train/reduce.py", "balance/objective.py"}
 CONFIG = TrainConfig(
     epochs=4, batch_size=4, precision="32-true", accelerator="cpu", log_steps=1000, observe_steps=1000, clip_norm=1.0
 )
 
 
 class Waits(TorchDispatchMode):
-    """Collects the places in this library that ask for what a GPU's host would wait for."""
+    """Collects the places in this library that ask for what a GPU's host would wait for.
 
-    def __init__(self) -> None:
+    Args:
+        host: tensors that stay on the host: labels and counts of a batch. So does what follows from such alone.
+    """
+
+    def __init__(self, host: Iterable[Tensor] = ()) -> None:
         super().__init__()
         self.places: list[str] = []
+        self.host = WeakTensorKeyDictionary(dict.fromkeys(host))
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if func._schema.name in _WAITS:
+        tensors = [x for x in tree_leaves((args, kwargs)) if isinstance(x, Tensor)]
+        of_host = bool(tensors) and all(x in self.host for x in tensors)
+        of_host |= func._schema.name == "aten::lift_fresh"  # torch.tensor(number)
+        if func._schema.name in _WAITS and not of_host:
             frames = [frame for frame in traceback.extract_stack() if "/tutelage/" in frame.filename]
             called = traceback.extract_stack()
             optimiser = any(frame.filename.endswith("torch/optim/optimizer.py") for frame in called)
             if not optimiser:  # which counts its steps on the host
                 last = frames[-1] if frames else called[0]
                 self.places.append(f"{last.filename.rpartition('/tutelage/')[2]}")
-        return func(*args, **(kwargs or {}))
+        result = func(*args, **(kwargs or {}))
+        if of_host:
+            self.host.update({x: None for x in tree_leaves(result) if isinstance(x, Tensor)})
+        return result
 
 
 def waits_of_a_step(balancer: Callable[[], Balancer], distill: bool, config: TrainConfig = CONFIG) -> set[str]:
@@ -47,7 +59,8 @@ def waits_of_a_step(balancer: Callable[[], Balancer], distill: bool, config: Tra
     setup = Run(config, balancer, distill=distill)
     run, streams = setup.build(), setup.streams(config)
     batches = list(training_loader(streams, TASKS, config, 7))
-    waits, steps = Waits(), list[set[str]]()
+    waits = Waits(x for batch in batches for x in (*batch.labelled.values(), *batch.counts.values()))
+    steps = list[set[str]]()
 
     class Watching:
         def step(self, step: int, total: int) -> None:
@@ -59,7 +72,7 @@ def waits_of_a_step(balancer: Callable[[], Balancer], distill: bool, config: Tra
 
     with waits:
         fit(setup.fabric, run, TASKS, batches, config, streams.length, 7, observer=Watching())
-    return {place for place in steps[1] if place not in ON_THE_HOST}
+    return steps[1]
 
 
 def test_it_finds_what_waits() -> None:

@@ -117,7 +117,7 @@ def _compute(
     with deterministic(config.deterministic) as forced:  # before anything runs on a GPU
         run, streams = build_run(spec, objects, folder, fabric_for(config, world).device, world=world)
         run.resume(place / "checkpoint.pt")
-        share_state(world, run.modules())
+        share_state(world, run)
         fabric = fabric_for(config, world, place, run.step)
         if world.main:
             note_processes(place, world.size)

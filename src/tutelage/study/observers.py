@@ -1,9 +1,12 @@
 """Who watches one run: here, in another process, or nobody."""
 
+import time
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Protocol
 
 from tutelage.train import Observer
+
+_SECONDS = 0.2  # between two messages on steps
 
 
 class RunObserver(Observer, Protocol):
@@ -32,24 +35,31 @@ class Silent:
         """Nothing."""
 
 
-class Relay:
-    """The observer in the main one of several processes: passes on what it is told."""
+class Sender:
+    """The observer of a run that tells another process.
 
-    def __init__(self, send: Callable[[tuple[str, Any]], None]) -> None:
-        self._send = send
+    Args:
+        send: sends a message: the name of a method of this class, and its arguments.
+    """
+
+    def __init__(self, send: Callable[..., None]) -> None:
+        self.send, self.told = send, 0.0
 
     def begin(self, resumed: int) -> None:
-        """Passed on."""
-        self._send(("begin", (resumed,)))
-
-    def note(self, text: str) -> None:
-        """Passed on."""
-        self._send(("note", (text,)))
+        """The run begins, or continues after `resumed` steps."""
+        self.send("begin", resumed)
 
     def step(self, step: int, total: int) -> None:
-        """Passed on."""
-        self._send(("step", (step, total)))
+        """After every step, of which a display needs a few per second."""
+        now = time.monotonic()
+        if now - self.told >= _SECONDS or step == total:
+            self.told = now
+            self.send("step", step, total)
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
-        """Passed on."""
-        self._send(("log", (step, dict(values))))
+        """With every line of the log."""
+        self.send("log", step, dict(values))
+
+    def note(self, text: str) -> None:
+        """One line to the user."""
+        self.send("note", text)

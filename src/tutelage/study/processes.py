@@ -7,7 +7,6 @@ import socket
 import tempfile
 import threading
 import time
-import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from multiprocessing import connection, get_all_start_methods, get_context, parent_process
@@ -19,8 +18,8 @@ from typing import Any
 import torch
 from torch._C._distributed_c10d import FileStore
 
-from tutelage.errors import UserError, one_line
-from tutelage.study.observers import Relay, RunObserver, Silent
+from tutelage.errors import Elsewhere, UserError, portable
+from tutelage.study.observers import RunObserver, Sender, Silent
 from tutelage.train import STOPPING, HeldSignals, Interrupted, LostProcessError, Processes
 
 _GRACE = 10.0  # seconds in which the others say why they end, once one has failed
@@ -110,24 +109,18 @@ def _result(workers: Sequence[_Worker]) -> Any:
     failed = [w.outcome[1] for w in workers if w.outcome is not None and w.outcome[0] == "failed"]
     followed = [x for x in failed if isinstance(x[0], LostProcessError)]
     died = [(rank, w.outcome[1]) for rank, w in enumerate(workers) if w.outcome is not None and w.outcome[0] == "died"]
-    for error, text in (x for x in failed if not isinstance(x[0], LostProcessError)):
-        if isinstance(error, tuple):
-            raise Interrupted(signal.Signals(error[0]), error[1])
-        raise error from _ElsewhereError(text)
+    for error, detail in (x for x in failed if not isinstance(x[0], LostProcessError)):
+        raise error from detail
     for rank, code in died:
         how = f"was ended by {signal.Signals(-code).name}" if code and code < 0 else f"ended with status {code}"
         raise UserError(
             f"train.devices: expected {len(workers)} processes that end by themselves, found that process {rank} "
             f"{how}; free memory, or lower train.devices or train.batch_size"
         )
-    for error, text in followed:
-        raise error from _ElsewhereError(text)
+    for error, detail in followed:
+        raise error from detail
     assert workers[0].outcome is not None
-    return workers[0].outcome[1]
-
-
-class _ElsewhereError(Exception):
-    """The traceback of an error in another process, as text."""
+    return workers[0].outcome[1][0]
 
 
 @dataclass
@@ -147,8 +140,8 @@ class _Work:
             signal.signal(number, signal.SIG_IGN)
         os.environ.update(self.environ)
 
-        def send(message: tuple[str, Any]) -> None:
-            say.send_bytes(pickle.dumps(message))  # tensors by value: this process may end before they are read
+        def send(kind: str, *content: Any) -> None:
+            say.send_bytes(pickle.dumps((kind, content)))  # tensors by value: this process may end before they are read
 
         threading.Thread(target=_end_with_parent, daemon=True).start()
         torch.set_num_threads(self.threads)
@@ -158,24 +151,14 @@ class _Work:
         try:
             store = FileStore(str(self.store), self.count)
             world = Processes(store, self.rank, self.count, self.rank, lambda: int(stop.value))
-            observer = Relay(send) if world.main else Silent()
-            outcome = "done", self.compute(world, observer, *self.arguments)
-        except Interrupted as stopped:
-            outcome = "failed", ((int(stopped.signal), stopped.step), "")
-        except Exception as error:  # whatever it is, the process that watches raises it
-            outcome = "failed", (_portable(error), traceback.format_exc())
-        send(outcome)
+            observer = Sender(send) if world.main else Silent()
+            outcome: tuple[Any, ...] = "done", self.compute(world, observer, *self.arguments)
+        except (Exception, Interrupted) as error:  # whatever it is, the process that watches raises it
+            outcome = "failed", portable(error), Elsewhere.of(error)
+        send(*outcome)
         say.close()
         if outcome[0] == "done":
             world.close()
-
-
-def _portable(error: Exception) -> Exception:
-    try:
-        pickle.loads(pickle.dumps(error))
-    except Exception:  # an exception of any class may refuse in any way
-        return RuntimeError(f"{type(error).__name__}: {one_line(error)}")
-    return error
 
 
 def _end_with_parent() -> None:

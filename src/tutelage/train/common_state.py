@@ -1,11 +1,13 @@
 """What is equal in all processes of a run: parameters, buffers, and the random numbers of everything but forwards."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 import torch
 from torch import nn
 
+from tutelage.errors import UserError
+from tutelage.train.training import Training
 from tutelage.train.world import Processes
 from tutelage.types import World
 
@@ -35,10 +37,21 @@ def main_first(world: World) -> Iterator[None]:
         world.order("go on")
 
 
-def share_state(world: World, modules: Mapping[str, nn.Module]) -> None:
-    """Give all processes the parameters and buffers of the main one, before the first step."""
+def share_state(world: World, run: Training) -> None:
+    """Give all processes the parameters and buffers of the main one, before the first step that they train.
+
+    Raises:
+        UserError: They have read different checkpoints.
+    """
     if isinstance(world, Processes):
-        world.broadcast(x for module in modules.values() for x in (*module.parameters(), *module.buffers()))
+        steps = world.gather(run.step)
+        if len(set(steps)) > 1:
+            raise UserError(
+                f"checkpoint.pt: expected all {world.size} processes to continue a run after the same step, found "
+                f"steps {', '.join(map(str, steps))}; give all machines the same folder of the study"
+            )
+        modules = run.modules().values()
+        world.broadcast(x for module in modules for x in (*module.parameters(), *module.buffers()))
 
 
 def average_buffers(world: World, modules: Iterable[nn.Module]) -> None:

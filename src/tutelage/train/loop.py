@@ -60,7 +60,6 @@ def fit(
     recorder = Recorder(fabric, run, config, length, observer, world)
     waits = any(isinstance(module, nn.SyncBatchNorm) for module in run.student.modules())
     run.train()
-    run.meter.leave_to_main(world)
     with Saver(run, checkpoint, config, length, world) as saver, Gradients(world, run.partial_gradients()) as gradients:
         for own in _steps(loader, length):
             reduces = _reduces(own, tasks, run.distiller, length, world, saver)
@@ -75,11 +74,10 @@ def fit(
                 # The unwrapped student under `fabric.autocast`: a wrapped one copies its outputs, and with them the
                 # boundary that representation gradients need.
                 models = (run.student, tasks, run.distiller, run.balancer)
+                context = partial(_forward, fabric, run, world, seed, n)
                 with gradients.during(last and run.balancer.completes == "backward"):
-                    context = partial(_forward, fabric, world, derive(seed, "step", run.step, "process", world.rank, n))
                     terms, weights = training_step(part, *models, reduce, context, observe)
-                terms = reduce.of_part(terms)
-                recorder.add(terms, weights, reduce.labelled)
+                recorder.add(reduce, terms, weights)
                 run.add(terms, weights)
             with recorder.named_errors(), gradients.during(run.balancer.completes == "finish"):
                 weights = run.balancer.finish()
@@ -123,9 +121,10 @@ def _reduces(
 
 
 @contextmanager
-def _forward(fabric: Fabric, world: World, seed: int) -> Iterator[None]:
-    """The precision of a forward pass, and in several processes its random numbers."""
-    with fabric.autocast(), own_random(world, seed, fabric.device):
+def _forward(fabric: Fabric, run: Training, world: World, seed: int, part: int | str) -> Iterator[None]:
+    """The precision of the forward pass of a part of a step, and in several processes its random numbers."""
+    own = derive(seed, "step", run.step, "process", world.rank, part)
+    with fabric.autocast(), own_random(world, own, fabric.device):
         yield
 
 
@@ -139,9 +138,8 @@ def _again(
     distilled: bool,
 ) -> Terms:
     """The terms of a step's batches under the present parameters, without gradient."""
-    terms, world = Terms(), reduces[0].world
-    context = partial(_forward, fabric, world, derive(seed, "step", run.step, "process", world.rank, "again"))
-    with torch.no_grad(), context():
+    terms = Terms()
+    with torch.no_grad(), _forward(fabric, run, reduces[0].world, seed, "again"):
         for part in parts:
             part_terms, _ = objective(part, run.student, tasks, run.distiller if distilled else None, run.balancer)
             terms.task += part_terms.task

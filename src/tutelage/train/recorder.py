@@ -55,6 +55,7 @@ class Recorder:
         self.log_steps, self.observe_steps = config.log_steps, config.observe_steps or length.per_epoch
         self._health: dict[str, Tensor] = {}  # of the step, where it is observed
         self._distances: dict[str, Tensor] = {}  # every distance that this process has met, as 0
+        run.meter.leave_to_main(world)
 
     @property
     def observes(self) -> bool:
@@ -65,9 +66,9 @@ class Recorder:
         """Compute the conflict between the tasks' gradients, before the backward pass frees the graph."""
         self._health |= conflict(reduce.of_part(terms), net, self.world)
 
-    def add(self, terms: Terms, weights: Mapping[str, Tensor], labelled: frozenset[str]) -> None:
-        """The losses and weights of one part of a step, in which the tasks `labelled` have a label."""
-        self.run.meter.add(terms, weights, labelled, self.run.step)
+    def add(self, reduce: PartialStep, terms: Terms, weights: Mapping[str, Tensor]) -> None:
+        """The losses and weights of one part of a step."""
+        self.run.meter.add(reduce.of_part(terms), weights, reduce.labelled, self.run.step)
 
     def end_parts(self, weights: Mapping[str, Tensor], reduces: Sequence[PartialStep]) -> None:
         """After all parts of a step: the distances to the teachers, and the weights that were determined last."""

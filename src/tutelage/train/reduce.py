@@ -151,9 +151,12 @@ class PartialStep:
         return Terms(_over(terms.task, self.part.counts), _over(terms.distill, taught))
 
     def summed(self, terms: Terms, device: torch.device) -> Terms:
-        """The terms of the whole step, given those of all its parts in this process; sums in fp64, on a device."""
+        """The terms of the whole step, given those of all its parts in this process.
+
+        The counts are those that the host knows. Several processes add the sums in fp64, on a device.
+        """
         if self.world.size == 1:
-            return terms
+            return self(terms)
         pairs = [(terms.task, self.counts), (terms.distill, {key: n for key, n in self.taught.items() if n > 0})]
         local = [own[key].sum.to(device, torch.float64) for own, counts in pairs for key in counts]
         sums = iter(self.world.sum(torch.stack(local)) if local else ())

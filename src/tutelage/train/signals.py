@@ -35,6 +35,9 @@ class Interrupted(KeyboardInterrupt):
         super().__init__(f"stopped by {signal.name} after step {step}")
         self.signal, self.step = signal, step
 
+    def __reduce__(self) -> tuple[type["Interrupted"], tuple[signal.Signals, int]]:
+        return Interrupted, (self.signal, self.step)
+
     @property
     def line(self) -> str:
         """What a person is told."""

@@ -84,12 +84,10 @@ class Processes(World):
 
     def gather(self, value: T) -> list[T]:
         """A value of every process, through the memory of the host."""
-        data = torch.frombuffer(bytearray(pickle.dumps(value)), dtype=torch.uint8)
-        lengths = self.sum(torch.tensor([len(data) if r == self.rank else 0 for r in range(self.size)])).tolist()
-        everyone = torch.zeros(sum(lengths), dtype=torch.uint8)
-        everyone[sum(lengths[: self.rank]) :][: len(data)] = data
-        pieces = torch.split(self.sum(everyone), lengths)
-        return [pickle.loads(piece.numpy().tobytes()) for piece in pieces]  # of processes that this run started
+        values = [value] * self.size
+        with self._together():
+            dist.all_gather_object(values, value)  # unpickles what processes send that this run started
+        return values
 
     def asked_to_stop(self) -> int:
         """The number of a signal that asks the run to stop and did not arrive in this process; 0: none."""

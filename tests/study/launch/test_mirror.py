@@ -6,7 +6,7 @@ import pytest
 
 from tutelage.errors import UserError
 from tutelage.study.launch.mirror import HEAVY, Mirror, Mirrored
-from tutelage.study.launch.worker import Sender
+from tutelage.study.observers import Sender
 
 RUN = "single/depth/seed0"
 

@@ -1,13 +1,11 @@
 """What becomes of a run in another process, in a form that can be sent."""
 
-import pickle
-import traceback
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from tutelage.errors import Elsewhere, UserError, chain, one_line, raised_by_us
+from tutelage.errors import Elsewhere, chain, one_line, portable
 from tutelage.study.config import Builder
 from tutelage.study.execute import execute
 from tutelage.study.observers import RunObserver
@@ -81,16 +79,4 @@ def failure(spec: RunSpec, error: BaseException, lost: Collection[RunSpec]) -> s
 
 def failed(error: Exception) -> Outcome:
     """The outcome of a run that raised an error."""
-    detail = Elsewhere("".join(traceback.format_exception(error)), raised_by_us(error))
-    return Outcome("failed", error=_portable(error), detail=detail)
-
-
-def _portable(error: Exception) -> Exception:
-    """The error, or what is left of it where it cannot be pickled."""
-    try:
-        copy: Any = pickle.loads(pickle.dumps(error))
-        if type(copy) is type(error) and str(copy) == str(error):
-            return error
-    except Exception:  # classes of users fail in any way; what follows is for them
-        pass
-    return UserError(str(error)) if isinstance(error, UserError) else RuntimeError(f"{type(error).__name__}: {error}")
+    return Outcome("failed", error=portable(error), detail=Elsewhere.of(error))

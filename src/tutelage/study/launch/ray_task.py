@@ -11,7 +11,7 @@ import torch
 from tutelage.study.config import Builder
 from tutelage.study.launch.mirror import HEAVY, Mirror, Mirrored
 from tutelage.study.launch.outcome import Outcome, attempt
-from tutelage.study.launch.worker import Sender
+from tutelage.study.observers import Sender
 from tutelage.study.plan import RunSpec
 
 _builder = functools.cache(Builder)  # the runs of one process share the images in memory

@@ -3,8 +3,7 @@
 import multiprocessing
 import os
 import signal
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -15,9 +14,8 @@ import torch
 
 from tutelage.study.config import Builder
 from tutelage.study.launch.outcome import attempt
+from tutelage.study.observers import Sender
 from tutelage.train import leave_ends_to_the_parent
-
-_SECONDS = 0.2  # between two messages on steps
 
 
 def work(connection: Connection, folder: Path, threads: int) -> None:
@@ -58,36 +56,6 @@ def work(connection: Connection, folder: Path, threads: int) -> None:
 def _stop(number: int, frame: FrameType | None) -> None:
     signal.signal(number, signal.SIG_IGN)
     raise KeyboardInterrupt
-
-
-class Sender:
-    """The observer of a run that tells another process.
-
-    Args:
-        send: sends a message: the name of a method of this class, and its arguments.
-    """
-
-    def __init__(self, send: Callable[..., None]) -> None:
-        self.send, self.told = send, 0.0
-
-    def begin(self, resumed: int) -> None:
-        """The run begins, or continues after `resumed` steps."""
-        self.send("begin", resumed)
-
-    def step(self, step: int, total: int) -> None:
-        """After every step, of which a display needs a few per second."""
-        now = time.monotonic()
-        if now - self.told >= _SECONDS or step == total:
-            self.told = now
-            self.send("step", step, total)
-
-    def log(self, step: int, values: Mapping[str, float]) -> None:
-        """With every line of the log."""
-        self.send("log", step, dict(values))
-
-    def note(self, text: str) -> None:
-        """One line to the user."""
-        self.send("note", text)
 
 
 class _Child(Sender):
