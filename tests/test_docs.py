@@ -1,6 +1,9 @@
 """What README and docs say exists, exists; what they show runs."""
 
+import os
 import re
+import subprocess
+import sys
 from inspect import isabstract
 from pathlib import Path
 from typing import Any
@@ -64,6 +67,16 @@ def test_the_python_of_the_readme_runs_and_is_short() -> None:
     exec(block, names)
     assert all(p.grad is not None for p in names["student"].decoder.parameters())
     assert all(p.grad is None for t in names["teachers"].values() for p in t.parameters())
+
+
+def test_the_script_of_the_page_on_scaling_runs(tmp_path: Path) -> None:
+    (block,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs/scaling.md").read_text(), flags=re.DOTALL)
+    flags = ["--epochs", "1", "--data.train", "16", "--data.test", "6", "--methods", "single", "--out", "runs"]
+    assert block.count('"0,1"]') == 1
+    (tmp_path / "script.py").write_text(block.replace('"0,1"]', f'"0,1", *{flags}]'))
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+    subprocess.run([sys.executable, "script.py"], cwd=tmp_path, env=environment, check=True, timeout=300)
+    assert (tmp_path / "runs/single/depth/seed1/result.json").exists()
 
 
 def test_the_method_of_the_docs_is_short_and_works() -> None:

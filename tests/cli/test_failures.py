@@ -214,3 +214,13 @@ def test_an_interruption_says_how_to_continue(
         "tutelage.cli.presets.execute", lambda *_: (_ for _ in ()).throw(Interrupted(signal.SIGTERM, 3))
     )
     assert main(["presets"]) == 143
+
+
+@pytest.mark.parametrize("verb", ["presets", "report x", "compare x y", "cache list"])
+def test_a_reader_that_has_gone_is_no_error(verb: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def gone(*_: object) -> int:
+        raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+
+    monkeypatch.setattr(f"tutelage.cli.{verb.split()[0]}.execute", gone)
+    monkeypatch.setattr("os.dup2", lambda *_: None)
+    assert main(verb.split()) == 0

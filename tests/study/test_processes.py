@@ -71,6 +71,7 @@ def launched(rank: int, size: int, port: int, words: list[str], report: Path) ->
         "TORCHELASTIC_RUN_ID": "test", "RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(size),
         "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "GLOO_SOCKET_IFNAME": "lo",
     }  # fmt: skip
+    os.environ.pop("TUTELAGE_JOBS", None)  # what a user has
     warnings.simplefilter("error")
     from tutelage.cli import main
 
@@ -114,6 +115,16 @@ def test_a_mistake_ends_all(tmp_path: Path) -> None:
     main, other = launch(tmp_path, "run", "rooms-tiny", "--batch-size", "1", "--out", str(tmp_path / "runs"))
     assert main["status"] == 2
     assert "expected an image or more for each of the 2 processes, found 1" in str(main["complained"])
+    assert (other["status"], other["complained"]) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("flag", "value", "found"), [("--jobs", "2", "2 jobs"), ("--launcher", "ray", "--launcher ray")]
+)
+def test_runs_side_by_side_are_refused(flag: str, value: str, found: str, tmp_path: Path) -> None:
+    main, other = launch(tmp_path, "run", "rooms-tiny", flag, value, "--out", str(tmp_path / "runs"))
+    assert main["status"] == 2
+    assert f"in the 2 processes that torchrun or SLURM started, found {found}; leave it out" in str(main["complained"])
     assert (other["status"], other["complained"]) == (0, "")
 
 

@@ -57,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             status: int = args.execute(args, Console())
         return status
     except BrokenPipeError as error:
-        if args.verb not in ("presets", "report", "cache"):
+        if args.verb not in ("presets", "report", "compare", "cache"):
             return explain(error, show)
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # its reader, such as `head`, has gone
         return 0

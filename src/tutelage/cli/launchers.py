@@ -18,12 +18,14 @@ def add_launcher(parser: argparse.ArgumentParser) -> None:
         help="who executes the runs: processes of this machine, or Ray (its cluster is that of RAY_ADDRESS)",
     )  # fmt: skip
     parser.add_argument(
-        "--jobs", type=whole, metavar="N", default=os.environ.get("TUTELAGE_JOBS"),
+        "--jobs", type=whole, metavar="N", default=os.environ.get("TUTELAGE_JOBS") or None,
         help="runs side by side, each with its share of the cores; 1 trains them one after the other on all cores; by "
-        "default $TUTELAGE_JOBS, else one run per GPU, and without a GPU one per core",
+        "default $TUTELAGE_JOBS, else one run per GPU, and without a GPU one per core (with --devices, per so many)",
     )  # fmt: skip
-    parser.add_argument("--cpus-per-run", type=whole, metavar="N", help="of --launcher ray; by default 1")
-    parser.add_argument("--gpus-per-run", type=number, metavar="N", help="of --launcher ray; by default 1 with CUDA")
+    parser.add_argument("--cpus-per-run", type=whole, metavar="N", help="of --launcher ray; by default 1 per device")
+    parser.add_argument(
+        "--gpus-per-run", type=number, metavar="N", help="of --launcher ray; by default 1 per device with CUDA"
+    )
     parser.add_argument(
         "--store", metavar="URL",
         help="of --launcher ray: where the folders of runs are kept if its machines share no disk, for example "
@@ -38,11 +40,20 @@ def launcher_of(args: argparse.Namespace, study: "Study") -> "Launcher":
         UserError: an argument does not fit the launcher.
     """
     from tutelage.study import InProcess, Pool, shares
+    from tutelage.train import this_world
 
+    if (count := this_world().size) > 1:  # all of them train each run
+        if args.launcher != "local" or args.jobs not in (None, 1):
+            found = f"--launcher {args.launcher}" if args.launcher != "local" else f"{args.jobs} jobs"
+            raise UserError(
+                f"--jobs: expected one run at a time in the {count} processes that torchrun or SLURM started, found "
+                f"{found}; leave it out, or start one process"
+            )
+        return InProcess()
     if args.launcher == "ray":
         from tutelage.study.launch.ray import Ray
 
-        return Ray(args.cpus_per_run or 1, args.gpus_per_run, args.store)
+        return Ray(args.cpus_per_run, args.gpus_per_run, args.store)
     for name in ("cpus_per_run", "gpus_per_run", "store"):
         if getattr(args, name) is not None:
             raise UserError(f"--{name.replace('_', '-')}: expected --launcher ray beside it, found --launcher local")

@@ -1,6 +1,7 @@
 """Runs as tasks of a local Ray with two workers, one of which is killed."""
 
 import os
+import signal
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -11,8 +12,10 @@ from tests.study.conftest import Notes
 from tests.study.launch.conftest import assert_equal, fragile
 
 from tutelage.errors import UserError
-from tutelage.study import Study, run_study
+from tutelage.study import Study, plan, run_study
+from tutelage.study.launch.hold import StudyInterrupted
 from tutelage.study.launch.ray import Ray
+from tutelage.train import TrainConfig
 
 with warnings.catch_warnings(action="ignore"):  # of Ray's own, about what it imports
     pytest.importorskip("ray", reason="the extra `ray` is not installed", exc_type=ImportError)
@@ -82,8 +85,35 @@ def test_a_run_that_breaks_stops_only_what_needs_it(cluster: Ray, tmp_path: Path
     assert expected in display.notes
 
 
+class Stops(Finished):
+    """Asks the study to stop once, after the first step that it hears of."""
+
+    def step(self, step: int, total: int) -> None:
+        super().step(step, total)
+        if self.steps == 1:
+            signal.raise_signal(signal.SIGINT)
+
+
+def test_a_signal_lets_every_run_save_itself(cluster: Ray, tmp_path: Path) -> None:
+    study = fragile(tmp_path, "runs", "--epochs", "4000", "--methods", "single")
+    with pytest.raises(StudyInterrupted, match="SIGINT") as stopped:
+        run_study(study, Stops(), cluster)
+    assert stopped.value.steps
+    for spec in plan(study.values):
+        assert (study.folder / spec.id / "checkpoint.pt").exists() == (spec.label in stopped.value.steps)
+    assert not list(study.folder.glob("**/result.json"))
+
+
 def test_wrong_resources_are_one_line() -> None:
     with pytest.raises(UserError, match=r"^--cpus-per-run: expected at least 1, found 0$"):
         Ray(cpus=0)
     with pytest.raises(UserError, match=r"^--gpus-per-run: expected 0 or more, found -1$"):
         Ray(gpus=-1)
+
+
+def test_a_run_has_what_its_devices_need() -> None:
+    alone, several = TrainConfig(accelerator="cpu"), TrainConfig(accelerator="cpu", devices=4)
+    assert [Ray().resources(train) for train in (alone, several)] == [(1, 0), (4, 0)]
+    several.accelerator = "cuda"
+    assert Ray().resources(several) == (4, 4)
+    assert Ray(cpus=2, gpus=0.5).resources(several) == (2, 0.5)

@@ -40,10 +40,18 @@ def test_by_default_every_gpu_has_one_run(machine: pytest.MonkeyPatch) -> None:
     assert shares(TrainConfig(accelerator="cpu"), 2) == [Share(4), Share(4)]
 
 
+def test_a_run_of_several_processes_has_so_many_devices(machine: pytest.MonkeyPatch) -> None:
+    assert shares(TrainConfig(devices=4)) == [Share(4)] * 2
+    assert shares(TrainConfig(devices=16, batch_size=16)) == [Share(8)]
+    with_gpus(machine, 5)
+    assert shares(TrainConfig(devices=2)) == [Share(4, "0,1"), Share(4, "2,3")]
+    assert shares(TrainConfig(devices=2), 3) == [Share(2, "0,1"), Share(2, "2,3"), Share(2, "0,1")]
+
+
 def test_gpus_keep_the_names_that_this_process_was_given(machine: pytest.MonkeyPatch) -> None:
     with_gpus(machine, 2)
     machine.setenv("CUDA_VISIBLE_DEVICES", "3, GPU-5ae1")
-    assert [share.gpu for share in shares(TrainConfig())] == ["3", "GPU-5ae1"]
+    assert [share.gpus for share in shares(TrainConfig())] == ["3", "GPU-5ae1"]
 
 
 def test_no_jobs_are_a_mistake(machine: pytest.MonkeyPatch) -> None:

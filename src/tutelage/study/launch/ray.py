@@ -5,8 +5,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import torch
-
 from tutelage.errors import UserError, one_line
 from tutelage.study.launch.base import Display, RunDisplay
 from tutelage.study.launch.hold import Hold, StudyInterrupted
@@ -16,6 +14,8 @@ from tutelage.study.launch.outcome import Outcome, failure
 from tutelage.study.launch.ray_task import execute_remotely, sender
 from tutelage.study.launch.ready import Ready
 from tutelage.study.plan import RunSpec
+from tutelage.study.several import on_gpu
+from tutelage.train import TrainConfig
 
 _LOOK = 0.5  # seconds between two looks at messages and signals
 _QUIET = {
@@ -31,14 +31,16 @@ class Ray:
     installation and the data under the same path, and the study's folder too, unless there is a store.
 
     Args:
-        cpus: cores, and threads, of a run.
-        gpus: GPUs of a run, also parts of one; by default 1 if the study is trained with CUDA.
+        cpus: cores, and threads, of a run; by default one per device.
+        gpus: GPUs of a run, also parts of one; by default one per device if the study is trained with CUDA.
         store: URL of fsspec for the folders of runs.
         retries: how often a lost run is executed again.
     """
 
-    def __init__(self, cpus: int = 1, gpus: float | None = None, store: str | None = None, retries: int = 5) -> None:
-        if cpus < 1:
+    def __init__(
+        self, cpus: int | None = None, gpus: float | None = None, store: str | None = None, retries: int = 5
+    ) -> None:
+        if cpus is not None and cpus < 1:
             raise UserError(f"--cpus-per-run: expected at least 1, found {cpus}")
         if gpus is not None and gpus < 0:
             raise UserError(f"--gpus-per-run: expected 0 or more, found {gpus:g}")
@@ -61,11 +63,10 @@ class Ray:
                 launch.submit(unfinished)
                 launch.watch()
 
-    def gpus_for(self, ready: Ready) -> float:
-        """The GPUs of a run of this study."""
-        accelerator = ready.study.objects.train.accelerator
-        cuda = accelerator == "cuda" or (accelerator == "auto" and torch.cuda.is_available())
-        return float(cuda) if self.gpus is None else self.gpus
+    def resources(self, train: TrainConfig) -> tuple[int, float]:
+        """The cores and the GPUs of a run of a study."""
+        cuda = train.accelerator == "cuda" or on_gpu(train)  # the cluster may have GPUs that this machine lacks
+        return self.cpus or train.devices, float(cuda * train.devices) if self.gpus is None else self.gpus
 
 
 @contextmanager
@@ -123,14 +124,13 @@ class _Launch:
     def submit(self, specs: list[RunSpec]) -> None:
         """Hand all runs to Ray, which begins each when what it needs has ended."""
         folder, of = self.ready.study.folder.absolute(), len(self.ready.specs)
-        execute = self.ray.remote(
-            num_cpus=self.launcher.cpus, num_gpus=self.launcher.gpus_for(self.ready), max_retries=self.launcher.retries
-        )(execute_remotely)
+        cpus, gpus = self.launcher.resources(self.ready.study.objects.train)
+        execute = self.ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=self.launcher.retries)(execute_remotely)
         references: dict[str, Any] = {}
         for spec in specs:
             needs = [references[need] for need in spec.needs if need in references]
             say = sender(self.queue, spec.id)
-            references[spec.id] = execute.remote(spec, folder, self.launcher.store, self.launcher.cpus, say, *needs)
+            references[spec.id] = execute.remote(spec, folder, self.launcher.store, cpus, say, *needs)
             self.watched[spec.id] = self.display.run(spec.label, self.ready.specs.index(spec), of)
         self.tasks = {references[spec.id]: spec for spec in specs}
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 
 from tutelage.errors import UserError
+from tutelage.study.several import on_gpu
 from tutelage.train import TrainConfig
 
 _VISIBLE = "CUDA_VISIBLE_DEVICES"
@@ -17,15 +18,15 @@ class Share:
 
     Attributes:
         threads: of its computations on the CPU.
-        gpu: its GPU, as `CUDA_VISIBLE_DEVICES` names it; None: the run uses none.
+        gpus: its GPUs, as `CUDA_VISIBLE_DEVICES` names them, with commas between; None: the run uses none.
     """
 
     threads: int
-    gpu: str | None = None
+    gpus: str | None = None
 
     def environment(self) -> dict[str, str]:
         """What has to be set before a process starts: CUDA and OpenMP read it once."""
-        return {"OMP_NUM_THREADS": str(self.threads), **({} if self.gpu is None else {_VISIBLE: self.gpu})}
+        return {"OMP_NUM_THREADS": str(self.threads), **({} if self.gpus is None else {_VISIBLE: self.gpus})}
 
 
 def shares(train: TrainConfig, jobs: int | None = None) -> list[Share]:
@@ -33,18 +34,18 @@ def shares(train: TrainConfig, jobs: int | None = None) -> list[Share]:
 
     Args:
         train: of the study.
-        jobs: how many; by default one per GPU, and on a CPU one per core. With more jobs than GPUs several share one.
+        jobs: how many; by default one per `train.devices` GPUs, or cores. With more jobs than GPUs several share them.
 
     Raises:
         UserError: `jobs` is below 1.
     """
     if jobs is not None and jobs < 1:
         raise UserError(f"--jobs: expected at least 1, found {jobs}")
-    cuda = train.accelerator != "cpu" and torch.cuda.is_available()
-    gpus = _gpus() if cuda else []
-    jobs = jobs or len(gpus) or cores()
+    gpus, devices = _gpus() if on_gpu(train) else [], train.devices
+    groups = [",".join(gpus[i : i + devices]) for i in range(0, len(gpus) - devices + 1, devices)]
+    jobs = jobs or len(groups) or max(1, cores() // devices)
     threads = max(1, cores() // jobs)
-    return [Share(threads, gpus[i % len(gpus)] if cuda else None) for i in range(jobs)]
+    return [Share(threads, groups[i % len(groups)] if groups else None) for i in range(jobs)]
 
 
 def cores() -> int:
