@@ -7,7 +7,7 @@ from pathlib import Path
 
 from lightning_fabric import Fabric
 
-from tutelage.bench.case import Case, make_tasks
+from tutelage.bench.case import Case, machine_precision, make_tasks
 from tutelage.bench.cost import Cost, Spread
 from tutelage.bench.harness import Action, Settings, in_turns
 from tutelage.bench.machine import bytes_per_second
@@ -65,7 +65,7 @@ def _exhaust(batches: Iterable[Batch]) -> None:
 
 def _epochs(key: str, network: Network, tasks: dict[str, Task], folder: Path, settings: Settings) -> list[Cost]:
     streams = Streams(select(write_pictures(folder, network.size, _STEPS * network.batch), tasks), network.batch)
-    precision = TrainConfig(accelerator="cpu").resolved_precision()
+    precision = machine_precision()
     config = TrainConfig(batch_size=network.batch, augment=Augment(), precision=precision, accelerator="cpu")
     batch = next(iter(training_loader(streams, tasks, config, 0)))
     case = Case(network, tasks, batch, precision=precision)

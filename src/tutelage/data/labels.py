@@ -158,6 +158,6 @@ class NormalsLabel(Modality):
 
 def _unit(n: Tensor) -> Tensor:
     x, y, z = n.unbind(-3)
-    # `norm` over a dimension of three costs 50 times as much and, its root being rounded exactly, gives the same bits.
+    # `norm` over a dimension of three is far slower. A root in double precision is, once rounded, the nearest float32.
     length = (x * x + y * y + z * z).double().sqrt().float().unsqueeze(-3)
     return (n / length.clamp(min=1e-3)).masked_fill_(~(length > 1e-3), 0.0)
