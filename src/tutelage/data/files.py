@@ -6,8 +6,26 @@ from pathlib import Path
 
 from tutelage.errors import UserError, one_line
 
-PICTURES = (".npy", ".png", ".jpg", ".jpeg")
+PICTURES = (
+    *(".npy", ".png", ".jpg", ".jpeg", ".jfif", ".webp", ".bmp", ".tif", ".tiff"),
+    *(".gif", ".jp2", ".pgm", ".ppm", ".tga"),
+)
 TEXTS = (".npy", ".txt")  # of numbers for the whole image
+
+
+def none_found(folder: Path, suffixes: Collection[str]) -> str:
+    """What a message says of a folder without a file to read: what was expected in it, and what is there instead."""
+    kinds = "texts of numbers (.txt) or .npy" if set(suffixes) <= set(TEXTS) else "pictures (.png, .jpg, ...) or .npy"
+    paths = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    files = [path.name for path in paths if path.is_file()]
+    folders = [path.name for path in paths if path.is_dir()]
+    others = f"files of other kinds ({_some(files)})" if files else ""
+    below = f"sub-folders ({_some(folders)}), which are not read" if folders else ""
+    return f"{folder}: expected {kinds} files, found {' and '.join(x for x in (others, below) if x) or 'none'}"
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
 
 
 def read_numbers(path: Path) -> list[float]:
@@ -61,4 +79,4 @@ def find_test_folder(root: Path) -> str | None:
 
 
 def _natural(name: str) -> list[tuple[int, str]]:
-    return [(int(piece), "") if piece.isdigit() else (0, piece) for piece in re.split(r"(\d+)", name)]
+    return [(int(piece), "") if piece.isdecimal() else (0, piece) for piece in re.split(r"(\d+)", name)]

@@ -9,7 +9,7 @@ from typing import get_args
 from torch import Tensor
 
 from tutelage.data.base import DataSource, Split, check_arguments
-from tutelage.data.files import PICTURES, TEXTS, find_test_folder, list_files
+from tutelage.data.files import PICTURES, TEXTS, find_test_folder, list_files, none_found
 from tutelage.data.fingerprint import arguments_text, fingerprint_of_files, ranked, stamp_of_files
 from tutelage.data.modalities import Modality
 from tutelage.data.samples import Memory, Samples
@@ -34,8 +34,8 @@ class Label:
 class Folders(DataSource):
     """The files `root/train/<folder>/<stem>.<suffix>` and, if there are any, `root/test/...` or `root/val/...`.
 
-    Files of one stem belong together. Suffixes are .npy, .png (8 or 16 bits), .jpg, .jpeg and, for labels of the whole
-    image, .txt. Every image has a file in the folder of every label, unless `partial` is true; a stem without an image
+    Files of one stem belong together. They are .npy, pictures (.png, .jpg, .webp, .bmp, .tif, ...) and, for labels of the
+    whole image, .txt. Every image has a file in the folder of every label, unless `partial` is true; a stem without an image
     is left out. `test/` (or `val/`) is the `test` split. Where neither exists, a fixed part of `train/` is held out:
     the same stems on every machine for the same `holdout_seed`.
 
@@ -93,7 +93,7 @@ class Folders(DataSource):
                 if not path.is_dir():
                     raise UserError(f"{path}: expected a folder, found none; see the layout in docs/data.md")
                 if not self.files[folder, name]:
-                    raise UserError(f"{path}: expected {', '.join(self._suffixes(name))} files, found none")
+                    raise UserError(f"{none_found(path, self._suffixes(name))}; add some, or name another folder")
         for split in get_args(Split):
             stems = self._stems(split)
             if not stems:
