@@ -11,6 +11,7 @@ from torch import Tensor
 from tutelage.data.base import DataSource, Split, check_arguments
 from tutelage.data.files import PICTURES, TEXTS, find_test_folder, list_files, none_found
 from tutelage.data.fingerprint import arguments_text, fingerprint_of_files, ranked, stamp_of_files
+from tutelage.data.look import LeftOut, Stored, stored_in_file, unused_files, without_image
 from tutelage.data.modalities import Modality
 from tutelage.data.samples import Memory, Samples
 from tutelage.errors import UserError
@@ -34,8 +35,8 @@ class Label:
 class Folders(DataSource):
     """The files `root/train/<folder>/<stem>.<suffix>` and, if there are any, `root/test/...` or `root/val/...`.
 
-    Files of one stem belong together. They are .npy, pictures (.png, .jpg, .webp, .bmp, .tif, ...) and, for labels of the
-    whole image, .txt. Every image has a file in the folder of every label, unless `partial` is true; a stem without an image
+    Files of one stem belong together. They are .npy, pictures of any usual format and, for labels of the whole
+    image, .txt. Every image has a file in the folder of every label, unless `partial` is true; a stem without an image
     is left out. `test/` (or `val/`) is the `test` split. Where neither exists, a fixed part of `train/` is held out:
     the same stems on every machine for the same `holdout_seed`.
 
@@ -117,13 +118,24 @@ class Folders(DataSource):
             )
 
     def fingerprint(self) -> str:
-        """Depends on the files' names, sizes and parts of their contents, and on the arguments."""
+        """Depends on the files' names and contents, and on the arguments."""
         arguments = arguments_text(self.image, self.labels, self.size, self.holdout, self.holdout_seed)
         return fingerprint_of_files(arguments, self._named_files())
 
     def origin(self) -> str:
         """The folder, the kinds of labels and the size."""
         return arguments_text(self.root.resolve().as_posix(), self.image, self.labels, self.size)
+
+    def left_out(self) -> list[LeftOut]:
+        """Files that lie beside those that are used."""
+        used = {path for files in self.files.values() for path in files.values()}
+        folders = [self.root / split / name for split, name in self.files]
+        rest = unused_files([*folders, *(path.parent for path in used)], used, (*PICTURES, *TEXTS))
+        for split in dict.fromkeys(self._folders.values()):
+            images = self.files[split, self.image]
+            for name in dict.fromkeys(label.folder for label in self.labels.values()):
+                rest += without_image(self.files[split, name], images)
+        return rest
 
     def _named_files(self) -> Iterator[tuple[str, Path]]:
         for folder in dict.fromkeys(self._folders.values()):
@@ -202,6 +214,12 @@ class FolderDataset(Samples):
         stem = self.stems[index]
         paths = [self.image[stem], *(files[stem] for _, files in self.labels.values() if stem in files)]
         return stamp_of_files((path.relative_to(self.root).as_posix(), path) for path in paths)
+
+    def stored(self, index: int) -> Mapping[str, Stored]:
+        """What the heads of the files say."""
+        stem = self.stems[index]
+        files = {"": self.image[stem], **{t: files[stem] for t, (_, files) in self.labels.items() if stem in files}}
+        return {name: x for name, path in files.items() if (x := stored_in_file(path)) is not None}
 
     def where(self, index: int, task: str | None = None) -> str:
         """The path of the image, or of the label."""
