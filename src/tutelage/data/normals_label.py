@@ -91,6 +91,13 @@ def _unit_share(n: Tensor) -> float:
 
 def _unit(n: Tensor) -> Tensor:
     x, y, z = n.unbind(-3)
-    # `norm` over a dimension of three is far slower. A root in double precision is, once rounded, the nearest float32.
-    length = (x * x + y * y + z * z).double().sqrt().float().unsqueeze(-3)
+    length = _root((x * x).add_(y * y).add_(z * z)).unsqueeze(-3)  # `norm` over a dimension of three is far slower
     return (n / length.clamp(min=_SHORT)).masked_fill_(~(length > _SHORT), 0.0)
+
+
+def _root(x: Tensor) -> Tensor:
+    """The float32 nearest to the square root, on every device: torch's own may be the one beside it on a CPU."""
+    if x.is_cuda:
+        return x.double().sqrt().float()
+    np.sqrt(x.numpy(), out=x.numpy())
+    return x
