@@ -57,7 +57,7 @@ def check_data(study: Study, console: Console, level: Literal["auto"] | Level = 
     sources = {name: part.source for name, part in objects.data.parts().items()}
     for name, source in sources.items():
         _check_contents(name if len(sources) > 1 else "", source, objects.tasks)
-    checked = _checked(study, console, level)
+    checked = decode(study, console, level)
     look = look_at(sources, objects.tasks, checked)
     for line in lines(look):
         note(line)
@@ -115,8 +115,17 @@ def _classes(module: Any, base: type) -> list[Any]:
     return [x for x in public if isinstance(x, type) and issubclass(x, base) and x is not base]
 
 
-def _checked(study: Study, console: Console, level: Literal["auto"] | Level) -> dict[Of, list[Checked]]:
-    """The samples of every split and source that are checked now or were before."""
+def decode(
+    study: Study, console: Console, level: Literal["auto"] | Level, wrong: list[str] | None = None
+) -> dict[Of, list[Checked]]:
+    """The samples of every split and source that are checked now or were before; see `check_data`.
+
+    Args:
+        study: the study.
+        console: gets one line.
+        level: which samples are decoded.
+        wrong: takes the lines of wrong samples, in place of the first one being raised.
+    """
     parts = study.objects.data.parts()
     splits = {(split, n): part.source.decoded(split) for split in get_args(Split) for n, part in parts.items()}
     if level == "auto":
@@ -124,7 +133,7 @@ def _checked(study: Study, console: Console, level: Literal["auto"] | Level) -> 
         level = "full" if count <= _FULL else "sample"
     findings = Findings.of(study)
     try:
-        return check_samples(study, splits, console, level, findings)
+        return check_samples(study, splits, console, level, findings, wrong)
     finally:  # of a wrong sample, too: the next check need not read the sound ones again
         findings.write()
 
