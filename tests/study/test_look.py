@@ -13,9 +13,9 @@ import yaml
 from PIL import ExifTags, Image
 from rich.console import Console
 
-from tutelage.data.look import Look
 from tutelage.errors import UserError
 from tutelage.study import Study, check_data, load_study, read_values
+from tutelage.types.look import Look
 
 SIZE = (32, 32)
 CLASSES, DEPTH = "tutelage.data.ClassesLabel", "tutelage.data.DepthLabel"

@@ -11,12 +11,13 @@ from torch import Tensor
 from tutelage.data.base import DataSource, Split, check_arguments
 from tutelage.data.files import PICTURES, TEXTS, find_test_folder, list_files, none_found
 from tutelage.data.fingerprint import arguments_text, fingerprint_of_files, ranked, stamp_of_files
-from tutelage.data.look import LeftOut, Stored, stored_in_file, unused_files, without_image
+from tutelage.data.look import Stored, stored_in_file, unused_files, without_image
 from tutelage.data.modalities import Modality
 from tutelage.data.samples import Memory, Samples
 from tutelage.errors import UserError
 from tutelage.images import Size, read_rgb, resize_image
 from tutelage.types import Sample
+from tutelage.types.look import LeftOut
 
 
 @dataclass

@@ -10,12 +10,12 @@ from rich.table import Table
 from rich.text import Text
 from torch import Tensor
 
-from tutelage.data.look import Look, Summary
 from tutelage.errors import printable
 from tutelage.files import write_text
 from tutelage.report.charts import Swatch
 from tutelage.report.pictures import uri
 from tutelage.types import Task
+from tutelage.types.look import Look, Summary
 
 _WIDE = 120  # columns that the table needs
 _CLASSES = 20  # that a terminal shows of a label

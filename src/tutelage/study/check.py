@@ -12,7 +12,6 @@ import tutelage.data
 import tutelage.tasks
 from tutelage.data import DataSource, Modality
 from tutelage.data.base import Split
-from tutelage.data.look import Look
 from tutelage.data.shards import Keeper
 from tutelage.errors import UserError, one_line
 from tutelage.files import write_text
@@ -24,6 +23,7 @@ from tutelage.study.findings import Findings
 from tutelage.study.look import lines, look_at
 from tutelage.study.teachers import build_net, teacher_net
 from tutelage.types import MultiTaskNet, Task
+from tutelage.types.look import Look
 
 _FULL = 20_000  # samples in all up to which every one is checked by default
 
@@ -35,7 +35,7 @@ def check_data(study: Study, console: Console, level: Literal["auto"] | Level = 
     the sample's stamp and everything else that the check depends on, so that only new and changed samples are decoded
     again. Data that are kept in memory are in memory afterwards, as far as they were decoded. What is suspicious, and
     what files are left out, is printed once; with `write`, all that was seen is in `data.json` of the study's folder
-    (`tutelage.data.look.Look` has its form).
+    (`tutelage.types.look.Look` has its form).
 
     Args:
         study: The study. Its data have passed their own `check`.

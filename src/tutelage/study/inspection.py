@@ -8,11 +8,12 @@ from rich.console import Console
 from torch import Tensor
 
 from tutelage.data.base import Split
-from tutelage.data.look import Look, Stored
+from tutelage.data.look import Stored
 from tutelage.study.check import decode
 from tutelage.study.check_samples import Checked, Level, Of
 from tutelage.study.config import Study
 from tutelage.study.look import look_at
+from tutelage.types.look import Look
 
 
 @dataclass(frozen=True)

@@ -6,12 +6,13 @@ from typing import get_args
 
 from tutelage.data import DataSource, Modality, Rgb
 from tutelage.data.base import Split
-from tutelage.data.look import LeftOut, Look, Measures, Stored, Summary, Warned
+from tutelage.data.look import Stored, together
 from tutelage.errors import UserError, printable
 from tutelage.study.check_samples import Checked, Of
 from tutelage.study.doubts import doubts_of_images, doubts_of_label
 from tutelage.study.seen import Seen
 from tutelage.types import Task
+from tutelage.types.look import LeftOut, Look, Summary, Warned
 
 
 def look_at(
@@ -57,7 +58,7 @@ def look_at(
 
 def _seen(split: Split, label: str, checked: Sequence[Checked], samples: int) -> Seen:
     having = [x for x in checked if label in x.finding.measures]
-    return Seen(split, having, label, samples, len(checked), Measures.of(x.finding.measures[label] for x in having))
+    return Seen(split, having, label, samples, len(checked), together(x.finding.measures[label] for x in having))
 
 
 def _summary(source: str, split: Split, label: str, kind: Modality, seen: Seen) -> Summary:

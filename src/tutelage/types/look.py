@@ -1,12 +1,33 @@
-"""What was seen of the data before training: a summary per label and split, and what is doubtful."""
+"""What is seen of data before training: a summary per label and split, and what is doubtful."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from tutelage.data.look.measure import Measures
-
 _VERSION = 1
+
+
+@dataclass(frozen=True)
+class Measures:
+    """The values of many images or labels.
+
+    Attributes:
+        count: How many.
+        empty: How many of them have no labelled position.
+        unlabelled: The share of all positions that have no label; 0 where there are none.
+        low: The least value; None where nothing has a label.
+        middle: The median of their medians.
+        high: The greatest value.
+        classes: Class -> share of the labelled positions, in the order of the classes; empty for other values.
+    """
+
+    count: int
+    empty: int
+    unlabelled: float
+    low: float | None
+    middle: float | None
+    high: float | None
+    classes: Mapping[int, float]
 
 
 @dataclass(frozen=True)
