@@ -29,7 +29,7 @@ DATA: dict[str, tuple[Make, str]] = {
     ),
     "no file": (
         images(removed(*(f"depth/{i}.png" for i in range(10)))),
-        r"train/depth: expected .npy, .png, .* found none",
+        r"train/depth: expected pictures .* or .npy files, found none",
     ),
     "a file is missing": (
         images(removed("depth/3.png")),

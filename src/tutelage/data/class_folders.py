@@ -5,7 +5,7 @@ from functools import cached_property
 from pathlib import Path
 
 from tutelage.data.base import Split
-from tutelage.data.files import PICTURES, check_excluded, find_test_folder
+from tutelage.data.files import PICTURES, check_excluded, find_test_folder, none_found
 from tutelage.data.fingerprint import arguments_text, fingerprint_of_files, stamp_of_files
 from tutelage.data.items import Items, ItemSource
 from tutelage.data.whole_labels import ClassLabel
@@ -17,7 +17,7 @@ class ClassFolders(ItemSource):
     """The images `root/train/<class>/<image>` and, if there are any, `root/test/...` or `root/val/...`.
 
     This is the layout of torchvision's `ImageFolder`, and classes are numbered as there: from 0, in the order of their
-    folders' names in `train`. Images are the .jpg, .jpeg, .png and .npy files of a folder. `test/` (or `val/`) is the
+    folders' names in `train`. Images are the pictures and .npy files of a folder. `test/` (or `val/`) is the
     `test` split; where neither exists, a part of `train` is held out: image i by the rank of a hash of (seed, i).
     Without a folder `train/`, the folders of the classes are those of `root`.
 
@@ -121,10 +121,8 @@ class ClassFolders(ItemSource):
                 )
             for name, paths in files.items():
                 if not paths:
-                    raise UserError(
-                        f"{self.root / self._folders[split] / name}: expected {', '.join(PICTURES)} files, found none; "
-                        "add some, or remove the folder"
-                    )
+                    folder = self.root / self._folders[split] / name
+                    raise UserError(f"{none_found(folder, PICTURES)}; add some, or remove the folder")
         super().check(tasks)
 
     def fingerprint(self) -> str:

@@ -1,13 +1,31 @@
 """Files of images and labels: how they are listed, and how texts of numbers are read."""
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 
 from tutelage.errors import UserError, one_line
 
-PICTURES = (".npy", ".png", ".jpg", ".jpeg")
+PICTURES = (
+    *(".npy", ".png", ".jpg", ".jpeg", ".jfif", ".webp", ".bmp", ".tif", ".tiff"),
+    *(".gif", ".jp2", ".pgm", ".ppm", ".tga"),
+)
 TEXTS = (".npy", ".txt")  # of numbers for the whole image
+
+
+def none_found(folder: Path, suffixes: Collection[str]) -> str:
+    """What a message says of a folder without a file to read: what was expected in it, and what is there instead."""
+    kinds = "texts of numbers (.txt) or .npy" if set(suffixes) <= set(TEXTS) else "pictures (.png, .jpg, ...) or .npy"
+    paths = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    files = [path.name for path in paths if path.is_file()]
+    folders = [path.name for path in paths if path.is_dir()]
+    others = f"files of other kinds ({_some(files)})" if files else ""
+    below = f"sub-folders ({_some(folders)}), which are not read" if folders else ""
+    return f"{folder}: expected {kinds} files, found {' and '.join(x for x in (others, below) if x) or 'none'}"
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
 
 
 def read_numbers(path: Path) -> list[float]:

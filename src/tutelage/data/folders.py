@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import get_args
 
 from tutelage.data.base import DataSource, Split, check_arguments
-from tutelage.data.files import PICTURES, TEXTS, check_excluded, find_test_folder
+from tutelage.data.files import PICTURES, TEXTS, check_excluded, find_test_folder, none_found
 from tutelage.data.fingerprint import arguments_text, fingerprint_of_files, ranked
 from tutelage.data.folder_dataset import FolderDataset
 from tutelage.data.modalities import Modality
@@ -33,7 +33,7 @@ class Label:
 class Folders(DataSource):
     """The files `root/train/<folder>/<stem>.<suffix>` and, if there are any, `root/test/...` or `root/val/...`.
 
-    Files of one stem belong together. Suffixes are .npy, .png (8 or 16 bits), .jpg, .jpeg and, for labels of the whole
+    Files of one stem belong together. They are .npy, pictures of any usual format and, for labels of the whole
     image, .txt. Every image has a file in the folder of every label, unless `partial` is true; a stem without an image
     is left out. `test/` (or `val/`) is the `test` split. Where neither exists, a fixed part of `train/` is held out:
     the same stems on every machine for the same `holdout_seed`. Without a folder `train/`, all of `root` is divided so.
@@ -106,9 +106,12 @@ class Folders(DataSource):
                     beside = "" if folder else f" (or train/{name} in {self.root})"
                     raise UserError(f"{path}: expected a folder{beside}, found none; see the layout in docs/data.md")
                 if not self.files[folder, name]:
-                    files = f"{', '.join(self._suffixes(name))} files"
-                    files += f" that {name} fits" if "*" in name else ""
-                    raise UserError(f"{path}: expected {files}, found none")
+                    if "*" in name:
+                        raise UserError(f"{path}: expected files that {name} fits, found none; correct the pattern")
+                    raise UserError(
+                        f"{none_found(path, self._suffixes(name))}; add some, or name another folder: {name}/**/* has "
+                        "sub-folders, too"
+                    )
         for split in get_args(Split):
             stems = self._stems(split)
             if not stems:
