@@ -5,9 +5,10 @@ from functools import cached_property
 from pathlib import Path
 
 from tutelage.data.base import Split
-from tutelage.data.files import PICTURES, check_excluded, find_test_folder, none_found
+from tutelage.data.files import PICTURES, find_test_folder, none_found
 from tutelage.data.fingerprint import arguments_text, fingerprint_of_files, stamp_of_files
 from tutelage.data.items import Items, ItemSource
+from tutelage.data.patterns import Excluded
 from tutelage.data.whole_labels import ClassLabel
 from tutelage.errors import UserError
 from tutelage.images import Size
@@ -30,8 +31,8 @@ class ClassFolders(ItemSource):
         cache: Keep decoded and resized samples in memory.
         name: The name of the source; by default that of `root`.
         train: The folder of `train`; by default `train` where there is one.
-        test: The folder of `test`; by default `test` or `val`, if there is one.
-        exclude: Files that are not read, by their paths under `root`.
+        test: The folder of `test`; by default `test` or `val`, if there is one. That of `train`: a part is held out.
+        exclude: Files that are not read: paths under `root`, and patterns of them.
 
     Raises:
         UserError: An argument is out of range.
@@ -65,7 +66,7 @@ class ClassFolders(ItemSource):
 
     def _list(self, split: str) -> dict[str, list[Path]]:
         """Class -> images of a split's folder; "": those of `root`, whose other folders are the classes."""
-        excluded, folder = {self.root / path for path in self.exclude}, self.root / split
+        excluded, folder = Excluded(self.exclude, self.root), self.root / split
         others = () if split else self._folders.values()
         return {
             path.name: sorted(
@@ -79,9 +80,9 @@ class ClassFolders(ItemSource):
 
     @cached_property
     def _folders(self) -> dict[Split, str]:
-        train = self.train or ("train" if self._has("train") else "")
-        test = self.test or find_test_folder(self.root, self._has)
-        return {"train": train} if test is None else {"train": train, "test": test}
+        train = ("train" if self._has("train") else "") if self.train is None else self.train
+        test = find_test_folder(self.root, self._has) if self.test is None else self.test
+        return {"train": train} if test in (None, train) else {"train": train, "test": test}
 
     def _has(self, split: str) -> bool:
         return (self.root / split).is_dir()
@@ -112,7 +113,7 @@ class ClassFolders(ItemSource):
         self.check_names(tasks)
         if not self.root.is_dir():
             raise UserError(f"data.root: expected a folder with train/CLASS/..., found no folder {self.root}")
-        check_excluded(self.exclude, self.root)
+        Excluded(self.exclude, self.root).check()
         for split, files in self.files.items():
             if not files:
                 raise UserError(

@@ -1,7 +1,7 @@
 """Files of images and labels: how they are listed, and how texts of numbers are read."""
 
 import re
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from tutelage.errors import UserError, one_line
@@ -62,13 +62,6 @@ def find_test_folder(root: Path, exists: Callable[[str], bool]) -> str | None:
             "or remove the other one"
         )
     return names[0] if names else None
-
-
-def check_excluded(exclude: Iterable[str], root: Path) -> None:
-    """Raise a UserError if a file that is not to be read does not exist: its name is misspelt, or it has gone."""
-    for path in exclude:
-        if not (root / path).is_file():
-            raise UserError(f"data.exclude: expected files in {root}, found none named {path}; correct or remove it")
 
 
 def natural(name: str) -> list[tuple[int, str]]:

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import get_args
 
 from tutelage.data.base import DataSource, Split, check_arguments
-from tutelage.data.files import PICTURES, TEXTS, check_excluded, find_test_folder, none_found
+from tutelage.data.files import PICTURES, TEXTS, find_test_folder, none_found
 from tutelage.data.fingerprint import arguments_text, fingerprint_of_files, ranked
 from tutelage.data.folder_dataset import FolderDataset
 from tutelage.data.modalities import Modality
-from tutelage.data.patterns import SPLIT, Pattern
+from tutelage.data.patterns import SPLIT, Excluded, Pattern
 from tutelage.data.samples import Memory, Samples
 from tutelage.errors import UserError
 from tutelage.images import Size
@@ -54,8 +54,8 @@ class Folders(DataSource):
         name: The name of the source; by default that of `root`.
         partial: A stem without a file in a label's folder lacks that label; otherwise `check` raises.
         train: The folder of `train`; by default `train` where there is one.
-        test: The folder of `test`; by default `test` or `val`, if there is one.
-        exclude: Files that are not read, by their paths under `root`.
+        test: The folder of `test`; by default `test` or `val`, if there is one. That of `train`: a part is held out.
+        exclude: Files that are not read: paths under `root`, and patterns of them.
 
     Raises:
         UserError: An argument is out of range.
@@ -98,10 +98,10 @@ class Folders(DataSource):
         self.check_names(tasks)
         if not self.root.is_dir():
             raise UserError(f"data.root: expected a folder with train/{self.image}, found no folder {self.root}")
-        check_excluded(self.exclude, self.root)
+        Excluded(self.exclude, self.root).check()
         for folder in dict.fromkeys(self._folders.values()):
             for name in [self.image, *(self.labels[t].folder for t in tasks)]:
-                path = self.root / _pattern(folder, name).folder
+                path = self.root / pattern_in(folder, name).folder
                 if not path.is_dir():
                     beside = "" if folder else f" (or train/{name} in {self.root})"
                     raise UserError(f"{path}: expected a folder{beside}, found none; see the layout in docs/data.md")
@@ -121,7 +121,7 @@ class Folders(DataSource):
 
     def _check_stems(self, split: Split, stems: list[str], folder: str) -> None:
         files = self.files[self._folders[split], folder]
-        path = self.root / _pattern(self._folders[split], folder).folder
+        path = self.root / pattern_in(self._folders[split], folder).folder
         missing = [stem for stem in stems if stem not in files]
         if len(missing) == len(stems):
             raise UserError(
@@ -154,10 +154,10 @@ class Folders(DataSource):
     @cached_property
     def files(self) -> dict[tuple[str, str], dict[str, Path]]:
         """(folder of a split, sub-folder or pattern) -> stem, or what the stars stand for -> file."""
-        excluded = {self.root / path for path in self.exclude}
+        excluded = Excluded(self.exclude, self.root)
         files = {}
         for folder in dict.fromkeys(self._folders.values()):
-            patterns = {name: _pattern(folder, name) for name in self._names}
+            patterns = {name: pattern_in(folder, name) for name in self._names}
             for name, pattern in patterns.items():
                 finer = [other for other in patterns.values() if other.literal > pattern.literal]
                 files[folder, name] = {
@@ -178,8 +178,9 @@ class Folders(DataSource):
     @cached_property
     def _folders(self) -> dict[Split, str]:
         """Split -> its folder; that of `train` for both where a part is held out; "" where no folder divides splits."""
-        train = self.train or ("train" if self._has("train") else "")
-        return {"train": train, "test": self.test or find_test_folder(self.root, self._has) or train}
+        train = ("train" if self._has("train") else "") if self.train is None else self.train
+        test = find_test_folder(self.root, self._has) if self.test is None else self.test
+        return {"train": train, "test": train if test is None else test}
 
     def _has(self, split: str) -> bool:
         """Whether there is a folder for a split of this name."""
@@ -200,6 +201,6 @@ def _partition(name: str) -> tuple[str, str, str]:
     return name.partition(SPLIT) if SPLIT in name else ("", SPLIT, "")
 
 
-def _pattern(folder: str, name: str) -> Pattern:
+def pattern_in(folder: str, name: str) -> Pattern:
     """The files of one kind in a split's folder."""
     return Pattern(name.replace(SPLIT, folder) if SPLIT in name else f"{folder}/{name}")

@@ -1,6 +1,7 @@
 """Kinds of labels with a value for every pixel; docs/data.md has the numeric contract."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -9,7 +10,7 @@ from torch.nn.functional import interpolate
 
 from tutelage.data.modalities import Modality, resize_nearest, whole_numbers
 from tutelage.errors import UserError
-from tutelage.images import Array, Size, describe, flat
+from tutelage.images import Array, Size, Use, describe, flat
 
 
 @dataclass
@@ -21,7 +22,7 @@ class ClassesLabel(Modality):
     """
 
     content = "classes"
-    use = "classes"
+    use: ClassVar[Use] = "classes"
     batched = copies = True
     ignore: tuple[int, ...] = (255,)
 

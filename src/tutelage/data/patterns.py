@@ -78,6 +78,29 @@ class Pattern:
         return files
 
 
+class Excluded:
+    """The files that are not read: those with a path in a list, or that fit a pattern in it.
+
+    Args:
+        exclude: Paths, and patterns with stars, under `root`.
+        root: The folder of the data set.
+    """
+
+    def __init__(self, exclude: Collection[str], root: Path) -> None:
+        self.root, self.paths = root, {root / text for text in exclude if "*" not in text}
+        self.patterns = [Pattern(text) for text in exclude if "*" in text]
+
+    def __contains__(self, path: Path) -> bool:
+        name = path.relative_to(self.root).as_posix() if self.patterns else ""
+        return path in self.paths or any(pattern.key(name) is not None for pattern in self.patterns)
+
+    def check(self) -> None:
+        """Raise a UserError if a single file does not exist: its name is misspelt, or it has gone."""
+        for path in self.paths:
+            if not path.is_file():
+                raise UserError(f"data.exclude: expected a file, found none named {path}; correct or remove the name")
+
+
 def walk(folder: Path, levels: int | None = None) -> Iterator[Path]:
     """The files of a folder and its sub-folders, `levels` deep, but no hidden ones; links are followed once."""
     seen: set[str] = set()
