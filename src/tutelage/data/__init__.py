@@ -11,9 +11,10 @@ from tutelage.data.from_dataset import FromDataset
 from tutelage.data.hide_labels import HideLabels
 from tutelage.data.holdout import HoldOut
 from tutelage.data.hugging_face import Column, HuggingFace
-from tutelage.data.labels import ClassesLabel, DepthLabel, InverseDepthLabel, MaskLabel, NormalsLabel
+from tutelage.data.labels import ClassesLabel, DepthLabel, InverseDepthLabel, MaskLabel
 from tutelage.data.mix import Mix
 from tutelage.data.modalities import Modality, Rgb, Window
+from tutelage.data.normals_label import NormalsLabel
 from tutelage.data.nyuv2 import NYUv2
 from tutelage.data.rooms import Rooms
 from tutelage.data.samples import Memory, Samples

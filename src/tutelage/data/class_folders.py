@@ -8,6 +8,7 @@ from tutelage.data.base import Split
 from tutelage.data.files import PICTURES, find_test_folder, none_found
 from tutelage.data.fingerprint import arguments_text, fingerprint_of_files, stamp_of_files
 from tutelage.data.items import Items, ItemSource
+from tutelage.data.look import LeftOut, Warned, unused_files
 from tutelage.data.patterns import Excluded
 from tutelage.data.whole_labels import ClassLabel
 from tutelage.errors import UserError
@@ -127,10 +128,26 @@ class ClassFolders(ItemSource):
         super().check(tasks)
 
     def fingerprint(self) -> str:
-        """Depends on the files' names, sizes and parts of their contents, and on the arguments."""
+        """Depends on the files' names and contents, and on the arguments."""
         arguments = arguments_text(self.task, self.size, self.holdout, self.holdout_seed)
         paths = [path for files in self.files.values() for name in sorted(files) for path in files[name]]
         return fingerprint_of_files(arguments, ((path.relative_to(self.root).as_posix(), path) for path in paths))
+
+    def left_out(self) -> list[LeftOut]:
+        """Files that lie beside those that are used, also beside the folders of the classes."""
+        used = {path for files in self.files.values() for paths in files.values() for path in paths}
+        splits = [self.root / folder for folder in self._folders.values()]
+        return unused_files([*splits, *(path.parent for path in used)], used, PICTURES)
+
+    def doubts(self) -> list[Warned]:
+        """Folders that are named after numbers whose order is another than that of the names."""
+        if not all(name.isdecimal() for name in self.classes) or self.classes == sorted(self.classes, key=int):
+            return []
+        number, name = next((i, a) for i, a in enumerate(self.classes) if a != sorted(self.classes, key=int)[i])
+        text = (
+            f"expected folders of numbers in their order, found `{name}` as class {number}, since classes are numbered"
+        )
+        return [Warned(str(self.root / self._folders["train"]), f"{text} in the order of texts; write 02 before 10")]
 
     def origin(self) -> str:
         """The folder and the size: the stamps have the classes."""

@@ -35,7 +35,10 @@ def read_numbers(path: Path) -> list[float]:
         UserError: The file holds something else, or nothing.
     """
     try:
-        numbers = [float(word) for word in path.read_text().replace(",", " ").split()]
+        words = path.read_text(encoding="utf-8-sig").replace(",", " ").split()
+        numbers = [float(word) for word in words]
+        if odd := [word for word in words if "_" in word]:  # which Python skips: 1_000 is more often a name
+            raise ValueError(odd[0])
     except (OSError, ValueError) as error:
         raise UserError(
             f"{path}: expected a text of numbers, found {one_line(error, 80)}; correct or remove it"

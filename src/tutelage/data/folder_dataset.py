@@ -6,6 +6,7 @@ from pathlib import Path
 from torch import Tensor
 
 from tutelage.data.fingerprint import stamp_of_files
+from tutelage.data.look import Stored, stored_in_file
 from tutelage.data.modalities import Modality
 from tutelage.data.samples import Samples
 from tutelage.images import Size, read_rgb, resize_image
@@ -56,6 +57,12 @@ class FolderDataset(Samples):
         stem = self.stems[index]
         paths = [self.image[stem], *(files[stem] for _, files in self.labels.values() if stem in files)]
         return stamp_of_files((path.relative_to(self.root).as_posix(), path) for path in paths)
+
+    def stored(self, index: int) -> Mapping[str, Stored]:
+        """What the heads of the files say."""
+        stem = self.stems[index]
+        files = {"": self.image[stem], **{t: files[stem] for t, (_, files) in self.labels.items() if stem in files}}
+        return {name: x for name, path in files.items() if (x := stored_in_file(path)) is not None}
 
     def where(self, index: int, task: str | None = None) -> str:
         """The path of the image, or of the label."""

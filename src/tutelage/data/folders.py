@@ -10,8 +10,9 @@ from tutelage.data.base import DataSource, Split, check_arguments
 from tutelage.data.files import PICTURES, TEXTS, find_test_folder, none_found
 from tutelage.data.fingerprint import arguments_text, fingerprint_of_files, ranked
 from tutelage.data.folder_dataset import FolderDataset
+from tutelage.data.look import LeftOut, unused_files, without_image
 from tutelage.data.modalities import Modality
-from tutelage.data.patterns import SPLIT, Excluded, Pattern
+from tutelage.data.patterns import Excluded, folder_of_split, pattern_in
 from tutelage.data.samples import Memory, Samples
 from tutelage.errors import UserError
 from tutelage.images import Size
@@ -136,13 +137,24 @@ class Folders(DataSource):
             )
 
     def fingerprint(self) -> str:
-        """Depends on the files' names, sizes and parts of their contents, and on the arguments."""
+        """Depends on the files' names and contents, and on the arguments."""
         arguments = arguments_text(self.image, self.labels, self.size, self.holdout, self.holdout_seed)
         return fingerprint_of_files(arguments, self._named_files())
 
     def origin(self) -> str:
         """The folder, the kinds of labels and the size."""
         return arguments_text(self.root.resolve().as_posix(), self.image, self.labels, self.size)
+
+    def left_out(self) -> list[LeftOut]:
+        """Files that lie beside those that are used."""
+        used = {path for files in self.files.values() for path in files.values()}
+        folders = [self.root / pattern_in(split, name).folder for split, name in self.files]
+        rest = unused_files([*folders, *(path.parent for path in used)], used, (*PICTURES, *TEXTS))
+        for split in dict.fromkeys(self._folders.values()):
+            images = self.files[split, self.image]
+            for name in dict.fromkeys(label.folder for label in self.labels.values()):
+                rest += without_image(self.files[split, name], images)
+        return rest
 
     def _named_files(self) -> Iterator[tuple[str, Path]]:
         for folder in dict.fromkeys(self._folders.values()):
@@ -184,8 +196,7 @@ class Folders(DataSource):
 
     def _has(self, split: str) -> bool:
         """Whether there is a folder for a split of this name."""
-        folders = {f"{start}{split}{end.partition('/')[0]}" for start, _, end in map(_partition, self._names)}
-        return any((self.root / folder).is_dir() for folder in folders)
+        return any((self.root / folder_of_split(split, name)).is_dir() for name in self._names)
 
     def _stems(self, split: Split) -> list[str]:
         stems = list(self.files[self._folders[split], self.image])
@@ -194,13 +205,3 @@ class Folders(DataSource):
         # By the rank of a hash of seed and stem: independent of the machine, and of what else is in the folder.
         held = set(ranked(stems, self.holdout_seed)[: round(self.holdout * len(stems))])
         return [stem for stem in stems if (stem in held) == (split == "test")]
-
-
-def _partition(name: str) -> tuple[str, str, str]:
-    """What is before and after the folder of the split."""
-    return name.partition(SPLIT) if SPLIT in name else ("", SPLIT, "")
-
-
-def pattern_in(folder: str, name: str) -> Pattern:
-    """The files of one kind in a split's folder."""
-    return Pattern(name.replace(SPLIT, folder) if SPLIT in name else f"{folder}/{name}")

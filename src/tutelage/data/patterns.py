@@ -78,6 +78,21 @@ class Pattern:
         return files
 
 
+def pattern_in(split: str, name: str) -> Pattern:
+    """The files of one kind in the folder of a split: it replaces `{split}` in their pattern, or stands before it."""
+    return Pattern(name.replace(SPLIT, split) if SPLIT in name else f"{split}/{name}")
+
+
+def folder_of_split(split: str, name: str) -> str:
+    """The folder that divides the splits in a pattern, for a split of this name.
+
+    >>> folder_of_split("test", "image"), folder_of_split("test", "masks/{split}_big/*")
+    ('test', 'masks/test_big')
+    """
+    start, _, end = name.partition(SPLIT) if SPLIT in name else ("", SPLIT, "")
+    return f"{start}{split}{end.partition('/')[0]}"
+
+
 class Excluded:
     """The files that are not read: those with a path in a list, or that fit a pattern in it.
 

@@ -84,12 +84,9 @@ def explore(folder: Path, advance: Callable[[], None], total: Callable[[int], No
     texts = [leaf for leaf in leaves if next(iter(leaf.files.values())).suffix.lower() == ".txt"]
     images = find_images([leaf for leaf in leaves if leaf not in texts])
     if images is None:
-        what = (
-            f"{count(len(wrong), 'file')} that cannot be read, such as {next(iter(wrong))}"
-            if wrong
-            else f"{count(len(pictures), 'label')}"
-        )
-        raise UserError(f"{folder}: expected images and their labels, found {what}, and no images; see docs/own.md")
+        unread = f", {count(len(wrong), 'file')} that cannot be read ({next(iter(wrong))}, ...)" if wrong else ""
+        what = f"{count(len(pictures) - len(wrong), 'label')}{unread} and no images"
+        raise UserError(f"{folder}: expected images and their labels, found {what}; see docs/own.md")
     images, others = match(images, find_others(leaves, images))
     labels, left_out = find_labels(images, others, sizes)
     data = DataSet(folder, images, sizes, labels, left_out=[*left_out, *found.left_out], splits=found.splits)

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tutelage.data.files import PICTURES
-from tutelage.data.folders import pattern_in
+from tutelage.data.patterns import pattern_in
 from tutelage.propose.files import Leaf
 
 if TYPE_CHECKING:

@@ -59,9 +59,8 @@ def find_labels(
     labels: list[Label] = []
     left_out: list[str] = []
     for one in others:
-        what = (
-            f"{count(len(one.files), 'file')} {one.name if len(one.files) > 1 else next(iter(one.files.values())).name}"
-        )
+        name = one.name if len(one.files) > 1 else next(iter(one.files.values())).name
+        what = f"{count(len(one.files), 'file')} {name}"
         files = {key: path for key, path in one.files.items() if key in images.files}
         if not files:
             left_out.append(f"{what}: none has the name of an image")

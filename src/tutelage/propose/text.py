@@ -33,11 +33,10 @@ def split_line(data: DataSet) -> str:
     """How training and test images are told apart."""
     train = data.count(data.train)
     if data.test is not None:
-        return f"{count(train, 'image')} of {data.train} to train on, {data.count(data.test)} of {data.test} to test"
-    which = "by a hash of their names, the same on every machine"
-    return (
-        f"{count(train - data.held_out, 'image')} to train on; no test images, so {data.held_out} are held out, {which}"
-    )
+        test = f"{data.count(data.test)} of {data.test} to test"
+        return f"{count(train, 'image')} of {data.train} to train on, {test}"
+    rest = f"{count(train - data.held_out, 'image')} to train on; no test images, so {data.held_out} are held out"
+    return f"{rest}, by a hash of their names: the same on every machine"
 
 
 def write_study(data: DataSet, training: Training, name: str, file: str) -> str:

@@ -4,6 +4,7 @@ from tutelage.data.look.guess import Guess, guess
 from tutelage.data.look.measure import Measure, Measures, measure_classes, measure_values
 from tutelage.data.look.stored import Stored, stored_as, stored_in_file
 from tutelage.data.look.summary import LeftOut, Look, Summary, Warned
+from tutelage.data.look.unused import left_out, unused_files, without_image
 
 __all__ = [
     "Guess",
@@ -15,8 +16,11 @@ __all__ = [
     "Summary",
     "Warned",
     "guess",
+    "left_out",
     "measure_classes",
     "measure_values",
     "stored_as",
     "stored_in_file",
+    "unused_files",
+    "without_image",
 ]

@@ -34,7 +34,7 @@ class Measure:
 
 def measure_classes(label: Tensor) -> Measure:
     """Of class numbers of any shape; -1 is no label."""
-    flat = label.flatten()
+    flat = label.flatten().long()
     known = flat[flat >= 0]
     if not len(known):
         return Measure(len(flat), 0)
