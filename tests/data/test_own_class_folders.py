@@ -110,7 +110,7 @@ def wrong(root: Path, what: str) -> None:
 @pytest.mark.parametrize(
     ("what", "message"),
     [
-        ("no train", r"train: expected a folder for every class, found none; see docs/own.md"),
+        ("no train", r": expected a folder for every class, found none; see docs/own.md"),
         ("images without classes", r"train: expected a folder for every class, found none"),
         ("an empty class", r"train.dog: expected pictures \(.png, .jpg, ...\) or .npy files, found none"),
         ("another class", r"val.wolf: expected a class that .*train has, too \(cat, dog, .*\), found another; remove"),

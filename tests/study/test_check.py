@@ -30,7 +30,7 @@ from tutelage.data import (
     NumbersLabel,
 )
 from tutelage.data.base import DataSource, Split
-from tutelage.data.folders import FolderDataset
+from tutelage.data.folder_dataset import FolderDataset
 from tutelage.data.samples import Memory, Samples
 from tutelage.errors import UserError
 from tutelage.study import Study, check_data, load_study, read_values

@@ -16,7 +16,8 @@ Look at the data of a study: how images and labels are stored, how they are unde
 which files are left out, what is wrong and what is doubtful. It also writes a page with a sample of each kind drawn.
 Nothing is trained.
 
-STUDY is a preset or a YAML file, with the flags of `tutelage run`.
+STUDY is a preset or a YAML file, with the flags of `tutelage run`. Of a FOLDER of images and labels, the study that
+`tutelage init FOLDER` would write is looked at.
 """
 
 
@@ -26,7 +27,7 @@ def add_parser(verbs: Any) -> None:
         "inspect", help="look at data", description=_ABOUT, allow_abbrev=False,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
-    parser.add_argument("study", metavar="STUDY", help="preset or YAML file")
+    parser.add_argument("study", metavar="STUDY|FOLDER", help="preset, YAML file, or folder of images and labels")
     parser.add_argument(
         "--check", choices=["full", "sample"], default="auto",
         help="which samples are decoded; by default all up to 20,000, else a sample",
@@ -37,12 +38,33 @@ def add_parser(verbs: Any) -> None:
 
 def execute(args: argparse.Namespace, console: Console) -> int:
     """Print the tables and write the page; the status is 2 where something is wrong."""
+    folder = Path(args.study).expanduser()
+    if folder.is_dir():
+        return _show(_proposed(folder, args.flags, console), args, console)
     from tutelage.values import read_draft
 
     draft = read_draft(args.study, args.flags)  # a mistake in a name or file is found before PyTorch is loaded
     from tutelage.study import complete
 
     return _show(complete(draft), args, console)
+
+
+def _proposed(folder: Path, flags: list[str], console: Console) -> "Study":
+    """The study of a folder, which is written nowhere that stays."""
+    from tempfile import TemporaryDirectory
+
+    from tutelage.files import write_text
+    from tutelage.propose import propose
+    from tutelage.study import load_study
+
+    proposal = propose(folder, console)
+    for line in (*proposal.found, *(f"left out: {line}" for line in proposal.left_out)):
+        say(console, line)
+    say(console, "")
+    with TemporaryDirectory() as scratch:
+        file = Path(scratch, f"{proposal.name}.yaml")
+        write_text(file, proposal.text(file))
+        return load_study(file, flags)
 
 
 def _show(study: "Study", args: argparse.Namespace, console: Console) -> int:

@@ -4,6 +4,7 @@ from tutelage.data.augment import Augment
 from tutelage.data.base import DataSource, WeightedSource
 from tutelage.data.cityscapes import Cityscapes
 from tutelage.data.class_folders import ClassFolders
+from tutelage.data.coded_label import CodedLabel
 from tutelage.data.digits import Mnist, MnistUsps, MultiMnist, Omniglot, OverlaidDigits, Svhn, SvhnOmniglot, Usps
 from tutelage.data.folders import Folders, Label
 from tutelage.data.from_dataset import FromDataset
@@ -25,6 +26,7 @@ __all__ = [
     "ClassFolders",
     "ClassLabel",
     "ClassesLabel",
+    "CodedLabel",
     "Column",
     "DataSource",
     "DepthLabel",

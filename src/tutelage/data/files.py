@@ -1,7 +1,7 @@
 """Files of images and labels: how they are listed, and how texts of numbers are read."""
 
 import re
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from tutelage.errors import UserError, one_line
@@ -48,31 +48,17 @@ def read_numbers(path: Path) -> list[float]:
     return numbers
 
 
-def list_files(folder: Path, suffixes: Collection[str]) -> dict[str, Path]:
-    """Stem -> file with one of `suffixes`, in natural order: 2 before 10. Hidden files are left out.
-
-    Raises:
-        UserError: Two files have the same stem.
-    """
-    if not folder.is_dir():
-        return {}
-    files: dict[str, Path] = {}
-    for path in sorted(folder.iterdir(), key=lambda path: _natural(path.name)):
-        if path.suffix.lower() not in suffixes or path.name.startswith("."):
-            continue
-        if path.stem in files:
-            raise UserError(f"{path}: expected one file with this stem, found {files[path.stem].name}, too; remove one")
-        files[path.stem] = path
-    return files
-
-
-def find_test_folder(root: Path) -> str | None:
+def find_test_folder(root: Path, exists: Callable[[str], bool]) -> str | None:
     """The name of the folder of the `test` split, `test` or `val`; None where there is none.
+
+    Args:
+        root: The folder of the data set, for the message.
+        exists: Whether there is a folder of this name.
 
     Raises:
         UserError: There are both.
     """
-    names = [name for name in ("test", "val") if (root / name).is_dir()]
+    names = [name for name in ("test", "val") if exists(name)]
     if len(names) == 2:
         raise UserError(
             f"{root}: expected one of the folders test and val, which is read once, after training, found both; rename "
@@ -81,5 +67,6 @@ def find_test_folder(root: Path) -> str | None:
     return names[0] if names else None
 
 
-def _natural(name: str) -> list[tuple[int, str]]:
+def natural(name: str) -> list[tuple[int, str]]:
+    """The key of a name in natural order."""
     return [(int(piece), "") if piece.isdecimal() else (0, piece) for piece in re.split(r"(\d+)", name)]

@@ -1,6 +1,7 @@
 """Classes, masks and depth for every pixel; docs/data.md has the numeric contract."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -10,7 +11,7 @@ from tutelage.data.look.measure import Measure, measure_values
 from tutelage.data.look.stored import Stored
 from tutelage.data.modalities import Modality, resize_nearest, whole_numbers
 from tutelage.errors import UserError
-from tutelage.images import Array, Size, describe, flat
+from tutelage.images import Array, Size, Use, describe, flat
 
 _EIGHT_BITS = ("1", "L", "LA")  # Pillow's modes
 _FINE = 0.001  # a unit that is fine enough for 16 bits, and too fine for 8
@@ -27,7 +28,7 @@ class ClassesLabel(Modality):
     """
 
     content = "classes"
-    use = "classes"
+    use: ClassVar[Use] = "classes"
     batched = copies = True
     ignore: tuple[int, ...] = (255,)
 
