@@ -64,6 +64,23 @@ def kl(p: Tensor, q: Tensor, temperature: float) -> Tensor:
     return temperature**2 * sum(t * (t / s).log() for s, t in zip(said, taught, strict=True))
 
 
+def cauchy_schwarz(p: Tensor, q: Tensor) -> Tensor:
+    """-log(<p, q> / |p| |q|) of the softmax of two vectors of logits."""
+    said, taught = (x.exp() / x.exp().sum() for x in (p, q))
+    product = sum(s * t for s, t in zip(said, taught, strict=True))
+    return -(product / (sum(s * s for s in said) * sum(t * t for t in taught)).sqrt()).log()
+
+
+def cauchy_schwarz_both_ways(a: Tensor, b: Tensor, channels: float, positions: float, temperature: float) -> Tensor:
+    """Over the channels of every position, and over the positions of every channel, [B]."""
+    values = []
+    for x, y in zip(a.flatten(2) / temperature, b.flatten(2) / temperature, strict=True):
+        of_positions = [cauchy_schwarz(x[:, n], y[:, n]) for n in range(x.shape[1])]
+        of_channels = [cauchy_schwarz(x[c], y[c]) for c in range(x.shape[0])]
+        values.append(channels * torch.stack(of_positions).mean() + positions * torch.stack(of_channels).mean())
+    return torch.stack(values)
+
+
 def attention_transfer(a: Tensor, b: Tensor, p: float) -> Tensor:
     """|| Q(a) / |Q(a)| - Q(b) / |Q(b)| ||^2 for each image, [B]."""
     maps = []

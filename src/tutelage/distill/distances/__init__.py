@@ -2,6 +2,7 @@
 
 from tutelage.distill.distances.attention import AttentionTransfer
 from tutelage.distill.distances.base import Distance
+from tutelage.distill.distances.cauchy_schwarz import CauchySchwarz
 from tutelage.distill.distances.cka import CKA, RBFCKA, LinearCKA
 from tutelage.distill.distances.cosine import Cosine
 from tutelage.distill.distances.kl import KL
@@ -15,6 +16,7 @@ __all__ = [
     "L2",
     "RBFCKA",
     "AttentionTransfer",
+    "CauchySchwarz",
     "Cosine",
     "Distance",
     "LinearCKA",
