@@ -3,6 +3,7 @@
 from tutelage.balance.aggregator import Aggregator
 from tutelage.balance.conflict import conflict
 from tutelage.balance.db_mtl import DBMTL
+from tutelage.balance.dto_kd import DTOKD
 from tutelage.balance.graddrop import GradDrop
 from tutelage.balance.gradnorm import GradNorm
 from tutelage.balance.imtl import IMTLH
@@ -18,6 +19,7 @@ from tutelage.balance.uniform import Uniform
 
 __all__ = [
     "DBMTL",
+    "DTOKD",
     "IMTLH",
     "Aggregator",
     "Combined",
