@@ -170,3 +170,11 @@ def objective(
         for d in taps:
             total = total + lambdas[t] * d
     return total
+
+
+def phi_s_by_definition(feature: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean [C] and the one scale of PHI standardisation, over images and positions."""
+    rows = torch.stack([p for _, p in positions(feature.double())])
+    mean = sum(rows) / len(rows)
+    variances = [sum((r[c] - mean[c]) ** 2 for r in rows) / len(rows) for c in range(rows.shape[1])]
+    return mean, (sum(variances) / len(variances)).sqrt()

@@ -13,12 +13,13 @@ from tutelage.distill.distances import (
     LinearCKA,
     NormalisedL2,
     SmoothL1,
+    WeightedSum,
 )
 from tutelage.distill.distiller import FeatureDistiller
 from tutelage.distill.logits import LogitDistiller
 from tutelage.distill.match import TapMatch
 from tutelage.distill.sum_distiller import SumDistiller
-from tutelage.distill.teachers import Standardise, Teacher, Teachers, labels_by_teacher
+from tutelage.distill.teachers import PhiS, Standardise, Teacher, Teachers, labels_by_teacher
 
 __all__ = [
     "CKA",
@@ -37,6 +38,7 @@ __all__ = [
     "LinearCKA",
     "LogitDistiller",
     "NormalisedL2",
+    "PhiS",
     "SmoothL1",
     "Standardise",
     "SumDistiller",
@@ -44,5 +46,6 @@ __all__ = [
     "Teacher",
     "Teachers",
     "TokenWise",
+    "WeightedSum",
     "labels_by_teacher",
 ]

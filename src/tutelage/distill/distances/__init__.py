@@ -9,6 +9,7 @@ from tutelage.distill.distances.kl import KL
 from tutelage.distill.distances.l2 import L2
 from tutelage.distill.distances.normalised_l2 import NormalisedL2
 from tutelage.distill.distances.smooth_l1 import SmoothL1
+from tutelage.distill.distances.weighted_sum import WeightedSum
 
 __all__ = [
     "CKA",
@@ -22,4 +23,5 @@ __all__ = [
     "LinearCKA",
     "NormalisedL2",
     "SmoothL1",
+    "WeightedSum",
 ]
