@@ -178,3 +178,13 @@ def phi_s_by_definition(feature: Tensor) -> tuple[Tensor, Tensor]:
     mean = sum(rows) / len(rows)
     variances = [sum((r[c] - mean[c]) ** 2 for r in rows) / len(rows) for c in range(rows.shape[1])]
     return mean, (sum(variances) / len(variances)).sqrt()
+
+
+def adaptive_features(student: Tensor, networks: Sequence[Tensor], sigma: Sequence[float]) -> Tensor:
+    """|| n(s_p) - sum_t sigma_t n(f_tp) ||^2, the mean over the positions of each image, [B]."""
+    values: list[list[Tensor]] = [[] for _ in student]
+    for at_position in zip(positions(student), *(positions(f) for f in networks), strict=True):
+        (i, s), *rest = at_position
+        target = sum(weight * f / norm_add(f) for weight, (_, f) in zip(sigma, rest, strict=True))
+        values[i].append((s / norm_add(s) - target).pow(2).sum())
+    return torch.stack([torch.stack(image).mean() for image in values])

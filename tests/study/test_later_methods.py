@@ -10,7 +10,7 @@ from tutelage.study import Study, plan
 from tutelage.train import PartialStep, Training, make_batch, training_step
 from tutelage.types import Batch
 
-LATER = ["cs", "dto-kd", "phi-s", "unic"]
+LATER = ["cs", "dto-kd", "phi-s", "unic", "okd-mtl"]
 TEACHER = "teachers: {multi: {tasks: [segmentation, depth, normals]}}\n"
 
 

@@ -11,6 +11,7 @@ from tutelage.balance.independent_draws import IndependentDraws
 from tutelage.balance.moco import MoCo
 from tutelage.balance.on_gradients import GradientBalancer
 from tutelage.balance.on_losses import LossBalancer
+from tutelage.balance.relative import OnlineWeighting, RelativeLosses
 from tutelage.balance.scalarizer import Scalarizer
 from tutelage.balance.scale_invariant import ScaleInvariant
 from tutelage.balance.task_gradients import Combined, TaskGradients
@@ -29,6 +30,8 @@ __all__ = [
     "IndependentDraws",
     "LossBalancer",
     "MoCo",
+    "OnlineWeighting",
+    "RelativeLosses",
     "Scalarizer",
     "ScaleInvariant",
     "TaskGradients",

@@ -28,8 +28,10 @@ class TwoObjectives(Objectives):
 
     def gather(self, terms: Terms) -> tuple[dict[str, dict[str, list[ObjectiveTerm]]], list[Term]]:
         """The terms of both; one that has none in a step is absent."""
-        both = {LABELS: terms.task, TEACHERS: terms.distill}
-        return {"task": {name: [ObjectiveTerm(x) for x in of.values()] for name, of in both.items() if of}}, []
+        distances = {key: term for key, term in terms.distill.items() if key not in self.references}
+        both: Mapping[str, Mapping[str, Term]] = {LABELS: terms.task, TEACHERS: distances}
+        groups = {name: [ObjectiveTerm(x) for x in of.values()] for name, of in both.items() if of}
+        return {"task": groups}, [term for key, term in terms.distill.items() if key in self.references]
 
 
 class DTOKD(GradientBalancer):

@@ -18,6 +18,7 @@ from tutelage.distill.distances import (
 from tutelage.distill.distiller import FeatureDistiller
 from tutelage.distill.logits import LogitDistiller
 from tutelage.distill.match import TapMatch
+from tutelage.distill.online import OnlineDistiller
 from tutelage.distill.sum_distiller import SumDistiller
 from tutelage.distill.teachers import PhiS, Standardise, Teacher, Teachers, labels_by_teacher
 
@@ -38,6 +39,7 @@ __all__ = [
     "LinearCKA",
     "LogitDistiller",
     "NormalisedL2",
+    "OnlineDistiller",
     "PhiS",
     "SmoothL1",
     "Standardise",
