@@ -15,17 +15,20 @@ from tutelage.distill.distances import (
     L2,
     RBFCKA,
     AttentionTransfer,
+    CauchySchwarz,
     Cosine,
     Distance,
     LinearCKA,
     NormalisedL2,
     SmoothL1,
+    WeightedSum,
 )
 from tutelage.distill.distiller import FeatureDistiller
 from tutelage.distill.logits import LogitDistiller
 from tutelage.distill.match import TapMatch
+from tutelage.distill.online import OnlineDistiller
 from tutelage.distill.sum_distiller import SumDistiller
-from tutelage.distill.teachers import Standardise, Teacher, Teachers, labels_by_teacher
+from tutelage.distill.teachers import PhiS, Standardise, Teacher, Teachers, labels_by_teacher
 
 __all__ = [
     "CKA",
@@ -35,6 +38,7 @@ __all__ = [
     "RBFCKA",
     "Adaptor",
     "AttentionTransfer",
+    "CauchySchwarz",
     "Conv1x1",
     "Cosine",
     "Distance",
@@ -43,6 +47,8 @@ __all__ = [
     "LinearCKA",
     "LogitDistiller",
     "NormalisedL2",
+    "OnlineDistiller",
+    "PhiS",
     "SmoothL1",
     "Standardise",
     "SumDistiller",
@@ -50,6 +56,7 @@ __all__ = [
     "Teacher",
     "Teachers",
     "TokenWise",
+    "WeightedSum",
     "labels_by_teacher",
 ]
 

@@ -151,10 +151,13 @@ def _build_optimisers(
     balancer: Balancer,
     streams: Streams,
 ) -> Optimisers:
+    online = [] if distiller is None else [p for network in distiller.networks() for p in network.parameters()]
+    beside = {id(p) for p in online}
     adaptors = [] if distiller is None else [p for p in distiller.parameters() if p.requires_grad]
     parts = {
         "student": (list(student.parameters()), train.student),
-        "adaptors": (adaptors, method.adaptor_optim),
+        "adaptors": ([p for p in adaptors if id(p) not in beside], method.adaptor_optim),
+        "networks": (online, train.student),
         "balancer": (list(balancer.parameters()), method.balancer_optim),
     }
     rates = {} if method.lr is None else {"student": method.lr}

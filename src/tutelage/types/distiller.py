@@ -55,6 +55,17 @@ class Distiller(Recorded, nn.Module, ABC):
         """{key of a term: the tasks that it counts for}, in the order of the terms; a key that is absent is a task."""
         return {}
 
+    def references(self) -> Mapping[str, str]:
+        """{task: the key of a term that is the loss of another network on the labels of the task}.
+
+        Such a term is no distance: no balancer weighs it, and its count is that of the task's loss.
+        """
+        return {}
+
+    def networks(self) -> Iterable[nn.Module]:
+        """The networks that it trains beside the student, as the student is trained; its `parameters()` have them."""
+        return ()
+
     @abstractmethod
     def counts(self, batch: Batch) -> dict[str, int]:
         """{key: number of images of a batch that the term counts}; known without waiting for a GPU."""

@@ -54,7 +54,7 @@ class Method:
         distiller: takes student, {name: teacher} and an example image; none trains on labels alone.
         adaptor_optim: trains the distiller's adaptors.
         lr: learning rate of the network in place of the study's, where it was tuned for this method.
-        teachers: `trained`, or `random`: untrained networks, a control.
+        teachers: `trained`, or `random`: untrained networks, as a control, or for a distiller that trains them.
         budget: `student`: the study's epochs; a number: a factor for them; `with_teachers`: a control with the compute
             that the teachers cost. With a forward pass as the unit, a training step costs 3, training T teachers 3 T
             and running them T, so the epochs are multiplied by 1 + 4 T / 3. With teachers of another architecture T is
