@@ -37,13 +37,18 @@ def validate(study: Study) -> None:
             raise UserError(f"tasks.{name}: expected a tutelage.types.Task, found {type(task).__name__}")
 
 
+def check_out(folder: Path) -> None:
+    """Raise a UserError where the folder for all results cannot be one."""
+    for path in (folder, *folder.parents):
+        if path.exists() and not path.is_dir():
+            raise UserError(f"out: expected a folder, found the file {path}; give another (--out, or out= in Python)")
+
+
 def _names(study: Study) -> None:
     objects = study.objects
     if not re.fullmatch(r"[\w.-]+", objects.study):
         raise UserError(f"study: expected a name of letters, digits, '.', '_' and '-', found `{objects.study}`")
-    for path in (study.folder, *study.folder.parents):
-        if path.exists() and not path.is_dir():
-            raise UserError(f"out: expected a folder, found the file {path}; give another with --out")
+    check_out(study.folder)
     if not objects.tasks:
         raise UserError("tasks: expected at least one task, found none")
     for key, names in (("tasks", objects.tasks), ("methods", objects.methods), ("teachers", objects.teachers)):
