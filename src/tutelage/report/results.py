@@ -74,6 +74,11 @@ class Results:
         """A metric of a method over its seeds."""
         return summarise(row.metrics.get(task, {}).get(name) for row in self.of(method, protocol))
 
+    def metric_difference(self, a: str, b: str, protocol: str, task: str, name: str) -> Summary:
+        """A metric of method `a` minus that of method `b`, over the seeds that both have."""
+        values = ({row.seed: row.metrics.get(task, {}).get(name) for row in self.of(m, protocol)} for m in (a, b))
+        return paired(*values)
+
     def delta(self, method: str, protocol: str, convention: str) -> Summary:
         """Delta of a method over its seeds."""
         return summarise(self.deltas(method, protocol, convention).values())

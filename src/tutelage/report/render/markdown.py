@@ -3,6 +3,7 @@
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
+from tutelage.layout import SINGLE
 from tutelage.report.compare import Comparison
 from tutelage.report.conclusion import conclusion
 from tutelage.report.results import Results
@@ -24,7 +25,9 @@ def markdown(folder: Path, tasks: Mapping[str, Task], seeds: Collection[int] | N
     """
     results = Results(folder, tasks, seeds)
     names = ", ".join(map(str, results.seeds))
-    over = f"seeds {names}; mean ± half the 95 % interval" if len(results.seeds) > 1 else f"seed {names}; no interval"
+    over = f"seed {names}; no interval"
+    if len(results.seeds) > 1:
+        over = f"seeds {names}; mean ± half the 95 % interval; bold: differs from `{SINGLE}`, 0 is not in the interval"
     parts = [f"Split `{results.split}`, {over}.\n"]
     for protocol in results.protocols:
         model = metric_table(results, protocol)
