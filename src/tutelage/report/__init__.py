@@ -1,6 +1,7 @@
 """The results of a study for people: tables and one self-contained page."""
 
 from tutelage.report.compare import Comparison
+from tutelage.report.figures import write_figures
 from tutelage.report.render.latex import compared_latex, latex
 from tutelage.report.render.markdown import compared_markdown, markdown
 from tutelage.report.render.page import write_report
@@ -24,5 +25,6 @@ __all__ = [
     "summarise",
     "table",
     "tuning_table",
+    "write_figures",
     "write_report",
 ]
