@@ -36,6 +36,11 @@ class Drawing:
         return buffer.getvalue()
 
 
+def address(drawing: Drawing) -> str:
+    """A picture as the `src` of an image."""
+    return addresses([drawing], 10**9)[0]
+
+
 def addresses(drawings: Sequence[Drawing], budget: int) -> list[str]:
     """Pictures as the `src` of images, narrow enough that all of them take at most about `budget` bytes."""
     widest = min(_WIDEST, max((drawing.picture.shape[1] for drawing in drawings), default=_WIDEST))

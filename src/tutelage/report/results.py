@@ -12,6 +12,8 @@ from tutelage.report.run_files import Log, Teacher, keys, read_log, read_mapping
 from tutelage.report.statistics import Summary, paired, summarise
 from tutelage.types import MetricProtocol, Task
 
+_BASES = {SINGLE: "the single-task networks of the same seed", TEACHER: "the teachers"}
+
 
 class Results:
     """The folder of a study. It is read on any machine: no network and no teacher is built.
@@ -46,6 +48,24 @@ class Results:
         """The protocol of the first table: `dataset`, or `image` where the study follows the authors' scripts."""
         train = self.values.get("train")
         return "image" if isinstance(train, dict) and train.get("official_quirks") else "dataset"
+
+    @property
+    def base(self) -> str | None:
+        """The method that Delta compares with: the single-task networks, or given teachers (`tutelage.distill`)."""
+        return next((method for method in _BASES if method in self.methods), None)
+
+    @property
+    def compared_with(self) -> str:
+        """The same in words; "nothing" where there is neither."""
+        return "nothing" if self.base is None else _BASES[self.base]
+
+    @property
+    def selection(self) -> str:
+        """Which weights were evaluated, for the table, where they are not the last ones of the training."""
+        train = self.values.get("train")
+        if not isinstance(train, dict) or train.get("keep") != "best":
+            return ""
+        return f"best epoch on {_percent(train.get('validation'))} of train"
 
     @property
     def protocols(self) -> list[MetricProtocol]:
@@ -149,3 +169,7 @@ class Results:
 
     def _folder(self, method: str, seed: int) -> Path:
         return self.folder / method / f"seed{seed}"
+
+
+def _percent(part: Any) -> str:
+    return f"{100 * part:g} %" if isinstance(part, int | float) else "a part"

@@ -123,7 +123,7 @@ def verdict(gap: Summary, better: str) -> Verdict:
 def metric_table(results: Results, protocol: MetricProtocol) -> TableModel:
     """All columns that a table of methods against metrics may have.
 
-    A value is emphasised where the 95 % interval of its differences from the single-task networks of the same seeds
+    A value is emphasised where the 95 % interval of its differences from what Delta compares with, at the same seeds,
     excludes 0. Delta is such a difference.
     """
     columns = [Column("values", "values"), Column("seeds", "seeds")]
@@ -145,7 +145,7 @@ def _metric_cell(results: Results, method: str, protocol: MetricProtocol, column
         delta = results.delta(method, protocol, column.name)
         return summary_cell(delta, "%", signed=True, strong=verdict(delta, column.better))
     if column.kind == "metric":
-        gap = results.metric_difference(method, SINGLE, protocol, column.group, column.name)
+        gap = results.metric_difference(method, results.base or SINGLE, protocol, column.group, column.name)
         values = results.metric(method, protocol, column.group, column.name)
         return summary_cell(values, column.unit, strong=verdict(gap, column.better))
     rows = results.of(method, protocol)

@@ -4,7 +4,6 @@ import re
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
-from tutelage.layout import SINGLE
 from tutelage.report.compare import Comparison
 from tutelage.report.results import Results
 from tutelage.report.tables import Cell, Column, TableModel, difference_table, metric_table
@@ -33,7 +32,8 @@ def latex(folder: Path, tasks: Mapping[str, Task], seeds: Collection[int] | None
     main = [column for column in (*model.of_kind("metric"), *model.of_kind("delta")) if column.main]
     over = "one seed"
     if len(results.seeds) > 1:
-        over = f"{len(results.seeds)} seeds, mean and half the 95 % interval, bold: differs from {SINGLE}"
+        over = f"{len(results.seeds)} seeds, mean and half the 95 % interval, bold: differs from {results.base}"
+    over += f", {results.selection}" if results.selection else ""
     parts = [
         _tabular(model.select(main), f"{results.study}, split {results.split}, {results.protocol} protocol, {over}")
     ]

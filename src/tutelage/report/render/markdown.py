@@ -3,7 +3,6 @@
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
-from tutelage.layout import SINGLE
 from tutelage.report.compare import Comparison
 from tutelage.report.conclusion import conclusion
 from tutelage.report.results import Results
@@ -27,8 +26,9 @@ def markdown(folder: Path, tasks: Mapping[str, Task], seeds: Collection[int] | N
     names = ", ".join(map(str, results.seeds))
     over = f"seed {names}; no interval"
     if len(results.seeds) > 1:
-        over = f"seeds {names}; mean ± half the 95 % interval; bold: differs from `{SINGLE}`, 0 is not in the interval"
-    parts = [f"Split `{results.split}`, {over}.\n"]
+        over = f"seeds {names}; mean ± half the 95 % interval; bold: differs from `{results.base}`, 0 is not in the interval"
+    chosen = f"; weights: {results.selection}" if results.selection else ""
+    parts = [f"Split `{results.split}`, {over}{chosen}.\n"]
     for protocol in results.protocols:
         model = metric_table(results, protocol)
         values = [*model.of_kind("delta"), *model.of_kind("metric")]

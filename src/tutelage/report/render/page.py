@@ -47,8 +47,9 @@ def write_report(folder: Path, tasks: Mapping[str, Task], write: Callable[[Path,
     return path
 
 
-def _page(results: Results) -> str:
-    environment = Environment(
+def environment() -> Environment:
+    """What fills our templates: every name in them is escaped, and one that is missing is an error."""
+    made = Environment(
         loader=PackageLoader("tutelage.report"),
         autoescape=True,
         undefined=StrictUndefined,
@@ -56,6 +57,11 @@ def _page(results: Results) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+    made.globals["palette"] = list(zip(LIGHT, DARK, strict=True))  # of page.css
+    return made
+
+
+def _page(results: Results) -> str:
     shown = gallery(results)
     sections = {
         "numbers": numbers(results),
@@ -69,9 +75,7 @@ def _page(results: Results) -> str:
         "seen": seen(results),
         "origin": origin(results),
     }
-    return environment.get_template("page.html").render(
-        study=results.study, palette=list(zip(LIGHT, DARK, strict=True)), script=_script(), **sections
-    )
+    return environment().get_template("page.html").render(study=results.study, script=_script(), **sections)
 
 
 def _script() -> dict[str, str]:

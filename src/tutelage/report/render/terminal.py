@@ -9,12 +9,23 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from tutelage.layout import SINGLE
 from tutelage.report.compare import Comparison
 from tutelage.report.conclusion import conclusion
 from tutelage.report.results import Results
 from tutelage.report.tables import Column, TableModel, difference_table, metric_table
 from tutelage.types import Task
+
+
+def tables(
+    folder: Path, tasks: Mapping[str, Task], width: int = 80, seeds: Collection[int] | None = None
+) -> list[Table | Text]:
+    """The tables of a study's results, of all seeds or of some, and what they show.
+
+    Raises:
+        UserError: There is no results.json in `folder`.
+    """
+    optional = (differences(folder, tasks, width, seeds), sentence(folder, tasks, seeds))
+    return [table(folder, tasks, width, seeds), *(shown for shown in optional if shown is not None)]
 
 
 def table(folder: Path, tasks: Mapping[str, Task], width: int = 80, seeds: Collection[int] | None = None) -> Table:
@@ -51,8 +62,9 @@ def _metrics(results: Results, model: TableModel, intervals: bool) -> Table:
     seeds = len(results.seeds)
     over = "1 seed, no interval"
     if seeds > 1:
-        over = f"{seeds} seeds, mean{' ± 95 % interval' if intervals else ''}; bold: differs from {SINGLE}"
-    rendered = _empty(f"{results.study}: split {results.split}, {results.protocol} protocol, {over}")
+        over = f"{seeds} seeds, mean{' ± 95 % interval' if intervals else ''}; bold: differs from {results.base}"
+    chosen = f", {results.selection}" if results.selection else ""
+    rendered = _empty(f"{results.study}: split {results.split}, {results.protocol} protocol, {over}{chosen}")
     for group, columns in model.groups:
         for index, column in enumerate(columns):
             if column.kind == "values":

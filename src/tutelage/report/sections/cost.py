@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tutelage.layout import COST, SINGLE
+from tutelage.layout import COST
 from tutelage.report.conclusion import headline
 from tutelage.report.results import Results
 from tutelage.report.run_files import read_mapping
@@ -25,12 +25,14 @@ class Cost:
     """A line for each method, and how it was measured.
 
     Attributes:
+        base: the networks that a student replaces.
         table: parameters, multiply-adds, milliseconds, memory, and minutes of training.
         summary: of the method that the study is about, against the networks that it replaces; empty: unknown.
         size: height and width of the image; None where nothing was measured.
         machine: device and threads.
     """
 
+    base: str | None
     table: TableModel
     summary: str
     size: tuple[int, int] | None
@@ -58,11 +60,13 @@ def cost(results: Results) -> Cost | None:
         return None
     files = {m: _files(results, m) for m in results.methods}
     used = {m: _used(results, m, files[m]) for m in results.methods}
-    base = used.get(SINGLE)
-    lines = [Line(m, "", tuple(_cells(of_method, base if m != SINGLE else None))) for m, of_method in used.items()]
+    base = used.get(results.base or "")
+    lines = [
+        Line(m, "", tuple(_cells(of_method, base if m != results.base else None))) for m, of_method in used.items()
+    ]
     measured = [file for of_method in files.values() for file in of_method if file]
     size, machine = _circumstances(measured)
-    return Cost(TableModel(_COLUMNS, tuple(lines)), _summary(results, used), size, machine)
+    return Cost(results.base, TableModel(_COLUMNS, tuple(lines)), _summary(results, used), size, machine)
 
 
 def _files(results: Results, method: str) -> list[Mapping[str, Any]]:
@@ -105,8 +109,8 @@ def _cells(used: _Used, base: _Used | None) -> list[Cell]:
 
 
 def _summary(results: Results, used: Mapping[str, _Used]) -> str:
-    """`kd4mtl has 0.34 of the parameters of the 3 networks that it replaces, ...`."""
-    top, base = headline(results), used.get(SINGLE)
+    """`kd4mtl has 0.34 of the parameters of the networks that it replaces, ...`."""
+    top, base = headline(results), used.get(results.base or "")
     if top is None or base is None:
         return ""
     student = used[top.method]
@@ -120,7 +124,7 @@ def _summary(results: Results, used: Mapping[str, _Used]) -> str:
     if not known:
         return ""
     listed = f"{', '.join(known[:-1])} and {known[-1]}" if len(known) > 1 else known[0]
-    return f"One network by {top.method} has {listed} of the {len(results.tasks)} networks that it replaces."
+    return f"One network by {top.method} has {listed} of the networks that it replaces ({results.base})."
 
 
 def _circumstances(measured: Sequence[Mapping[str, Any]]) -> tuple[tuple[int, int] | None, str]:

@@ -38,8 +38,11 @@ class Numbers:
 
     seeds: Sequence[int]
     split: str
+    base: str | None
     tasks: Sequence[str]
     headline: Headline | None
+    selection: str
+    compared_with: str
     conclusion: str
     undefined: str
     views: Sequence[ProtocolView]
@@ -52,8 +55,11 @@ def numbers(results: Results) -> Numbers | None:
     return Numbers(
         results.seeds,
         results.split,
+        results.base,
         list(results.tasks),
         headline(results),
+        results.selection,
+        results.compared_with,
         conclusion(results),
         undefined(results),
         [_view(results, protocol) for protocol in results.protocols],
