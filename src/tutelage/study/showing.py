@@ -5,7 +5,7 @@ from pathlib import Path
 
 from lightning_fabric import Fabric
 
-from tutelage.errors import UserError
+from tutelage.errors import one_line
 from tutelage.files import write_json
 from tutelage.layout import COST, EXTREMES, extreme_file
 from tutelage.study.build import build_student, example
@@ -42,8 +42,8 @@ def save_showing(study: Study, note: Callable[[str], None]) -> None:
                 image = example(network.objects.data, network.objects.tasks, network.fabric.device)
                 write_json(study.folder / spec.id / COST, cost(network.net, image))
         _save_extremes(study, specs)
-    except (OSError, UserError) as error:  # the results are complete without
-        note(f"the page lacks costs or images: {error}")
+    except Exception as error:  # of the disk, or of a network of the user's own; the results are complete without
+        note(f"the page lacks costs or images: {one_line(error)}")
 
 
 class _Network:
