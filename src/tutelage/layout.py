@@ -4,6 +4,7 @@
 `METHOD/seedN` a multi-task network.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -16,6 +17,8 @@ TEACHER: Final = "teacher"  # teachers with runs of their own: of another archit
 PREDICTOR: Final = "predictor.safetensors"  # what `tutelage.deploy.save` writes into a folder
 STUDENT: Final = "student.safetensors"  # what a run writes
 DATA: Final = "data.json"  # what was seen of a study's data before training; `tutelage.types.look.Look` has the format
+COST: Final = "cost.json"  # of a run: what its network costs where it is used
+EXTREMES: Final = "extremes.json"  # of a study: the test images on which one of its methods does best and worst
 FEATURES: Final = "features"  # a teacher that is used as it is built: no run trains it, and it predicts nothing
 
 
@@ -36,6 +39,15 @@ def parse_run_id(run: str) -> tuple[str, str | None]:
     """
     method, *name = run.split("/")[:-1]
     return method, name[0] if name else None
+
+
+def extreme_file(indices: Sequence[int]) -> str:
+    """The file of a run with its predictions for these test images, one of every source.
+
+    >>> extreme_file([12]), extreme_file([12, 3])
+    ('test-12.safetensors', 'test-12-3.safetensors')
+    """
+    return f"test-{'-'.join(map(str, indices))}.safetensors"
 
 
 def run_folders(study: Path, file: str) -> list[Path]:

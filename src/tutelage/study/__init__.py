@@ -25,6 +25,7 @@ from tutelage.study.launch import Display, InProcess, Launcher, Pool, RunDisplay
 from tutelage.study.observers import RunObserver
 from tutelage.study.plan import RunSpec, plan
 from tutelage.study.progress import ConsoleDisplay, cache_line, plan_table
+from tutelage.study.showing import save_showing
 from tutelage.study.store import write_shared
 from tutelage.study.tuning import Tuner
 
@@ -62,6 +63,7 @@ __all__ = [
     "presets",
     "read_values",
     "run_study",
+    "save_showing",
     "shares",
     "take_part",
     "with_new_names",
