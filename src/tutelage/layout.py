@@ -13,6 +13,7 @@ SINGLE: Final = (
     "single"  # single-task networks of the student's architecture: the baseline of Delta, and by default the teachers
 )
 TEACHER: Final = "teacher"  # teachers with runs of their own: of another architecture, or of several tasks
+TAUGHT_BY: Final = "student"  # the kind of a teacher that is the student of another method
 PREDICTOR: Final = "predictor.safetensors"  # what `tutelage.deploy.save` writes into a folder
 STUDENT: Final = "student.safetensors"  # what a run writes
 FEATURES: Final = "features"  # a teacher that is used as it is built: no run trains it, and it predicts nothing

@@ -10,7 +10,7 @@ from tutelage.study import Study, plan
 from tutelage.train import PartialStep, Training, make_batch, training_step
 from tutelage.types import Batch
 
-LATER = ["cs", "dto-kd", "phi-s", "unic", "okd-mtl"]
+LATER = ["cs", "dto-kd", "phi-s", "unic", "okd-mtl", "born-again", "mean-teacher"]
 TEACHER = "teachers: {multi: {tasks: [segmentation, depth, normals]}}\n"
 
 
@@ -31,7 +31,7 @@ def step(run: Training, study: Study) -> None:
 
 @pytest.mark.parametrize("teachers", ["", TEACHER], ids=["a teacher per task", "one teacher"])
 def test_a_step_of_each(teachers: str, tmp_path: Path) -> None:
-    study = overlaid(tmp_path / "out", f"methods: [{', '.join(LATER)}]\n{teachers}")
+    study = overlaid(tmp_path / "out", f"methods: [uniform, {', '.join(LATER)}]\n{teachers}")
     for spec in (spec for spec in plan(study.values) if spec.method in LATER):
         torch.manual_seed(0)
         run, _ = built(study, spec, trained=False)

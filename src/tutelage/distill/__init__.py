@@ -1,6 +1,7 @@
 """Distillation: frozen teachers pull on a multi-task student's features and predictions (the paper's method)."""
 
 from tutelage.distill.adaptors import MLP, Adaptor, Conv1x1, Identity, TokenWise
+from tutelage.distill.average import AverageDistiller
 from tutelage.distill.distances import (
     CKA,
     KL,
@@ -30,6 +31,7 @@ __all__ = [
     "RBFCKA",
     "Adaptor",
     "AttentionTransfer",
+    "AverageDistiller",
     "CauchySchwarz",
     "Conv1x1",
     "Cosine",
