@@ -1,6 +1,7 @@
 """How several losses become one update."""
 
 from tutelage.balance.aggregator import Aggregator
+from tutelage.balance.bilevel import MOML, AutoLambda
 from tutelage.balance.conflict import conflict
 from tutelage.balance.db_mtl import DBMTL
 from tutelage.balance.dto_kd import DTOKD
@@ -22,7 +23,9 @@ __all__ = [
     "DBMTL",
     "DTOKD",
     "IMTLH",
+    "MOML",
     "Aggregator",
+    "AutoLambda",
     "Combined",
     "GradDrop",
     "GradNorm",
