@@ -20,7 +20,8 @@ LATER = [
     "born-again",
     "mean-teacher",
     "auto-lambda",
-    "moml"
+    "moml",
+    "joint-distill",
 ]
 TEACHER = "teachers: {multi: {tasks: [segmentation, depth, normals]}}\n"
 

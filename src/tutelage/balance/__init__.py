@@ -12,7 +12,7 @@ from tutelage.balance.independent_draws import IndependentDraws
 from tutelage.balance.moco import MoCo
 from tutelage.balance.on_gradients import GradientBalancer
 from tutelage.balance.on_losses import LossBalancer
-from tutelage.balance.relative import OnlineWeighting, RelativeLosses
+from tutelage.balance.relative import FeedbackWeighting, OnlineWeighting, RelativeLosses
 from tutelage.balance.scalarizer import Scalarizer
 from tutelage.balance.scale_invariant import ScaleInvariant
 from tutelage.balance.task_gradients import Combined, TaskGradients
@@ -27,6 +27,7 @@ __all__ = [
     "Aggregator",
     "AutoLambda",
     "Combined",
+    "FeedbackWeighting",
     "GradDrop",
     "GradNorm",
     "GradientBalancer",

@@ -21,6 +21,7 @@ from tutelage.distill.logits import LogitDistiller
 from tutelage.distill.match import TapMatch
 from tutelage.distill.online import OnlineDistiller
 from tutelage.distill.sum_distiller import SumDistiller
+from tutelage.distill.teacher_losses import TeacherLosses
 from tutelage.distill.teachers import PhiS, Standardise, Teacher, Teachers, labels_by_teacher
 
 __all__ = [
@@ -48,6 +49,7 @@ __all__ = [
     "SumDistiller",
     "TapMatch",
     "Teacher",
+    "TeacherLosses",
     "Teachers",
     "TokenWise",
     "WeightedSum",
