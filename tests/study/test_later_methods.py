@@ -52,3 +52,15 @@ def test_a_step_of_each(teachers: str, tmp_path: Path) -> None:
         step(run, study)
         trained = [p for module in run.modules().values() for p in module.parameters() if p.requires_grad]
         assert all(p.grad is not None and p.grad.isfinite().all() for p in trained), spec.method
+
+
+SAK_NET = "{class_path: tutelage.nets.SAK, init_args: {encoder: test_resnet, decoder_args: {decoder_channels: 8}}}"
+
+
+def test_sak_with_its_network(tmp_path: Path) -> None:
+    pytest.importorskip("segmentation_models_pytorch", reason="SAK has encoders of timm and decoders of smp")
+    study = overlaid(tmp_path / "out", f"methods: [sak]\nnet: {SAK_NET}\n")
+    (spec,) = (spec for spec in plan(study.values) if spec.method == "sak")
+    run, _ = built(study, spec, trained=False)
+    step(run, study)
+    assert all(path.scale.grad.any() for path in run.student.paths.values())
