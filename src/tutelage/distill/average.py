@@ -89,8 +89,8 @@ class AverageDistiller(Distiller):
             share = 1 - min(self.decay, n / (n + 9))
             for mine, theirs in zip(self.average.parameters(), self._student[0].parameters(), strict=True):
                 mine.lerp_(theirs.detach(), share)
-            for mine, theirs in zip(self.average.buffers(), self._student[0].buffers(), strict=True):
-                mine.copy_(theirs)
+            for kept, own in zip(self.average.buffers(), self._student[0].buffers(), strict=True):
+                kept.copy_(own)
         self.steps += 1
         self.distiller.begin_step(progress, observed)
 
