@@ -1,4 +1,12 @@
-"""Distillation: frozen teachers pull on a multi-task student's features and predictions (the paper's method)."""
+"""Distillation: frozen teachers pull on a multi-task student's features and predictions (the paper's method).
+
+`tutelage.distill(teachers, student, data, tasks)` trains a student from teachers that are there already.
+"""
+
+import sys
+from importlib import import_module
+from types import ModuleType
+from typing import Any
 
 from tutelage.distill.adaptors import MLP, Adaptor, Conv1x1, Identity, TokenWise
 from tutelage.distill.average import AverageDistiller
@@ -55,3 +63,14 @@ __all__ = [
     "WeightedSum",
     "labels_by_teacher",
 ]
+
+
+class _Package(ModuleType):
+    """`tutelage.distill`, which can be called as well: see `tutelage.api.distill`."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Train a student from teachers that are there already."""
+        return import_module("tutelage.api").distill(*args, **kwargs)  # above this package: it has the name alone
+
+
+sys.modules[__name__].__class__ = _Package

@@ -123,6 +123,11 @@ class LogitDistiller(Distiller):
                 if not images:
                     continue
                 teacher, reading = self.teachers.named[name], self.teachers.read(batch, name)
+                if missing := [t for t in teacher.tasks if t not in self.tasks]:
+                    raise UserError(
+                        f"{type(self).__name__}: expected the task `{missing[0]}`, whose loss it takes, found none; "
+                        "call its setup({name: task}) first"
+                    )
                 for t in teacher.tasks:
                     loss = self._loss(t, reading.select(output.predictions[t]), reading.output.predictions[t])
                     count = torch.full((), images, device=batch.images.device)

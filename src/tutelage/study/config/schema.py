@@ -2,13 +2,15 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
 from torch import Tensor
 
 from tutelage.balance import Uniform
-from tutelage.data import DataSource
+from tutelage.data import DataSource, HoldOut
+from tutelage.data.holdout import WithoutValidation
 from tutelage.distill import TapMatch, Teacher
 from tutelage.errors import UserError
 from tutelage.train import Optim, TrainConfig
@@ -143,3 +145,15 @@ class StudyConfig:
     teachers: dict[str, TeacherConfig | Literal["features"] | Path] = field(default_factory=dict)
     seeds: list[int] = field(default_factory=lambda: [0])
     out: str | None = None
+
+    @cached_property
+    def training_data(self) -> DataSource:
+        """The data without the part of train that is held out for validation: what networks are trained on."""
+        part = self.train.validation
+        return self.data if part is None else WithoutValidation(self.data, part)
+
+    @cached_property
+    def validation_data(self) -> DataSource | None:
+        """The held-out part of train, as `test`; None: there is none."""
+        part = self.train.validation
+        return None if part is None else HoldOut(self.data, part)
