@@ -1,12 +1,13 @@
 """The preset methods of later papers: each builds from YAML and takes a step with a gradient for all it trains."""
 
+import json
 from pathlib import Path
 
 import pytest
 import torch
-from tests.study.conftest import built, overlaid
+from tests.study.conftest import Notes, built, overlaid, tiny
 
-from tutelage.study import Study, plan
+from tutelage.study import Study, execute, plan
 from tutelage.study.teacher_cache import read_needs
 from tutelage.train import PartialStep, Training, make_batch, training_step
 from tutelage.types import Batch
@@ -64,3 +65,12 @@ def test_sak_with_its_network(tmp_path: Path) -> None:
     run, _ = built(study, spec, trained=False)
     step(run, study)
     assert all(path.scale.grad.any() for path in run.student.paths.values())
+
+
+def test_a_moving_average_is_never_cached(tmp_path: Path) -> None:
+    flags = ["--train.augment", "null", "--train.teacher_cache.mode", "always", "--max-steps", "1"]
+    study = tiny(tmp_path / "out", "--methods", "mean-teacher", *flags)
+    (spec,) = (spec for spec in plan(study.values) if spec.method == "mean-teacher")
+    assert spec.needs == ()
+    execute(spec, study.folder, Notes().run("", 0, 1), study.build)
+    assert json.loads((study.folder / spec.id / "teacher_cache.json").read_text()) == {"read": []}
