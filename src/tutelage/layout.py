@@ -14,6 +14,7 @@ SINGLE: Final = (
     "single"  # single-task networks of the student's architecture: the baseline of Delta, and by default the teachers
 )
 TEACHER: Final = "teacher"  # teachers with runs of their own: of another architecture, or of several tasks
+TAUGHT_BY: Final = "student"  # the kind of a teacher that is the student of another method
 PREDICTOR: Final = "predictor.safetensors"  # what `tutelage.deploy.save` writes into a folder
 STUDENT: Final = "student.safetensors"  # what a run writes
 DATA: Final = "data.json"  # what was seen of a study's data before training; `tutelage.types.look.Look` has the format

@@ -121,8 +121,32 @@ def _definitions(study: Study) -> None:
             )
         if name in (SINGLE, TEACHER):
             _only_a_rate(name, study.values["method"][name])
+        _taught_by(name, objects)
         if method.lr is not None and method.lr <= 0:
             raise UserError(f"method.{name}.lr: expected a positive number or null, found {method.lr}")
+
+
+def _taught_by(name: str, objects: StudyConfig) -> None:
+    """Refuse a method that nothing, or that it itself, would teach."""
+    method, before = objects.method[name], objects.method[name].taught_by
+    if before is None:
+        return
+    key = f"method.{name}.taught_by"
+    if method.distiller is None or method.teachers == "random":
+        raise UserError(
+            f"{key}: expected a method with a `distiller` and `teachers: trained`, found another; change it"
+        )
+    chain = [name]
+    while before is not None:
+        others = [other for other in objects.methods if other not in (SINGLE, *chain)]
+        if before not in others:
+            names = ", ".join(others) or "none"
+            raise UserError(
+                f"{key}: expected another of the study's methods ({names}) that it does not teach itself, found "
+                f"`{before}`; add `{before}` to `methods`, or name another"
+            )
+        chain.append(before)
+        before = objects.method[before].taught_by
 
 
 def _only_a_rate(name: str, values: Mapping[str, Any]) -> None:
