@@ -1,7 +1,7 @@
 """The student alone, as one module: from images to the activated predictions of its tasks."""
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Self
 
 import torch
@@ -10,7 +10,7 @@ from torch.nn.functional import interpolate
 
 from tutelage.errors import UserError
 from tutelage.images import Image, Size, as_image, check_images, resize_image
-from tutelage.types import MultiTaskNet, Task
+from tutelage.types import MultiTaskNet, Output, Task
 
 
 class Predictor(nn.Module):
@@ -69,17 +69,23 @@ class Predictor(nn.Module):
                 f"{images.dtype}"
             )
         x = images.float() / 255 if images.dtype == torch.uint8 else images.float()
-        size = (x.shape[2], x.shape[3])
-        if self.size is not None:
-            x = resize_image(x, self.size)
-        output = self.net(x.to(self._weight.dtype), tasks=list(self.tasks))
-        activated = {}
-        for t, task in self.tasks.items():
-            raw = output.predictions[t]
-            if t in self.dense and raw.shape[2:] != size:
-                raw = interpolate(raw.float(), size, mode="bilinear", antialias=True)
-            activated[t] = task.activate(raw)
-        return activated
+        raw = self._raw(self._resized(x))
+        return {t: self._activated(t, raw[t], (x.shape[2], x.shape[3])) for t in self.tasks}
+
+    def _resized(self, images: Tensor) -> Tensor:
+        """Images [B, 3, H, W] in 0..1 as the network takes them."""
+        return images if self.size is None else resize_image(images, self.size)
+
+    def _raw(self, images: Tensor) -> dict[str, Tensor]:
+        """The raw outputs of all tasks."""
+        output: Output = self.net(images.to(self._weight.dtype), tasks=list(self.tasks))
+        return output.predictions
+
+    def _activated(self, task: str, raw: Tensor, size: Size) -> Tensor:
+        """The prediction of a raw output [B, C, ...] for images of `size`."""
+        if task in self.dense and raw.shape[2:] != size:
+            raw = interpolate(raw.float(), size, mode="bilinear", antialias=True)
+        return self.tasks[task].activate(raw)
 
     @torch.no_grad()
     def predict(self, image: Image) -> dict[str, Tensor]:
@@ -96,6 +102,26 @@ class Predictor(nn.Module):
         images = check_images(image) if isinstance(image, Tensor) and batch else as_image(image)[None]
         predictions = self(images.to(self._weight.device))
         return {t: (value if batch else value[0]).cpu() for t, value in predictions.items()}
+
+    @torch.no_grad()
+    def predict_several(self, images: Sequence[Image]) -> list[dict[str, Tensor]]:
+        """What `predict` gives for each of several images, which may differ in size.
+
+        Those that have one size after resizing go through the network as one batch.
+
+        Raises:
+            ValueError: One of them is no image.
+        """
+        tensors = [as_image(image)[None].to(self._weight.device) for image in images]
+        resized = [self._resized(x) for x in tensors]
+        predictions: list[dict[str, Tensor]] = [{} for _ in images]
+        for shape in dict.fromkeys(x.shape for x in resized):
+            places = [i for i, x in enumerate(resized) if x.shape == shape]
+            raw = self._raw(torch.cat([resized[i] for i in places]))
+            for row, i in enumerate(places):
+                size = (tensors[i].shape[2], tensors[i].shape[3])
+                predictions[i] = {t: self._activated(t, raw[t][row : row + 1], size)[0].cpu() for t in self.tasks}
+        return predictions
 
     @property
     def _weight(self) -> Tensor:

@@ -8,7 +8,7 @@ from tutelage.types.balancer import Balancer, Reduce
 from tutelage.types.batch import Batch, MaskedTarget, Sample, StackedLabels, Target, ViewKey, transfer
 from tutelage.types.distiller import Distiller, Teach
 from tutelage.types.network import DeterministicWarning, MultiTaskNet, Output
-from tutelage.types.task import Colour, MetricInfo, MetricProtocol, Picture, Task
+from tutelage.types.task import Colour, Encoded, MetricInfo, MetricProtocol, Picture, Task
 from tutelage.types.terms import Term, TermMap, Terms
 from tutelage.types.world import World
 
@@ -18,6 +18,7 @@ __all__ = [
     "Colour",
     "DeterministicWarning",
     "Distiller",
+    "Encoded",
     "MaskedTarget",
     "MetricInfo",
     "MetricProtocol",
