@@ -4,6 +4,7 @@
 `METHOD/seedN` a multi-task network.
 """
 
+import re
 from pathlib import Path
 from typing import Final
 
@@ -41,6 +42,22 @@ def parse_run_id(run: str) -> tuple[str, str | None]:
 def run_folders(study: Path, file: str) -> list[Path]:
     """The folders of a study's runs that have this file."""
     return sorted(path.parent for pattern in ("*/seed*", "*/*/seed*") for path in study.glob(f"{pattern}/{file}"))
+
+
+def is_on_hub(path: Path) -> bool:
+    """Whether a path that does not exist, nor its first part, can be USER/NAME on the Hugging Face hub.
+
+    >>> is_on_hub(Path("someone/rooms-kd4mtl")), is_on_hub(Path("photo.jpg")), is_on_hub(Path("a/b.safetensors"))
+    (True, False, False)
+    """
+    first, *rest = path.parts or ("",)
+    is_name = len(rest) == 1 and all(re.fullmatch(r"\w[\w.-]*", part) for part in path.parts)
+    return is_name and path.suffix != ".safetensors" and not Path(first).exists()
+
+
+def find_model(path: Path) -> Path:
+    """What `find_network` finds; a name on the hub as it is."""
+    return path if is_on_hub(path) else find_network(path)
 
 
 def find_network(path: Path) -> Path:

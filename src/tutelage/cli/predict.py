@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from tutelage.cli.output import say
 from tutelage.cli.parsing import add_device_option, add_model_options, positive
 from tutelage.errors import UserError
-from tutelage.layout import find_network
+from tutelage.layout import find_model
 
 if TYPE_CHECKING:
     from tutelage.deploy import Predicted
@@ -60,7 +60,7 @@ def add_parser(verbs: Any) -> None:
 
 def execute(args: argparse.Namespace, console: Console) -> int:
     """Predict every image, and say what could not be predicted."""
-    model = find_network(args.model)  # mistakes in names are found before PyTorch is loaded
+    model = find_model(args.model)  # mistakes in names are found before PyTorch is loaded
     for image in args.images:
         if not Path(image).exists() and not glob.glob(image, recursive=True):
             raise UserError(f"{image}: expected a picture, video or folder, or a pattern, found none; give another")

@@ -2,6 +2,7 @@
 
 from tutelage.deploy.build import build
 from tutelage.deploy.bundle import load, save, write_bundle
+from tutelage.deploy.card import Evidence, model_card
 from tutelage.deploy.device import find_device
 from tutelage.deploy.exporter import Exported, export
 from tutelage.deploy.inputs import find_images
@@ -9,6 +10,7 @@ from tutelage.deploy.predict_files import Predicted, predict_files
 from tutelage.deploy.predictor import Predictor
 
 __all__ = [
+    "Evidence",
     "Exported",
     "Predicted",
     "Predictor",
@@ -17,6 +19,7 @@ __all__ = [
     "find_device",
     "find_images",
     "load",
+    "model_card",
     "predict_files",
     "save",
     "write_bundle",

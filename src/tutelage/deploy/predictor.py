@@ -2,7 +2,8 @@
 
 import re
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any, Self
+from pathlib import Path
+from typing import Any, Literal, Self
 
 import torch
 from torch import Tensor, nn
@@ -122,6 +123,66 @@ class Predictor(nn.Module):
                 size = (tensors[i].shape[2], tensors[i].shape[3])
                 predictions[i] = {t: self._activated(t, raw[t][row : row + 1], size)[0].cpu() for t in self.tasks}
         return predictions
+
+    def push_to_hub(
+        self,
+        repo_id: str,
+        card: str,
+        *,
+        private: bool | None = None,
+        token: str | None = None,
+        branch: str | None = None,
+        create_pr: bool | None = None,
+        commit_message: str = "Upload a predictor of tutelage",
+    ) -> str:
+        """Upload the predictor and its card to the Hugging Face hub; the address of the commit.
+
+        The other arguments are those of `huggingface_hub.ModelHubMixin.push_to_hub`, which does it.
+
+        Args:
+            repo_id: USER/NAME.
+            card: What README.md says; `model_card` writes it.
+
+        Raises:
+            ValueError: The predictor has no config, or it cannot be uploaded; one line.
+        """
+        from tutelage.deploy.hub import push
+
+        return push(self, card, repo_id, private, token, branch, create_pr, commit_message)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        pretrained_model_name_or_path: str | Path,
+        *,
+        trust: Collection[str] = (),
+        size: Size | Literal["trained", "keep"] = "trained",
+        revision: str | None = None,
+        token: str | bool | None = None,
+        cache_dir: str | Path | None = None,
+        force_download: bool = False,
+        local_files_only: bool = False,
+    ) -> "Predictor":
+        """What `tutelage.load` gives for a file, a folder, or USER/NAME on the hub, of which it takes one file.
+
+        The other arguments are those of `huggingface_hub.hf_hub_download`.
+
+        Args:
+            pretrained_model_name_or_path: A folder or file that exists, or USER/NAME.
+            trust: See `load`.
+            size: See `load`.
+
+        Raises:
+            ValueError: It cannot be had, or `load` refuses it; one line.
+        """
+        from tutelage.deploy.bundle import load
+        from tutelage.deploy.hub import download
+
+        path = Path(pretrained_model_name_or_path)
+        if not path.exists():
+            name = path.as_posix()
+            path = download(name, revision, token, cache_dir, force_download, local_files_only)
+        return load(path, trust, size)
 
     @property
     def _weight(self) -> Tensor:

@@ -1,6 +1,7 @@
 """The results of a study for people: tables and one self-contained page."""
 
 from tutelage.report.compare import Comparison
+from tutelage.report.evidence import evidence
 from tutelage.report.render.latex import compared_latex, latex
 from tutelage.report.render.markdown import compared_markdown, markdown
 from tutelage.report.render.page import write_report
@@ -17,6 +18,7 @@ __all__ = [
     "compared_latex",
     "compared_markdown",
     "differences",
+    "evidence",
     "latex",
     "markdown",
     "paired",
