@@ -12,7 +12,7 @@ from typing import NoReturn
 
 from rich.console import Console
 
-from tutelage.cli import bench, cache, compare, export, predict, prepare, presets, push, report, run, tune
+from tutelage.cli import app, bench, cache, compare, export, predict, prepare, presets, push, report, run, tune
 from tutelage.cli.failures import Terminated, explain, interruption
 from tutelage.cli.parsing import Parser
 
@@ -33,7 +33,7 @@ def parser() -> Parser:
     top.add_argument("--version", action=_Version, nargs=0, help="print the versions of tutelage and torch")
     top.add_argument(_TRACEBACK, action="store_true", help="print the traceback of an error; may stand anywhere")
     verbs = top.add_subparsers(dest="verb", required=True, metavar="VERB")
-    for module in (run, tune, presets, report, compare, bench, prepare, predict, export, push, cache):
+    for module in (run, tune, presets, report, compare, bench, prepare, predict, export, push, app, cache):
         module.add_parser(verbs)
     return top
 
