@@ -32,6 +32,7 @@ from tutelage.cli.failures import Terminated, explain, interruption
 from tutelage.cli.parsing import Parser
 
 _TRACEBACK = "--traceback"
+_VERBS = (init, run, tune, presets, inspect, report, compare, bench, prepare, predict, export, push, app, cache)
 
 
 class _Version(argparse.Action):
