@@ -77,7 +77,7 @@ def test_it_takes_patterns_and_frames(study: Path, capsys: pytest.CaptureFixture
         (("photo.png", "--write", "label,map"), "expected some of picture,overlay,label,array,sheet, found `map`"),
         (("photo.png", "--device", "gpu"), "--device: expected auto, cpu, cuda, cuda:1 (a number) or mps, found `gpu`"),
         (("photo.png", "--batch-size", "0"), "--batch-size: expected a whole number of at least 1, found `0`"),
-        (("photo.png", "photo.jpg"), "photo.jpg: expected names that differ, found photo.png, too"),
+        (("photo.png", "below/photo.png"), "photo.png: expected names that differ, found photo.png, too"),
     ],
 )
 def test_what_is_wrong_is_one_line(
@@ -91,7 +91,7 @@ def test_what_is_wrong_is_one_line(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "empty").mkdir()
     picture(Path("photo.png"))
-    picture(Path("photo.jpg"))
+    picture(Path("below/photo.png"))
     status, _, error = run(capsys, study, *words, "--out", "out")
     assert (status, error.count("\n")) == (2, 1)
     assert error.startswith("tutelage: ")

@@ -40,9 +40,14 @@ def test_what_means_nothing_or_two_things_is_refused(tmp_path: Path) -> None:
     for path in (tmp_path / "empty", tmp_path / "*.png", tmp_path / "none.png"):
         with pytest.raises(ValueError, match="expected pictures or videos, found none"):
             find_images([path])
-    with pytest.raises(ValueError, match=r"y/a.jpg: expected names that differ, found .*x/a.png, too"):
-        find_images([a, picture(tmp_path / "y/a.jpg")])
+    with pytest.raises(ValueError, match=r"y/a.png: expected names that differ, found .*x/a.png, too"):
+        find_images([a, picture(tmp_path / "y/a.png")])
     assert find_images([a, a]) == {"a": a}
+
+
+def test_of_two_files_with_one_stem_both_have_their_suffix(tmp_path: Path) -> None:
+    a, b, c = (picture(tmp_path / name) for name in ("a.jpg", "a.png", "c.png"))
+    assert find_images([tmp_path]) == find_images([a, b, c]) == {"a.jpg": a, "a.png": b, "c": c}
 
 
 @reads_video

@@ -18,8 +18,8 @@ def add(sheets: ContactSheets, name: str = "photo", size: tuple[int, int] = (30,
 
 def test_it_shows_every_image_and_the_colours(tmp_path: Path) -> None:
     sheets = ContactSheets(TASKS, tmp_path)
-    for size in ((30, 40), (400, 10), (10, 4000)):
-        add(sheets, "a long name " * 30, size)
+    for name, size in (("a long name " * 30, (30, 40)), ("line\nbreak", (400, 10)), ("caf\udce9", (10, 4000))):
+        add(sheets, name, size)
     sheets.flush()
     with Image.open(tmp_path / "contact-sheet.jpg") as picture:
         shown = np.asarray(picture).astype(int)

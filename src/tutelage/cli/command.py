@@ -49,22 +49,7 @@ def parser() -> Parser:
     top.add_argument("--version", action=_Version, nargs=0, help="print the versions of tutelage and torch")
     top.add_argument(_TRACEBACK, action="store_true", help="print the traceback of an error; may stand anywhere")
     verbs = top.add_subparsers(dest="verb", required=True, metavar="VERB")
-    for module in (
-        init,
-        run,
-        tune,
-        presets,
-        inspect,
-        report,
-        compare,
-        bench,
-        prepare,
-        predict,
-        export,
-        push,
-        app,
-        cache,
-    ):
+    for module in _VERBS:
         module.add_parser(verbs)
     return top
 

@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from tutelage.cli.output import say
 from tutelage.cli.parsing import add_device_option, add_model_options, positive
-from tutelage.errors import UserError
+from tutelage.errors import UserError, printable
 from tutelage.layout import find_model
 
 if TYPE_CHECKING:
@@ -78,9 +78,9 @@ def execute(args: argparse.Namespace, console: Console) -> int:
 
         def note(predicted: "Predicted") -> None:
             seen.add(predicted.path)
-            progress.update(bar, completed=len(seen) - 1, description=predicted.name)
+            progress.update(bar, completed=len(seen) - 1, description=printable(predicted.name))
             for task, value in predicted.values.items():
-                say(progress.console, f"{predicted.path}  {task}: {value}")
+                say(progress.console, f"{printable(str(predicted.path))}  {task}: {value}")
 
         done, sheets = predict_files(
             predictor, images, args.out, args.write, batch_size, args.every, args.overwrite, note
@@ -97,7 +97,7 @@ def _summary(console: Console, done: "list[Predicted]", sheets: list[Path], out:
     for sheet in sheets:
         say(console, f"sheet     {sheet}")
     for predicted in failed:
-        print(f"tutelage: {predicted.problem}", file=sys.stderr)
+        print(f"tutelage: {printable(predicted.problem)}", file=sys.stderr)
     return 2 if failed else 0
 
 

@@ -1,6 +1,7 @@
 """Which pictures and videos paths mean, and what they are called."""
 
 import glob
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -17,9 +18,10 @@ VIDEOS = (".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wm
 def find_images(paths: Iterable[str | Path], leave_out: Path | None = None) -> dict[str, Path]:
     """Name -> file of the pictures and videos that paths mean, in alphabetical order within each path.
 
-    A file is called by its stem. A folder means all pictures and videos in it and below it, by their suffixes, without
-    hidden ones; these are called by their path in the folder. A pattern (`photos/*.jpg`, `photos/**/*.png`) means what
-    it matches, called by the path below its first part with a `*`, `?` or `[`.
+    A file is called by its stem, and with its suffix where two would have one name. A folder means all pictures and
+    videos in it and below it, by their suffixes, without hidden ones; these are called by their path in the folder. A
+    pattern (`photos/*.jpg`, `photos/**/*.png`) means what it matches, called by the path below its first part with a
+    `*`, `?` or `[`.
 
     Args:
         paths: Files, folders and patterns.
@@ -28,20 +30,27 @@ def find_images(paths: Iterable[str | Path], leave_out: Path | None = None) -> d
     Raises:
         UserError: A path means nothing, or two files have one name.
     """
-    images: dict[str, Path] = {}
+    found: dict[Path, Path] = {}  # file -> its path below what names it
     for path in paths:
-        found = 0
-        for base, file in _files(Path(path)):
-            if leave_out and file != Path(path) and file.resolve().is_relative_to(leave_out.resolve()):
-                continue
-            name, found = file.relative_to(base).with_suffix("").as_posix(), found + 1
-            if images.setdefault(name, file) != file:
-                raise UserError(
-                    f"{file}: expected names that differ, found {images[name]}, too; give the folder above both, or "
-                    "write them to two folders"
-                )
-        if not found:
+        files = [
+            (base, file)
+            for base, file in _files(Path(path))
+            if not (leave_out and file != Path(path) and file.resolve().is_relative_to(leave_out.resolve()))
+        ]
+        if not files:
             raise UserError(f"{path}: expected pictures or videos, found none; give a file, a folder or a pattern")
+        for base, file in files:
+            found.setdefault(file, file.relative_to(base))
+    stems = Counter(below.with_suffix("") for below in found.values())
+    images: dict[str, Path] = {}
+    for file, below in found.items():
+        name = (below if stems[below.with_suffix("")] > 1 else below.with_suffix("")).as_posix()
+        if name in images:
+            raise UserError(
+                f"{file}: expected names that differ, found {images[name]}, too; give the folder above both, or write "
+                "them to two folders"
+            )
+        images[name] = file
     return images
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
+from tutelage.errors import printable
 from tutelage.files import write_atomically
 from tutelage.tasks.whole_image import font
 from tutelage.types import Picture, Task
@@ -115,6 +116,7 @@ def _shrunk(picture: Picture, resampling: Image.Resampling) -> Image.Image:
 
 def _fitted(text: str, width: int, size: int = 12) -> str:
     """The text, or its end after `…`, in this width: the ends of paths differ."""
+    text = printable(text)  # names of files may have line breaks, and bytes that are no letters
     if font(size).getlength(text) <= width:
         return text
     return next((f"…{text[i:]}" for i in range(1, len(text)) if font(size).getlength(f"…{text[i:]}") <= width), "…")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from torch import Tensor
 
+from tutelage.errors import printable
 from tutelage.types import Colour, Picture
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def words(rows: Sequence[tuple[str, Colour]]) -> Picture:
     image = Image.new("RGB", (_WIDTH, _ROW * len(rows)))
     draw = ImageDraw.Draw(image)
     for index, (text, ground) in enumerate(rows):
-        top, room = index * _ROW, _WIDTH - 2 * _MARGIN
+        top, room, text = index * _ROW, _WIDTH - 2 * _MARGIN, printable(text)
         draw.rectangle((0, top, _WIDTH, top + _ROW - 1), fill=ground)
         size = next((s for s in range(_LARGEST, _SMALLEST, -2) if font(s).getlength(text) <= room), _SMALLEST)
         letters = font(size)
