@@ -30,7 +30,8 @@ RIGHT = {
     "export": ["export", "run", "--out", "student.onnx"],
     "predict": ["predict", "runs", "photo.png", "--out", "predictions"],
 }
-TEXTS = {"out", "page", "methods", "trust", "networks", "store", "license", "save", "host", "device"}  # any text is right
+# Any text is right.
+TEXTS = {"out", "page", "methods", "trust", "networks", "store", "license", "save", "host", "device"}
 
 
 def verbs(top: argparse.ArgumentParser, name: str = "") -> Iterator[tuple[str, argparse.ArgumentParser]]:
