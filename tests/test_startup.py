@@ -16,7 +16,7 @@ except SystemExit as end:
     status = end.code
 print(status, "torch" in sys.modules)
 """
-VERBS = ("run", "tune", "presets", "report", "bench", "prepare", "predict", "export", "compare", "cache")
+VERBS = ("run", "tune", "presets", "report", "bench", "prepare", "predict", "export", "push", "app", "compare", "cache")
 # words -> exit status
 LIGHT: dict[tuple[str, ...], int] = {
     ("--help",): 0,
@@ -38,6 +38,10 @@ LIGHT: dict[tuple[str, ...], int] = {
     ("compare", "no-such-folder", "no-such-folder"): 2,
     ("export", "no-such-file.safetensors", "--out", "out.onnx"): 2,
     ("predict", "no-such-file.safetensors", "x.png", "--out", "out"): 2,
+    ("predict", "wrong.yaml", "photo.png", "--out", "out", "--write", "map"): 2,
+    ("app", "no-such-folder"): 2,
+    ("app", "no-such-folder", "--port", "x"): 2,
+    ("push", "no-such-folder", "someone/name", "--license", "mit"): 2,
     ("predict", "wrong.yaml", "no-such-image.png", "--out", "out"): 2,
 }
 MOST = 1.5  # CPU seconds: most machines take a fifth of it, and PyTorch alone takes longer than that on most

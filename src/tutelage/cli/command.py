@@ -12,11 +12,27 @@ from typing import NoReturn
 
 from rich.console import Console
 
-from tutelage.cli import bench, cache, compare, export, init, inspect, predict, prepare, presets, report, run, tune
+from tutelage.cli import (
+    app,
+    bench,
+    cache,
+    compare,
+    export,
+    init,
+    inspect,
+    predict,
+    prepare,
+    presets,
+    push,
+    report,
+    run,
+    tune,
+)
 from tutelage.cli.failures import Terminated, explain, interruption
 from tutelage.cli.parsing import Parser
 
 _TRACEBACK = "--traceback"
+_VERBS = (init, run, tune, presets, inspect, report, compare, bench, prepare, predict, export, push, app, cache)
 
 
 class _Version(argparse.Action):
@@ -33,7 +49,7 @@ def parser() -> Parser:
     top.add_argument("--version", action=_Version, nargs=0, help="print the versions of tutelage and torch")
     top.add_argument(_TRACEBACK, action="store_true", help="print the traceback of an error; may stand anywhere")
     verbs = top.add_subparsers(dest="verb", required=True, metavar="VERB")
-    for module in (init, run, tune, presets, inspect, report, compare, bench, prepare, predict, export, cache):
+    for module in _VERBS:
         module.add_parser(verbs)
     return top
 

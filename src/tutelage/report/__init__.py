@@ -1,6 +1,7 @@
 """The results of a study for people: tables and one self-contained page."""
 
 from tutelage.report.compare import Comparison
+from tutelage.report.evidence import evidence
 from tutelage.report.figures import write_figures
 from tutelage.report.inspection import Shown, inspection_messages, inspection_tables, write_inspection
 from tutelage.report.render.latex import compared_latex, latex
@@ -23,6 +24,7 @@ __all__ = [
     "compared_latex",
     "compared_markdown",
     "differences",
+    "evidence",
     "inspection_messages",
     "inspection_tables",
     "latex",

@@ -11,12 +11,14 @@ from torch import Tensor
 from tutelage import metrics
 from tutelage.errors import UserError
 from tutelage.tasks.masked import MaskedTask
-from tutelage.types import Colour, MaskedTarget, MetricInfo, MetricProtocol, Picture, Term
+from tutelage.types import Colour, Encoded, MaskedTarget, MetricInfo, MetricProtocol, Picture, Term
 
 if TYPE_CHECKING:
     from torchmetrics import Metric
 
 _FAR = 100.0  # a median beyond it is taken for a label in another unit than metres
+
+_LARGEST = 65535  # of 16 bits
 
 
 class Depth(MaskedTask):
@@ -43,6 +45,7 @@ class Depth(MaskedTask):
     metric_info: Mapping[str, MetricInfo] = {"abs_err": MetricInfo("m", False), "rel_err": MetricInfo("", False)}
     regression = True
     ends = "nearest", "farthest"  # of `range`
+    units = 1000.0  # of a picture of 16 bits, as labels are read by default: millimetres
     colours = "plasma_r"  # matplotlib's, from one end of `range` to the other
 
     def __init__(self, range: tuple[float, float] = (0.5, 10.0)) -> None:
@@ -94,6 +97,11 @@ class Depth(MaskedTask):
             shown &= valid.cpu().numpy()
         picture: Picture = self._colours(np.where(shown, depth, self.range[1])) * shown[..., None]
         return picture
+
+    def encode(self, value: Tensor) -> Encoded:
+        """Depth [1, H, W] in 16 bits as whole millimetres; 0 where it is not positive, or too large for them."""
+        units = np.rint(value[0].double().cpu().numpy() * self.units)
+        return np.where((units > 0) & (units <= _LARGEST), units, 0).astype(np.uint16)  # nan is neither
 
     def legend(self) -> list[tuple[str, Colour]]:
         """The ends of `range` and the round depths between them: 0.5 m, 1 m, 2 m, 5 m, 10 m."""
