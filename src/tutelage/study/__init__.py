@@ -23,7 +23,8 @@ from tutelage.study.execute import execute, take_part
 from tutelage.study.launch import Display, InProcess, Launcher, Pool, RunDisplay, Share, run_study, shares
 from tutelage.study.observers import RunObserver
 from tutelage.study.plan import RunSpec, plan
-from tutelage.study.progress import ConsoleDisplay, cache_line, plan_table
+from tutelage.study.plan_table import cache_line, plan_lines
+from tutelage.study.progress import ConsoleDisplay
 from tutelage.study.store import write_shared
 from tutelage.study.tuning import Tuner
 
@@ -56,7 +57,7 @@ __all__ = [
     "methods",
     "overlays",
     "plan",
-    "plan_table",
+    "plan_lines",
     "presets",
     "read_values",
     "run_study",

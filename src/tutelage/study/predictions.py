@@ -17,7 +17,14 @@ _SHOWN = 6  # test images of every source
 def save_predictions(
     fabric: Fabric, net: MultiTaskNet, tasks: Mapping[str, Task], source: DataSource, path: Path
 ) -> None:
-    """Keep what the report draws of every source: images, targets and activated predictions."""
+    """Keep what the report draws."""
+    save_safetensors(path, shown_predictions(fabric, net, tasks, source))
+
+
+def shown_predictions(
+    fabric: Fabric, net: MultiTaskNet, tasks: Mapping[str, Task], source: DataSource
+) -> dict[str, Tensor]:
+    """What the report draws of every source: images, targets and activated predictions."""
     tensors: dict[str, Tensor] = {}
     parts = source.parts()
     for name, part in parts.items():
@@ -34,7 +41,7 @@ def save_predictions(
         for t, target in batch.targets.items():
             if isinstance(target, MaskedTarget):
                 tensors |= {f"{prefix}target/{t}": _compact(target.value), f"{prefix}valid/{t}": target.valid}
-    save_safetensors(path, tensors)
+    return tensors
 
 
 def _compact(value: Tensor) -> Tensor:

@@ -5,12 +5,17 @@ from tutelage.values.draft import Draft, read_draft
 from tutelage.values.messages import rephrase
 from tutelage.values.methods import DESCRIPTIVE
 from tutelage.values.presets import methods, overlays, presets, read_values
-from tutelage.values.teachers import TeacherSpec, teacher_specs
+from tutelage.values.schema import check_flags, flag_names, flags_of
+from tutelage.values.teachers import TeacherSpec, check_names, teacher_specs
 
 __all__ = [
     "DESCRIPTIVE",
     "Draft",
     "TeacherSpec",
+    "check_flags",
+    "check_names",
+    "flag_names",
+    "flags_of",
     "methods",
     "overlays",
     "presets",
