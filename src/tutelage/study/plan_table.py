@@ -58,7 +58,7 @@ def _cells(kind: Estimate) -> list[str]:
         _thousands(kind.parameters),
         f"{kind.epochs:.3g}",
         kind.batch,
-        f"{kind.rate:.3g}",
+        f"{kind.rate:.2g}",
         _thousands(kind.steps),
         _time(kind.seconds),
         _size(kind.disk_bytes),
@@ -72,11 +72,14 @@ def _thousands(count: float) -> str:
     >>> [_thousands(x) for x in (48, 1760, 158000, 24_900_000)]
     ['48', '1760', '158k', '24.9M']
     """
-    for unit in ("", "k", "M", "G"):
-        if count < 1000 or (not unit and count < 10_000):
-            return f"{count:.3g}{unit}" if unit else str(int(count))
-        count /= 1000
-    return f"{count:.3g}T"
+    return str(int(count)) if count < 10_000 else "{:.3g}{}".format(*_scaled(count))
+
+
+def _scaled(count: float) -> tuple[float, str]:
+    units = ["", "k", "M", "G", "T"]
+    while count >= 999.5 and units[1:]:
+        count, units = count / 1000, units[1:]
+    return count, units[0]
 
 
 def _time(seconds: float) -> str:
@@ -91,4 +94,9 @@ def _time(seconds: float) -> str:
 
 
 def _size(count: int) -> str:
-    return decimal(count).replace(" bytes", " B").replace(" byte", " B") if count else "-"
+    """Bytes in six characters or so.
+
+    >>> [_size(x) for x in (0, 9_400, 300_000_000)]
+    ['-', '9.4 kB', '300 MB']
+    """
+    return "{:.3g} {}B".format(*_scaled(count)) if count else "-"

@@ -7,6 +7,7 @@ from tutelage.values.methods import DESCRIPTIVE
 from tutelage.values.presets import methods, overlays, presets, read_values
 from tutelage.values.schema import check_flags, flag_names, flags_of
 from tutelage.values.teachers import TeacherSpec, check_names, teacher_specs
+from tutelage.values.yaml_text import dump_yaml, load_yaml
 
 __all__ = [
     "DESCRIPTIVE",
@@ -14,8 +15,10 @@ __all__ = [
     "TeacherSpec",
     "check_flags",
     "check_names",
+    "dump_yaml",
     "flag_names",
     "flags_of",
+    "load_yaml",
     "methods",
     "overlays",
     "presets",

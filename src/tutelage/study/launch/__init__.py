@@ -2,8 +2,6 @@
 
 from typing import Any
 
-import yaml
-
 from tutelage.study.config import Study
 from tutelage.study.launch.base import Display, Launcher, RunDisplay
 from tutelage.study.launch.local import InProcess
@@ -12,6 +10,7 @@ from tutelage.study.launch.ready import make_ready
 from tutelage.study.launch.share import Share, shares
 from tutelage.study.results import write_results
 from tutelage.study.store import write_shared
+from tutelage.values import dump_yaml
 
 __all__ = ["Display", "InProcess", "Launcher", "Pool", "RunDisplay", "Share", "run_study", "shares"]
 
@@ -35,7 +34,7 @@ def run_study(study: Study, display: Display, launcher: Launcher | None = None) 
         UserError: something does not fit; found before anything is trained, as far as possible.
     """
     ready = make_ready(study, display.note)
-    write_shared(study.folder / "study.yaml", yaml.safe_dump(dict(study.values), sort_keys=False))
+    write_shared(study.folder / "study.yaml", dump_yaml(study.values))
     (launcher or InProcess()).launch(ready, display)
     ready.check_all()
     return write_results(study)
