@@ -11,12 +11,27 @@ from typing import NoReturn
 
 from rich.console import Console
 
-from tutelage.cli import bench, cache, compare, completion, export, predict, prepare, presets, report, run, tune
+from tutelage.cli import (
+    bench,
+    cache,
+    compare,
+    completion,
+    export,
+    init,
+    inspect,
+    predict,
+    prepare,
+    presets,
+    report,
+    run,
+    tune,
+)
 from tutelage.cli.failures import Terminated, explain, interruption
 from tutelage.cli.parsing import Parser
 
 _TRACEBACK = "--traceback"
-_VERBS = (run, tune, presets, report, compare, bench, prepare, predict, export, cache, completion)  # one file each
+# One file each, in the order of the help.
+_VERBS = (init, run, tune, presets, inspect, report, compare, bench, prepare, predict, export, cache, completion)
 
 
 class _Version(argparse.Action):

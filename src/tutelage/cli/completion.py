@@ -48,7 +48,7 @@ def complete(top: Parser) -> None:
     """Answer a shell that asks what may stand next, and end the process."""
     import argcomplete
 
-    for verb in ("run", "tune"):
+    for verb in ("run", "tune", "inspect"):
         _add_flags(top.verbs[verb])
     argcomplete.autocomplete(top, always_complete_options="long", print_suppressed=True)
 

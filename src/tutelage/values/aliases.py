@@ -1,5 +1,6 @@
 """Old names of classes and arguments: the YAML that uses them keeps working, and one line says what to write."""
 
+from collections.abc import Sequence
 from typing import Any
 
 # Both tables go with the next minor version.
@@ -44,7 +45,7 @@ def with_new_names(value: Any, replaced: dict[str, str]) -> Any:
 
 
 def flags_with_new_names(
-    flags: list[tuple[str, str | None]], values: dict[str, Any], replaced: dict[str, str]
+    flags: Sequence[tuple[str, str | None]], values: dict[str, Any], replaced: dict[str, str]
 ) -> list[tuple[str, str | None]]:
     """The same of flags: class paths as values, and arguments of the study's classes as keys (`--data.source.val`)."""
     return [(f"--{_key(flag[2:], values, replaced)}", with_new_names(value, replaced)) for flag, value in flags]

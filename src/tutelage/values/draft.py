@@ -13,12 +13,11 @@ from tutelage.errors import UserError, did_you_mean, one_line
 from tutelage.layout import SINGLE, TEACHER
 from tutelage.values.aliases import flags_with_new_names, notes, with_new_names
 from tutelage.values.methods import DEFAULT_METHODS, definitions, for_study, merge
+from tutelage.values.paths import expand_paths
 from tutelage.values.presets import is_preset_overlay, read_overlay, read_values
-from tutelage.values.schema import check_keys, lay_over, pair_up
+from tutelage.values.schema import Flags, check_keys, lay_over, pair_up
 from tutelage.values.teachers import check_names
 from tutelage.values.yaml_text import load_yaml
-
-Flags = list[tuple[str, str | None]]  # as written, and the value or None
 
 
 @dataclass(frozen=True)
@@ -55,24 +54,70 @@ def read_draft(source: str | Path, overrides: Sequence[str] = (), others: Sequen
     values = with_new_names(read_values(source), replaced)
     try:
         flags = pair_up(overrides)
-        overlays = [value or "" for flag, value in flags if flag == "--with"]
-        flags = [(flag, value) for flag, value in flags if flag != "--with"]
-        values = _one_net_per_task(values, values)
-        for overlay in overlays:
-            change = with_new_names(read_overlay(overlay), replaced)
-            if is_preset_overlay(overlay):
-                change = for_study(change, values)
-            values = merge(values, _one_net_per_task(change, merge(values, change)))
+        values = with_overlays(values, [value or "" for flag, value in flags if flag == "--with"], replaced)
+    except UserError as error:
+        raise UserError(f"{source}: {error}") from error
+    flags = [(flag, value) for flag, value in flags if flag != "--with"]
+    draft = make_draft(str(source), values, flags, replaced, others)
+    try:
+        laid = expand_paths(draft.laid)
+        check_keys(laid)
+        check_names(laid)
+    except UserError as error:
+        raise UserError(f"{source}: {error}") from error
+    return draft
+
+
+def with_overlays(values: dict[str, Any], overlays: Sequence[str], replaced: dict[str, str]) -> dict[str, Any]:
+    """Plain values of a study with overlays laid over them, presets or YAML files.
+
+    Args:
+        values: of the study.
+        overlays: one after the other.
+        replaced: receives {old name: new name} of every one in them.
+
+    Raises:
+        UserError: there is no such overlay, or it does not hold keys and values.
+    """
+    values = _one_net_per_task(values, values)
+    for overlay in overlays:
+        change = with_new_names(read_overlay(overlay), replaced)
+        if is_preset_overlay(overlay):
+            change = for_study(change, values)
+        values = merge(values, _one_net_per_task(change, merge(values, change)))
+    return values
+
+
+def make_draft(
+    source: str,
+    values: dict[str, Any],
+    flags: Flags = (),
+    replaced: dict[str, str] | None = None,
+    others: Sequence[str] = (),
+) -> Draft:
+    """Replace old names in the plain values of a study, and define its selected methods.
+
+    Args:
+        source: where the values come from, for messages.
+        values: of the study.
+        flags: as written, with their values.
+        replaced: {old name: new name} of those that are replaced already.
+        others: names of flags that the command has besides, for suggestions.
+
+    Raises:
+        UserError: there is no such method, or a flag is no key of the study.
+    """
+    replaced = {} if replaced is None else replaced
+    try:
+        values = _one_net_per_task(with_new_names(values, replaced), values)
         flags = flags_with_new_names(flags, values, replaced)
         selected = _selected_methods(values, flags)
         values["method"] = definitions(values, selected)
         _refuse_flags_of_others(flags, selected)
         words, laid = lay_over(values, _teacher_flags_per_task(flags, values), others)
-        check_keys(laid)
-        check_names(laid)
     except UserError as error:
         raise UserError(f"{source}: {error}") from error
-    return Draft(str(source), values, words, laid, notes(replaced))
+    return Draft(source, values, words, laid, notes(replaced))
 
 
 def _one_net_per_task(change: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:

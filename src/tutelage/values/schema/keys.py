@@ -3,7 +3,6 @@
 A mistake is reported only where it is certain; what cannot be told from the source is left to jsonargparse.
 """
 
-import os
 from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
@@ -136,7 +135,7 @@ def _names_in(module: str) -> list[str]:
 
 
 def _check_file(value: str, kind: Kind, key: str) -> None:
-    path = Path(os.path.expandvars(value)).expanduser()
+    path = Path(value)
     if not path.exists():
         choices = [str(choice) for choice in kind.choices]
         expected = " or ".join([*(f"`{choice}`" for choice in choices), "a file or folder"])
