@@ -16,7 +16,10 @@ except SystemExit as end:
     status = end.code
 print(status, "torch" in sys.modules)
 """
-VERBS = ("run", "tune", "presets", "report", "bench", "prepare", "predict", "export", "compare", "cache", "completion")
+VERBS = (
+    *("init", "run", "tune", "presets", "inspect", "report", "compare"),
+    *("bench", "prepare", "predict", "export", "cache", "completion"),
+)
 # words -> exit status
 LIGHT: dict[tuple[str, ...], int] = {
     ("--help",): 0,

@@ -26,10 +26,12 @@ RIGHT = {
     "prepare cityscapes": ["prepare", "cityscapes", "download", "out"],
     "cache": ["cache", "clear"],
     "completion": ["completion", "bash"],
+    "init": ["init", "folder"],
+    "inspect": ["inspect", "rooms"],
     "export": ["export", "run", "--out", "student.onnx"],
     "predict": ["predict", "runs", "photo.png", "--out", "predictions"],
 }
-TEXTS = {"out", "methods", "trust", "networks", "store"}  # any text is right
+TEXTS = {"out", "page", "methods", "trust", "networks", "store"}  # any text is right
 
 
 def verbs(top: argparse.ArgumentParser, name: str = "") -> Iterator[tuple[str, argparse.ArgumentParser]]:
@@ -69,7 +71,10 @@ MORE = {
     "no verb": ([], "VERB: expected a value, found none"),
     "both sizes": ([*RIGHT["predict"], "--keep-size", "--size", "1", "2"], "--size: expected no --keep-size beside it"),
     "an abbreviated flag": ([*RIGHT["report"], "--mark"], "expected a flag of `tutelage report`, found `--mark`"),
-    "a study for a verb": (["rooms"], "VERB: expected one of run"),
+    "a study for a verb": (
+        ["rooms"],
+        f"VERB: expected one of {', '.join(parser().verbs)}, found `rooms`; did you mean `tut",
+    ),
     "seeds in words": (
         [*RIGHT["report"], "--seeds", "0,a"],
         "--seeds: expected whole numbers such as 0,1,2, found `0,a`",

@@ -77,7 +77,7 @@ def _check(value: Any, kind: Kind, key: str, is_there: bool = True) -> None:
     elif kind.builds and isinstance(value, str) and not kind.only_keys:
         if "Path" in kind.scalars:
             _check_file(value, kind, key)
-        elif not kind.scalars:
+        elif not kind.scalars and not kind.open:
             _check_class({"class_path": value}, kind, key)
     elif kind.only_scalars:
         _check_scalar(value, kind, key, is_there)
