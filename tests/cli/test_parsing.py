@@ -6,11 +6,13 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from importlib.metadata import version
+from pathlib import Path
 
 import pytest
 
 from tutelage.cli import main
 from tutelage.cli.command import parser
+from tutelage.cli.versions import _device
 
 # A right command of every verb, to which one wrong flag is added.
 RIGHT = {
@@ -27,6 +29,9 @@ RIGHT = {
     "prepare nyuv2": ["prepare", "nyuv2", "a.mat", "splits.mat", "out"],
     "prepare cityscapes": ["prepare", "cityscapes", "download", "out"],
     "cache": ["cache", "clear"],
+    "completion": ["completion", "bash"],
+    "init": ["init", "folder"],
+    "inspect": ["inspect", "rooms"],
     "export": ["export", "run", "--out", "student.onnx"],
     "predict": ["predict", "runs", "photo.png", "--out", "predictions"],
 }
@@ -71,7 +76,11 @@ WRONG = {name: (words, line) for name, words, line in wrong()}
 MORE = {
     "no verb": ([], "VERB: expected a value, found none"),
     "both sizes": ([*RIGHT["predict"], "--keep-size", "--size", "1", "2"], "--size: expected no --keep-size beside it"),
-    "an abbreviated flag": ([*RIGHT["report"], "--mark"], "expected no more arguments, found `--mark`"),
+    "an abbreviated flag": ([*RIGHT["report"], "--mark"], "expected a flag of `tutelage report`, found `--mark`"),
+    "a study for a verb": (
+        ["rooms"],
+        f"VERB: expected one of {', '.join(parser().verbs)}, found `rooms`; did you mean `tut",
+    ),
     "seeds in words": (
         [*RIGHT["report"], "--seeds", "0,a"],
         "--seeds: expected whole numbers such as 0,1,2, found `0,a`",
@@ -116,7 +125,39 @@ def test_the_versions(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stop:
         main(["--version"])
     assert stop.value.code == 0
-    assert capsys.readouterr().out == f"tutelage {version('tutelage')}, torch {version('torch')}\n"
+    shown = capsys.readouterr().out
+    assert shown.startswith(f"tutelage {version('tutelage')}, torch {version('torch')}, Python 3.")
+    assert shown.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("torch", "gpus", "visible", "device"),
+    [
+        ("2.9.1", [], None, "cpu"),
+        ("2.9.1+cpu", ["NVIDIA H200"], None, "cpu"),
+        ("2.9.1", ["NVIDIA H200"], "", "cpu"),
+        ("2.9.1", ["NVIDIA H200", "NVIDIA H200"], None, "2 x NVIDIA H200"),
+        ("2.9.1+cu128", ["NVIDIA A", "NVIDIA B"], "0,1", "1 x NVIDIA A and 1 x NVIDIA B"),
+        ("2.9.1+rocm6.4", [], None, None),
+    ],
+)
+def test_the_device_is_known_from_the_driver(
+    torch: str,
+    gpus: list[str],
+    visible: str | None,
+    device: str | None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for i, model in enumerate(gpus):
+        (tmp_path / f"gpus/{i}").mkdir(parents=True)
+        (tmp_path / f"gpus/{i}/information").write_text(f"Model: \t\t {model}\nIRQ:   \t\t 4\n")
+    monkeypatch.setattr("tutelage.cli.versions._DRIVER", tmp_path)
+    monkeypatch.setattr("platform.system", lambda: "Linux")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert _device(torch) == device
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from tutelage.study.teachers import load_teacher
 _CANNOT_CHANGE_A_RESULT = (
     *("study", "out", "methods", "seeds"),
     *(f"train.{name}" for name in ("devices", "workers", "shards", "checkpoint_seconds", "checkpoint_steps")),
-    *(f"train.{name}" for name in ("log_steps", "observe_steps")),
+    *(f"train.{name}" for name in ("log_steps", "logger", "observe_steps")),
     *(f"train.teacher_cache.{name}" for name in ("mode", "share")),  # what was decided is recorded
     *(f"data.init_args.{name}" for name in ("root", "data", "cache", "partial", "download")),
 )

@@ -43,6 +43,17 @@ def save_predictions(
         path: of the file.
         indices: the position of one test image of every source; None: eight of every source, at equal distances.
     """
+    save_safetensors(path, shown_predictions(fabric, net, tasks, source, indices))
+
+
+def shown_predictions(
+    fabric: Fabric,
+    net: MultiTaskNet,
+    tasks: Mapping[str, Task],
+    source: DataSource,
+    indices: Sequence[int] | None = None,
+) -> dict[str, Tensor]:
+    """What `save_predictions` keeps."""
     tensors: dict[str, Tensor] = {}
     parts = source.parts()
     for number, (name, part) in enumerate(parts.items()):
@@ -61,7 +72,7 @@ def save_predictions(
         for t, target in batch.targets.items():
             if isinstance(target, MaskedTarget):
                 tensors |= {f"{prefix}target/{t}": _compact(target.value), f"{prefix}valid/{t}": target.valid}
-    save_safetensors(path, tensors)
+    return tensors
 
 
 def image_metrics(tasks: Mapping[str, Task], predictions: Mapping[str, Tensor], batch: Batch) -> dict[str, list[float]]:

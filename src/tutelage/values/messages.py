@@ -68,7 +68,6 @@ RULES: dict[str, tuple[str, str]] = {
         r"expected keys and values, found \1",
     ),
     "unknown flag": (r"unrecognized arguments: (.*)", rf"expected flags of the study, found `\1`; {_HELP}"),
-    "flag without value": (r"argument (--\S+): expected one argument", r"\1: expected a value, found none"),
     "optional": (r" - Expected an? <class 'NoneType'>", ""),
     "value": (r"\.? Got value:", ", found"),
     "value of a union, again": (r"(\bfound\b.*) Given value type: .*", r"\1"),

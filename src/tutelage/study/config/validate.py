@@ -15,7 +15,7 @@ from tutelage.layout import FEATURES, SINGLE, TEACHER
 from tutelage.study.config.schema import Method, StudyConfig, TeacherConfig
 from tutelage.study.config.study import Study
 from tutelage.types import Task
-from tutelage.values import DESCRIPTIVE, teacher_specs
+from tutelage.values import DESCRIPTIVE, check_names, teacher_specs
 
 
 def validate(study: Study) -> None:
@@ -23,6 +23,7 @@ def validate(study: Study) -> None:
     objects = study.objects
     _names(study)
     _seeds_and_methods(objects)
+    check_names(study.values)
     for name in objects.teachers:
         _teacher(name, study)
     for name in objects.teacher_net:
@@ -74,13 +75,6 @@ def _seeds_and_methods(objects: StudyConfig) -> None:
 
 def _teacher(name: str, study: Study) -> None:
     tasks, entry = ", ".join(study.objects.tasks), study.objects.teachers[name]
-    if name not in study.objects.tasks and not (isinstance(entry, TeacherConfig) and entry.tasks is not None):
-        if isinstance(entry, TeacherConfig):
-            raise UserError(
-                f"teachers.{name}.tasks: expected what it teaches, some of {tasks}, or [] for its features, found "
-                "none; only a teacher that is named after a task needs no `tasks`"
-            )
-        raise UserError(f"teachers.{name}: expected one of the study's tasks, {tasks}")
     teacher = teacher_specs(study.values)[name]
     for t in teacher.tasks:
         if t not in study.objects.tasks:
