@@ -16,7 +16,7 @@ except SystemExit as end:
     status = end.code
 print(status, "torch" in sys.modules)
 """
-VERBS = ("run", "tune", "presets", "report", "bench", "prepare", "predict", "export", "compare", "cache")
+VERBS = ("init", "run", "tune", "presets", "report", "bench", "prepare", "predict", "export", "compare", "cache")
 # words -> exit status
 LIGHT: dict[tuple[str, ...], int] = {
     ("--help",): 0,
@@ -24,6 +24,9 @@ LIGHT: dict[tuple[str, ...], int] = {
     ("presets",): 0,
     **{(verb, "--help"): 0 for verb in VERBS},
     ("prepare", "nyuv2", "--help"): 0,
+    ("init", "no-such-folder"): 2,
+    ("init", "wrong.yaml"): 2,
+    ("init", ".", "--out", "wrong.yaml"): 2,
     ("run",): 2,
     ("rum", "rooms"): 2,
     ("report", "runs/rooms", "--no-such-flag"): 2,
