@@ -13,9 +13,9 @@ import yaml
 from PIL import ExifTags, Image
 from rich.console import Console
 
-from tutelage.data.look import Look
 from tutelage.errors import UserError
 from tutelage.study import Study, check_data, load_study, read_values
+from tutelage.types.look import Look
 
 SIZE = (32, 32)
 CLASSES, DEPTH = "tutelage.data.ClassesLabel", "tutelage.data.DepthLabel"
@@ -115,7 +115,7 @@ def test_8_bits_hold_no_millimetres(tmp_path: Path) -> None:
     found = look(study(tmp_path, depth(1 / 25.5), METRIC))
     (train, _) = (x for x in found.labels if x.label)
     assert (train.measures.low, train.measures.high) == pytest.approx((0.5, 5), abs=0.04)
-    assert (train.reading, train.unit) == ("value x 0.03922 = m; 65535 is no label", "m")
+    assert (train.reading, train.unit) == ("value x 0.03922 = m", "m")
 
 
 def test_65535_is_no_distance(tmp_path: Path) -> None:

@@ -6,11 +6,11 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from tutelage.data.look.summary import LeftOut, Warned
 from tutelage.data.modalities import Modality
 from tutelage.data.samples import Concatenation, Samples
 from tutelage.errors import UserError
 from tutelage.images import Size
+from tutelage.types.look import LeftOut, Warned
 
 if TYPE_CHECKING:
     from tutelage.data.shards import Keeper

@@ -8,11 +8,12 @@ from tutelage.data.base import Split
 from tutelage.data.files import PICTURES, find_test_folder, none_found
 from tutelage.data.fingerprint import arguments_text, fingerprint_of_files, stamp_of_files
 from tutelage.data.items import Items, ItemSource
-from tutelage.data.look import LeftOut, Warned, unused_files
+from tutelage.data.look import unused_files
 from tutelage.data.patterns import Excluded
 from tutelage.data.whole_labels import ClassLabel
 from tutelage.errors import UserError
 from tutelage.images import Size
+from tutelage.types.look import LeftOut, Warned
 
 
 class ClassFolders(ItemSource):

@@ -10,12 +10,13 @@ from tutelage.data.base import DataSource, Split, check_arguments
 from tutelage.data.files import PICTURES, TEXTS, find_test_folder, none_found
 from tutelage.data.fingerprint import arguments_text, fingerprint_of_files, ranked
 from tutelage.data.folder_dataset import FolderDataset
-from tutelage.data.look import LeftOut, unused_files, without_image
+from tutelage.data.look import unused_files, without_image
 from tutelage.data.modalities import Modality
 from tutelage.data.patterns import Excluded, folder_of_split, pattern_in
 from tutelage.data.samples import Memory, Samples
 from tutelage.errors import UserError
 from tutelage.images import Size
+from tutelage.types.look import LeftOut
 
 
 @dataclass
@@ -133,7 +134,7 @@ class Folders(DataSource):
             names = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
             raise UserError(
                 f"{path}: expected a file for each of the {len(stems)} images of {split}, found "
-                f"{len(stems) - len(missing)}; missing are {names}; add them, or set data.partial: true"
+                f"{len(stems) - len(missing)}; missing are {names}; add them, or set data.init_args.partial: true"
             )
 
     def fingerprint(self) -> str:
@@ -149,7 +150,12 @@ class Folders(DataSource):
         """Files that lie beside those that are used."""
         used = {path for files in self.files.values() for path in files.values()}
         folders = [self.root / pattern_in(split, name).folder for split, name in self.files]
-        rest = unused_files([*folders, *(path.parent for path in used)], used, (*PICTURES, *TEXTS))
+        folders = [*folders, *(path.parent for path in used)]
+        excluded = Excluded(self.exclude, self.root)
+        asked_for = [
+            path for folder in set(folders) if folder.is_dir() for path in folder.iterdir() if path in excluded
+        ]
+        rest = unused_files(folders, {*used, *asked_for}, (*PICTURES, *TEXTS))
         for split in dict.fromkeys(self._folders.values()):
             images = self.files[split, self.image]
             for name in dict.fromkeys(label.folder for label in self.labels.values()):

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from tutelage.data.look.measure import Measure, measure_values
+from tutelage.data.look.stored import Stored
 from tutelage.data.modalities import Modality, resize_nearest, whole_numbers
 from tutelage.errors import UserError
 from tutelage.images import Array, Size, Use, describe, flat
@@ -43,7 +44,7 @@ class ClassesLabel(Modality):
             label[label == value] = -1
         return label
 
-    def reading(self, picture: bool) -> str:
+    def reading(self, stored: Stored) -> str:
         """The values that are no label."""
         return f"value; {', '.join(map(str, self.ignore))} is no label" if self.ignore else "value"
 
@@ -84,9 +85,9 @@ class MaskLabel(ClassesLabel):
             )
         return torch.where(label < 0, label, (label >= self.threshold).long())
 
-    def reading(self, picture: bool) -> str:
+    def reading(self, stored: Stored) -> str:
         """From which value on a picture means 1."""
-        return f"1 from {self.threshold} on" if picture else "0 and 1"
+        return f"1 from {self.threshold} on" if stored.picture else "0 and 1"
 
 
 @dataclass
@@ -132,10 +133,11 @@ class DepthLabel(Modality):
         """Positive values are labels."""
         return measure_values(x, x > 0)
 
-    def reading(self, picture: bool) -> str:
+    def reading(self, stored: Stored) -> str:
         """The unit of stored values."""
-        values = f"value x {self.scale:.4g}" if picture else "values"
-        none = [str(value) for value in self.ignore if picture] + ([f"above {self.limit:g}"] if self.limit else [])
+        values = f"value x {self.scale:.4g}" if stored.picture else "values"
+        none = [str(value) for value in self.ignore if stored.picture and stored.bits != 8]
+        none += [f"above {self.limit:g}"] if self.limit else []
         return f"{values}{self.unit and f' = {self.unit}'}" + (f"; {', '.join(none)} is no label" if none else "")
 
     def resize(self, x: Tensor, image: Size, size: Size) -> Tensor:

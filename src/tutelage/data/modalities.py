@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from tutelage.data.look.measure import Measure, measure_classes, measure_values
+from tutelage.data.look.stored import Stored
 from tutelage.data.packed import Column
 from tutelage.errors import UserError
 from tutelage.images import Array, Size, Use, as_array, read_array, read_rgb, resize_image, rgb
@@ -145,11 +146,11 @@ class Modality(ABC):
         """The values of a finished label, for summaries: whole numbers are classes, below 0 or not finite is none."""
         return measure_values(x, x.isfinite()) if x.is_floating_point() else measure_classes(x)
 
-    def reading(self, picture: bool) -> str:
+    def reading(self, stored: Stored) -> str:
         """How stored values are understood, in words, for summaries.
 
         Args:
-            picture: They are those of a picture, not of an array.
+            stored: How they are stored.
         """
         return ""
 
@@ -225,9 +226,9 @@ class Rgb(Modality):
         """[3, H, W]."""
         return rgb(array, where, mode)
 
-    def reading(self, picture: bool) -> str:
+    def reading(self, stored: Stored) -> str:
         """Of a picture, bytes / 255."""
-        return "value / 255" if picture else "values"
+        return "value / 255" if stored.picture else "values"
 
     def resize(self, x: Tensor, image: Size, size: Size) -> Tensor:
         """Antialiased bilinear."""

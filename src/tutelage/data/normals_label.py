@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from tutelage.data.look.measure import Measure, measure_values
+from tutelage.data.look.stored import Stored
 from tutelage.data.modalities import Modality
 from tutelage.errors import UserError
 from tutelage.images import Array, Size, describe
@@ -48,9 +49,9 @@ class NormalsLabel(Modality):
         """All but zero vectors are labels."""
         return measure_values(x, (x != 0).any(0))
 
-    def reading(self, picture: bool) -> str:
+    def reading(self, stored: Stored) -> str:
         """How colours stand for components."""
-        return "value / 127.5 - 1; black and grey are no label" if picture else "components"
+        return "value / 127.5 - 1; black and grey are no label" if stored.picture else "components"
 
     def resize(self, x: Tensor, image: Size, size: Size) -> Tensor:
         """The normalised mean over each pixel's area; pixels without a normal are left out of it."""

@@ -1,6 +1,7 @@
 """The results of a study for people: tables and one self-contained page."""
 
 from tutelage.report.compare import Comparison
+from tutelage.report.inspection import Shown, inspection_messages, inspection_tables, write_inspection
 from tutelage.report.render.latex import compared_latex, latex
 from tutelage.report.render.markdown import compared_markdown, markdown
 from tutelage.report.render.page import write_report
@@ -11,12 +12,15 @@ from tutelage.report.tasks import build_tasks
 
 __all__ = [
     "Comparison",
+    "Shown",
     "Summary",
     "build_tasks",
     "compared",
     "compared_latex",
     "compared_markdown",
     "differences",
+    "inspection_messages",
+    "inspection_tables",
     "latex",
     "markdown",
     "paired",
@@ -24,5 +28,6 @@ __all__ = [
     "summarise",
     "table",
     "tuning_table",
+    "write_inspection",
     "write_report",
 ]

@@ -12,7 +12,6 @@ import tutelage.data
 import tutelage.tasks
 from tutelage.data import DataSource, Modality
 from tutelage.data.base import Split
-from tutelage.data.look import Look
 from tutelage.data.shards import Keeper
 from tutelage.errors import UserError, one_line
 from tutelage.files import write_text
@@ -24,6 +23,7 @@ from tutelage.study.findings import Findings
 from tutelage.study.look import lines, look_at
 from tutelage.study.teachers import build_net, teacher_net
 from tutelage.types import MultiTaskNet, Task
+from tutelage.types.look import Look
 
 _FULL = 20_000  # samples in all up to which every one is checked by default
 
@@ -35,7 +35,7 @@ def check_data(study: Study, console: Console, level: Literal["auto"] | Level = 
     the sample's stamp and everything else that the check depends on, so that only new and changed samples are decoded
     again. Data that are kept in memory are in memory afterwards, as far as they were decoded. What is suspicious, and
     what files are left out, is printed once; with `write`, all that was seen is in `data.json` of the study's folder
-    (`tutelage.data.look.Look` has its form).
+    (`tutelage.types.look.Look` has its form).
 
     Args:
         study: The study. Its data have passed their own `check`.
@@ -57,7 +57,7 @@ def check_data(study: Study, console: Console, level: Literal["auto"] | Level = 
     sources = {name: part.source for name, part in objects.data.parts().items()}
     for name, source in sources.items():
         _check_contents(name if len(sources) > 1 else "", source, objects.tasks)
-    checked = _checked(study, console, level)
+    checked = decode(study, console, level)
     look = look_at(sources, objects.tasks, checked)
     for line in lines(look):
         note(line)
@@ -115,8 +115,17 @@ def _classes(module: Any, base: type) -> list[Any]:
     return [x for x in public if isinstance(x, type) and issubclass(x, base) and x is not base]
 
 
-def _checked(study: Study, console: Console, level: Literal["auto"] | Level) -> dict[Of, list[Checked]]:
-    """The samples of every split and source that are checked now or were before."""
+def decode(
+    study: Study, console: Console, level: Literal["auto"] | Level, wrong: list[str] | None = None
+) -> dict[Of, list[Checked]]:
+    """The samples of every split and source that are checked now or were before; see `check_data`.
+
+    Args:
+        study: the study.
+        console: gets one line.
+        level: which samples are decoded.
+        wrong: takes the lines of wrong samples, in place of the first one being raised.
+    """
     parts = study.objects.data.parts()
     splits = {(split, n): part.source.decoded(split) for split in get_args(Split) for n, part in parts.items()}
     if level == "auto":
@@ -124,7 +133,7 @@ def _checked(study: Study, console: Console, level: Literal["auto"] | Level) -> 
         level = "full" if count <= _FULL else "sample"
     findings = Findings.of(study)
     try:
-        return check_samples(study, splits, console, level, findings)
+        return check_samples(study, splits, console, level, findings, wrong)
     finally:  # of a wrong sample, too: the next check need not read the sound ones again
         findings.write()
 

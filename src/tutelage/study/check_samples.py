@@ -41,9 +41,17 @@ class Checked:
 
 
 def check_samples(
-    study: Study, splits: Mapping[Of, Samples], console: Console, level: Level, findings: Findings
+    study: Study,
+    splits: Mapping[Of, Samples],
+    console: Console,
+    level: Level,
+    findings: Findings,
+    wrong: list[str] | None = None,
 ) -> dict[Of, list[Checked]]:
-    """Raise for the first sample that is wrong, of those that `findings` does not know; the others are added to it."""
+    """Raise for the first sample that is wrong, of those that `findings` does not know; the others are added to it.
+
+    With `wrong`, all lines of wrong samples go there instead.
+    """
     objects = study.objects
     parts = objects.data.parts()
     indices = {key: _indices(len(x), level, parts[key[1]].source.trusted) for key, x in splits.items()}
@@ -74,15 +82,22 @@ def check_samples(
                 raise UserError(f"data: expected samples for {key[0]}{of}, found none; add some")
             unknown = [i for i, finding in known[key].items() if finding is None]
             kinds = parts[key[1]].source.modalities
-            found = pool.map(partial(_check_sample, samples, objects.tasks, kinds), unknown)
+            found = pool.map(partial(_try_sample, samples, objects.tasks, kinds), unknown)
             for i, finding in zip(unknown, found, strict=True):
+                if isinstance(finding, ValueError):
+                    if wrong is None:
+                        raise finding
+                    wrong.append(str(finding))
+                    continue
                 known[key][i] = finding
                 if (name := keys[key][i]) is not None:
                     findings.add(name, finding)
                 bars.advance(bar)
             checked[key] = [Checked(i, partial(samples.where, i), x) for i, x in known[key].items() if x is not None]
-            if objects.train.batch_size > 1:
+            if objects.train.batch_size > 1 and wrong is None:
                 _check_sizes(samples, checked[key])
+    if wrong is not None:
+        return checked
     # Of a task with labels in a source of which not all samples were checked, the others may have what these lack.
     incomplete = {n for (split, n), x in splits.items() if len(indices[split, n]) < len(x) or parts[n].source.trusted}
     unsure = {t for n in incomplete for t in parts[n].source.modalities}
@@ -124,6 +139,16 @@ def _indices(length: int, level: Level, trusted: bool) -> Sequence[int]:
     if level == "full" or length <= _SAMPLE:
         return range(length)
     return [i * (length - 1) // (_SAMPLE - 1) for i in range(_SAMPLE)]  # the first and the last are among them
+
+
+def _try_sample(
+    samples: Samples, tasks: Mapping[str, Task], kinds: Mapping[str, Modality], index: int
+) -> Finding | ValueError:
+    """The finding of a sample, or the line that says what is wrong with it."""
+    try:
+        return _check_sample(samples, tasks, kinds, index)
+    except ValueError as error:
+        return error
 
 
 def _check_sample(samples: Samples, tasks: Mapping[str, Task], kinds: Mapping[str, Modality], index: int) -> Finding:

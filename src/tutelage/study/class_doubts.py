@@ -1,12 +1,12 @@
 """What is wrong or doubtful of the classes that occur in a label."""
 
 from tutelage.data import ClassesLabel, MaskLabel, Modality
-from tutelage.data.look import Warned
 from tutelage.errors import UserError
 from tutelage.study.seen import Seen
 from tutelage.tasks import Segmentation
 from tutelage.tasks.categorical import Categorical
 from tutelage.types import Task
+from tutelage.types.look import Warned
 
 
 def doubts_of_classes(kind: Modality, task: Task, train: Seen, test: Seen) -> list[Warned]:

@@ -3,12 +3,13 @@
 from collections.abc import Mapping
 
 from tutelage.data import ClassesLabel, DepthLabel, MaskLabel, Modality
-from tutelage.data.look import Measures, Stored, Warned
+from tutelage.data.look import Stored, together
 from tutelage.errors import UserError
 from tutelage.study.class_doubts import doubts_of_classes
 from tutelage.study.seen import Seen
 from tutelage.tasks import Regression
 from tutelage.types import Task
+from tutelage.types.look import Measures, Warned
 
 _APART = 5.0  # factor between medians of one label that cannot come from its scenes
 _DARK = 0.04  # an image whose brightest value is below shows nothing
@@ -113,7 +114,7 @@ def _apart(kind: Modality, train: Seen, test: Seen) -> list[Warned]:
     groups: dict[str, Measures] = {"train": train.measures, "test": test.measures}
     for stored in {**train.stored, **test.stored}:
         having = [x for seen in (train, test) for x in seen.checked if x.finding.stored.get(seen.label) == stored]
-        groups[str(stored)] = Measures.of(x.finding.measures[train.label] for x in having)
+        groups[str(stored)] = together(x.finding.measures[train.label] for x in having)
     middles = {name: x.middle for name, x in groups.items() if x.middle}
     if not middles:
         return []

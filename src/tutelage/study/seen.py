@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from tutelage.data.look import Measures, Stored
+from tutelage.data.look import Stored
 from tutelage.study.check_samples import Checked
+from tutelage.types.look import Measures
 
 
 @dataclass(frozen=True)

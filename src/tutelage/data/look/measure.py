@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from tutelage.types.look import Measures
+
 _MOST = 10_000  # values from which the middle one is found
 _NUMBERED = 1 << 16  # classes below it are counted in a table
 
@@ -61,43 +63,20 @@ def _measure(positions: int, known: Tensor, classes: Mapping[int, int], labelled
     return Measure(positions, len(known) if labelled is None else labelled, low, middle, high, classes)
 
 
-@dataclass(frozen=True)
-class Measures:
-    """The values of many images or labels.
-
-    Attributes:
-        count: How many.
-        empty: How many of them have no labelled position.
-        unlabelled: The share of all positions that have no label; 0 where there are none.
-        low: The least value; None where nothing has a label.
-        middle: The median of their medians.
-        high: The greatest value.
-        classes: Class -> share of the labelled positions, in the order of the classes; empty for other values.
-    """
-
-    count: int
-    empty: int
-    unlabelled: float
-    low: float | None
-    middle: float | None
-    high: float | None
-    classes: Mapping[int, float]
-
-    @classmethod
-    def of(cls, measures: Iterable[Measure]) -> "Measures":
-        """Of single ones."""
-        ones = list(measures)
-        positions, labelled = (sum(getattr(x, name) for x in ones) for name in ("positions", "labelled"))
-        counts: Counter[int] = Counter()
-        for one in ones:
-            counts.update(one.classes)
-        middles = sorted(x.middle for x in ones if x.middle is not None)
-        return cls(
-            len(ones),
-            sum(not x.labelled for x in ones),
-            1 - labelled / positions if positions else 0.0,
-            min((x.low for x in ones if x.low is not None), default=None),
-            middles[(len(middles) - 1) // 2] if middles else None,
-            max((x.high for x in ones if x.high is not None), default=None),
-            {c: counts[c] / labelled for c in sorted(counts)},
-        )
+def together(measures: Iterable[Measure]) -> Measures:
+    """The values of many images or labels."""
+    ones = list(measures)
+    positions, labelled = (sum(getattr(x, name) for x in ones) for name in ("positions", "labelled"))
+    counts: Counter[int] = Counter()
+    for one in ones:
+        counts.update(one.classes)
+    middles = sorted(x.middle for x in ones if x.middle is not None)
+    return Measures(
+        len(ones),
+        sum(not x.labelled for x in ones),
+        1 - labelled / positions if positions else 0.0,
+        min((x.low for x in ones if x.low is not None), default=None),
+        middles[(len(middles) - 1) // 2] if middles else None,
+        max((x.high for x in ones if x.high is not None), default=None),
+        {c: counts[c] / labelled for c in sorted(counts)},
+    )

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
-from tutelage.data.look.summary import LeftOut
+from tutelage.types.look import LeftOut
 
 _EXAMPLES = 3
 _OF_NOBODY = ("thumbs.db", "desktop.ini")  # what systems write into any folder

@@ -16,6 +16,7 @@ from tutelage.study.config.study import Study
 from tutelage.study.config.validate import validate
 from tutelage.train import TrainConfig
 from tutelage.values import DESCRIPTIVE, Draft, read_draft, read_values, rephrase, with_new_names
+from tutelage.values.paths import expand_flags, expand_paths
 
 
 def load_study(source: str | Path, overrides: Sequence[str] = ()) -> Study:
@@ -72,6 +73,7 @@ def describe(source: str | Path) -> str:
 
 def _parse(values: Mapping[str, Any], flags: Sequence[str] = ()) -> tuple[dict[str, Any], Namespace]:
     """Values with flags laid over them and every default filled in: as plain values, and as jsonargparse has them."""
+    values, flags = expand_paths(dict(values)), expand_flags(flags)
     try:
         parsed = study_parser(values).parse_args(flags)
         plain: dict[str, Any] = yaml.safe_load(study_parser().dump(parsed, skip_validation=True))

@@ -1,12 +1,33 @@
-"""What was seen of the data before training: a summary per label and split, and what is doubtful."""
+"""What is seen of data before training: a summary per label and split, and what is doubtful."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any
 
-from tutelage.data.look.measure import Measures
-
 _VERSION = 1
+
+
+@dataclass(frozen=True)
+class Measures:
+    """The values of many images or labels.
+
+    Attributes:
+        count: How many.
+        empty: How many of them have no labelled position.
+        unlabelled: The share of all positions that have no label; 0 where there are none.
+        low: The least value; None where nothing has a label.
+        middle: The median of their medians.
+        high: The greatest value.
+        classes: Class -> share of the labelled positions, in the order of the classes; empty for other values.
+    """
+
+    count: int
+    empty: int
+    unlabelled: float
+    low: float | None
+    middle: float | None
+    high: float | None
+    classes: Mapping[int, float]
 
 
 @dataclass(frozen=True)
@@ -40,6 +61,10 @@ class LeftOut:
     reason: str
     count: int
     examples: tuple[str, ...]
+
+    def __str__(self) -> str:
+        names = ", ".join(self.examples) + (", ..." if self.count > len(self.examples) else "")
+        return f"{self.folder}: {self.count} left out ({names}): {self.reason}"
 
 
 @dataclass(frozen=True)
@@ -83,20 +108,23 @@ class Look:
         {"version": 1,
          "warnings": [{"where": "data/train/depth", "text": "expected ..., found ...; what to do"}, ...],
          "left_out": [{"folder": ..., "reason": ..., "count": 6, "examples": ["a.heic", ...]}, ...],
+         "wrong": [],
          "labels": [{"source": ..., "split": "train", "label": "depth", "kind": "DepthLabel",
                      "reading": "value x 0.001 = metres", "unit": "m", "samples": 200, "files": 198, "looked_at": 200,
                      "stored": {"PNG, 16-bit grey": 198},
                      "measures": {"count": 198, "empty": 0, "unlabelled": 0.04, "low": 0.4, "middle": 2.1, "high": 9.8,
                                   "classes": {"0": 0.25, ...}}}, ...]}
 
-    `label` is "" for the images. Numbers are null where no position has a label. The file may be absent, or of another
-    version. Its texts hold names of files: they are escaped wherever they are shown.
+    `wrong` has the lines of what is surely wrong, which only `tutelage inspect` gathers: elsewhere the first one is
+    raised. `label` is "" for the images. Numbers are null where no position has a label. The file may be absent, or of
+    another version. Its texts hold names of files: they are escaped wherever they are shown.
     """
 
     labels: Sequence[Summary] = ()
     left_out: Sequence[LeftOut] = ()
-    warnings: Sequence[Warned] = field(default=())
+    warnings: Sequence[Warned] = ()
+    wrong: Sequence[str] = ()
 
     def record(self) -> dict[str, Any]:
         """As plain values, for `data.json`."""
-        return {"version": _VERSION, **{name: [asdict(x) for x in values] for name, values in vars(self).items()}}
+        return {"version": _VERSION, **asdict(self)}
