@@ -62,10 +62,10 @@ def test_pretrained_weights_are_taken_where_they_are(hub: SimpleNamespace, monke
     ("size", "gpu", "expected"),
     [
         ((480, 640), False, (96, 128)),
-        ((480, 640), True, (256, 352)),
+        ((480, 640), True, (256, 336)),
         ((640, 480), False, (128, 96)),
         ((28, 28), False, (32, 32)),
-        ((20, 400), False, (32, 384)),
+        ((20, 400), False, (32, 400)),
     ],
 )
 def test_sizes(hub: SimpleNamespace, size: tuple[int, int], gpu: bool, expected: tuple[int, int]) -> None:
