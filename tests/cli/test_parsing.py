@@ -30,8 +30,6 @@ RIGHT = {
     "prepare cityscapes": ["prepare", "cityscapes", "download", "out"],
     "cache": ["cache", "clear"],
     "completion": ["completion", "bash"],
-    "init": ["init", "folder"],
-    "inspect": ["inspect", "rooms"],
     "export": ["export", "run", "--out", "student.onnx"],
     "predict": ["predict", "runs", "photo.png", "--out", "predictions"],
 }
