@@ -10,6 +10,7 @@ from tutelage.data.modalities import Modality
 from tutelage.data.samples import Concatenation, Samples
 from tutelage.errors import UserError
 from tutelage.images import Size
+from tutelage.recorded import Recorded
 from tutelage.types.look import LeftOut, Warned
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ class WeightedSource:
     weight: float | None = None
 
 
-class DataSource(ABC):
+class DataSource(Recorded, ABC):
     """Images and labels of one origin, in two splits: `train`, and `test`, which is read once, after training.
 
     Attributes:

@@ -17,6 +17,7 @@ from tutelage.data.look.stored import Stored
 from tutelage.data.packed import Column
 from tutelage.errors import UserError
 from tutelage.images import Array, Size, Use, as_array, read_array, read_rgb, resize_image, rgb
+from tutelage.recorded import Recorded
 
 _LARGEST = 2**31 - 1  # no class has a larger number
 _CACHED = 1 << 18  # values that are changed at once on a CPU
@@ -58,7 +59,7 @@ class Window:
     mirrored: bool
 
 
-class Modality(ABC):
+class Modality(Recorded, ABC):
     """One kind of data: the image, or a kind of label.
 
     Dense data are [C, H, W] from `decode` or `take` until `finish`. `whole_labels.Whole` is the base of labels that no

@@ -129,7 +129,8 @@ def _check_file(values: dict[str, Any], flags: list[str]) -> None:
     """Validate the file's keys, but for those that flags complete: their values are checked with the flags."""
     if not isinstance(values.get("train", {}), dict):
         raise UserError(f"train: expected keys and values, found {values['train']!r}")
-    flagged = {flag[2:].split(".")[0] for flag in flags if flag.startswith("--")}
+    paths = [flag[2:].split(".") for flag in flags if flag.startswith("--")]
+    flagged = {path[0] for path in paths if not (path[0] == "train" and len(path) == 2)}  # no key of `train` is needed
     parser = ArgumentParser(exit_on_error=False)
     parser.add_class_arguments(StudyConfig, skip=flagged & {field.name for field in fields(StudyConfig)})
     parser.parse_object(copy.deepcopy({k: v for k, v in values.items() if k not in flagged}), defaults=True)
