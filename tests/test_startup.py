@@ -17,8 +17,8 @@ except SystemExit as end:
 print(status, "torch" in sys.modules)
 """
 VERBS = (
-    *("init", "run", "tune", "presets", "inspect", "report", "compare"),
-    *("bench", "prepare", "predict", "export", "cache", "completion"),
+    *("init", "run", "tune", "presets", "inspect", "report", "compare", "bench"),
+    *("prepare", "predict", "export", "push", "app", "cache", "completion"),
 )
 # words -> exit status
 LIGHT: dict[tuple[str, ...], int] = {
@@ -27,6 +27,9 @@ LIGHT: dict[tuple[str, ...], int] = {
     ("presets",): 0,
     **{(verb, "--help"): 0 for verb in VERBS},
     ("prepare", "nyuv2", "--help"): 0,
+    ("init", "no-such-folder"): 2,
+    ("init", "wrong.yaml"): 2,
+    ("init", ".", "--out", "wrong.yaml"): 2,
     ("run",): 2,
     ("rum", "rooms"): 2,
     ("report", "runs/rooms", "--no-such-flag"): 2,
@@ -59,6 +62,10 @@ LIGHT: dict[tuple[str, ...], int] = {
     ("compare", "no-such-folder", "no-such-folder"): 2,
     ("export", "no-such-file.safetensors", "--out", "out.onnx"): 2,
     ("predict", "no-such-file.safetensors", "x.png", "--out", "out"): 2,
+    ("predict", "wrong.yaml", "photo.png", "--out", "out", "--write", "map"): 2,
+    ("app", "no-such-folder"): 2,
+    ("app", "no-such-folder", "--port", "x"): 2,
+    ("push", "no-such-folder", "someone/name", "--license", "mit"): 2,
     ("predict", "wrong.yaml", "no-such-image.png", "--out", "out"): 2,
 }
 MOST = 0.5  # CPU seconds, of which most machines take half; the best of three counts, since a busy machine takes more

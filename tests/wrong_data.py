@@ -33,7 +33,7 @@ DATA: dict[str, tuple[Make, str]] = {
     ),
     "a file is missing": (
         images(removed("depth/3.png")),
-        r"train/depth: expected a file for each of the 8 images .* found 7; missing are 3; add .* data.partial: true",
+        r"train/depth: expected a file for each of the 8 images .* missing are 3; add .* data.init_args.partial: true",
     ),
     "two files": (
         images(holding("depth/3.jpg", "")),

@@ -16,6 +16,10 @@ from tutelage.cli.versions import _device
 
 # A right command of every verb, to which one wrong flag is added.
 RIGHT = {
+    "init": ["init", "folder"],
+    "inspect": ["inspect", "rooms"],
+    "app": ["app", "run"],
+    "push": ["push", "run", "someone/name", "--license", "mit"],
     "run": ["run", "rooms"],
     "tune": ["tune", "rooms"],
     "presets": ["presets"],
@@ -26,12 +30,11 @@ RIGHT = {
     "prepare cityscapes": ["prepare", "cityscapes", "download", "out"],
     "cache": ["cache", "clear"],
     "completion": ["completion", "bash"],
-    "init": ["init", "folder"],
-    "inspect": ["inspect", "rooms"],
     "export": ["export", "run", "--out", "student.onnx"],
     "predict": ["predict", "runs", "photo.png", "--out", "predictions"],
 }
-TEXTS = {"out", "page", "methods", "trust", "networks", "store"}  # any text is right
+# Any text is right.
+TEXTS = {"out", "page", "methods", "trust", "networks", "store", "license", "save", "host", "device"}
 
 
 def verbs(top: argparse.ArgumentParser, name: str = "") -> Iterator[tuple[str, argparse.ArgumentParser]]:
@@ -59,6 +62,7 @@ def wrong() -> Iterator[tuple[str, list[str], str]]:
             if action.dest in TEXTS:
                 continue
             kinds = {
+                "_kinds": "some of picture,overlay,label,array,sheet", "positive": "a whole number of at least 1",
                 "whole": "a whole number", "number": "a number", "whole_numbers": "whole numbers such as 0,1,2",
             }  # fmt: skip
             expected = f"one of {', '.join(action.choices)}" if action.choices else kinds[action.type.__name__]

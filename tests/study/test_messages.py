@@ -120,7 +120,7 @@ CASES = {
     ),
     "a function as network": Case(
         "net: expected a function that returns a MultiTaskNet, found torch.nn.functional.relu",
-        ["dump of all values", "key", "factory", "other function for a factory"],
+        ["key", "factory", "other function for a factory", "value"],
         keys={"net": "torch.nn.functional.relu"},
     ),
     "a list for a task": Case(

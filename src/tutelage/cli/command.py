@@ -12,6 +12,7 @@ from typing import NoReturn
 from rich.console import Console
 
 from tutelage.cli import (
+    app,
     bench,
     cache,
     compare,
@@ -22,6 +23,7 @@ from tutelage.cli import (
     predict,
     prepare,
     presets,
+    push,
     report,
     run,
     tune,
@@ -31,7 +33,10 @@ from tutelage.cli.parsing import Parser
 
 _TRACEBACK = "--traceback"
 # One file each, in the order of the help.
-_VERBS = (init, run, tune, presets, inspect, report, compare, bench, prepare, predict, export, cache, completion)
+_VERBS = (
+    *(init, run, tune, presets, inspect, report, compare, bench),
+    *(prepare, predict, export, push, app, cache, completion),
+)
 
 
 class _Version(argparse.Action):

@@ -106,14 +106,33 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     sizes = parser.add_mutually_exclusive_group()
     sizes.add_argument(
-        "--size", type=whole, nargs=2, metavar=("H", "W"), help="resize images to this; by default as in training"
+        "--size", type=positive, nargs=2, metavar=("H", "W"), help="resize images to this; by default as in training"
     )
     sizes.add_argument("--keep-size", action="store_true", help="do not resize images")
+
+
+def add_device_option(parser: argparse.ArgumentParser) -> None:
+    """Add the option that says where a network runs."""
+    parser.add_argument(
+        "--device", default="auto", metavar="NAME", help="cpu, cuda, cuda:1 or mps; by default a GPU if there is one"
+    )
 
 
 def whole(text: str) -> int:
     """A whole number."""
     return _parse(int, text, "a whole number")
+
+
+def positive(text: str) -> int:
+    """A whole number of at least 1."""
+    return _parse(_at_least_one, text, "a whole number of at least 1")
+
+
+def _at_least_one(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise ValueError
+    return value
 
 
 def number(text: str) -> float:

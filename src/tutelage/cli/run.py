@@ -66,7 +66,7 @@ def _take_part(world: "Processes") -> int:
 
 def _run(draft: "Draft", args: argparse.Namespace, console: Console) -> int:
     from tutelage.report import write_report
-    from tutelage.study import ConsoleDisplay, check_data, complete, run_study
+    from tutelage.study import ConsoleDisplay, check_data, complete, run_study, save_showing
 
     study = complete(draft)
     launcher = launcher_of(args, study)
@@ -79,6 +79,7 @@ def _run(draft: "Draft", args: argparse.Namespace, console: Console) -> int:
             return _plan(console, study)
         with ConsoleDisplay(console) as display:
             run_study(study, display, launcher)
+            save_showing(study, display.note)
         page = write_report(study.folder, study.objects.tasks, write_shared)
         print_tables(console, study.folder, study.objects.tasks)
     say(console, f"page      {page}\nresults   {study.folder / 'results.json'}")

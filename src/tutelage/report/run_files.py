@@ -10,7 +10,7 @@ import yaml
 
 from tutelage.layout import FEATURES, SINGLE, TEACHER
 
-Kind = Literal["single", "teacher", "features", "file"]
+Kind = Literal["single", "teacher", "features", "student", "file"]
 Log = list[dict[str, float]]
 
 
@@ -21,7 +21,8 @@ class Teacher:
     Attributes:
         name: by default that of its task.
         tasks: what it teaches; empty for a network of features alone.
-        kind: a single-task network, a network with an architecture of its own, features alone, or a file.
+        kind: a single-task network, a network with an architecture of its own, features alone, the student of another
+            method, or a file.
         runs: the folder of the runs that train it, one per seed: `teacher/NAME`; None where no run does.
     """
 

@@ -26,6 +26,7 @@ from tutelage.study.observers import RunObserver
 from tutelage.study.plan import RunSpec, plan
 from tutelage.study.plan_table import cache_line, plan_lines
 from tutelage.study.progress import ConsoleDisplay
+from tutelage.study.showing import save_showing
 from tutelage.study.store import write_shared
 from tutelage.study.tuning import Tuner
 
@@ -63,6 +64,7 @@ __all__ = [
     "presets",
     "read_values",
     "run_study",
+    "save_showing",
     "shares",
     "take_part",
     "with_new_names",

@@ -77,7 +77,7 @@ def execute(spec: RunSpec, folder: Path, observer: RunObserver, build: Builder |
     with writing_to(place):
         objects = build(spec.config)
         data, networks = build.fingerprint(objects), Guard(folder, build).networks(spec)
-        refuse_mixing(place, spec.config, data, networks)
+        refuse_mixing(place, spec.config, data, networks, partial(build.former_fingerprint, objects))
         claim(place, spec.config, data, networks)
         write_spec(place, spec)
         with_memory_format(spec, objects, place, observer.note)  # measured and recorded before others are asked

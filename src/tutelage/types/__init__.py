@@ -9,7 +9,7 @@ from tutelage.types.batch import Batch, MaskedTarget, Sample, StackedLabels, Tar
 from tutelage.types.distiller import Distiller, Teach
 from tutelage.types.loss import task_loss
 from tutelage.types.network import DeterministicWarning, MultiTaskNet, Output
-from tutelage.types.task import Colour, MetricInfo, MetricProtocol, Picture, Task
+from tutelage.types.task import Colour, Encoded, MetricInfo, MetricProtocol, Picture, Task
 from tutelage.types.terms import Term, TermMap, Terms
 from tutelage.types.world import World
 
@@ -19,6 +19,7 @@ __all__ = [
     "Colour",
     "DeterministicWarning",
     "Distiller",
+    "Encoded",
     "MaskedTarget",
     "MetricInfo",
     "MetricProtocol",

@@ -32,8 +32,8 @@ RULES: dict[str, tuple[str, str]] = {
         r"expected a subclass of \2, found \1",
     ),
     "other function for a factory": (
-        r"Expected '([^']+)' to be a function that returns <class '([^']+)'>\.?",
-        r"expected a function that returns a \2, found \1",
+        r"Expected '[^']+' to be a function that returns <class '([^']+)'>\.?",
+        r"expected a function that returns a \1",
     ),
     "no class": (
         r"Not a valid subclass of (\w+)(\. Got value: .*?)? Subclass types expect one of:.*?\(implicit class_path\)",

@@ -15,7 +15,8 @@ class TeacherSpec:
     Attributes:
         name: in the study; by default the task that it teaches.
         tasks: what it teaches; empty: none in particular.
-        kind: `single`: the single-task network of its task; `teacher`: a run of its own; `features`: no run trains it.
+        kind: `single`: the single-task network of its task; `teacher`: a run of its own; `features`: no run trains it;
+            `student`: the network of another method, for a method that is `taught_by` it.
         net: plain values of its network; None: the study's `net`.
         key: where the study names its network.
         file: weights trained elsewhere; None: the study trains it, or it is used as it is built.
