@@ -7,12 +7,14 @@ from typing import Any, Literal
 
 import safetensors
 import safetensors.torch
+import torch
 from torch import Tensor
 
 from tutelage.deploy.build import build
+from tutelage.deploy.limits import no_larger_than
 from tutelage.deploy.predictor import Predictor
 from tutelage.deploy.trust import without_weights
-from tutelage.errors import UserError, one_line, printable
+from tutelage.errors import UserError, one_line
 from tutelage.files import write_bytes
 from tutelage.images import Size
 from tutelage.layout import PREDICTOR, find_network
@@ -110,10 +112,12 @@ def load(
     if size != "trained":
         config = {**config, "size": None if size == "keep" else list(size)}
     try:
+        if not trust:  # else the config may name what runs anything
+            _check_size(config, tensors)
         predictor = build(config, trust)
         _load_weights(predictor, tensors, "weights")
-    except (ValueError, RecursionError) as error:  # a deeply nested config
-        raise UserError(f"{file}: {printable(str(error))}") from error
+    except ValueError as error:
+        raise UserError(f"{file}: {error}") from error
     return predictor
 
 
@@ -133,7 +137,7 @@ def _read(file: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
                 raise UserError(f"{expected} ({FORMAT}), found safetensors without our metadata; give another file")
             if kind not in (FORMAT, _STUDY_FORMAT):
                 raise UserError(
-                    f"{expected} ({FORMAT} or {_STUDY_FORMAT}), found the format `{printable(kind[:40])}`; give "
+                    f"{expected} ({FORMAT} or {_STUDY_FORMAT}), found the format `{kind[:40]}`; give "
                     "another file, or use the version of tutelage that wrote it"
                 )
             tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 - not a dict
@@ -168,6 +172,13 @@ def _size_of_study(data: Any) -> list[int] | None:
         return sizes[0] if sizes and all(size == sizes[0] for size in sizes) else None
     size = arguments.get("size")
     return size if isinstance(size, list) else None
+
+
+def _check_size(config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
+    """Compare a config with the file's tensors without memory for its network."""
+    with torch.device("meta"), no_larger_than(tensors):
+        sketch = build(config)
+    _load_weights(sketch, {name: x.to("meta") for name, x in tensors.items()}, "weights")
 
 
 def _load_weights(predictor: Predictor, tensors: Mapping[str, Tensor], where: str) -> None:

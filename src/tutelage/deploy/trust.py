@@ -7,8 +7,7 @@ from collections.abc import Collection, Mapping
 from enum import Enum
 from typing import Any
 
-from tutelage import errors
-from tutelage.errors import UserError
+from tutelage.errors import UserError, one_line
 from tutelage.types import MultiTaskNet, Task
 
 PACKAGES: dict[Any, str] = {MultiTaskNet: "tutelage.nets", Task: "tutelage.tasks"}  # base class -> where ours are
@@ -44,7 +43,7 @@ def resolve(path: str, base: Any, trust: Collection[str], where: str) -> Any:
     try:
         target = _import(path)
     except (ImportError, AttributeError) as error:
-        raise UserError(f"{where}: expected a class, found no `{path}` ({line(error)})") from error
+        raise UserError(f"{where}: expected a class, found no `{path}` ({one_line(error)})") from error
     if base is None:
         fits, kind = callable(target), "a class or function"
     else:
@@ -131,8 +130,3 @@ def without_default_weights(kind: Any, arguments: Mapping[str, Any]) -> dict[str
         elif _WEIGHTS.fullmatch(name) and isinstance(parameter.default, str | Enum):
             disabled[name] = None
     return {**arguments, **disabled}
-
-
-def line(error: Exception) -> str:
-    """The text of a library's error in one line."""
-    return errors.printable(errors.one_line(error, 200))
