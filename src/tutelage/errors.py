@@ -91,6 +91,11 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else " " for c in text)
 
 
+def printable_lines(text: str) -> str:
+    """Lines without control characters but the ends of lines."""
+    return "\n".join(map(printable, text.split("\n")))
+
+
 def chain(error: BaseException) -> Iterator[BaseException]:
     """The error, then what caused it, and so on."""
     current: BaseException | None = error

@@ -6,6 +6,7 @@ import secrets
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from hashlib import blake2b
 from math import isfinite
 from pathlib import Path
 from typing import IO, Any
@@ -13,6 +14,7 @@ from typing import IO, Any
 if sys.platform != "win32":
     import fcntl
 
+DIGEST = "digest"
 _PART = ".part-"  # in the name of a file that is being written
 
 
@@ -90,6 +92,18 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Write plain values as a JSON file, atomically."""
     write_text(path, json_text(value, indent=2) + "\n")
+
+
+def write_record(path: Path, values: Mapping[str, Any]) -> None:
+    """Write plain values as a JSON file with a digest, by which their reader (`values.parse`) finds a flipped bit."""
+    plain = json.loads(json_text(values))
+    write_json(path, {**plain, DIGEST: record_digest(plain)})
+
+
+def record_digest(values: Mapping[str, Any]) -> str:
+    """The digest of the plain values of a JSON file, without the one that is among them."""
+    text = json.dumps({key: value for key, value in values.items() if key != DIGEST}, sort_keys=True)
+    return blake2b(text.encode(), digest_size=16).hexdigest()
 
 
 def json_text(value: Any, indent: int | None = None) -> str:

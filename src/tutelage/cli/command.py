@@ -5,15 +5,15 @@ import os
 import signal
 import sys
 import threading
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
 from typing import NoReturn
 
-from rich.console import Console
-
 from tutelage.cli import bench, cache, compare, export, predict, prepare, presets, report, run, tune
 from tutelage.cli.failures import Terminated, explain, interruption
+from tutelage.cli.output import new_console
 from tutelage.cli.parsing import Parser
 
 _TRACEBACK = "--traceback"
@@ -50,11 +50,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     top = parser()
     args, flags = top.parse_known_args([word for word in words if word != _TRACEBACK])
     args.flags = flags
+    warnings.filterwarnings("ignore", message="Image size .* exceeds limit")  # Pillow's; ours is an error with a line
     if flags and not getattr(args, "takes_flags", False):  # those of a study are read later
         top.error(f"unrecognized arguments: {' '.join(flags)}")
     try:
         with _terminable():
-            status: int = args.execute(args, Console())
+            status: int = args.execute(args, new_console())
         return status
     except BrokenPipeError as error:
         if args.verb not in ("presets", "report", "compare", "cache"):

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Collection, Mapping
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor
 
 from tutelage.deploy.build import build
+from tutelage.deploy.fingerprint import fingerprint
 from tutelage.deploy.limits import no_larger_than
 from tutelage.deploy.predictor import Predictor
 from tutelage.deploy.trust import without_weights
@@ -76,17 +78,18 @@ def write_bundle(
         tasks_config: {name: the same} of the tasks.
         size: Height and width that images are resized to; None: images keep their size.
         tensors: The `state_dict` of the network.
-        extra: More metadata, which `load` ignores: {key: text}, with other keys than `format` and `config`.
+        extra: More metadata, which `load` ignores: {key: text}, with other keys than `format`, `config` and `digest`.
 
     Raises:
         OSError: The file cannot be written.
     """
     extra = dict(extra or {})
-    assert not extra.keys() & {"format", "config"}, "these keys belong to the format"
+    assert not extra.keys() & {"format", "config", "digest"}, "these keys belong to the format"
     config = json.dumps(_plain(net_config, tasks_config, size))
     # safetensors refuses tensors that share memory: each gets its own.
     data = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}
-    content = safetensors.torch.save(data, {"format": FORMAT, "config": config, **extra})
+    metadata = {"format": FORMAT, "config": config, "digest": _digest(config, data)}
+    content = safetensors.torch.save(data, {**metadata, **extra})
     write_bytes(file, content)
 
 
@@ -144,6 +147,10 @@ def _read(file: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     except (OSError, safetensors.SafetensorError) as error:
         problem = one_line(error, 120).replace(f": {file}", "").replace(f' "{file}"', "")
         raise UserError(f"{expected}, found {problem}; give another file") from error
+    if "digest" in metadata and metadata["digest"] != _digest(metadata.get("config", ""), tensors):
+        raise UserError(
+            f"{expected}, found other weights or another config than were written; take a copy, or train it again"
+        )
     try:
         config = json.loads(metadata["config"])
         if not isinstance(config, dict):
@@ -154,6 +161,11 @@ def _read(file: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
             f"{expected}, found no config in its metadata ({type(error).__name__}); save it again"
         ) from error
     return {"net": config.get("net"), "tasks": config.get("tasks"), "size": size}, tensors
+
+
+def _digest(config: str, tensors: Mapping[str, Tensor]) -> str:
+    """By which a bit that has flipped in the file is found."""
+    return blake2b((config + fingerprint(tensors)).encode(), digest_size=8).hexdigest()
 
 
 def _size_of_study(data: Any) -> list[int] | None:

@@ -7,12 +7,11 @@ from tutelage.report.render.page import write_report
 from tutelage.report.render.terminal import compared, differences, sentence, table
 from tutelage.report.render.tuning import tuning_table
 from tutelage.report.statistics import Summary, paired, summarise
-from tutelage.report.tasks import build_tasks
+from tutelage.report.tasks import read_tasks
 
 __all__ = [
     "Comparison",
     "Summary",
-    "build_tasks",
     "compared",
     "compared_latex",
     "compared_markdown",
@@ -20,6 +19,7 @@ __all__ = [
     "latex",
     "markdown",
     "paired",
+    "read_tasks",
     "sentence",
     "summarise",
     "table",

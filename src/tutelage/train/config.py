@@ -72,6 +72,7 @@ class TrainConfig:
             `always`, or `never`. It changes no value.
         checkpoint_seconds: longest time between two checkpoints.
         checkpoint_steps: steps between two checkpoints, too; null saves by time alone.
+        keep_checkpoint: keep the checkpoint of a finished run, which is three times as large as its student.
         log_steps: steps between two lines of the log.
         observe_steps: steps between two measurements of the conflict between the tasks' gradients, which takes one
             backward pass per task, and of the health of distillation; null measures at the end of every epoch.
@@ -97,6 +98,7 @@ class TrainConfig:
     shards: Mode = "never"
     checkpoint_seconds: float = 60.0
     checkpoint_steps: int | None = None
+    keep_checkpoint: bool = False
     log_steps: int = 20
     observe_steps: int | None = None
     teacher_cache: TeacherCache = field(default_factory=TeacherCache)

@@ -4,6 +4,7 @@ from tutelage.values.aliases import with_new_names
 from tutelage.values.draft import Draft, read_draft
 from tutelage.values.messages import rephrase
 from tutelage.values.methods import DESCRIPTIVE
+from tutelage.values.plain import parse
 from tutelage.values.presets import methods, overlays, presets, read_values
 from tutelage.values.teachers import TeacherSpec, teacher_specs
 
@@ -13,6 +14,7 @@ __all__ = [
     "TeacherSpec",
     "methods",
     "overlays",
+    "parse",
     "presets",
     "read_draft",
     "read_values",

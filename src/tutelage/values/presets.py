@@ -8,6 +8,7 @@ import yaml
 
 from tutelage.errors import UserError, one_line
 from tutelage.layout import SINGLE
+from tutelage.values.plain import parse
 
 _PRESETS = resources.files("tutelage.values") / "presets"
 
@@ -53,11 +54,11 @@ def read_values(source: str | Path) -> dict[str, Any]:
     else:
         raise UserError(f"{source}: expected a YAML file or one of the presets {', '.join(presets())}; found neither")
     try:
-        values = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise UserError(f"{source}: expected YAML, found {one_line(error)}") from error
+        values = parse(text, ".yaml")
+    except ValueError as error:
+        raise UserError(f"{source}: expected YAML, found {one_line(error)}; correct the file") from error
     if not isinstance(values, dict):
-        raise UserError(f"{source}: expected keys and values of a study, found {type(values).__name__}")
+        raise UserError(f"{source}: expected keys and values of a study, found {type(values).__name__}; correct it")
     return values
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from tutelage.files import write_json
+from tutelage.files import write_record
 from tutelage.study.config import Study
 from tutelage.study.store import read_record
 
@@ -37,7 +37,7 @@ class Trial:
 
     def write(self, path: Path, **facts: Any) -> None:
         """Write it to a file, with further facts for the reader."""
-        write_json(path, {**facts, **asdict(self)})
+        write_record(path, {**facts, **asdict(self)})
 
     @classmethod
     def read(cls, path: Path) -> "Trial":
