@@ -12,11 +12,11 @@ import torch
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # several processes share the cores; threads of each would wait for the others'
     torch.set_num_threads(1)
-if (
-    signal.getsignal(signal.SIGINT) is signal.SIG_IGN
-):  # what a shell gives its background jobs, and these their children
+# What a shell gives its background jobs, and these their children:
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
-os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp()  # of fixtures of the session; no test sees the user's cache
+os.environ.pop("TUTELAGE_CACHE", None)  # no test sees the user's cache
+os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp()  # of fixtures of the session
 atexit.register(shutil.rmtree, os.environ["XDG_CACHE_HOME"], ignore_errors=True)
 os.environ["TUTELAGE_JOBS"] = "1"  # in the process that the test looks into; tests of several say so
 

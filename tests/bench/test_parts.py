@@ -76,8 +76,12 @@ def test_the_loop_by_hand_does_what_the_step_does() -> None:
 
 def test_data_are_read_and_trained_on() -> None:
     costs = measured("data")
-    assert costs["32x48, one process: from JPEG and PNG"].unit == "images/s"
+    for source in ("from JPEG and PNG", "from shards"):
+        assert costs[f"32x48, one process: three labels, {source}"].unit == "images/s"
+    augmented = costs["32x48, one process: three labels, from shards, augmented"]
+    assert (augmented.limit, augmented.least) == (400, True)
     assert of_network(costs)["epoch with data and log / steps alone, from JPEG and PNG"].limit == 1.10
+    assert of_network(costs)["epoch with data and log / steps alone, from shards"].limit == 1.10
 
 
 def test_evaluation_is_compared_with_its_forward_passes() -> None:

@@ -179,7 +179,7 @@ def test_blocks_do_not_change_the_normalised_l2(
     guard: Literal["add", "clamp"], dtype: torch.dtype, layout: torch.memory_format, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     generator = torch.Generator().manual_seed(0)
-    a, b = (torch.randn(2, 5, 7, 6, generator=generator).to(dtype).contiguous(memory_format=layout) for _ in range(2))
+    a, b = (torch.randn(2, 5, 9, 6, generator=generator).to(dtype).contiguous(memory_format=layout) for _ in range(2))
 
     def values(block: int) -> tuple[torch.Tensor, ...]:
         monkeypatch.setattr(normalised_l2, "_BLOCK", block)
@@ -188,6 +188,8 @@ def test_blocks_do_not_change_the_normalised_l2(
         return (d, *torch.autograd.grad(d.sum(), (x, y)))
 
     whole = values(2**20)
-    for block in (100, 50):  # rows of one, of which the last is as long as the others, or not
+    for block, lengths in ((135, [2, 2, 2, 2, 1]), (60, [1] * 9)):  # the last is as long as the others, or not
+        monkeypatch.setattr(normalised_l2, "_BLOCK", block)
+        assert [a[part].shape[2] for part in normalised_l2._blocks(a)] == lengths
         for own, expected in zip(values(block), whole, strict=True):
             torch.testing.assert_close(own, expected)

@@ -115,6 +115,12 @@ WRONG = [
     ("an unknown argument of a distiller", {}, ["--method.kd4mtl.distiller.tap", "3"], "tap"),
     ("an unknown method", {}, ["--methods", "uniform,kd5mtl"], "expected names among .* found `kd5mtl`"),
     ("a flag of another method", {}, ["--method.kdmtl.about", "x"], r"method.kdmtl: expected one"),
+    (
+        "a flag of a method that is not selected",
+        {},
+        ["--methods", "single", "--method.kd4mtl.distiller.weights", "null"],
+        r"method.kd4mtl: expected one of the selected methods, single, found `kd4mtl`; add it to --methods",
+    ),
     ("methods that are none", {"method": ["a"]}, [], "method: expected names and values"),
     ("methods in a word", {"method": "kd4mtl"}, [], "method: expected names and values"),
     ("tasks that are none", {"tasks": 3}, [], "tasks"),

@@ -1,5 +1,4 @@
 import json
-import shutil
 from pathlib import Path
 
 import pytest
@@ -7,6 +6,7 @@ import torch
 import yaml
 from torch import Tensor, nn
 
+from tutelage.cache import cache_root
 from tutelage.study import load_study, memory_format, plan
 from tutelage.study.memory_format import with_memory_format
 from tutelage.study.mixing import refuse_mixing
@@ -19,16 +19,16 @@ class Fixture:
 
     def __init__(self, place: Path, *flags: str) -> None:
         self.study = load_study("rooms-tiny", ["--precision", "32-true", "--accelerator", "cpu", *flags])
-        self.spec, self.folder = plan(self.study.values)[-1], place
+        self.spec, self.notes = plan(self.study.values)[-1], list[str]()
         self.place = place / self.spec.id
 
     def begin(self) -> None:
         claim(self.place, self.spec.config, "data")
 
     def decided(self) -> bool:
-        decided = with_memory_format(self.spec, self.study.build(self.spec.config), self.folder).train.channels_last
-        assert isinstance(decided, bool)
-        return decided
+        objects = with_memory_format(self.spec, self.study.build(self.spec.config), self.place, self.notes.append)
+        assert isinstance(objects.train.channels_last, bool)
+        return objects.train.channels_last
 
 
 @pytest.fixture
@@ -60,19 +60,6 @@ def test_a_run_keeps_its_layout_on_another_machine(
     assert run.decided() is True
 
 
-def test_the_runs_of_a_study_have_one_layout(
-    tmp_path: Path, measured: list[bool], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    measured += [True, False]
-    run = Fixture(tmp_path / "study")
-    run.begin()
-    assert run.decided() is True
-    shutil.rmtree(run.place)
-    monkeypatch.setenv("TUTELAGE_CACHE", str(tmp_path / "another"))
-    run.begin()
-    assert run.decided() is True
-
-
 def test_a_run_of_an_earlier_version_keeps_its_layout(tmp_path: Path, measured: list[bool]) -> None:
     run = Fixture(tmp_path / "run")
     config = {**run.spec.config, "train": {**run.spec.config["train"], "channels_last": True}}
@@ -99,6 +86,32 @@ def test_a_cache_that_cannot_be_written_leaves_torchs_layout(
     run = Fixture(tmp_path / "run")
     run.begin()
     assert run.decided() is False
+    (note,) = run.notes
+    assert note.startswith(f"train.channels_last: {tmp_path / 'file'}")
+    assert note.endswith("Not a directory; the layout is not measured, torch's own is taken")
+
+
+@pytest.mark.parametrize("damaged", ["", "[]", "{}"])
+def test_a_damaged_file_of_the_cache_is_measured_again(tmp_path: Path, measured: list[bool], damaged: str) -> None:
+    measured += [True, False]
+    for name, decided in (("one", True), ("two", False), ("three", False)):
+        run = Fixture(tmp_path / name)
+        run.begin()
+        assert run.decided() is decided
+        if name == "one":
+            (file,) = (cache_root() / "memory_format").glob("*.json")
+            file.write_text(damaged)
+
+
+def test_an_error_of_the_network_is_not_hidden(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*args: object) -> None:
+        raise RuntimeError("our own mistake")
+
+    monkeypatch.setattr(memory_format, "_measure", fail)
+    run = Fixture(tmp_path / "run")
+    run.begin()
+    with pytest.raises(RuntimeError, match="our own mistake"):
+        run.decided()
 
 
 class Slow(nn.Module):

@@ -1,10 +1,12 @@
 import copy
 import math
+from functools import partial
 
 import pytest
 import torch
 from torch import nn
 
+from tutelage.errors import UserError
 from tutelage.train import Cosine, Optim, Optimisers
 
 
@@ -30,6 +32,25 @@ def test_cosine_ends_at_zero_with_the_run() -> None:
         rates.append(optimisers.lr()["student"])
         optimisers.end_epoch()
     assert rates == pytest.approx([(1 + math.cos(math.pi * n / 4)) / 2 for n in range(5)])
+
+
+@pytest.mark.filterwarnings("ignore:Detected call of `lr_scheduler.step")
+def test_a_warm_up_comes_before_the_cosine() -> None:
+    optimisers, parameter = build(epochs=10, steps=10, scheduler=partial(Cosine, warmup=0.3), interval="step")
+    rates = []
+    for _ in range(11):
+        rates.append(optimisers.lr()["student"])
+        optimisers.zero_grad()
+        parameter.sum().backward()
+        optimisers.step()
+    assert rates == pytest.approx([1 / 4, 2 / 4, 3 / 4, *((1 + math.cos(math.pi * n / 7)) / 2 for n in range(8))])
+    alone = Cosine(adam([nn.Parameter(torch.ones(2))]), total=4, warmup=0.5)
+    assert alone.get_last_lr() == pytest.approx([1 / 3])
+
+
+def test_a_warm_up_for_longer_than_the_run_is_one_line() -> None:
+    with pytest.raises(UserError, match=r"scheduler.warmup: expected a part of the run in 0 <= warmup < 1, found 1$"):
+        Cosine(adam([nn.Parameter(torch.ones(2))]), warmup=1)
 
 
 @pytest.mark.filterwarnings("ignore:Detected call of `lr_scheduler.step")

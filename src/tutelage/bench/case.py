@@ -22,6 +22,7 @@ from tutelage.train import Optim, Optimisers, RunLength, TrainConfig, Training, 
 from tutelage.types import Balancer, Batch, MultiTaskNet, Sample, Task, ViewKey
 
 Precision = Literal["32-true", "bf16-mixed"]
+DTYPES: dict[Precision, torch.dtype] = {"32-true": torch.float32, "bf16-mixed": torch.bfloat16}
 MATCH = {"bottleneck": "bottleneck", "last": "last"}  # of `kd4mtl`
 _ENDLESS = 10**9  # steps
 
@@ -72,7 +73,6 @@ class Case:
             "balancer": (list(balancer.parameters()), Optim()),
         }
         self.shared = sum(p.numel() for p in net.shared_parameters())
-        self.match = MATCH
         self.teachers = list(teachers.values())
         self.distiller = distiller
         self.run = Training(net, distiller, balancer, Optimisers(parts, 1, 1))
@@ -121,6 +121,11 @@ def _silent() -> Iterator[None]:
         finally:
             os.dup2(stderr, 2)
             os.close(stderr)
+
+
+def machine_precision() -> Precision:
+    """The precision that this machine trains in."""
+    return TrainConfig(accelerator="cpu").resolved_precision()
 
 
 def make_tasks(count: int = 3) -> dict[str, Task]:

@@ -3,25 +3,31 @@
 import tempfile
 from collections.abc import Iterable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from lightning_fabric import Fabric
 
-from tutelage.bench.case import Case, make_tasks
+from tutelage.bench.case import Case, machine_precision, make_tasks
 from tutelage.bench.cost import Cost, Spread
 from tutelage.bench.harness import Action, Settings, in_turns
 from tutelage.bench.machine import bytes_per_second
 from tutelage.bench.networks import NETWORKS, Network, chosen
 from tutelage.bench.pictures import write_pictures
-from tutelage.data import Augment
+from tutelage.data import Augment, DataSource, Folders
+from tutelage.data.shards import Keeper
+from tutelage.images import Size
 from tutelage.train import JsonLines, Streams, TrainConfig, fit, select, training_loader
 from tutelage.types import Batch, Task
 
 # What an epoch with data and a log may take of the time of its steps alone.
 LIMITS = {"segnet": 1.05, "segnet-quarter": 1.10, "efficientnet-lite0": 1.10}
-_IMAGES = 32
+LEAST = {"one label, from shards": 10_000.0, "three labels, from shards, augmented": 400.0}  # images per second
+_IMAGES, _BATCH = 32, 8
 _STEPS = 4  # of an epoch, with one line of the log
-_BYTES = 3 + 1 + 2 + 3  # per pixel: colours, class, depth and normals, as they lie in the files when decoded
+# Per pixel, as they lie in the files when decoded: colours, class, depth and normals.
+_BYTES = {"one label": 3 + 1, "three labels": 3 + 1 + 2 + 3}
+_FILES, _SHARDS = "from JPEG and PNG", "from shards"
 
 
 def data(settings: Settings) -> list[Cost]:
@@ -36,26 +42,25 @@ def data(settings: Settings) -> list[Cost]:
 
 def _reading(tasks: dict[str, Task], folder: Path, settings: Settings) -> list[Cost]:
     size = NETWORKS["segnet"].size
-    streams = Streams(select(write_pictures(folder / "reading", size, _IMAGES), tasks), 1)
+    sources = _sources(folder / "reading", size, _IMAGES, settings)
 
-    def action(augment: Augment | None) -> Action:
-        config = TrainConfig(batch_size=1, augment=augment, accelerator="cpu")
-        return lambda: _exhaust(training_loader(streams, tasks, config, 0))
+    def action(source: DataSource, augment: Augment | None, of: dict[str, Task]) -> Action:
+        streams = Streams(select(source, of), _BATCH)
+        config = TrainConfig(batch_size=_BATCH, augment=augment, accelerator="cpu")
+        return lambda: _exhaust(training_loader(streams, of, config, 0))
 
-    actions = {"from JPEG and PNG": action(None), "from JPEG and PNG, augmented": action(Augment())}
-    floor = bytes_per_second() / (_BYTES * size[0] * size[1])
-    return [
-        Cost.of(
-            "data",
-            f"{size[0]}x{size[1]}, one process",
-            name,
-            Spread.of([_IMAGES / value for value in values]),
-            "images/s",
-            floor=floor,
-            least=True,
-        )
-        for name, values in in_turns(actions, settings, "reading").items()
-    ]
+    actions, bytes_of = dict[str, Action](), dict[str, int]()
+    for count, of in (("one label", dict(list(tasks.items())[:1])), ("three labels", tasks)):
+        for name, source in sources.items():
+            for suffix, augment in (("", None), (", augmented", Augment())):
+                actions[f"{count}, {name}{suffix}"] = action(source, augment, of)
+                bytes_of[f"{count}, {name}{suffix}"] = _BYTES[count] * size[0] * size[1]
+    rate, costs = bytes_per_second(), []
+    for name, values in in_turns(actions, settings, "reading").items():
+        spread, limit = Spread.of([_IMAGES / value for value in values]), LEAST.get(name)
+        place, floor = f"{size[0]}x{size[1]}, one process", rate / bytes_of[name]
+        costs.append(Cost.of("data", place, name, spread, "images/s", floor=floor, limit=limit, least=True))
+    return costs
 
 
 def _exhaust(batches: Iterable[Batch]) -> None:
@@ -64,18 +69,33 @@ def _exhaust(batches: Iterable[Batch]) -> None:
 
 
 def _epochs(key: str, network: Network, tasks: dict[str, Task], folder: Path, settings: Settings) -> list[Cost]:
-    streams = Streams(select(write_pictures(folder, network.size, _STEPS * network.batch), tasks), network.batch)
-    precision = TrainConfig(accelerator="cpu").resolved_precision()
+    sources = _sources(folder, network.size, _STEPS * network.batch, settings)
+    streams = {name: Streams(select(source, tasks), network.batch) for name, source in sources.items()}
+    precision = machine_precision()
     config = TrainConfig(batch_size=network.batch, augment=Augment(), precision=precision, accelerator="cpu")
-    batch = next(iter(training_loader(streams, tasks, config, 0)))
+    batch = next(iter(training_loader(streams[_FILES], tasks, config, 0)))
     case = Case(network, tasks, batch, precision=precision)
     config = replace(config, log_steps=_STEPS, channels_last=case.config.channels_last)
     fabric = Fabric(accelerator="cpu", devices=1, precision=precision, loggers=[JsonLines(folder / "log.jsonl")])
 
-    def epoch() -> None:
-        fit(fabric, case.run, tasks, training_loader(streams, tasks, config, 0), config, case.length, seed=0)
+    def epoch(name: str) -> None:
+        loader = training_loader(streams[name], tasks, config, 0)
+        fit(fabric, case.run, tasks, loader, config, case.length, seed=0)
 
-    times = in_turns({"epoch": epoch, "steps": lambda: case.steps(_STEPS)}, settings, network.label)
-    ratio = Spread.ratio(times["epoch"], times["steps"])
-    name = "epoch with data and log / steps alone, from JPEG and PNG"
-    return [Cost.of("data", network.label, name, ratio, floor=1.0, limit=LIMITS.get(key))]
+    actions: dict[str, Action] = {name: partial(epoch, name) for name in sources}
+    actions["steps"] = lambda: case.steps(_STEPS)
+    times = in_turns(actions, settings, network.label)
+    costs = []
+    for name in sources:
+        ratio = Spread.ratio(times[name], times["steps"])
+        full = f"epoch with data and log / steps alone, {name}"
+        costs.append(Cost.of("data", network.label, full, ratio, floor=1.0, limit=LIMITS.get(key)))
+    return costs
+
+
+def _sources(folder: Path, size: Size, count: int, settings: Settings) -> dict[str, DataSource]:
+    """The same pictures, decoded for every batch and decoded once."""
+    files = write_pictures(folder, size, count)
+    shards = Folders(files.root, files.labels)
+    shards.keep_decoded(Keeper("always", settings.note, folder / "shards"))
+    return {_FILES: files, _SHARDS: shards}

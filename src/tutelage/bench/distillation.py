@@ -6,12 +6,11 @@ from pathlib import Path
 import torch
 
 from tutelage.bench.cached import read_from_cache
-from tutelage.bench.case import Case, make_tasks, random_batch
+from tutelage.bench.case import DTYPES, MATCH, Case, machine_precision, make_tasks, random_batch
 from tutelage.bench.cost import Cost, Spread
 from tutelage.bench.harness import Settings, in_turns
 from tutelage.bench.machine import bytes_per_second, operations, operations_per_second
 from tutelage.bench.networks import Network, chosen
-from tutelage.train import TrainConfig
 from tutelage.types import Output
 
 # The highest ratios: from the cache to a plain step; computed, to a plain step and one pass of every teacher.
@@ -31,8 +30,8 @@ def distillation(settings: Settings) -> list[Cost]:
 def _measure(key: str, network: Network, settings: Settings, folder: Path) -> list[Cost]:
     tasks = make_tasks()
     batch = random_batch(tasks, network)
-    precision = TrainConfig(accelerator="cpu").resolved_precision()
-    rate = operations_per_second(torch.float32 if precision == "32-true" else torch.bfloat16)
+    precision = machine_precision()
+    rate = operations_per_second(DTYPES[precision])
     plain = Case(network, tasks, batch, precision=precision)
     computed = Case(network, tasks, batch, distilled=True, precision=precision)
     cached = read_from_cache(Case(network, tasks, batch, distilled=True, precision=precision), folder)
@@ -70,10 +69,11 @@ def _measure(key: str, network: Network, settings: Settings, folder: Path) -> li
 
 @torch.no_grad()
 def tap_bytes(case: Case) -> int:
-    """Bytes of what a distilled step compares: the taps of student and teachers in fp32."""
+    """Bytes of what a distilled step compares: the taps of student and teachers, in the precision of the case."""
     taps = 0
     for net in (case.run.student, *case.teachers):
-        output: Output = net(case.batch.images, tasks=())
-        features = [output.taps[name] for name in case.match]
-        taps += sum(4 * x.numel() for x in features if isinstance(x, torch.Tensor))
+        with case.fabric.autocast():
+            output: Output = net(case.batch.images.to(memory_format=case.layout), tasks=())
+        features = [output.taps[name] for name in MATCH]
+        taps += sum(x.nbytes for x in features if isinstance(x, torch.Tensor))
     return taps

@@ -2,12 +2,12 @@
 
 import torch
 
-from tutelage.bench.case import Case, make_tasks, random_batch
+from tutelage.bench.case import DTYPES, Case, machine_precision, make_tasks, random_batch
 from tutelage.bench.cost import Cost, Spread
 from tutelage.bench.harness import Settings, in_turns
 from tutelage.bench.machine import operations, operations_per_second
 from tutelage.bench.networks import Network, chosen
-from tutelage.train import TrainConfig, evaluate
+from tutelage.train import evaluate
 from tutelage.types import Batch
 
 _BATCHES = 4
@@ -20,7 +20,7 @@ def evaluation(settings: Settings) -> list[Cost]:
 
 def _measure(network: Network, settings: Settings) -> list[Cost]:
     tasks = make_tasks()
-    precision = TrainConfig(accelerator="cpu").resolved_precision()
+    precision = machine_precision()
     case = Case(network, tasks, random_batch(tasks, network), precision=precision)
     net, batches = case.run.student.eval(), [case.batch] * _BATCHES
 
@@ -35,7 +35,7 @@ def _measure(network: Network, settings: Settings) -> list[Cost]:
     }
     times = in_turns(actions, settings, network.label)
     images = _BATCHES * network.batch
-    rate = operations_per_second(torch.float32 if precision == "32-true" else torch.bfloat16)
+    rate = operations_per_second(DTYPES[precision])
     floor = images / (operations(actions["forward"]) / rate)
     speed = Spread.of([images / value for value in times["evaluation"]])
     ratio = Spread.ratio(times["evaluation"], times["forward"])

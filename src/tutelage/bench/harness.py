@@ -38,18 +38,15 @@ def seconds(action: Action) -> float:
     return perf_counter() - started
 
 
-def in_turns(
-    actions: Mapping[str, Action], settings: Settings, about: str, started: bool = False
-) -> dict[str, list[float]]:
-    """Seconds of every action in every round.
+def in_turns(actions: Mapping[str, Action], settings: Settings, about: str) -> dict[str, list[float]]:
+    """Seconds of every action in every round; before, each runs once, untimed.
 
     Args:
         actions: name -> what is timed.
         settings: the number of rounds, and who is told of them.
         about: what is measured, for the line.
-        started: whether every action has run before; otherwise it runs once, untimed.
     """
-    for action in actions.values() if not started else ():
+    for action in actions.values():
         action()
     times: dict[str, list[float]] = {name: [] for name in actions}
     for n in range(settings.rounds):

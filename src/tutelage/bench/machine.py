@@ -13,6 +13,7 @@ from torch.nn.functional import conv2d
 from torch.utils.flop_counter import FlopCounterMode
 
 from tutelage.bench.harness import seconds
+from tutelage.train.config import cpu_has_bf16
 
 _TRIES = 5
 _COPIED = 2**26  # bytes: beyond every cache
@@ -57,7 +58,7 @@ def facts() -> dict[str, Any]:
         "python": platform.python_version(),
         "processor": capabilities.get("cpu_name") or platform.processor(),
         "vectors": torch.backends.cpu.get_cpu_capability(),
-        "bf16": bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()),
+        "bf16": cpu_has_bf16(),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "versions": {name: importlib.metadata.version(name) for name in names},

@@ -5,6 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from tutelage.bench.balancing import balancing
+from tutelage.bench.case import make_tasks
 from tutelage.bench.cost import Cost
 from tutelage.bench.data import data
 from tutelage.bench.distillation import distillation
@@ -12,9 +13,11 @@ from tutelage.bench.evaluation import evaluation
 from tutelage.bench.harness import Settings
 from tutelage.bench.machine import facts, rates
 from tutelage.bench.memory import memory
+from tutelage.bench.networks import NETWORKS
 from tutelage.bench.precision import precision
 from tutelage.bench.shares import shares
 from tutelage.bench.startup import startup
+from tutelage.errors import UserError
 from tutelage.files import write_json
 
 PARTS: dict[str, Callable[[Settings], list[Cost]]] = {
@@ -30,7 +33,16 @@ PARTS: dict[str, Callable[[Settings], list[Cost]]] = {
 
 
 def measure(parts: Sequence[str], settings: Settings) -> list[Cost]:
-    """Measure some parts, one after the other."""
+    """Measure some parts, one after the other.
+
+    Raises:
+        UserError: There is no such network, or there are not as many tasks; nothing is measured then.
+    """
+    for name in settings.networks:
+        if name not in NETWORKS:
+            raise UserError(f"--networks: expected names among {', '.join(NETWORKS)}, found `{name}`")
+    for count in settings.tasks:
+        make_tasks(count)
     return [cost for part in parts for cost in PARTS[part](settings)]
 
 

@@ -6,11 +6,10 @@ from pathlib import Path
 from torch import nn
 
 from tutelage.bench.cached import read_from_cache
-from tutelage.bench.case import Case, make_tasks, random_batch
+from tutelage.bench.case import Case, machine_precision, make_tasks, random_batch
 from tutelage.bench.cost import Cost
 from tutelage.bench.harness import Settings
 from tutelage.bench.networks import Network, chosen
-from tutelage.train import TrainConfig
 
 LIMIT = 1.30  # distilled from the cache / plain
 _MIB = 2**20
@@ -28,7 +27,7 @@ def memory(settings: Settings) -> list[Cost]:
 def _measure(network: Network, settings: Settings, folder: Path) -> list[Cost]:
     tasks = make_tasks()
     batch = random_batch(tasks, network)
-    precision = TrainConfig(accelerator="cpu").resolved_precision()
+    precision = machine_precision()
     peaks, costs = {}, []
     for name in ("plain", "cached", "computed"):
         settings.note(f"{network.label}: {name}")
@@ -38,7 +37,7 @@ def _measure(network: Network, settings: Settings, folder: Path) -> list[Cost]:
         weights = sum(map(_bytes, (case.run.student, *case.teachers)))
         peaks[name] = case.peak() + weights
         # Weights, their gradients and Adam's two means, which every step holds.
-        floor = (4 * _bytes(case.run.student) + weights - _bytes(case.run.student)) / _MIB
+        floor = (weights + 3 * _bytes(case.run.student)) / _MIB
         costs.append(Cost("memory", network.label, f"{name}, {precision}", peaks[name] / _MIB, "MiB", floor=floor))
     for name, limit in (("cached", LIMIT), ("computed", None)):
         ratio = peaks[name] / peaks["plain"]

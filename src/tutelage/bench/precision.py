@@ -1,8 +1,6 @@
 """What precision and memory layout cost, and what the loop costs beside one that is written by hand."""
 
-import torch
-
-from tutelage.bench.case import Case, Precision, make_tasks, random_batch
+from tutelage.bench.case import DTYPES, Case, Precision, make_tasks, random_batch
 from tutelage.bench.cost import Cost, Spread
 from tutelage.bench.harness import Action, Settings, in_turns
 from tutelage.bench.machine import operations, operations_per_second
@@ -12,10 +10,10 @@ from tutelage.bench.plain_loop import PlainLoop
 # What bf16 in channels_last may take of the time of fp32 in torch's own layout, where the processor has bf16.
 LIMITS = {"segnet": 0.40, "segnet-quarter": 0.60}
 BY_HAND = 1.03  # our step over the same by hand: no slower, to what the clock can tell apart
-KINDS: dict[str, tuple[Precision, bool, torch.dtype]] = {
-    "fp32 contiguous": ("32-true", False, torch.float32),
-    "fp32 channels_last": ("32-true", True, torch.float32),
-    "bf16 channels_last": ("bf16-mixed", True, torch.bfloat16),
+KINDS: dict[str, tuple[Precision, bool]] = {
+    "fp32 contiguous": ("32-true", False),
+    "fp32 channels_last": ("32-true", True),
+    "bf16 channels_last": ("bf16-mixed", True),
 }
 _DEFAULT = "fp32 contiguous"
 
@@ -29,20 +27,20 @@ def _measure(key: str, network: Network, settings: Settings) -> list[Cost]:
     tasks = make_tasks()
     batch = random_batch(tasks, network)
     actions: dict[str, Action] = {}
-    for kind, (number, channels_last, _) in KINDS.items():
+    for kind, (number, channels_last) in KINDS.items():
         actions[f"ours {kind}"] = Case(network, tasks, batch, precision=number, channels_last=channels_last).steps
         actions[f"by hand {kind}"] = PlainLoop(network, tasks, batch, number, channels_last).step
     times = in_turns(actions, settings, network.label)
     count = operations(actions[f"by hand {_DEFAULT}"])
     costs = []
-    for kind, (*_, dtype) in KINDS.items():
-        floor = count / operations_per_second(dtype)
+    for kind, (number, _) in KINDS.items():
+        floor = count / operations_per_second(DTYPES[number])
         costs.append(Cost.of("precision", network.label, kind, Spread.of(times[f"ours {kind}"]), "ms", floor=floor))
-    for kind, (*_, dtype) in KINDS.items():
+    for kind, (number, _) in KINDS.items():
         if kind != _DEFAULT:
             spread = Spread.ratio(times[f"ours {kind}"], times[f"ours {_DEFAULT}"])
-            floor = operations_per_second() / operations_per_second(dtype)
-            limit = LIMITS.get(key) if dtype == torch.bfloat16 else None
+            floor = operations_per_second() / operations_per_second(DTYPES[number])
+            limit = LIMITS.get(key) if number == "bf16-mixed" else None
             name = f"{kind} / {_DEFAULT}"
             costs.append(Cost.of("precision", network.label, name, spread, floor=floor, limit=limit))
     for kind in KINDS:

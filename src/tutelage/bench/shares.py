@@ -4,11 +4,10 @@ from collections.abc import Callable
 from time import perf_counter
 from typing import Any
 
-from tutelage.bench.case import Case, make_tasks, random_batch
+from tutelage.bench.case import Case, machine_precision, make_tasks, random_batch
 from tutelage.bench.cost import Cost, Spread
 from tutelage.bench.harness import Settings, seconds
 from tutelage.bench.networks import Network, chosen
-from tutelage.train import TrainConfig
 
 SHARES = ("forward", "losses", "teachers", "adaptors and distances", "backward", "optimiser", "rest")
 
@@ -45,7 +44,7 @@ def shares(settings: Settings) -> list[Cost]:
 
 def _measure(network: Network, settings: Settings) -> list[Cost]:
     tasks = make_tasks()
-    precision = TrainConfig(accelerator="cpu").resolved_precision()
+    precision = machine_precision()
     case = Case(network, tasks, random_batch(tasks, network), distilled=True, precision=precision)
     watch, run = Stopwatch(), case.run
     assert case.distiller is not None

@@ -158,6 +158,13 @@ class NormalsLabel(Modality):
 
 def _unit(n: Tensor) -> Tensor:
     x, y, z = n.unbind(-3)
-    # `norm` over a dimension of three costs 50 times as much and, its root being rounded exactly, gives the same bits.
-    length = (x * x + y * y + z * z).double().sqrt().float().unsqueeze(-3)
+    length = _root((x * x).add_(y * y).add_(z * z)).unsqueeze(-3)  # `norm` over a dimension of three is far slower
     return (n / length.clamp(min=1e-3)).masked_fill_(~(length > 1e-3), 0.0)
+
+
+def _root(x: Tensor) -> Tensor:
+    """The float32 nearest to the square root, on every device: torch's own may be the one beside it on a CPU."""
+    if x.is_cuda:
+        return x.double().sqrt().float()
+    np.sqrt(x.numpy(), out=x.numpy())
+    return x

@@ -38,20 +38,8 @@ __all__ = [
     "deltas",
 ]
 
-_MODULES = {
-    "ClassificationMetric": "classification",
-    "DepthMetric": "depth",
-    "EdgesMetric": "edges",
-    "Means": "means",
-    "MultiLabelMetric": "multilabel",
-    "NormalsMetric": "normals",
-    "RegressionMetric": "regression",
-    "SaliencyMetric": "saliency",
-    "SegmentationMetric": "segmentation",
-}
-
 
 def __getattr__(name: str) -> Any:
-    if name in _MODULES:  # and not before: torchmetrics takes seconds to import, and only evaluation needs it
-        return getattr(import_module(f"tutelage.metrics.{_MODULES[name]}"), name)
+    if name in __all__:  # and not before: torchmetrics takes seconds to import, and only evaluation needs it
+        return getattr(import_module(f"tutelage.metrics.{name.removesuffix('Metric').lower()}"), name)
     raise AttributeError(f"module 'tutelage.metrics' has no attribute '{name}'")

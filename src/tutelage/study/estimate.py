@@ -7,6 +7,7 @@ from tutelage.study.build import build_run
 from tutelage.study.config import Study
 from tutelage.study.execute import fabric_for
 from tutelage.study.memory_format import with_memory_format
+from tutelage.study.observers import Silent
 from tutelage.study.plan import plan
 from tutelage.study.teacher_cache import cache_cost
 from tutelage.train import Streams, fit, training_loader
@@ -40,7 +41,8 @@ def estimate(study: Study) -> list[Estimate]:
     fabric = fabric_for(study.objects.train)
     estimates = []
     for spec in (spec for spec in plan(study.values) if spec.seed == study.seeds[0] and spec.file is None):
-        objects = with_memory_format(spec, study.build(spec.config))
+        note = Silent().note  # the run itself says so
+        objects = with_memory_format(spec, study.build(spec.config), None, note)
         run, streams = build_run(spec, objects, study.folder, fabric.device, trained=False)
         config, length = replace(training_config(spec, objects), workers=0), streams.length
         sizes = config.batch_size, config.epochs, config.accumulate

@@ -79,7 +79,7 @@ def execute(spec: RunSpec, folder: Path, observer: RunObserver, build: Builder |
         refuse_mixing(place, spec.config, data, networks)
         claim(place, spec.config, data, networks)
         write_spec(place, spec)
-        with_memory_format(spec, objects, folder)  # measured and recorded before others are asked
+        with_memory_format(spec, objects, place, observer.note)  # measured and recorded before others are asked
         result: dict[str, Any]
         if isinstance(world, Processes):
             world.order((spec, folder, data))
@@ -110,8 +110,7 @@ def _compute(
 ) -> dict[str, Any]:
     """Train and evaluate a run, in each of its processes; the main one writes the result and returns it."""
     build, place = build or Builder(), folder / spec.id
-    objects = build(spec.config)
-    objects = with_memory_format(spec, objects, folder)
+    objects = with_memory_format(spec, build(spec.config), place, observer.note)
     objects.data.keep_decoded(Keeper(objects.train.shards, observer.note))
     config, tasks = training_config(spec, objects), objects.tasks
     with deterministic(config.deterministic) as forced:  # before anything runs on a GPU

@@ -13,46 +13,46 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from tutelage.cache import cache_root
-from tutelage.files import remove_parts, write_json, write_shared
+from tutelage.files import remove_parts, write_json
+from tutelage.study.build import example
 from tutelage.study.config import StudyConfig
 from tutelage.study.plan import RunSpec
-from tutelage.study.store import locked, read_record, record_fact
+from tutelage.study.store import locked, processor, read_record, record_fact
 from tutelage.study.teachers import build_net
-from tutelage.train import seeded, select
+from tutelage.train import seeded
 from tutelage.types import MultiTaskNet
 
-_FOLDER = "memory_format"  # of the cache and of a study
+_FOLDER = "memory_format"  # of the cache
 _FACT = "channels_last"  # in environment.json
 _TRIES = 3
 _VERSION = 1  # of how it is decided
 _LONG = 10.0  # seconds of all tries
-_SMALL = (
-    10**9
-)  # multiply-adds of a forward pass below which the layout hardly matters: no timing decides, on any machine
+_SMALL = 10**9  # multiply-adds of a forward pass: below, no timing decides, so that bits are the same on any machine
 _LAYOUTS = {False: torch.contiguous_format, True: torch.channels_last}
 
 
-def with_memory_format(spec: RunSpec, objects: StudyConfig, study: Path | None = None) -> StudyConfig:
+def with_memory_format(
+    spec: RunSpec, objects: StudyConfig, place: Path | None, note: Callable[[str], None]
+) -> StudyConfig:
     """The objects of a run with `train.channels_last: auto` decided, so that resuming takes the same decision.
 
     In fp32 on a CPU neither layout is always faster: it depends on the processor's instructions and on the network.
-    A few steps of both are timed, once per machine and network; the result is remembered in the user's cache and in
-    the folder of the study, for its other runs, and recorded in the folder of the run, which keeps it wherever it is
-    continued.
+    A few steps of both are timed, once per machine and network; the user's cache remembers the result for other runs
+    and studies, and the folder of a run what it took, which it keeps wherever it is continued.
 
     Args:
         spec: the run.
         objects: of its config.
-        study: the folder of the study; None: nothing is read or recorded there.
+        place: the folder of the run; None: nothing is read or recorded there.
+        note: is told where the layout could not be measured.
     """
     if objects.train.channels_last != "auto":
         return objects
-    place = None if study is None else study / spec.id
     decided = objects.train.known_channels_last()
     if decided is None:
         decided = _recorded(place)
     if decided is None:
-        decided = spec.file is None and _remembered(spec, objects, study)
+        decided = spec.file is None and _remembered(spec, objects, note)
     if place is not None:
         record_fact(place, _FACT, decided)
     return replace(objects, train=replace(objects.train, channels_last=decided))
@@ -71,35 +71,43 @@ def _recorded(place: Path | None) -> bool | None:
     return None
 
 
-def _remembered(spec: RunSpec, objects: StudyConfig, study: Path | None) -> bool:
+def _remembered(spec: RunSpec, objects: StudyConfig, note: Callable[[str], None]) -> bool:
     """What was measured on this machine for this network, or is measured now: by one process at a time."""
-    stream = select(objects.data, objects.tasks)[0]
-    images = stream.samples[stream.index(0)]["image"].expand(objects.train.batch_size, -1, -1, -1)
+    count = max(2, objects.train.batch_size)  # batch norm may refuse a single image: `build_run` says so better
+    images = example(objects.data, objects.tasks, torch.device("cpu")).expand(count, -1, -1, -1)
     widths = {t: task.width for t, task in objects.tasks.items()}
     facts = {
         "version": _VERSION,
-        "processor": torch.cpu.get_capabilities().get("cpu_name") if hasattr(torch.cpu, "get_capabilities") else None,
+        "processor": processor(),
         "vectors": torch.backends.cpu.get_cpu_capability(),
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
-        "net": spec.config[spec.key] if spec.key in spec.config else spec.config["net"],
+        "net": spec.config["net"],
         "widths": widths,
         "images": list(images.shape),
     }
     text = json.dumps(facts, sort_keys=True, default=str)
-    name = f"{_FOLDER}/{blake2b(text.encode(), digest_size=8).hexdigest()}.json"
     try:
-        file = cache_root() / name
-        own = file if study is None else study / name
+        file = cache_root() / _FOLDER / f"{blake2b(text.encode(), digest_size=8).hexdigest()}.json"
         with locked(file.parent, wait=True):
-            if not (own.exists() or file.exists()):
-                remove_parts(file.parent)
-                write_json(file, {**facts, _FACT: _measure(lambda: build_net(spec.key, objects.net, widths), images)})
-            if not own.exists():
-                write_shared(own, json.dumps(read_record(file, _FACT), indent=2))
-            return bool(read_record(own, _FACT)[_FACT])
-    except Exception:  # a full disk, a damaged file; a network that cannot be trained: building the run says why
+            remove_parts(file.parent)
+            decided = _read(file)
+            if decided is None:
+                decided = _measure(lambda: build_net(spec.key, objects.net, widths), images)
+                write_json(file, {**facts, _FACT: decided})
+            return decided
+    except OSError as error:  # of the cache; whatever a network raises would end the run, too
+        where = f"{error.filename}: " if error.filename else ""
+        note(f"train.channels_last: {where}{error.strerror or error}; the layout is not measured, torch's own is taken")
         return False
+
+
+def _read(file: Path) -> bool | None:
+    """What a file of the cache says; None: there is none, or it is damaged and measured again."""
+    try:
+        return bool(json.loads(file.read_text())[_FACT])
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return None
 
 
 def _measure(build: Callable[[], MultiTaskNet], images: Tensor) -> bool:

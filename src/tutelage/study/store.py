@@ -127,6 +127,11 @@ def note_processes(folder: Path, count: int) -> None:
         write_record(folder / "environment.json", facts)
 
 
+def processor() -> str | None:
+    """The name of the processor, where torch knows it."""
+    return torch.cpu.get_capabilities().get("cpu_name") if hasattr(torch.cpu, "get_capabilities") else None
+
+
 def environment(config: Mapping[str, Any], data: str) -> dict[str, Any]:
     """What a run was made with and on."""
     names = ("tutelage", "torch", "lightning-fabric", "torchmetrics", "jsonargparse", "numpy", "torchjd")
@@ -139,7 +144,7 @@ def environment(config: Mapping[str, Any], data: str) -> dict[str, Any]:
         "versions": {name: importlib.metadata.version(name) for name in names},
         "python": platform.python_version(),
         "platform": platform.platform(),
-        "processor": torch.cpu.get_capabilities().get("cpu_name") if hasattr(torch.cpu, "get_capabilities") else None,
+        "processor": processor(),
         "gpu": gpu,
         "precision": config["train"]["precision"],
         "deterministic": config["train"]["deterministic"],

@@ -155,9 +155,9 @@ class TrainConfig:
             return self.precision
         if self.accelerator != "cpu" and torch.cuda.is_available():
             return "bf16-mixed" if torch.cuda.get_device_capability() >= (8, 0) else "32-true"
-        return "bf16-mixed" if _cpu_has_bf16() else "32-true"
+        return "bf16-mixed" if cpu_has_bf16() else "32-true"
 
 
-def _cpu_has_bf16() -> bool:
+def cpu_has_bf16() -> bool:
     """Whether the CPU multiplies bf16 in hardware: emulated, it is slower than fp32."""
     return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()

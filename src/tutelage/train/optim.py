@@ -33,20 +33,40 @@ class Optim:
 
 
 class Cosine(LRScheduler):
-    """lr(n) = lr(0) (1 + cos(pi n / N)) / 2, by default over the whole run, whatever its length.
+    """lr(n) = lr(0) (1 + cos(pi (n - W) / (N - W))) / 2, by default over the whole run, whatever its length.
+
+    Before, for n < W, lr(n) = lr(0) (n + 1) / (W + 1).
 
     Args:
         total: N, in intervals of the scheduler; 0: the length of the run.
+        warmup: W / N, the part of the run in which the learning rate grows; W is rounded.
+
+    Raises:
+        UserError: `warmup` is not in [0, 1).
     """
 
-    def __init__(self, optimizer: Optimizer, total: int = 0) -> None:
-        self.total = total
+    def __init__(self, optimizer: Optimizer, total: int = 0, warmup: float = 0.0) -> None:
+        if not 0 <= warmup < 1:
+            raise UserError(f"scheduler.warmup: expected a part of the run in 0 <= warmup < 1, found {warmup:g}")
+        self.total, self.warmup = total, warmup
         super().__init__(optimizer)
+
+    def span(self, total: int) -> None:
+        """Set N before the first step, and with it the learning rate of that step."""
+        self.total = total
+        self._last_lr = self.get_lr()
+        for group, lr in zip(self.optimizer.param_groups, self._last_lr, strict=True):
+            group["lr"] = lr
 
     def get_lr(self) -> list[float | Tensor]:
         """The learning rate of every parameter group."""
-        done = min(self.last_epoch / self.total, 1.0) if self.total else 0.0
-        return [lr * (1 + math.cos(math.pi * done)) / 2 for lr in self.base_lrs]
+        warm = min(round(self.warmup * self.total), self.total - 1) if self.total else 0
+        if self.last_epoch < warm:
+            factor = (self.last_epoch + 1) / (warm + 1)
+        else:
+            done = min((self.last_epoch - warm) / (self.total - warm), 1.0) if self.total else 0.0
+            factor = (1 + math.cos(math.pi * done)) / 2
+        return [lr * factor for lr in self.base_lrs]
 
 
 class Optimisers:
@@ -86,7 +106,7 @@ class Optimisers:
                 continue
             scheduler = _built(f"{name}.scheduler", optim.scheduler, optimizer)
             if isinstance(scheduler, Cosine) and not scheduler.total:
-                scheduler.total = epochs if optim.interval == "epoch" else steps
+                scheduler.span(epochs if optim.interval == "epoch" else steps)
             self.schedulers[name] = (scheduler, optim.interval)
         if early:
             with warnings.catch_warnings():  # torch warns of this order, which is intended

@@ -107,7 +107,7 @@ class MaskedTarget:
 
     def labelled(self) -> Tensor:
         """The images with a valid position: bool [B]."""
-        return self.valid.flatten(1).any(1) if self.valid.ndim > 1 else self.valid
+        return self.valid.flatten(1).count_nonzero(1) > 0 if self.valid.ndim > 1 else self.valid  # `any` is slower
 
     def count(self) -> Tensor:
         """The number of valid positions: int64 []."""

@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from tutelage.errors import UserError, one_line
+from tutelage.layout import SINGLE, TEACHER
 from tutelage.values.aliases import flags_with_new_names, notes, with_new_names
 from tutelage.values.methods import DEFAULT_METHODS, definitions, for_study, merge
 from tutelage.values.presets import is_preset_overlay, read_overlay, read_values
@@ -56,7 +57,9 @@ def read_draft(source: str | Path, overrides: Sequence[str] = ()) -> Draft:
                 change = for_study(change, values)
             values = merge(values, _one_net_per_task(change, merge(values, change)))
         flags = flags_with_new_names(flags, values, replaced)
-        values["method"] = definitions(values, _selected_methods(values, flags))
+        selected = _selected_methods(values, flags)
+        values["method"] = definitions(values, selected)
+        _refuse_flags_of_others(flags, selected)
         flags = _teacher_flags_per_task(flags, values)
     except UserError as error:
         raise UserError(f"{source}: {error}") from error
@@ -105,6 +108,16 @@ def _split_overlays(flags: Sequence[str]) -> tuple[list[str], list[str]]:
         else:
             rest.append(word)
     return rest, overlays
+
+
+def _refuse_flags_of_others(flags: list[str], selected: list[str]) -> None:
+    """A method that is not selected has no definition that a flag could change."""
+    for flag in flags:
+        if flag.startswith("--method.") and (name := flag.split(".")[1]) not in (SINGLE, TEACHER, *selected):
+            raise UserError(
+                f"method.{name}: expected one of the selected methods, {', '.join(selected)}, found `{name}`; add it "
+                f"to --methods, or leave {flag} out"
+            )
 
 
 def _selected_methods(values: dict[str, Any], flags: list[str]) -> list[str]:

@@ -95,7 +95,7 @@ class Stops(Finished):
 
 
 def test_a_signal_lets_every_run_save_itself(cluster: Ray, tmp_path: Path) -> None:
-    study = fragile(tmp_path, "runs", "--epochs", "4000", "--methods", "single")
+    study = fragile(tmp_path, "runs", "--epochs", "4000")
     with pytest.raises(StudyInterrupted, match="SIGINT") as stopped:
         run_study(study, Stops(), cluster)
     assert stopped.value.steps
@@ -112,7 +112,7 @@ def test_wrong_resources_are_one_line() -> None:
 
 
 def test_a_run_has_what_its_devices_need() -> None:
-    alone, several = TrainConfig(accelerator="cpu"), TrainConfig(accelerator="cpu", devices=4)
+    alone, several = TrainConfig(accelerator="cpu"), TrainConfig(accelerator="cpu", devices=4, batch_size=4)
     assert [Ray().resources(train) for train in (alone, several)] == [(1, 0), (4, 0)]
     several.accelerator = "cuda"
     assert Ray().resources(several) == (4, 4)
