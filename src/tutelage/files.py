@@ -1,9 +1,11 @@
 """Files that are written as a whole or not at all."""
 
+import errno
 import json
 import os
 import secrets
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from hashlib import blake2b
@@ -15,6 +17,7 @@ if sys.platform != "win32":
     import fcntl
 
 DIGEST = "digest"
+_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)
 _PART = ".part-"  # in the name of a file that is being written
 
 
@@ -127,7 +130,8 @@ def flock(file: IO[Any] | int, shared: bool = False, wait: bool = True) -> bool:
     """Lock an open file, or learn that another process holds it (False).
 
     The lock is the operating system's: it ends when the file is closed, or with the process and the children that
-    inherited the file, however they end. There is none on Windows.
+    inherited the file, however they end. There is none on Windows. A file system without locks is warned of, and taken
+    for one that nobody else uses.
 
     Args:
         file: that others lock, too.
@@ -141,6 +145,12 @@ def flock(file: IO[Any] | int, shared: bool = False, wait: bool = True) -> bool:
         fcntl.flock(file, mode if wait else mode | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
+        warnings.warn(
+            f"expected a file system with locks (flock), found {error.strerror}; use one process", stacklevel=2
+        )
     return True
 
 
