@@ -22,7 +22,7 @@ GONE = object()
 ROOMS = {"class_path": "tutelage.data.Rooms", "init_args": {"train": 4, "test": 2, "size": [32, 32]}}
 LABELS = {
     "segmentation": {"folder": "label", "kind": {"class_path": "tutelage.data.ClassesLabel"}},
-    "depth": {"folder": "depth", "kind": {"class_path": "tutelage.data.DepthLabel"}},
+    "depth": {"folder": "depth", "kind": {"class_path": "tutelage.data.DepthLabel", "init_args": {"scale": 0.04}}},
     "normals": {"folder": "normal", "kind": {"class_path": "tutelage.data.NormalsLabel"}},
 }
 

@@ -29,7 +29,7 @@ DATA: dict[str, tuple[Make, str]] = {
     ),
     "no file": (
         images(removed(*(f"depth/{i}.png" for i in range(10)))),
-        r"train/depth: expected .npy, .png, .* found none",
+        r"train/depth: expected pictures .* or .npy files, found none",
     ),
     "a file is missing": (
         images(removed("depth/3.png")),
@@ -97,7 +97,7 @@ DATA: dict[str, tuple[Make, str]] = {
     ),
     "sixteen bits": (
         images(holding("image/3.png", np.ones((36, 44), np.uint16))),
-        r"image/3.png: expected 8 bits a channel, found Pillow's mode I;16; save it as RGB",
+        r"image/3.png: expected 8 bits a channel, found 16 bits .*I;16\), .*; map its values to 0..255 and save 8 bits",
     ),
     "sizes in a batch": (
         images(lambda train: of_another_size(train, "4"), labels=LABELS),

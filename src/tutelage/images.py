@@ -27,7 +27,7 @@ FORMATS = ("BMP", "DIB", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TGA", "TIFF",
 
 # Pillow's mode -> the mode whose values are read. Transparency is left out.
 READ_AS = {
-    "1": "L",  # 1 bit: 0 and 255
+    "1": "L",  # 1 bit: 0 and 255, or 0 and 1 where they are class numbers
     "L": "L",
     "LA": "L",
     "P": "RGB",  # the palette's colours; its indices, where they are class numbers
@@ -125,17 +125,20 @@ def as_image(image: Image) -> Tensor:
         where, (array, mode) = str(image), read_array(Path(image), "image")
     else:
         where, (array, mode) = "image", as_array(image, "image", "image")
-    if array.dtype.kind not in "uf":  # whole numbers in 0..1 are more often a mask than an image
-        raise UserError(f"{where}: expected bytes (uint8) or floats in 0..1, found {array.dtype}; convert it")
     return rgb(array, where, mode)
 
 
 def rgb(array: Array, where: str, mode: str = "") -> Tensor:
-    """float32 [3, H, W] in 0..1 of colours [H, W, 3] or of grey values [H, W] or [H, W, 1], bytes or numbers in 0..1.
+    """float32 [3, H, W] in 0..1 of colours [H, W, 3] or of grey values [H, W] or [H, W, 1], bytes or floats in 0..1.
 
     Raises:
-        UserError: The array has another shape, or values outside 0..1; the message begins with `where`.
+        UserError: The array has another shape or type, or values outside 0..1; the message begins with `where`.
     """
+    if array.dtype != np.uint8 and array.dtype.kind != "f":  # whole numbers in 0..1 are more often a mask than an image
+        raise UserError(
+            f"{where}: expected bytes (uint8) or floats in 0..1, found {array.dtype}; write 0..255 as uint8, or divide "
+            "by the value of white"
+        )
     array = flat(array)
     array = np.repeat(array[..., None], 3, 2) if array.ndim == 2 else array
     if array.ndim != 3 or array.shape[2] != 3:
@@ -164,12 +167,18 @@ def in_unit_range(images: Tensor, where: str) -> Tensor:
     if images.dtype == torch.uint8:
         return images.float() / 255
     images = images.float()
-    if not bool(((images >= 0) & (images <= 1)).all()):
-        low, high = float(images.min()), float(images.max())
+    if bool(((images >= 0) & (images <= 1)).all()):
+        return images
+    finite = images.isfinite()
+    if not bool(finite.all()):
+        wrong = images[~finite]
         raise UserError(
-            f"{where}: expected an image in 0..1 (or bytes), found values from {low:g} to {high:g}; divide them"
+            f"{where}: expected an image in 0..1 without gaps, found {float(wrong[0]):g} at {len(wrong)} of "
+            f"{images.numel()} values; write colours there, or leave the image out"
         )
-    return images
+    low, high = float(images.min()), float(images.max())
+    remedy = "divide them by 255" if low >= 0 and 1.5 < high <= 255 else "map them to 0..1"
+    raise UserError(f"{where}: expected an image in 0..1 (or bytes), found values from {low:g} to {high:g}; {remedy}")
 
 
 def resize_image(image: Tensor, size: Size) -> Tensor:
@@ -243,7 +252,12 @@ def _pixels(picture: PillowImage.Image, use: Use, where: str) -> Array:
     if read_as is None:
         raise UserError(f"{where}: expected one of Pillow's modes {', '.join(READ_AS)}, found {mode}; save it as RGB")
     if use == "image" and read_as.startswith("I"):
-        raise UserError(f"{where}: expected 8 bits a channel, found Pillow's mode {mode}; save it as RGB")
+        raise UserError(
+            f"{where}: expected 8 bits a channel, found {'16' if ';' in mode else '32'} bits (Pillow's mode {mode}), "
+            "of unknown brightness; map its values to 0..255 and save 8 bits, or write floats in 0..1 into a .npy"
+        )
+    if mode == "1" and use == "classes":
+        return np.asarray(_upright(picture)).astype(np.uint8)
     picture = _upright(picture)
     return np.asarray(picture if mode == read_as else picture.convert(read_as))
 

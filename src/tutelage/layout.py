@@ -15,6 +15,7 @@ SINGLE: Final = (
 TEACHER: Final = "teacher"  # teachers with runs of their own: of another architecture, or of several tasks
 PREDICTOR: Final = "predictor.safetensors"  # what `tutelage.deploy.save` writes into a folder
 STUDENT: Final = "student.safetensors"  # what a run writes
+DATA: Final = "data.json"  # what was seen of a study's data before training; `tutelage.types.look.Look` has the format
 FEATURES: Final = "features"  # a teacher that is used as it is built: no run trains it, and it predicts nothing
 
 

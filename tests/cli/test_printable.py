@@ -36,7 +36,7 @@ def test_styles_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.delenv("NO_COLOR", raising=False)
     monkeypatch.setattr("sys.stdout", stream := io.StringIO())
-    new_console().print(f"[bold]text{EVIL}[/bold]")
+    new_console().print(f"[bold]text{EVIL}[/bold]", highlight=False)
     assert stream.getvalue().startswith("\x1b[1mtext ")
     assert stream.getvalue().count("\x1b") == 2  # bold, and its end
 

@@ -5,8 +5,7 @@ from collections.abc import Mapping
 import pytest
 import torch
 
-from tutelage.data import Augment, DataSource
-from tutelage.data.labels import ClassesLabel, DepthLabel, NormalsLabel
+from tutelage.data import Augment, ClassesLabel, DataSource, DepthLabel, NormalsLabel
 from tutelage.data.whole_labels import ClassLabel, Whole
 from tutelage.tasks import Depth as DepthTask
 from tutelage.tasks import Normals as NormalsTask

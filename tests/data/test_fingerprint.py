@@ -1,7 +1,16 @@
+import os
+import shutil
+from collections.abc import Callable
 from hashlib import blake2b
 from pathlib import Path
+from typing import IO, Any
 
-from tutelage.data import DepthLabel, OverlaidDigits, Rooms
+import pytest
+
+from tutelage.cache import cache_root
+from tutelage.data import ClassesLabel, OverlaidDigits, Rooms
+from tutelage.data import digests as digests_module
+from tutelage.data.digests import digests
 from tutelage.data.fingerprint import arguments_text, fingerprint_of_files, ranked
 
 
@@ -16,7 +25,7 @@ def test_ranks_are_those_of_a_hash_and_depend_on_each_key_alone() -> None:
 def test_fingerprints_of_runs_that_exist_stay_as_they_are() -> None:
     assert Rooms(6, 3, (24, 32)).fingerprint() == "02a5e4304329bdd6"
     assert OverlaidDigits(40, 20).fingerprint() == "ec9a17ae13ed8e0a"
-    assert arguments_text({"depth": DepthLabel()}, 1) == "({'depth': Depth(scale=0.001)}, 1)"
+    assert arguments_text({"class": ClassesLabel()}, 1) == "({'class': Classes(ignore=(255,))}, 1)"
 
 
 def test_a_fingerprint_of_files_sees_names_sizes_and_contents(tmp_path: Path) -> None:
@@ -28,10 +37,62 @@ def test_a_fingerprint_of_files_sees_names_sizes_and_contents(tmp_path: Path) ->
 
     before = fingerprint()
     assert len({before, fingerprint("b"), fingerprint(arguments="(1)")}) == 3
-    for place in (0, 15000, 29999):
+    for place in (0, 9000, 15000, 29999):
         content = bytearray(30000)
         content[place] = 1
         path.write_bytes(content)
         assert fingerprint() != before
     path.write_bytes(bytes(30001))
     assert fingerprint() != before
+
+
+def test_contents_are_read_once_until_a_file_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    paths = [tmp_path / "data" / name for name in ("a", "b")]
+    for path in paths:
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(bytes(5000))
+        os.utime(path, ns=(10**18, 10**18))
+    monkeypatch.setattr("tutelage.data.digests._SETTLED", -(10**12))  # as if long ago
+    read: list[str] = []
+    original = digests_module.file_digest
+
+    def counted(file: IO[bytes], digest: Callable[[], Any]) -> Any:
+        read.append(Path(file.name).name)
+        return original(file, digest)
+
+    monkeypatch.setattr(digests_module, "file_digest", counted)
+
+    def fingerprint() -> str:
+        return fingerprint_of_files("", [(path.name, path) for path in paths])
+
+    before = fingerprint()
+    assert fingerprint() == before
+    assert sorted(read) == ["a", "b"]
+    content = bytearray(5000)
+    content[2500] = 1
+    paths[1].write_bytes(content)  # in place, of the same size
+    assert fingerprint() != before
+    assert read[2:] == ["b"]
+    shutil.copytree(tmp_path / "data", tmp_path / "copy")
+    paths = [tmp_path / "copy" / path.name for path in paths]
+    assert fingerprint() == fingerprint_of_files("", [(path.name, tmp_path / "data" / path.name) for path in paths])
+
+
+def test_a_file_that_has_just_changed_is_not_remembered(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    path.write_bytes(b"1")
+    before = digests([path])
+    times = path.stat().st_mtime_ns
+    path.write_bytes(b"2")
+    os.utime(path, ns=(times, times))  # as on a file system whose clock has not ticked meanwhile
+    assert digests([path]) != before
+
+
+def test_a_damaged_memory_is_none(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    path.write_bytes(b"1")
+    os.utime(path, ns=(10**18, 10**18))
+    before = digests([path])
+    for file in (cache_root() / "digests").glob("*"):
+        file.write_text("[1]")
+    assert digests([path]) == before

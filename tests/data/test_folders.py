@@ -174,7 +174,7 @@ def wrong(root: Path, what: str) -> None:
     ("what", "message"),
     [
         ("no folder of a label", r"train.depth: expected a folder, found none"),
-        ("an empty folder", r"train.depth: expected \.npy, \.png, \.jpg, \.jpeg files, found none"),
+        ("an empty folder", r"train.depth: expected pictures \(.png, .jpg, ...\) or .npy files, found none"),
         ("two files of one stem", r"3\.png: expected one file with this stem, found 3\.npy, too"),
         (
             "nothing in common",

@@ -225,7 +225,7 @@ WRONG: dict[str, tuple[Callable[[dict], object], str]] = {
     "no image": (image(None), r"\[0\]: expected a picture or an array of numbers, found NoneType None; correct"),
     "a file's name": (image("1.png"), r"\[0\]: expected a picture .* found str '1.png'; correct"),
     "channels": (image(np.zeros((4, 5, 2))), r"\[0\]: expected an RGB image \[H, W, 3\], found an array \[4, 5, 2\];"),
-    "range": (image(np.full((4, 5, 3), 255)), r"\[0\]: expected an image in 0..1 \(or bytes\), found values from 255"),
+    "range": (image(np.full((4, 5, 3), 255)), r"\[0\]: expected bytes \(uint8\) or floats in 0..1, found int64"),
     "no number": (image(np.full((4, 5, 3), np.nan)), r"\[0\]: expected an image in 0..1"),
     "nothing": (image(np.zeros((0, 5, 3))), r"\[0\]: expected .* found an array \[0, 5, 3\] of float64; correct"),
     "objects": (image(np.array([object()])), r"\[0\]: expected .*, found an array \[1\] of object; correct"),

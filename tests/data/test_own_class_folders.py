@@ -110,9 +110,9 @@ def wrong(root: Path, what: str) -> None:
 @pytest.mark.parametrize(
     ("what", "message"),
     [
-        ("no train", r"train: expected a folder for every class, found none; see docs/own.md"),
+        ("no train", r": expected a folder for every class, found none; see docs/own.md"),
         ("images without classes", r"train: expected a folder for every class, found none"),
-        ("an empty class", r"train.dog: expected \.npy, \.png, \.jpg, \.jpeg files, found none"),
+        ("an empty class", r"train.dog: expected pictures \(.png, .jpg, ...\) or .npy files, found none"),
         ("another class", r"val.wolf: expected a class that .*train has, too \(cat, dog, .*\), found another; remove"),
         ("a damaged image", r"train.cat.0\.png: expected a readable .png file, found"),
     ],

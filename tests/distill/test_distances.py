@@ -6,6 +6,7 @@ import torch
 from tests.distill.distance_tester import DistanceTester, features
 from tests.reference.distill_reference import (
     attention_transfer,
+    cauchy_schwarz_both_ways,
     cosine,
     distance,
     kl,
@@ -17,7 +18,7 @@ from tests.reference.distill_reference import (
 )
 from torch import Tensor
 
-from tutelage.distill import KL, L2, AttentionTransfer, Cosine, Distance, NormalisedL2, SmoothL1
+from tutelage.distill import KL, L2, AttentionTransfer, CauchySchwarz, Cosine, Distance, NormalisedL2, SmoothL1
 from tutelage.distill.distances import normalised_l2
 
 
@@ -74,6 +75,18 @@ class TestKL(DistanceTester):
         torch.testing.assert_close(distance(a + shift, b - shift), distance(a, b), rtol=1e-4, atol=1e-6)
 
 
+class TestCauchySchwarz(DistanceTester):
+    scale_invariant, symmetric, largest, dead = False, True, None, None
+
+    @pytest.fixture(params=[1.0, 0.0], ids=["both ways", "channels alone"])
+    def distance(self, request: pytest.FixtureRequest) -> Distance:
+        return CauchySchwarz(positions=request.param)
+
+    def test_one_channel_is_compared_over_its_positions(self, distance: Distance) -> None:
+        a, b = (x[:, :1] for x in features("tokens"))
+        assert ((distance(a, b) > 1e-3) == bool(distance.positions)).all()
+
+
 class TestAttentionTransfer(DistanceTester):
     scale_invariant, symmetric, largest, dead = True, True, 2.0, (1.0, 0.0)
     sees_channels = False
@@ -97,6 +110,7 @@ FORMULAS: dict[str, tuple[Distance, Callable[[Tensor, Tensor], Tensor]]] = {
     "l2": (L2(), lambda a, b: mean_over_positions(a, b, squared_error)),
     "smooth l1": (SmoothL1(0.7), lambda a, b: mean_over_positions(a, b, lambda p, q: smooth_l1(p, q, 0.7))),
     "kl": (KL(3.0), lambda a, b: mean_over_positions(a, b, lambda p, q: kl(p, q, 3.0))),
+    "cauchy-schwarz": (CauchySchwarz(0.5, 2.0, 3.0), lambda a, b: cauchy_schwarz_both_ways(a, b, 0.5, 2.0, 3.0)),
     "attention": (AttentionTransfer(), lambda a, b: attention_transfer(a, b, 2.0)),
     "attention, p = 3": (AttentionTransfer(3.0), lambda a, b: attention_transfer(a, b, 3.0)),
 }
@@ -125,6 +139,9 @@ def test_cosine_is_half_of_the_papers_distance() -> None:
     [
         (lambda: SmoothL1(0.0), r"SmoothL1\.beta: expected a positive number, found 0\.0; .* take"),
         (lambda: KL(-1.0), r"KL\.temperature: expected a positive number, found -1\.0; take"),
+        (lambda: CauchySchwarz(-1.0), r"CauchySchwarz\.channels: expected a weight of at least 0, found -1\.0"),
+        (lambda: CauchySchwarz(0, 0), r"CauchySchwarz: expected `channels` or `positions` above 0, found both 0"),
+        (lambda: CauchySchwarz(temperature=0), r"CauchySchwarz\.temperature: expected a positive number, found 0"),
         (lambda: AttentionTransfer(0.5), r"AttentionTransfer\.p: expected at least 1, found 0\.5; below"),
     ],
 )

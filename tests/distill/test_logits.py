@@ -6,7 +6,7 @@ from tests.distill import tiny
 from torch import Tensor
 
 from tutelage.balance import Uniform
-from tutelage.distill import LogitDistiller
+from tutelage.distill import CauchySchwarz, LogitDistiller, Teacher
 from tutelage.tasks import Depth, Segmentation
 from tutelage.train import objective
 from tutelage.types import Batch, MultiTaskNet, Task
@@ -96,7 +96,21 @@ def test_has_no_state() -> None:
     assert not list(build().parameters())
 
 
+def test_a_distance_of_the_predictions_of_one_teacher_of_all_tasks() -> None:
+    """As in Xu et al. (ICCV 2023), whatever the tasks' own losses."""
+    student, teacher, batch, distance = tiny.student().eval(), tiny.student(5), tiny.batch(), CauchySchwarz()
+    distiller = build({"multi": Teacher("multi", teacher, ("colour", "height"))}, scale=2.0, distance=distance)
+    output, taught = student(batch.images), teacher(batch.images).predictions
+    terms = distiller(batch, output)
+    for t in TASKS:
+        expected = distance(output.predictions[t], taught[t].detach())
+        torch.testing.assert_close(terms[f"multi/{t}"].sum, 2 * expected.sum())
+        torch.testing.assert_close(distiller.distances()[f"multi/{t}/prediction"], expected.mean().detach())
+
+
 def test_what_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"temperature: expected 1 beside a `distance`.*found 2.0; give it to"):
+        build(temperature=2.0, distance=CauchySchwarz())
     with pytest.raises(ValueError, match=r"weights: expected names of teachers \(colour, height\), found `heights`"):
         build(weights={"heights": 1.0})
     with pytest.raises(ValueError, match=r"temperature: expected a positive number, found 0"):

@@ -11,8 +11,8 @@ from torch.nn.functional import interpolate
 
 from tutelage.balance import Aggregator, Uniform
 from tutelage.tasks import Depth, Normals, Segmentation
-from tutelage.train.step import task_loss, training_step
-from tutelage.types import Batch, MaskedTarget, MultiTaskNet, Output
+from tutelage.train.step import training_step
+from tutelage.types import Batch, MaskedTarget, MultiTaskNet, Output, task_loss
 
 TASKS = {"segmentation": Segmentation(5), "depth": Depth(), "normals": Normals()}
 

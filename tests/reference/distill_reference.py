@@ -64,6 +64,23 @@ def kl(p: Tensor, q: Tensor, temperature: float) -> Tensor:
     return temperature**2 * sum(t * (t / s).log() for s, t in zip(said, taught, strict=True))
 
 
+def cauchy_schwarz(p: Tensor, q: Tensor) -> Tensor:
+    """-log(<p, q> / |p| |q|) of the softmax of two vectors of logits."""
+    said, taught = (x.exp() / x.exp().sum() for x in (p, q))
+    product = sum(s * t for s, t in zip(said, taught, strict=True))
+    return -(product / (sum(s * s for s in said) * sum(t * t for t in taught)).sqrt()).log()
+
+
+def cauchy_schwarz_both_ways(a: Tensor, b: Tensor, channels: float, positions: float, temperature: float) -> Tensor:
+    """Over the channels of every position, and over the positions of every channel, [B]."""
+    values = []
+    for x, y in zip(a.flatten(2) / temperature, b.flatten(2) / temperature, strict=True):
+        of_positions = [cauchy_schwarz(x[:, n], y[:, n]) for n in range(x.shape[1])]
+        of_channels = [cauchy_schwarz(x[c], y[c]) for c in range(x.shape[0])]
+        values.append(channels * torch.stack(of_positions).mean() + positions * torch.stack(of_channels).mean())
+    return torch.stack(values)
+
+
 def attention_transfer(a: Tensor, b: Tensor, p: float) -> Tensor:
     """|| Q(a) / |Q(a)| - Q(b) / |Q(b)| ||^2 for each image, [B]."""
     maps = []
@@ -153,3 +170,21 @@ def objective(
         for d in taps:
             total = total + lambdas[t] * d
     return total
+
+
+def phi_s_by_definition(feature: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean [C] and the one scale of PHI standardisation, over images and positions."""
+    rows = torch.stack([p for _, p in positions(feature.double())])
+    mean = sum(rows) / len(rows)
+    variances = [sum((r[c] - mean[c]) ** 2 for r in rows) / len(rows) for c in range(rows.shape[1])]
+    return mean, (sum(variances) / len(variances)).sqrt()
+
+
+def adaptive_features(student: Tensor, networks: Sequence[Tensor], sigma: Sequence[float]) -> Tensor:
+    """|| n(s_p) - sum_t sigma_t n(f_tp) ||^2, the mean over the positions of each image, [B]."""
+    values: list[list[Tensor]] = [[] for _ in student]
+    for at_position in zip(positions(student), *(positions(f) for f in networks), strict=True):
+        (i, s), *rest = at_position
+        target = sum(weight * f / norm_add(f) for weight, (_, f) in zip(sigma, rest, strict=True))
+        values[i].append((s / norm_add(s) - target).pow(2).sum())
+    return torch.stack([torch.stack(image).mean() for image in values])

@@ -57,7 +57,7 @@ def test_both_reasons_in_one_sentence(tmp_path: Path) -> None:
 
 def test_delta_against_zero(tmp_path: Path) -> None:
     change_rows(write(tmp_path), lambda row: row["delta"].update(main=None))
-    expected = "A dash: Delta has no value, since a metric of a single-task network is 0."
+    expected = "A dash: Delta has no value, since a metric of the single-task networks of the same seed is 0."
     assert undefined(Results(tmp_path, TASKS)) == expected
 
 

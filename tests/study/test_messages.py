@@ -113,6 +113,11 @@ CASES = {
         ["dump of all values", "key", "factory", "other class for a factory"],
         keys={"net": DEPTH},
     ),
+    "a function as network": Case(
+        "net: expected a function that returns a MultiTaskNet, found torch.nn.functional.relu",
+        ["dump of all values", "key", "factory", "other function for a factory"],
+        keys={"net": "torch.nn.functional.relu"},
+    ),
     "a list for a task": Case(
         "tasks: expected class_path and init_args for Task, found ['x']",
         ["key", "no class", "value"],

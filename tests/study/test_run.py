@@ -132,7 +132,7 @@ def test_a_run_repeated_from_nothing_is_the_same_to_the_bit(finished: tuple, tmp
 
 def test_a_changed_config_says_what_changed(finished: tuple) -> None:
     out, _, _ = finished
-    with pytest.raises(ValueError, match=r"train.epochs = 1; found 2; give another folder with --out") as error:
+    with pytest.raises(ValueError, match=r"train.epochs = 1; found 2; give another folder") as error:
         run_study(tiny(out, "--epochs", "2"), Notes())
     assert "\n" not in str(error.value)
     with pytest.raises(ValueError, match=r"adaptor_optim.optimizer.init_args.lr = 0.1; found 0.2"):

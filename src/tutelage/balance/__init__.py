@@ -3,6 +3,7 @@
 from tutelage.balance.aggregator import Aggregator
 from tutelage.balance.conflict import conflict
 from tutelage.balance.db_mtl import DBMTL
+from tutelage.balance.dto_kd import DTOKD
 from tutelage.balance.graddrop import GradDrop
 from tutelage.balance.gradnorm import GradNorm
 from tutelage.balance.imtl import IMTLH
@@ -10,6 +11,7 @@ from tutelage.balance.independent_draws import IndependentDraws
 from tutelage.balance.moco import MoCo
 from tutelage.balance.on_gradients import GradientBalancer
 from tutelage.balance.on_losses import LossBalancer
+from tutelage.balance.relative import OnlineWeighting, RelativeLosses
 from tutelage.balance.scalarizer import Scalarizer
 from tutelage.balance.scale_invariant import ScaleInvariant
 from tutelage.balance.task_gradients import Combined, TaskGradients
@@ -18,6 +20,7 @@ from tutelage.balance.uniform import Uniform
 
 __all__ = [
     "DBMTL",
+    "DTOKD",
     "IMTLH",
     "Aggregator",
     "Combined",
@@ -27,6 +30,8 @@ __all__ = [
     "IndependentDraws",
     "LossBalancer",
     "MoCo",
+    "OnlineWeighting",
+    "RelativeLosses",
     "Scalarizer",
     "ScaleInvariant",
     "TaskGradients",

@@ -36,6 +36,8 @@ class Objectives:
       its own, named k.
     - `separately`: o_t = l_t, and the d_k form a second group, "distill", that is balanced by itself.
 
+    The loss of a network that learns beside the student (`Distiller.references`) is always added as it is.
+
     Args:
         balance: What an objective is.
         tasks: The tasks that are trained, in their order.
@@ -44,12 +46,15 @@ class Objectives:
     Attributes:
         names: The names of the objectives by group, in a fixed order: of tasks as in `tasks`, then others as the
             distiller gives them. A state with one entry per objective has its entries in this order.
+        references: The keys of terms that are always added as they are.
     """
 
     def __init__(self, balance: Balance, tasks: Collection[str] = (), distiller: Distiller | None = None) -> None:
         self.balance: Balance = balance
         self._teaches: Mapping[str, tuple[str, ...]] = {} if distiller is None else distiller.teaches()
-        keys = [*(t for t in tasks if t in self._teaches), *(k for k in self._teaches if k not in tasks)]
+        self.references = frozenset(() if distiller is None else distiller.references().values())
+        taught = [k for k in self._teaches if k not in self.references]
+        keys = [*(t for t in tasks if t in taught), *(k for k in taught if k not in tasks)]
         self.names: dict[str, list[str]] = {"task": list(tasks)}
         if balance == "task+distill":
             self.names["task"] += [k for k in keys if not self._teaches[k]]
@@ -76,14 +81,16 @@ class Objectives:
         task = {t: [ObjectiveTerm(term)] for t, term in terms.task.items()}
         if self.balance == "task":
             return {"task": task}, list(terms.distill.values())
+        rest = [term for key, term in terms.distill.items() if key in self.references]
+        distances = {key: term for key, term in terms.distill.items() if key not in self.references}
         if self.balance == "separately":
-            distill = {key: [ObjectiveTerm(term)] for key, term in terms.distill.items()}
-            return {"task": task, **({"distill": distill} if distill else {})}, []
-        for key, term in terms.distill.items():
+            distill = {key: [ObjectiveTerm(term)] for key, term in distances.items()}
+            return {"task": task, **({"distill": distill} if distill else {})}, rest
+        for key, term in distances.items():
             tasks = self.taught(key)
             for name in tasks or (key,):
                 task.setdefault(name, []).append(ObjectiveTerm(term, len(tasks) or 1))
-        return {"task": task}, []
+        return {"task": task}, rest
 
     def split(self, terms: Terms) -> tuple[Groups, list[Tensor]]:
         """The objectives by group and name, and the values that are added as they are.

@@ -98,7 +98,7 @@ class GradientBalancer(Balancer, ABC):
                 f"{type(net).__name__} with none that is trained; take tutelage.balance.Uniform"
             )
         self.tasks, self._net = list(tasks), type(net).__name__
-        self.objectives = Objectives(self.objectives.balance, tasks, distiller)
+        self.objectives = type(self.objectives)(self.objectives.balance, tasks, distiller)
         self._device = next(net.parameters()).device
         self._features = RepresentationGradients(self.names, self._device)
         self._adaptors = [] if distiller is None else [p for p in distiller.parameters() if p.requires_grad]

@@ -71,6 +71,9 @@ class Uniform(Balancer):
             backward([*values, *(term.mean() for term in terms.distill.values())])
             return weights
         for key, term in terms.distill.items():
+            if key in self.objectives.references:
+                values.append(term.mean())
+                continue
             weight = self._weight(key, self.objectives.taught(key))
             values.append(weight * term.mean())
             if not self.objectives.taught(key):

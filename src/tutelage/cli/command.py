@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from importlib.metadata import version
 from typing import NoReturn
 
-from tutelage.cli import bench, cache, compare, export, predict, prepare, presets, report, run, tune
+from tutelage.cli import bench, cache, compare, export, init, inspect, predict, prepare, presets, report, run, tune
 from tutelage.cli.failures import Terminated, explain, interruption
 from tutelage.cli.output import new_console
 from tutelage.cli.parsing import Parser
@@ -33,7 +33,7 @@ def parser() -> Parser:
     top.add_argument("--version", action=_Version, nargs=0, help="print the versions of tutelage and torch")
     top.add_argument(_TRACEBACK, action="store_true", help="print the traceback of an error; may stand anywhere")
     verbs = top.add_subparsers(dest="verb", required=True, metavar="VERB")
-    for module in (run, tune, presets, report, compare, bench, prepare, predict, export, cache):
+    for module in (init, run, tune, presets, inspect, report, compare, bench, prepare, predict, export, cache):
         module.add_parser(verbs)
     return top
 

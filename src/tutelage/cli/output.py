@@ -44,9 +44,7 @@ def say(console: Console, text: str) -> None:
 
 def print_tables(console: Console, folder: Path, tasks: "Mapping[str, Task]", seeds: list[int] | None = None) -> None:
     """Print the tables of a study's results, of all seeds or of some, and what they show."""
-    from tutelage.report import differences, sentence, table
+    from tutelage.report import tables
 
-    console.print(table(folder, tasks, console.width, seeds))
-    for shown in (differences(folder, tasks, console.width, seeds), sentence(folder, tasks, seeds)):
-        if shown is not None:
-            console.print(shown)
+    for shown in tables(folder, tasks, console.width, seeds):
+        console.print(shown)

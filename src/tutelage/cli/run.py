@@ -85,7 +85,7 @@ def _run(draft: "Draft", args: argparse.Namespace, console: Console) -> int:
         say(console, note)
     with writing_to(study.folder):
         study.objects.data.check(study.objects.tasks)
-        check_data(study, console, level=args.check)
+        check_data(study, console, level=args.check, write=not args.dry_run)
         if args.dry_run:
             return _plan(console, study)
         with ConsoleDisplay(console) as display:

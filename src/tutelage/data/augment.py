@@ -9,10 +9,11 @@ from tutelage.data.modalities import Modality, Rgb, Window
 from tutelage.data.packed import Packed
 from tutelage.errors import UserError
 from tutelage.images import Size
+from tutelage.recorded import Recorded
 from tutelage.types import Sample, ViewKey
 
 
-class Augment:
+class Augment(Recorded):
     """Random zoom and horizontal flip, as in the authors' follow-up (arXiv:2204.02744) and MTAN's later code.
 
     A scale s is drawn uniformly from `scales`; a window of H/s x W/s at a random place is enlarged to H x W, and depth

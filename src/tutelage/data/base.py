@@ -2,7 +2,7 @@
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -10,6 +10,8 @@ from tutelage.data.modalities import Modality
 from tutelage.data.samples import Concatenation, Samples
 from tutelage.errors import UserError
 from tutelage.images import Size
+from tutelage.recorded import Recorded
+from tutelage.types.look import LeftOut, Warned
 
 if TYPE_CHECKING:
     from tutelage.data.shards import Keeper
@@ -32,7 +34,7 @@ class WeightedSource:
     weight: float | None = None
 
 
-class DataSource(ABC):
+class DataSource(Recorded, ABC):
     """Images and labels of one origin, in two splits: `train`, and `test`, which is read once, after training.
 
     Attributes:
@@ -40,6 +42,7 @@ class DataSource(ABC):
         modalities: Task -> the kind of its labels, which says how they are resized, flipped and zoomed.
         size: The height and width to which all images are resized; None where images keep their own size.
         trusted: A program makes the samples, so that a few of them are checked before training instead of all.
+        sampled: The fingerprint was read from a few samples, and does not see a change of the others.
         in_memory: Reading a sample costs no more than copying it.
         keeper: Keeps decoded samples for all runs, see `keep_decoded`.
     """
@@ -48,6 +51,7 @@ class DataSource(ABC):
     modalities: Mapping[str, Modality]
     size: Size | None = None
     trusted: bool = False
+    sampled: bool = False
     in_memory: bool = False
     keeper: "Keeper | None" = None
 
@@ -70,6 +74,14 @@ class DataSource(ABC):
     @abstractmethod
     def check(self, tasks: Collection[str]) -> None:
         """Raise a one-line UserError if `tasks` cannot be trained on these data."""
+
+    def left_out(self) -> Sequence[LeftOut]:
+        """Files that lie beside those that are used, and why they are not read."""
+        return ()
+
+    def doubts(self) -> Sequence[Warned]:
+        """What is suspicious of the source, besides the values of its samples."""
+        return ()
 
     @abstractmethod
     def fingerprint(self) -> str:
@@ -100,7 +112,7 @@ class Wrapper(DataSource):
     def __init__(self, source: DataSource) -> None:
         self.source = source
         self.name, self.modalities, self.trusted = source.name, source.modalities, source.trusted
-        self.size = source.size
+        self.size, self.sampled = source.size, source.sampled
 
     @abstractmethod
     def wrap(self, source: DataSource) -> DataSource:
@@ -129,6 +141,14 @@ class Wrapper(DataSource):
     def check(self, tasks: Collection[str]) -> None:
         """Raise where the source does."""
         self.source.check(tasks)
+
+    def left_out(self) -> Sequence[LeftOut]:
+        """The answer of the source."""
+        return self.source.left_out()
+
+    def doubts(self) -> Sequence[Warned]:
+        """The answer of the source."""
+        return self.source.doubts()
 
 
 def under_key(error: ValueError, key: str) -> UserError:

@@ -5,29 +5,36 @@ from functools import cached_property
 from pathlib import Path
 
 from tutelage.data.base import Split
-from tutelage.data.files import PICTURES, find_test_folder
+from tutelage.data.files import PICTURES, find_test_folder, none_found
 from tutelage.data.fingerprint import arguments_text, fingerprint_of_files, stamp_of_files
 from tutelage.data.items import Items, ItemSource
+from tutelage.data.look import unused_files
+from tutelage.data.patterns import Excluded
 from tutelage.data.whole_labels import ClassLabel
 from tutelage.errors import UserError
 from tutelage.images import Size
+from tutelage.types.look import LeftOut, Warned
 
 
 class ClassFolders(ItemSource):
     """The images `root/train/<class>/<image>` and, if there are any, `root/test/...` or `root/val/...`.
 
     This is the layout of torchvision's `ImageFolder`, and classes are numbered as there: from 0, in the order of their
-    folders' names in `train`. Images are the .jpg, .jpeg, .png and .npy files of a folder. `test/` (or `val/`) is the
+    folders' names in `train`. Images are the pictures and .npy files of a folder. `test/` (or `val/`) is the
     `test` split; where neither exists, a part of `train` is held out: image i by the rank of a hash of (seed, i).
+    Without a folder `train/`, the folders of the classes are those of `root`.
 
     Args:
-        root: The folder with `train` and perhaps `test` or `val`.
+        root: The folder with `train` and perhaps `test` or `val`, or with the folders of the classes.
         task: The name of the label.
         size: Height and width to which images are resized; None keeps those of the files.
         holdout: The part of `train` that is held out as `test` where there is no such folder.
         holdout_seed: Which part is held out.
         cache: Keep decoded and resized samples in memory.
         name: The name of the source; by default that of `root`.
+        train: The folder of `train`; by default `train` where there is one.
+        test: The folder of `test`; by default `test` or `val`, if there is one. That of `train`: a part is held out.
+        exclude: Files that are not read: paths under `root`, and patterns of them.
 
     Raises:
         UserError: An argument is out of range.
@@ -42,8 +49,11 @@ class ClassFolders(ItemSource):
         holdout_seed: int = 0,
         cache: bool = False,
         name: str | None = None,
+        train: str | None = None,
+        test: str | None = None,
+        exclude: Collection[str] = (),
     ) -> None:
-        self.root, self.task = Path(root), task
+        self.root, self.task, self.train, self.test, self.exclude = Path(root), task, train, test, exclude
         super().__init__(name or self.root.name, {task: ClassLabel()}, size, holdout, holdout_seed, cache)
 
     @cached_property
@@ -54,14 +64,30 @@ class ClassFolders(ItemSource):
     @cached_property
     def files(self) -> dict[Split, dict[str, list[Path]]]:
         """`train`, and `test` if there is a folder for it -> class -> images."""
-        return {split: _list(self.root / folder) for split, folder in self._folders.items()}
+        return {split: self._list(folder) for split, folder in self._folders.items()}
+
+    def _list(self, split: str) -> dict[str, list[Path]]:
+        """Class -> images of a split's folder; "": those of `root`, whose other folders are the classes."""
+        excluded, folder = Excluded(self.exclude, self.root), self.root / split
+        others = () if split else self._folders.values()
+        return {
+            path.name: sorted(
+                file
+                for file in path.iterdir()
+                if file.suffix.lower() in PICTURES and not file.name.startswith(".") and file not in excluded
+            )
+            for path in (folder.iterdir() if folder.is_dir() else ())
+            if path.is_dir() and not path.name.startswith(".") and path.name not in others
+        }
 
     @cached_property
     def _folders(self) -> dict[Split, str]:
-        folders: dict[Split, str] = {"train": "train"}
-        if (name := find_test_folder(self.root)) is not None:
-            folders["test"] = name
-        return folders
+        train = ("train" if self._has("train") else "") if self.train is None else self.train
+        test = find_test_folder(self.root, self._has) if self.test is None else self.test
+        return {"train": train} if test in (None, train) else {"train": train, "test": test}
+
+    def _has(self, split: str) -> bool:
+        return (self.root / split).is_dir()
 
     def datasets(self) -> dict[Split, Items]:
         """The images of `train` and, if there is a folder for it, `test`."""
@@ -75,8 +101,8 @@ class ClassFolders(ItemSource):
     def _number(self, folder: Path) -> int:
         if folder.name not in self._numbers:
             raise UserError(
-                f"{folder}: expected a class that {self.root / 'train'} has, too ({', '.join(self.classes[:5])}, ...), "
-                "found another; remove or rename it"
+                f"{folder}: expected a class that {self.root / self._folders['train']} has, too "
+                f"({', '.join(self.classes[:5])}, ...), found another; remove or rename it"
             )
         return self._numbers[folder.name]
 
@@ -89,6 +115,7 @@ class ClassFolders(ItemSource):
         self.check_names(tasks)
         if not self.root.is_dir():
             raise UserError(f"data.root: expected a folder with train/CLASS/..., found no folder {self.root}")
+        Excluded(self.exclude, self.root).check()
         for split, files in self.files.items():
             if not files:
                 raise UserError(
@@ -97,17 +124,31 @@ class ClassFolders(ItemSource):
                 )
             for name, paths in files.items():
                 if not paths:
-                    raise UserError(
-                        f"{self.root / self._folders[split] / name}: expected {', '.join(PICTURES)} files, found none; "
-                        "add some, or remove the folder"
-                    )
+                    folder = self.root / self._folders[split] / name
+                    raise UserError(f"{none_found(folder, PICTURES)}; add some, or remove the folder")
         super().check(tasks)
 
     def fingerprint(self) -> str:
-        """Depends on the files' names, sizes and parts of their contents, and on the arguments."""
+        """Depends on the files' names and contents, and on the arguments."""
         arguments = arguments_text(self.task, self.size, self.holdout, self.holdout_seed)
         paths = [path for files in self.files.values() for name in sorted(files) for path in files[name]]
         return fingerprint_of_files(arguments, ((path.relative_to(self.root).as_posix(), path) for path in paths))
+
+    def left_out(self) -> list[LeftOut]:
+        """Files that lie beside those that are used, also beside the folders of the classes."""
+        used = {path for files in self.files.values() for paths in files.values() for path in paths}
+        splits = [self.root / folder for folder in self._folders.values()]
+        return unused_files([*splits, *(path.parent for path in used)], used, PICTURES)
+
+    def doubts(self) -> list[Warned]:
+        """Folders that are named after numbers whose order is another than that of the names."""
+        if not all(name.isdecimal() for name in self.classes) or self.classes == sorted(self.classes, key=int):
+            return []
+        number, name = next((i, a) for i, a in enumerate(self.classes) if a != sorted(self.classes, key=int)[i])
+        text = (
+            f"expected folders of numbers in their order, found `{name}` as class {number}, since classes are numbered"
+        )
+        return [Warned(str(self.root / self._folders["train"]), f"{text} in the order of texts; write 02 before 10")]
 
     def origin(self) -> str:
         """The folder and the size: the stamps have the classes."""
@@ -139,15 +180,3 @@ class _Pictures(Items):
     def where(self, index: int, task: str | None = None) -> str:
         """The path of the image."""
         return str(self.dataset.pictures[index][0])
-
-
-def _list(folder: Path) -> dict[str, list[Path]]:
-    if not folder.is_dir():
-        return {}
-    return {
-        path.name: sorted(
-            file for file in path.iterdir() if file.suffix.lower() in PICTURES and not file.name.startswith(".")
-        )
-        for path in folder.iterdir()
-        if path.is_dir() and not path.name.startswith(".")
-    }

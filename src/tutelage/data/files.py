@@ -1,13 +1,31 @@
 """Files of images and labels: how they are listed, and how texts of numbers are read."""
 
 import re
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from tutelage.errors import UserError, one_line
 
-PICTURES = (".npy", ".png", ".jpg", ".jpeg")
+PICTURES = (
+    *(".npy", ".png", ".jpg", ".jpeg", ".jfif", ".webp", ".bmp", ".tif", ".tiff"),
+    *(".gif", ".jp2", ".pgm", ".ppm", ".tga"),
+)
 TEXTS = (".npy", ".txt")  # of numbers for the whole image
+
+
+def none_found(folder: Path, suffixes: Collection[str]) -> str:
+    """What a message says of a folder without a file to read: what was expected in it, and what is there instead."""
+    kinds = "texts of numbers (.txt) or .npy" if set(suffixes) <= set(TEXTS) else "pictures (.png, .jpg, ...) or .npy"
+    paths = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    files = [path.name for path in paths if path.is_file()]
+    folders = [path.name for path in paths if path.is_dir()]
+    others = f"files of other kinds ({_some(files)})" if files else ""
+    below = f"sub-folders ({_some(folders)}), which are not read" if folders else ""
+    return f"{folder}: expected {kinds} files, found {' and '.join(x for x in (others, below) if x) or 'none'}"
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
 
 
 def read_numbers(path: Path) -> list[float]:
@@ -17,7 +35,10 @@ def read_numbers(path: Path) -> list[float]:
         UserError: The file holds something else, or nothing.
     """
     try:
-        numbers = [float(word) for word in path.read_text().replace(",", " ").split()]
+        words = path.read_text(encoding="utf-8-sig").replace(",", " ").split()
+        numbers = [float(word) for word in words]
+        if odd := [word for word in words if "_" in word]:  # which Python skips: 1_000 is more often a name
+            raise ValueError(odd[0])
     except (OSError, ValueError) as error:
         raise UserError(
             f"{path}: expected a text of numbers, found {one_line(error, 80)}; correct or remove it"
@@ -27,31 +48,17 @@ def read_numbers(path: Path) -> list[float]:
     return numbers
 
 
-def list_files(folder: Path, suffixes: Collection[str]) -> dict[str, Path]:
-    """Stem -> file with one of `suffixes`, in natural order: 2 before 10. Hidden files are left out.
-
-    Raises:
-        UserError: Two files have the same stem.
-    """
-    if not folder.is_dir():
-        return {}
-    files: dict[str, Path] = {}
-    for path in sorted(folder.iterdir(), key=lambda path: _natural(path.name)):
-        if path.suffix.lower() not in suffixes or path.name.startswith("."):
-            continue
-        if path.stem in files:
-            raise UserError(f"{path}: expected one file with this stem, found {files[path.stem].name}, too; remove one")
-        files[path.stem] = path
-    return files
-
-
-def find_test_folder(root: Path) -> str | None:
+def find_test_folder(root: Path, exists: Callable[[str], bool]) -> str | None:
     """The name of the folder of the `test` split, `test` or `val`; None where there is none.
+
+    Args:
+        root: The folder of the data set, for the message.
+        exists: Whether there is a folder of this name.
 
     Raises:
         UserError: There are both.
     """
-    names = [name for name in ("test", "val") if (root / name).is_dir()]
+    names = [name for name in ("test", "val") if exists(name)]
     if len(names) == 2:
         raise UserError(
             f"{root}: expected one of the folders test and val, which is read once, after training, found both; rename "
@@ -60,5 +67,6 @@ def find_test_folder(root: Path) -> str | None:
     return names[0] if names else None
 
 
-def _natural(name: str) -> list[tuple[int, str]]:
-    return [(int(piece), "") if piece.isdigit() else (0, piece) for piece in re.split(r"(\d+)", name)]
+def natural(name: str) -> list[tuple[int, str]]:
+    """The key of a name in natural order."""
+    return [(int(piece), "") if piece.isdecimal() else (0, piece) for piece in re.split(r"(\d+)", name)]

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TypeVar
 
 from tutelage.data.base import DataSource, Split
+from tutelage.data.digests import digests
 
 # Fingerprints keep the names that splits and kinds of labels had when the first runs were made, so that runs go on.
 FINGERPRINTED: Mapping[Split, str] = {"train": "train", "test": "val"}
 _KINDS = re.compile(r"\b(Classes|Mask|Depth|InverseDepth|Normals|Class|Numbers)Label\(")
-_EXCERPT = 4096  # bytes that are read at the beginning, in the middle and at the end of a file
 
 K = TypeVar("K", bound=Hashable)
 
@@ -38,16 +38,18 @@ def fingerprint_of_text(text: str) -> str:
 
 
 def fingerprint_of_files(arguments: str, files: Iterable[tuple[str, Path]]) -> str:
-    """The fingerprint of a source of files: of its arguments, and of each file's name, size and parts of its content.
+    """The fingerprint of a source of files: of its arguments, and of each file's name and whole content.
+
+    It is the same for every copy. Contents are read again where size or time of change say so (`digests`).
 
     Args:
         arguments: The arguments of the source as text.
         files: The name of each file within the data set, and where it lies.
     """
     digest = blake2b(arguments.encode(), digest_size=8)
-    for name, path in files:
-        digest.update(f"{name}:{path.stat().st_size}\n".encode())
-        digest.update(_excerpts(path))
+    named = list(files)
+    for (name, _), content in zip(named, digests([path for _, path in named]), strict=True):
+        digest.update(f"{name}:{content}\n".encode())
     return digest.hexdigest()
 
 
@@ -69,14 +71,3 @@ def stamp_of_files(files: Iterable[tuple[str, Path]], *facts: object) -> str | N
     except OSError:
         return None
     return digest.hexdigest()
-
-
-def _excerpts(path: Path) -> bytes:
-    """The beginning, the middle and the end of a file: reading whole sets would take minutes."""
-    length = path.stat().st_size
-    with path.open("rb") as file:
-        pieces = []
-        for start in (0, (length - _EXCERPT) // 2, length - _EXCERPT):
-            file.seek(max(0, start))
-            pieces.append(file.read(_EXCERPT))
-    return b"".join(pieces)

@@ -6,16 +6,17 @@ from functools import cached_property
 from pathlib import Path
 from typing import get_args
 
-from torch import Tensor
-
 from tutelage.data.base import DataSource, Split, check_arguments
-from tutelage.data.files import PICTURES, TEXTS, find_test_folder, list_files
-from tutelage.data.fingerprint import arguments_text, fingerprint_of_files, ranked, stamp_of_files
+from tutelage.data.files import PICTURES, TEXTS, find_test_folder, none_found
+from tutelage.data.fingerprint import arguments_text, fingerprint_of_files, ranked
+from tutelage.data.folder_dataset import FolderDataset
+from tutelage.data.look import unused_files, without_image
 from tutelage.data.modalities import Modality
+from tutelage.data.patterns import Excluded, folder_of_split, pattern_in
 from tutelage.data.samples import Memory, Samples
 from tutelage.errors import UserError
-from tutelage.images import Size, read_rgb, resize_image
-from tutelage.types import Sample
+from tutelage.images import Size
+from tutelage.types.look import LeftOut
 
 
 @dataclass
@@ -23,7 +24,7 @@ class Label:
     """Where the labels of a task are, and of which kind.
 
     Args:
-        folder: The sub-folder of each split.
+        folder: The sub-folder of each split, or a pattern of its files.
         kind: How the labels are decoded, resized and augmented.
     """
 
@@ -34,21 +35,29 @@ class Label:
 class Folders(DataSource):
     """The files `root/train/<folder>/<stem>.<suffix>` and, if there are any, `root/test/...` or `root/val/...`.
 
-    Files of one stem belong together. Suffixes are .npy, .png (8 or 16 bits), .jpg, .jpeg and, for labels of the whole
+    Files of one stem belong together. They are .npy, pictures of any usual format and, for labels of the whole
     image, .txt. Every image has a file in the folder of every label, unless `partial` is true; a stem without an image
     is left out. `test/` (or `val/`) is the `test` split. Where neither exists, a fixed part of `train/` is held out:
-    the same stems on every machine for the same `holdout_seed`.
+    the same stems on every machine for the same `holdout_seed`. Without a folder `train/`, all of `root` is divided so.
+
+    A pattern in place of a folder takes files of any names (`Pattern`): `*_mask` are the files `1_mask.png`, ... beside
+    the images `*`, and `*/depth/*` those in the folders `depth` of several scenes. A file that several patterns fit
+    belongs to the one with most letters. `{split}` stands for the folder of a split where that is not the first one:
+    `masks/{split}`.
 
     Args:
-        root: The folder with `train` and perhaps `test` or `val`.
+        root: The folder with `train` and perhaps `test` or `val`, or with the folders of images and labels.
         labels: Task -> folder and kind.
-        image: The folder of the images.
+        image: The folder of the images, or a pattern of their files.
         size: Height and width to which images and labels are resized; None keeps those of the files.
         holdout: The part of `train` that is held out as `test` where there is no such folder.
         holdout_seed: Which part is held out.
         cache: Keep decoded and resized samples in memory.
         name: The name of the source; by default that of `root`.
         partial: A stem without a file in a label's folder lacks that label; otherwise `check` raises.
+        train: The folder of `train`; by default `train` where there is one.
+        test: The folder of `test`; by default `test` or `val`, if there is one. That of `train`: a part is held out.
+        exclude: Files that are not read: paths under `root`, and patterns of them.
 
     Raises:
         UserError: An argument is out of range.
@@ -65,11 +74,15 @@ class Folders(DataSource):
         cache: bool = False,
         name: str | None = None,
         partial: bool = False,
+        train: str | None = None,
+        test: str | None = None,
+        exclude: Collection[str] = (),
     ) -> None:
         check_arguments(holdout, size)
         self.root, self.labels, self.image = Path(root), labels, image
         self.size, self.holdout, self.holdout_seed, self.cache = size, holdout, holdout_seed, cache
         self.name, self.partial = name or self.root.name, partial
+        self.train, self.test, self.exclude = train, test, exclude
         self.modalities: Mapping[str, Modality] = {task: label.kind for task, label in labels.items()}
         self._splits: dict[Split, Samples] = {}  # kept, so that all runs of a study share the cache
 
@@ -87,13 +100,20 @@ class Folders(DataSource):
         self.check_names(tasks)
         if not self.root.is_dir():
             raise UserError(f"data.root: expected a folder with train/{self.image}, found no folder {self.root}")
+        Excluded(self.exclude, self.root).check()
         for folder in dict.fromkeys(self._folders.values()):
             for name in [self.image, *(self.labels[t].folder for t in tasks)]:
-                path = self.root / folder / name
+                path = self.root / pattern_in(folder, name).folder
                 if not path.is_dir():
-                    raise UserError(f"{path}: expected a folder, found none; see the layout in docs/data.md")
+                    beside = "" if folder else f" (or train/{name} in {self.root})"
+                    raise UserError(f"{path}: expected a folder{beside}, found none; see the layout in docs/data.md")
                 if not self.files[folder, name]:
-                    raise UserError(f"{path}: expected {', '.join(self._suffixes(name))} files, found none")
+                    if "*" in name:
+                        raise UserError(f"{path}: expected files that {name} fits, found none; correct the pattern")
+                    raise UserError(
+                        f"{none_found(path, self._suffixes(name))}; add some, or name another folder: {name}/**/* has "
+                        "sub-folders, too"
+                    )
         for split in get_args(Split):
             stems = self._stems(split)
             if not stems:
@@ -102,7 +122,8 @@ class Folders(DataSource):
                 self._check_stems(split, stems, self.labels[t].folder)
 
     def _check_stems(self, split: Split, stems: list[str], folder: str) -> None:
-        path, files = self.root / self._folders[split] / folder, self.files[self._folders[split], folder]
+        files = self.files[self._folders[split], folder]
+        path = self.root / pattern_in(self._folders[split], folder).folder
         missing = [stem for stem in stems if stem not in files]
         if len(missing) == len(stems):
             raise UserError(
@@ -117,7 +138,7 @@ class Folders(DataSource):
             )
 
     def fingerprint(self) -> str:
-        """Depends on the files' names, sizes and parts of their contents, and on the arguments."""
+        """Depends on the files' names and contents, and on the arguments."""
         arguments = arguments_text(self.image, self.labels, self.size, self.holdout, self.holdout_seed)
         return fingerprint_of_files(arguments, self._named_files())
 
@@ -125,16 +146,44 @@ class Folders(DataSource):
         """The folder, the kinds of labels and the size."""
         return arguments_text(self.root.resolve().as_posix(), self.image, self.labels, self.size)
 
+    def left_out(self) -> list[LeftOut]:
+        """Files that lie beside those that are used."""
+        used = {path for files in self.files.values() for path in files.values()}
+        folders = [self.root / pattern_in(split, name).folder for split, name in self.files]
+        folders = [*folders, *(path.parent for path in used)]
+        excluded = Excluded(self.exclude, self.root)
+        asked_for = [
+            path for folder in set(folders) if folder.is_dir() for path in folder.iterdir() if path in excluded
+        ]
+        rest = unused_files(folders, {*used, *asked_for}, (*PICTURES, *TEXTS))
+        for split in dict.fromkeys(self._folders.values()):
+            images = self.files[split, self.image]
+            for name in dict.fromkeys(label.folder for label in self.labels.values()):
+                rest += without_image(self.files[split, name], images)
+        return rest
+
     def _named_files(self) -> Iterator[tuple[str, Path]]:
         for folder in dict.fromkeys(self._folders.values()):
             for name in self._names:
-                yield from ((f"{folder}/{name}/{path.name}", path) for path in self.files[folder, name].values())
+                yield from (
+                    (path.relative_to(self.root).as_posix(), path) for path in self.files[folder, name].values()
+                )
 
     @cached_property
     def files(self) -> dict[tuple[str, str], dict[str, Path]]:
-        """(folder of a split, sub-folder) -> stem -> file."""
-        folders = dict.fromkeys(self._folders.values())
-        return {(f, n): list_files(self.root / f / n, self._suffixes(n)) for f in folders for n in self._names}
+        """(folder of a split, sub-folder or pattern) -> stem, or what the stars stand for -> file."""
+        excluded = Excluded(self.exclude, self.root)
+        files = {}
+        for folder in dict.fromkeys(self._folders.values()):
+            patterns = {name: pattern_in(folder, name) for name in self._names}
+            for name, pattern in patterns.items():
+                finer = [other for other in patterns.values() if other.literal > pattern.literal]
+                files[folder, name] = {
+                    key: path
+                    for key, path in pattern.files(self.root, self._suffixes(name), finer).items()
+                    if path not in excluded
+                }
+        return files
 
     @property
     def _names(self) -> list[str]:
@@ -146,64 +195,19 @@ class Folders(DataSource):
 
     @cached_property
     def _folders(self) -> dict[Split, str]:
-        """Split -> its folder; `train` for both where a part is held out."""
-        return {"train": "train", "test": find_test_folder(self.root) or "train"}
+        """Split -> its folder; that of `train` for both where a part is held out; "" where no folder divides splits."""
+        train = ("train" if self._has("train") else "") if self.train is None else self.train
+        test = find_test_folder(self.root, self._has) if self.test is None else self.test
+        return {"train": train, "test": train if test is None else test}
+
+    def _has(self, split: str) -> bool:
+        """Whether there is a folder for a split of this name."""
+        return any((self.root / folder_of_split(split, name)).is_dir() for name in self._names)
 
     def _stems(self, split: Split) -> list[str]:
         stems = list(self.files[self._folders[split], self.image])
-        if self._folders["test"] != "train":
+        if self._folders["test"] != self._folders["train"]:
             return stems
         # By the rank of a hash of seed and stem: independent of the machine, and of what else is in the folder.
         held = set(ranked(stems, self.holdout_seed)[: round(self.holdout * len(stems))])
         return [stem for stem in stems if (stem in held) == (split == "test")]
-
-
-class FolderDataset(Samples):
-    """The samples of some stems.
-
-    Args:
-        image: Stem -> image file.
-        labels: Task -> kind and (stem -> label file).
-        stems: The stems in their order.
-        size: Height and width to which images and labels are resized; None keeps those of the files.
-        root: The folder of the data set.
-    """
-
-    def __init__(
-        self,
-        image: Mapping[str, Path],
-        labels: Mapping[str, tuple[Modality, Mapping[str, Path]]],
-        stems: list[str],
-        size: Size | None,
-        root: Path,
-    ) -> None:
-        self.image, self.labels, self.stems, self.size, self.root = image, labels, stems, size, root
-
-    def __len__(self) -> int:
-        return len(self.stems)
-
-    def __getitem__(self, index: int) -> Sample:
-        stem = self.stems[index]
-        image = read_rgb(self.image[stem])
-        shape = (image.shape[1], image.shape[2])
-        labels: dict[str, Tensor] = {}
-        for task, (kind, files) in self.labels.items():
-            if stem not in files:
-                continue
-            labels[task] = kind.label(kind.decode(files[stem]), shape, self.size, str(files[stem]))
-        return Sample(image=image if self.size is None else resize_image(image, self.size), labels=labels)
-
-    def tasks(self, index: int) -> Collection[str]:
-        """The tasks with a label file."""
-        return [t for t, (_, files) in self.labels.items() if self.stems[index] in files]
-
-    def stamp(self, index: int) -> str | None:
-        """Of the image and all labels."""
-        stem = self.stems[index]
-        paths = [self.image[stem], *(files[stem] for _, files in self.labels.values() if stem in files)]
-        return stamp_of_files((path.relative_to(self.root).as_posix(), path) for path in paths)
-
-    def where(self, index: int, task: str | None = None) -> str:
-        """The path of the image, or of the label."""
-        files = self.image if task is None else self.labels[task][1]
-        return str(files[self.stems[index]])

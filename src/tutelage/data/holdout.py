@@ -75,3 +75,28 @@ class HoldOut(Wrapper):
             by_tasks.setdefault(None if tasks is None else frozenset(tasks), []).append(i)
         held = {i for indices in by_tasks.values() for i in indices[: round(self.part * len(indices))]}
         return {"train": [i for i in range(len(self._train)) if i not in held], "test": sorted(held)}
+
+
+class WithoutValidation(Wrapper):
+    """A source whose `train` lacks the part that `HoldOut` of the same source holds out; `test` is the source's own.
+
+    Args:
+        source: The source of images and labels.
+        part: The part of its `train` that is held out.
+    """
+
+    def __init__(self, source: DataSource, part: float) -> None:
+        super().__init__(source)
+        self.part, self._held = part, HoldOut(source, part)
+
+    def wrap(self, source: DataSource) -> "WithoutValidation":
+        """Another source, without the same part."""
+        return WithoutValidation(source, self.part)
+
+    def split_of_source(self, split: Split) -> Samples:
+        """The rest of the source's `train`, in the source's order, or its `test`."""
+        return self.source.decoded("test") if split == "test" else self._held.split("train")
+
+    def fingerprint(self) -> str:
+        """Depends on the source and on the part."""
+        return fingerprint_of_text(repr((identity(self.source), self.part, "validation")))

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from tutelage.data.base import DataSource, Split, check_arguments
 from tutelage.data.fingerprint import FINGERPRINTED, arguments_text, ranked
+from tutelage.data.look.stored import Stored, stored_as
 from tutelage.data.modalities import Modality, Rgb
 from tutelage.data.samples import Memory, Samples, Subset
 from tutelage.errors import UserError, one_line
@@ -53,6 +54,7 @@ class ItemSource(DataSource):
         check_arguments(holdout, size)
         self.name, self.modalities, self.size, self.cache = name, modalities, size, cache
         self.holdout, self.holdout_seed, self.version = holdout, holdout_seed, version
+        self.sampled = version is None
 
     @abstractmethod
     def datasets(self) -> dict[Split, "Items"]:
@@ -161,6 +163,12 @@ class Items(Samples):
         raise UserError(
             f'{self.where(index)}: expected {{"image": ..., "labels": {{task: ...}}}}, found {kind}; wrap the dataset'
         )
+
+    def stored(self, index: int) -> Mapping[str, Stored]:
+        """What files, pictures and arrays say of themselves."""
+        image, values = self._read(index)
+        items = {"": image, **{task: value for task, value in values.items() if value is not None}}
+        return {name: x for name, value in items.items() if (x := stored_as(value)) is not None}
 
     def where(self, index: int, task: str | None = None) -> str:
         """The dataset, the index and the label."""

@@ -1,27 +1,34 @@
-"""Kinds of labels with a value for every pixel; docs/data.md has the numeric contract."""
+"""Classes, masks and depth for every pixel; docs/data.md has the numeric contract."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import interpolate
 
+from tutelage.data.look.measure import Measure, measure_values
+from tutelage.data.look.stored import Stored
 from tutelage.data.modalities import Modality, resize_nearest, whole_numbers
 from tutelage.errors import UserError
-from tutelage.images import Array, Size, describe, flat
+from tutelage.images import Array, Size, Use, describe, flat
+
+_EIGHT_BITS = ("1", "L", "LA")  # Pillow's modes
+_FINE = 0.001  # a unit that is fine enough for 16 bits, and too fine for 8
 
 
 @dataclass
 class ClassesLabel(Modality):
     """A class for every pixel: int64 [H, W], -1 where there is no label; resized to the nearest pixel.
 
+    A picture of 1 bit holds the classes 0 and 1.
+
     Args:
         ignore: The values that mean "no label".
     """
 
     content = "classes"
-    use = "classes"
+    use: ClassVar[Use] = "classes"
     batched = copies = True
     ignore: tuple[int, ...] = (255,)
 
@@ -37,6 +44,10 @@ class ClassesLabel(Modality):
             label[label == value] = -1
         return label
 
+    def reading(self, stored: Stored) -> str:
+        """The values that are no label."""
+        return f"value; {', '.join(map(str, self.ignore))} is no label" if self.ignore else "value"
+
     def resize(self, x: Tensor, image: Size, size: Size) -> Tensor:
         """Nearest pixel."""
         return resize_nearest(x, size)
@@ -50,8 +61,8 @@ class ClassesLabel(Modality):
 class MaskLabel(ClassesLabel):
     """Yes or no for every pixel, as for saliency, edges and outlines: int64 [H, W] of 0 and 1; nearest pixel.
 
-    In a picture, a value (or a palette's index) of at least `threshold` means 1, anything below means 0; a picture of
-    1 bit has the values 0 and 255. A .npy holds 0 and 1, or truth values, and -1 where there is no label.
+    In a picture, a value (or a palette's index) of at least `threshold` means 1, anything below means 0. A picture of
+    1 bit and a .npy hold 0 and 1, or truth values, and a .npy -1 where there is no label.
 
     Args:
         threshold: The least value of a picture that means 1; set it to 1 where masks are drawn with 0 and 1.
@@ -65,7 +76,18 @@ class MaskLabel(ClassesLabel):
     def convert(self, array: Array, mode: str, where: str) -> Tensor:
         """[1, H, W], int64."""
         label = super().convert(array, mode, where)
-        return torch.where(label < 0, label, (label >= self.threshold).long()) if mode else label
+        if mode in ("", "1"):
+            return label
+        if self.threshold > 1 == int(label.max()):
+            raise UserError(
+                f"{where}: expected a mask of values below and from {self.threshold} on, found 0 and 1; set the "
+                "label's `threshold` to 1"
+            )
+        return torch.where(label < 0, label, (label >= self.threshold).long())
+
+    def reading(self, stored: Stored) -> str:
+        """From which value on a picture means 1."""
+        return f"1 from {self.threshold} on" if stored.picture else "0 and 1"
 
 
 @dataclass
@@ -75,11 +97,16 @@ class DepthLabel(Modality):
     Args:
         scale: Metres per unit of a picture's values: 1/25.5 where 255 is 10 m, 0.001 for millimetres in 16 bits. A
             .npy holds metres.
+        ignore: The values of a picture that mean "no label", besides 0: 65535 is where 16 bits end.
+        limit: The greatest distance that is a label; what is farther has none. None: any is one.
     """
 
     content = "depth"
+    unit = "m"
     batched = copies = True
     scale: float = 0.001
+    ignore: tuple[int, ...] = (65535,)
+    limit: float | None = None
 
     def convert(self, array: Array, mode: str, where: str) -> Tensor:
         """[1, H, W], metres."""
@@ -88,8 +115,30 @@ class DepthLabel(Modality):
             raise UserError(
                 f"{where}: expected distances [H, W], found {describe(array, mode)}; save one number per pixel"
             )
+        if mode in _EIGHT_BITS and self.scale <= _FINE:
+            raise UserError(
+                f"{where}: expected 16 bits for a `scale` of {self.scale:g}, found 8, of which the greatest would be "
+                f"{255 * self.scale:.3g}{self.unit and f' {self.unit}'}; set the label's `scale` to what one unit "
+                "is, for example 1/25.5 where 255 is 10, or save 16 bits"
+            )
         depth = torch.from_numpy(array.astype(np.float64) * (self.scale if mode else 1.0)).float()[None]
-        return torch.where(depth.isfinite() & (depth > 0), depth, 0.0)
+        known = depth.isfinite() & (depth > 0)
+        if mode:
+            known &= ~torch.from_numpy(np.isin(array, self.ignore))
+        if self.limit is not None:
+            known &= depth <= self.limit
+        return torch.where(known, depth, 0.0)
+
+    def measure(self, x: Tensor) -> Measure:
+        """Positive values are labels."""
+        return measure_values(x, x > 0)
+
+    def reading(self, stored: Stored) -> str:
+        """The unit of stored values."""
+        values = f"value x {self.scale:.4g}" if stored.picture else "values"
+        none = [str(value) for value in self.ignore if stored.picture and stored.bits != 8]
+        none += [f"above {self.limit:g}"] if self.limit else []
+        return f"{values}{self.unit and f' = {self.unit}'}" + (f"; {', '.join(none)} is no label" if none else "")
 
     def resize(self, x: Tensor, image: Size, size: Size) -> Tensor:
         """Nearest pixel: the mean across an edge is a distance at which there is no surface."""
@@ -109,62 +158,16 @@ class InverseDepthLabel(DepthLabel):
     Args:
         scale: The factor of a picture's values; by default that of MTAN's files, where 65535 is 1. A .npy holds the
             values themselves.
+        ignore: The values of a picture that mean "no label", besides 0.
+        limit: The greatest value that is a label; a greater one has none. None: any is one.
     """
 
     content = "inverse depth"
+    unit = ""
     batched = copies = True
     scale: float = 1 / 65535
+    ignore: tuple[int, ...] = ()
 
     def zoom(self, x: Tensor, scale: float) -> Tensor:
         """The values times `scale`: a surface that looks larger is nearer."""
         return x * scale
-
-
-@dataclass
-class NormalsLabel(Modality):
-    """The surface normal of every pixel: float32 [3, H, W] of unit length, x right, y up, z towards the viewer.
-
-    (0, 0, 0) means "no label". Resizing takes the mean over each pixel's area and normalises it again. Pictures hold
-    n = value / 127.5 - 1, and (0, 0, 0) where there is no label; a .npy holds components [H, W, 3].
-    """
-
-    content = "normals"
-    batched = True
-
-    def convert(self, array: Array, mode: str, where: str) -> Tensor:
-        """[3, H, W], unit length."""
-        if array.ndim != 3 or array.shape[2] != 3:
-            raise UserError(
-                f"{where}: expected normals [H, W, 3], found {describe(array, mode)}; save three values per pixel"
-            )
-        n = torch.from_numpy(np.ascontiguousarray(array.transpose(2, 0, 1)).astype(np.float32))
-        if mode:
-            n = torch.where((n == 0).all(0), 0.0, n / 127.5 - 1)
-        return _unit(n.nan_to_num())
-
-    def resize(self, x: Tensor, image: Size, size: Size) -> Tensor:
-        """The normalised mean over each pixel's area; pixels without a normal are left out of it."""
-        if x.shape[-2:] == size:
-            return x
-        resized = interpolate(x if x.ndim == 4 else x[None], size, mode="bilinear", antialias=True)
-        return _unit(resized if x.ndim == 4 else resized[0])
-
-    def flip(self, x: Tensor) -> Tensor:
-        """Mirrored left to right, with x negated."""
-        mirrored = x.flip(-1)
-        mirrored[..., 0, :, :].neg_()
-        return mirrored
-
-
-def _unit(n: Tensor) -> Tensor:
-    x, y, z = n.unbind(-3)
-    length = _root((x * x).add_(y * y).add_(z * z)).unsqueeze(-3)  # `norm` over a dimension of three is far slower
-    return (n / length.clamp(min=1e-3)).masked_fill_(~(length > 1e-3), 0.0)
-
-
-def _root(x: Tensor) -> Tensor:
-    """The float32 nearest to the square root, on every device: torch's own may be the one beside it on a CPU."""
-    if x.is_cuda:
-        return x.double().sqrt().float()
-    np.sqrt(x.numpy(), out=x.numpy())
-    return x

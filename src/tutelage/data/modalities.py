@@ -12,10 +12,14 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from tutelage.data.look.measure import Measure, measure_classes, measure_values
+from tutelage.data.look.stored import Stored
 from tutelage.data.packed import Column
 from tutelage.errors import UserError
 from tutelage.images import Array, Size, Use, as_array, read_array, read_rgb, resize_image, rgb
+from tutelage.recorded import Recorded
 
+_LARGEST = 2**31 - 1  # no class has a larger number
 _CACHED = 1 << 18  # values that are changed at once on a CPU
 
 
@@ -55,7 +59,7 @@ class Window:
     mirrored: bool
 
 
-class Modality(ABC):
+class Modality(Recorded, ABC):
     """One kind of data: the image, or a kind of label.
 
     Dense data are [C, H, W] from `decode` or `take` until `finish`. `whole_labels.Whole` is the base of labels that no
@@ -69,6 +73,7 @@ class Modality(ABC):
             views of whole batches are made at once. A subclass that overrides `resize`, `flip`, `zoom` or `view` is
             taken to work on single samples, unless it sets this itself.
         copies: `resize` copies values, whatever their type.
+        unit: Of the values, for summaries: "m".
     """
 
     content: ClassVar[str] = ""
@@ -76,6 +81,7 @@ class Modality(ABC):
     use: ClassVar[Use] = "values"
     batched: ClassVar[bool] = False
     copies: ClassVar[bool] = False
+    unit: ClassVar[str] = ""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -128,11 +134,26 @@ class Modality(ABC):
             UserError: The label is dense and its size is not the image's; the message begins with `where`.
         """
         if self.dense and x.shape[1:] != image:
+            remedy = "resize one of them"
+            if x.shape[1:] == image[::-1]:
+                remedy = "where the image is turned by its EXIF orientation, turn the label likewise, else resize one"
             raise UserError(
                 f"{where}: expected the size of its image, {image[0]}x{image[1]}, found {x.shape[1]}x{x.shape[2]}; "
-                "resize one of them"
+                f"{remedy}"
             )
         return self.finish(self.resize(x, image, size or image))
+
+    def measure(self, x: Tensor) -> Measure:
+        """The values of a finished label, for summaries: whole numbers are classes, below 0 or not finite is none."""
+        return measure_values(x, x.isfinite()) if x.is_floating_point() else measure_classes(x)
+
+    def reading(self, stored: Stored) -> str:
+        """How stored values are understood, in words, for summaries.
+
+        Args:
+            stored: How they are stored.
+        """
+        return ""
 
     def view(self, x: Tensor, window: Window) -> Tensor:
         """The finished label of what `window` shows, of the finished label of the whole image.
@@ -206,6 +227,10 @@ class Rgb(Modality):
         """[3, H, W]."""
         return rgb(array, where, mode)
 
+    def reading(self, stored: Stored) -> str:
+        """Of a picture, bytes / 255."""
+        return "value / 255" if stored.picture else "values"
+
     def resize(self, x: Tensor, image: Size, size: Size) -> Tensor:
         """Antialiased bilinear."""
         return resize_image(x, size)
@@ -224,9 +249,13 @@ def _cut(x: Tensor, window: Window) -> Tensor:
 
 
 def whole_numbers(array: Array, where: str, remedy: str) -> npt.NDArray[np.int64]:
-    """Class numbers of any type as int64; raises where one is not whole."""
+    """Class numbers of any type as int64; raises where one is not whole, or larger than any number of classes."""
     if array.dtype.kind == "f":
-        wrong = array[~np.isfinite(array) | (array != np.trunc(array))]
-        if len(wrong):
-            raise UserError(f"{where}: expected whole class numbers, found {wrong[0]:g}; {remedy}")
+        gaps, parts = array[~np.isfinite(array)], array[array != np.trunc(array)]
+        for wrong, advice in ((gaps, "write -1 where there is no label"), (parts, remedy)):
+            if len(wrong):
+                raise UserError(f"{where}: expected whole class numbers, found {wrong[0]:g}; {advice}")
+    wrong = array[(array > _LARGEST) | (array < -_LARGEST)] if array.dtype.itemsize > 2 else array[:0]
+    if len(wrong):
+        raise UserError(f"{where}: expected class numbers, found {wrong[0]:g}; {remedy}")
     return array.astype(np.int64)

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from tutelage.data.folders import Folders, Label
-from tutelage.data.labels import ClassesLabel, DepthLabel, NormalsLabel
+from tutelage.data.labels import ClassesLabel, DepthLabel
+from tutelage.data.normals_label import NormalsLabel
 from tutelage.images import Size
 
 

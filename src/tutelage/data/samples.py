@@ -1,11 +1,12 @@
 """The samples of a split, and samples made from other samples."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from torch.utils.data import Dataset
 
 from tutelage.data.coding import Bytes
+from tutelage.data.look.stored import Stored
 from tutelage.data.packed import Packed
 from tutelage.types import Sample
 
@@ -41,6 +42,10 @@ class Samples(Dataset[Sample], ABC):
         """
         return None
 
+    def stored(self, index: int) -> Mapping[str, Stored]:
+        """How a sample's image, under the name "", and its labels are stored, as far as that is known."""
+        return {}
+
     def where(self, index: int, task: str | None = None) -> str:
         """The origin of a sample's image, or of its label of `task`, for messages: its file, if it has one."""
         return f"sample {index}"
@@ -75,6 +80,10 @@ class Subset(Samples):
         """The answer of the dataset."""
         return self.dataset.stamp(self.indices[index])
 
+    def stored(self, index: int) -> Mapping[str, Stored]:
+        """The answer of the dataset."""
+        return self.dataset.stored(self.indices[index])
+
     def where(self, index: int, task: str | None = None) -> str:
         """The answer of the dataset."""
         return self.dataset.where(self.indices[index], task)
@@ -106,6 +115,11 @@ class Concatenation(Samples):
         """The answer of the sample's dataset."""
         dataset, index = self._locate(index)
         return dataset.stamp(index)
+
+    def stored(self, index: int) -> Mapping[str, Stored]:
+        """The answer of the sample's dataset."""
+        dataset, index = self._locate(index)
+        return dataset.stored(index)
 
     def where(self, index: int, task: str | None = None) -> str:
         """The answer of the sample's dataset."""
@@ -141,6 +155,10 @@ class Around(Samples):
     def stamp(self, index: int) -> str | None:
         """The answer of the dataset."""
         return self.dataset.stamp(index)
+
+    def stored(self, index: int) -> Mapping[str, Stored]:
+        """The answer of the dataset."""
+        return self.dataset.stored(index)
 
     def where(self, index: int, task: str | None = None) -> str:
         """The answer of the dataset."""

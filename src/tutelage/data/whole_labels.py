@@ -19,6 +19,10 @@ class Whole(Modality, ABC):
 
     dense = False
 
+    def read(self, path: Path) -> tuple[Array, str]:
+        """The numbers of a text file or of an array."""
+        return read_array(path, self.use) if path.suffix.lower() == ".npy" else (np.asarray(read_numbers(path)), "")
+
     def resize(self, x: Tensor, image: Size, size: Size) -> Tensor:
         """The label unchanged."""
         return x
@@ -32,15 +36,11 @@ class Whole(Modality, ABC):
 class ClassLabel(Whole):
     """One class for the whole image: int64 [], -1 where there is no label.
 
-    A file is a text with the number of the class.
+    A file is a text with the number of the class, or a .npy.
     """
 
     content = "class"
     batched = True
-
-    def read(self, path: Path) -> tuple[Array, str]:
-        """The number in a text file."""
-        return np.asarray(read_numbers(path)), ""
 
     def convert(self, array: Array, mode: str, where: str) -> Tensor:
         """[], int64."""
@@ -60,10 +60,6 @@ class NumbersLabel(Whole):
 
     content = "numbers"
     batched = True
-
-    def read(self, path: Path) -> tuple[Array, str]:
-        """The numbers of a text file or of an array."""
-        return read_array(path, self.use) if path.suffix.lower() == ".npy" else (np.asarray(read_numbers(path)), "")
 
     def convert(self, array: Array, mode: str, where: str) -> Tensor:
         """[D], float32."""

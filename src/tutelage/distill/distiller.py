@@ -1,13 +1,14 @@
 """The paper's term: sum_t lambda_t sum_k d(A_t^k(phi^k(x)), phi_t^k(x))."""
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import cast
+from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
 
 from tutelage.distill.adaptors import Adaptor, Conv1x1
 from tutelage.distill.distances import Distance, NormalisedL2
+from tutelage.distill.dropping import teacher_factors
 from tutelage.distill.health import matrices, norm_and_rank
 from tutelage.distill.links import Link, build_links, links_by_term, resolve_matches
 from tutelage.distill.match import Match
@@ -15,7 +16,8 @@ from tutelage.distill.means import Means
 from tutelage.distill.schedule import Schedule, factor
 from tutelage.distill.tap_modules import get_module, put_module
 from tutelage.distill.taps import Taps, network_taps, read_tap
-from tutelage.distill.teachers import Reading, Standardise, Teacher, Teachers, check_tasks, resize
+from tutelage.distill.teachers import PhiS, Reading, Standardise, Teacher, Teachers, check_tasks, resize
+from tutelage.errors import UserError
 from tutelage.types import Batch, Distiller, MultiTaskNet, Output, Task, Teach, Term, TermMap
 
 
@@ -52,14 +54,18 @@ class FeatureDistiller(Distiller):
         taps: The student's taps of `match` that are used; None: all.
         teach: Which images a teacher sees: `all`, or its `own`, those with a label of one of its tasks.
         schedule: b over the run: `constant`, or falling to 0 in a line (`linear`) or half a `cosine`.
-        standardise: Bring the teachers' features to mean 0 and variance 1 by channel, with statistics that are
-            estimated once on some of the images that each teacher sees.
+        standardise: Bring the teachers' features to mean 0 and variance 1 by channel (`Standardise`), or, with `phi-s`,
+            by a rotation and one scale (`PhiS`), with statistics that are estimated once on some of the images that
+            each teacher sees.
         only: The names of the teachers that are distilled from; None: all.
+        drop: The probability that an image is not taught by a teacher in a step, unless it is the one with the largest
+            lambda_t sum_k w_t^k d_t^k for that image (`keep_teachers`).
 
     Raises:
         ValueError: If `match` is empty or names a tap that a network lacks, `weights` or `only` names no teacher, a
-            weight or the scale is negative or not finite, a teacher without tasks is matched to a tap with one feature
-            per task or would see its `own` images; in `setup`, if a teacher has a task that the student lacks.
+            weight or the scale is negative or not finite, `drop` is not within 0 and 1, a teacher without tasks is
+            matched to a tap with one feature per task or would see its `own` images; in `setup`, if a teacher has a
+            task that the student lacks.
     """
 
     def __init__(
@@ -75,17 +81,21 @@ class FeatureDistiller(Distiller):
         taps: list[str] | None = None,
         teach: Teach = "all",
         schedule: Schedule = "constant",
-        standardise: bool = False,
+        standardise: bool | Literal["phi-s"] = False,
         only: list[str] | None = None,
+        drop: float = 0.0,
     ) -> None:
         super().__init__()
         owner = type(self).__name__
+        if not 0 <= drop <= 1:
+            raise UserError(f"{owner}.drop: expected a probability, from 0 to 1, found {drop}")
         self.teachers = Teachers(teachers, teach, only, owner)
         self.teach = self.teachers.teach
         self.weights = self.teachers.lambdas(weights, scale)
         self.distance = distance if distance is not None else NormalisedL2()
         self.own_distances = nn.ModuleDict()  # term -> student's tap -> its distance, if it has one of its own
         self.adaptors = nn.ModuleDict()  # term -> student's tap -> adaptor
+        self.drop, self._statistics_class = drop, PhiS if standardise == "phi-s" else Standardise
         self.standardise = nn.ModuleDict() if standardise else None  # term -> teacher's tap -> its statistics
         self.schedule: Schedule = schedule
         self.links: dict[str, list[Link]] = {}  # by teacher
@@ -109,7 +119,7 @@ class FeatureDistiller(Distiller):
         if link.match.distance is not None:
             put_module(self.own_distances, link.term, link.tap, link.match.distance)
         if self.standardise is not None:
-            put_module(self.standardise, link.term, link.teacher_tap, Standardise(taught_channels))
+            put_module(self.standardise, link.term, link.teacher_tap, self._statistics_class(taught_channels))
 
     def setup(self, tasks: Mapping[str, Task]) -> None:
         """Check that the teachers' tasks are the student's."""
@@ -123,7 +133,7 @@ class FeatureDistiller(Distiller):
         """
         if self.standardise is None:
             return
-        features: dict[tuple[str, ...] | None, dict[MultiTaskNet, dict[Standardise, Link]]] = {}
+        features: dict[tuple[str, ...] | None, dict[MultiTaskNet, dict[Standardise | PhiS, Link]]] = {}
         for name, links in self.links.items():
             networks = features.setdefault(self.teachers.labels(name), {})
             of_network = networks.setdefault(self.teachers.networks[name], {})
@@ -158,16 +168,31 @@ class FeatureDistiller(Distiller):
 
     def forward(self, batch: Batch, output: Output) -> TermMap:
         """{term: (sum over images of b lambda_t sum_k w_t^k d_t^k, number of images)}; the sums are fp32."""
-        terms = TermMap()
+        terms, distances = TermMap(), dict[str, dict[str, Tensor]]()
         images = self.teachers.counts(batch)
         with self.teachers.passes.batch():
             for name in (name for name, count in images.items() if count):
                 reading = self.teachers.read(batch, name)
-                for term, links in links_by_term(self.links[name]).items():
-                    total = torch.stack([self._measure(link, output.taps, reading) for link in links]).sum()
-                    count = torch.full((), images[name], device=batch.images.device)
-                    terms[term] = Term(self._factor * self.weights[name] * total, count)
+                distances[name] = {
+                    term: torch.stack([self._measure(link, output.taps, reading) for link in links])  # [taps, images]
+                    for term, links in links_by_term(self.links[name]).items()
+                }
+        factors = self._factors(batch, distances) if self.drop else {}
+        for name, by_term in distances.items():
+            for term, d in by_term.items():
+                total = (d * factors[name] if factors else d).sum()
+                count = torch.full((), images[name], device=batch.images.device)
+                terms[term] = Term(self._factor * self.weights[name] * total, count)
         return terms
+
+    def _factors(self, batch: Batch, distances: Mapping[str, Mapping[str, Tensor]]) -> dict[str, Tensor]:
+        """What each teacher's distances are multiplied by, for the images that it sees: 0 where it is dropped."""
+        totals = {
+            name: self.weights[name] * torch.stack([d.detach().sum(0) for d in by_term.values()]).sum(0)
+            for name, by_term in distances.items()
+        }
+        seen = {name: self.teachers.images(batch, name) for name in totals}
+        return teacher_factors(totals, seen, len(batch.images), self.drop) if totals else {}
 
     def _measure(self, link: Link, student: Taps, reading: Reading) -> Tensor:
         """w_t^k d_t^k(A_t^k(phi^k(x)), phi_t^k'(x)) for each image that the teacher sees, [B]."""
@@ -202,6 +227,6 @@ class FeatureDistiller(Distiller):
                     values[f"norm/{term}/{k}{end}"], values[f"rank/{term}/{k}{end}"] = norm_and_rank(weight)
         return values
 
-    def _statistics(self, link: Link) -> Standardise:
+    def _statistics(self, link: Link) -> Standardise | PhiS:
         assert self.standardise is not None
-        return cast(Standardise, get_module(self.standardise, link.term, link.teacher_tap))
+        return cast(Standardise | PhiS, get_module(self.standardise, link.term, link.teacher_tap))

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from tutelage.distill.distances import Distance
 from tutelage.distill.means import Means
 from tutelage.distill.schedule import Schedule, factor
 from tutelage.distill.teachers import Teacher, Teachers, check_tasks
@@ -18,8 +19,9 @@ class LogitDistiller(Distiller):
     b sum_t lambda_t l_t(y_hat_t, y_hat_t^teacher)
 
     where l_t(y_hat, y_hat^teacher) is the task's loss with the teacher's prediction in place of the label, at every
-    position (`Task.distillation_loss`), and b is 1, or falls from 1 to 0 over the run. BAM's teacher annealing is b
-    falling in a line together with `Uniform(schedule="rising")`, where the weight of the labels grows from 0 to 1.
+    position (`Task.distillation_loss`), or a `distance` of the raw predictions, and b is 1, or falls from 1 to 0 over
+    the run. BAM's teacher annealing is b falling in a line together with `Uniform(schedule="rising")`, where the weight
+    of the labels grows from 0 to 1.
 
     A teacher of several tasks has one term per task, `teacher/task`. All of them are for the same images, those that
     the teacher sees.
@@ -39,11 +41,12 @@ class LogitDistiller(Distiller):
         scale: One factor of all lambda_t.
         teach: Which images a teacher sees: `all`, or its `own`, those with a label of one of its tasks.
         only: The names of the teachers that are distilled from; None: all.
+        distance: Compares the raw predictions, for every task alike; None: each task's own `distillation_loss`.
 
     Raises:
-        ValueError: If the temperature is not positive, a weight or the scale is negative or not finite, `weights` or
-            `only` names no teacher, or a teacher has no tasks; in `setup`, if a teacher has a task that the student
-            lacks.
+        ValueError: If the temperature is not positive or given beside a `distance`, a weight or the scale is negative
+            or not finite, `weights` or `only` names no teacher, or a teacher has no tasks; in `setup`, if a teacher has
+            a task that the student lacks.
     """
 
     uses_predictions = True
@@ -59,10 +62,16 @@ class LogitDistiller(Distiller):
         scale: float = 1.0,
         teach: Teach = "all",
         only: list[str] | None = None,
+        distance: Distance | None = None,
     ) -> None:
         super().__init__()
         if temperature <= 0:
             raise UserError(f"{type(self).__name__}.temperature: expected a positive number, found {temperature}")
+        if distance is not None and temperature != 1:
+            raise UserError(
+                f"{type(self).__name__}.temperature: expected 1 beside a `distance`, which has one of its own, found "
+                f"{temperature}; give it to the distance"
+            )
         self.teachers = Teachers(teachers, teach, only, type(self).__name__)
         self.teach = self.teachers.teach
         for name, teacher in self.teachers.named.items():
@@ -79,7 +88,7 @@ class LogitDistiller(Distiller):
             self.teachers.passes.request(teacher.network, tasks=teacher.tasks)
         self.weights = self.teachers.lambdas(weights, scale)
         self.schedule: Schedule = schedule
-        self.temperature = temperature
+        self.temperature, self.distance = temperature, distance
         self.tasks: dict[str, Task] = {}
         self._factor, self._means = 1.0, Means()
 
@@ -114,13 +123,24 @@ class LogitDistiller(Distiller):
                 if not images:
                     continue
                 teacher, reading = self.teachers.named[name], self.teachers.read(batch, name)
+                if missing := [t for t in teacher.tasks if t not in self.tasks]:
+                    raise UserError(
+                        f"{type(self).__name__}: expected the task `{missing[0]}`, whose loss it takes, found none; "
+                        "call its setup({name: task}) first"
+                    )
                 for t in teacher.tasks:
-                    raw, taught = reading.select(output.predictions[t]), reading.output.predictions[t]
-                    loss = self.tasks[t].distillation_loss(raw, taught, self.temperature).mean()
+                    loss = self._loss(t, reading.select(output.predictions[t]), reading.output.predictions[t])
                     count = torch.full((), images, device=batch.images.device)
                     terms[teacher.term(t)] = Term(self._factor * self.weights[name] * loss * images, count)
                     self._means.add(f"{teacher.term(t)}/prediction", loss.expand(images))
         return terms
+
+    def _loss(self, task: str, raw: Tensor, taught: Tensor) -> Tensor:
+        """How far the predictions of a task are from the teacher's: the mean over images, []."""
+        if self.distance is not None:
+            distances: Tensor = self.distance(raw, taught)
+            return distances.mean()
+        return self.tasks[task].distillation_loss(raw, taught, self.temperature).mean()
 
     def distances(self) -> dict[str, Tensor]:
         """{"term/prediction": l_t(y_hat_t, y_hat_t^teacher) without b and lambda, the mean since `begin_step`}."""

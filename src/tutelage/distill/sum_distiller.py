@@ -73,6 +73,14 @@ class SumDistiller(Distiller):
         """The tasks of all parts' terms."""
         return {term: tasks for part in self._all for term, tasks in part.teaches().items()}
 
+    def references(self) -> dict[str, str]:
+        """Of all parts."""
+        return {task: term for part in self._all for task, term in part.references().items()}
+
+    def networks(self) -> list[nn.Module]:
+        """Of all parts, each once."""
+        return list(dict.fromkeys(network for part in self._all for network in part.networks()))
+
     def counts(self, batch: Batch) -> dict[str, int]:
         """The images of all parts' terms; parts with the same term see the same images."""
         return {term: count for part in self._all for term, count in part.counts(batch).items()}

@@ -7,16 +7,16 @@ from torch import nn
 
 def put_module(modules: nn.ModuleDict, term: str, tap: str, module: nn.Module) -> None:
     """Register a module under a term and a tap."""
-    if _key(term) not in modules:
-        modules[_key(term)] = nn.ModuleDict()
-    cast(nn.ModuleDict, modules[_key(term)])[_key(tap)] = module
+    if key(term) not in modules:
+        modules[key(term)] = nn.ModuleDict()
+    cast(nn.ModuleDict, modules[key(term)])[key(tap)] = module
 
 
 def get_module(modules: nn.ModuleDict, term: str, tap: str) -> nn.Module:
     """The module of a term and a tap."""
-    return cast(nn.ModuleDict, modules[_key(term)])[_key(tap)]
+    return cast(nn.ModuleDict, modules[key(term)])[key(tap)]
 
 
-def _key(name: str) -> str:
+def key(name: str) -> str:
     """A name as a key of a ModuleDict: a tap may be a module's path, and keys have no dots."""
     return name.replace(".", "/")

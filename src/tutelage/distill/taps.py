@@ -6,13 +6,15 @@ import torch
 from torch import Tensor
 
 from tutelage.types import MultiTaskNet, Output
+from tutelage.types.network import check_network
 
 Taps = Mapping[str, Tensor | dict[str, Tensor]]  # a tap is one feature for all tasks, or one per task (MTAN)
 
 
 @torch.no_grad()
 def network_taps(net: MultiTaskNet, images: Tensor) -> Taps:
-    """The taps of a network, whose modes and batch-norm statistics stay as they are."""
+    """The taps of a student, whose modes and batch-norm statistics stay as they are."""
+    check_network(net, "student", "{TASK: CHANNELS}")
     modes = [(module, module.training) for module in net.modules()]
     net.eval()
     try:

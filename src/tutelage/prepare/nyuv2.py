@@ -12,8 +12,9 @@ from rich.console import Console
 
 from tutelage.data.base import Split
 from tutelage.data.fingerprint import FINGERPRINTED
-from tutelage.data.labels import ClassesLabel, DepthLabel, NormalsLabel
+from tutelage.data.labels import ClassesLabel, DepthLabel
 from tutelage.data.modalities import Rgb
+from tutelage.data.normals_label import NormalsLabel
 from tutelage.errors import UserError, one_line
 from tutelage.images import Size, resize_image
 from tutelage.prepare.frames import Array, Frame, library, picture, write_frames

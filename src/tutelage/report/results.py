@@ -12,6 +12,8 @@ from tutelage.report.run_files import Log, Teacher, keys, read_log, read_mapping
 from tutelage.report.statistics import Summary, paired, summarise
 from tutelage.types import MetricProtocol, Task
 
+_BASES = {SINGLE: "the single-task networks of the same seed", TEACHER: "the teachers"}
+
 
 class Results:
     """The folder of a study. It is read on any machine: no network and no teacher is built.
@@ -46,6 +48,19 @@ class Results:
         """The protocol of the first table: `dataset`, or `image` where the study follows the authors' scripts."""
         train = self.values.get("train")
         return "image" if isinstance(train, dict) and train.get("official_quirks") else "dataset"
+
+    @property
+    def compared_with(self) -> str:
+        """What Delta compares with: the single-task networks, given teachers (`tutelage.distill`), or nothing."""
+        return next((words for method, words in _BASES.items() if method in self.methods), "nothing")
+
+    @property
+    def selection(self) -> str:
+        """Which weights were evaluated, for the table, where they are not the last ones of the training."""
+        train = self.values.get("train")
+        if not isinstance(train, dict) or train.get("keep") != "best":
+            return ""
+        return f"best epoch on {_percent(train.get('validation'))} of train"
 
     @property
     def protocols(self) -> list[MetricProtocol]:
@@ -144,3 +159,7 @@ class Results:
 
     def _folder(self, method: str, seed: int) -> Path:
         return self.folder / method / f"seed{seed}"
+
+
+def _percent(part: Any) -> str:
+    return f"{100 * part:g} %" if isinstance(part, int | float) else "a part"

@@ -22,5 +22,7 @@ def undefined(results: Results) -> str:
             f"A dash: the metric has no value, since {', and '.join(reasons)}; a Delta that needs it has none either."
         )
     if any(value is None for row in results.rows for value in row.delta.values()):
-        return "A dash: Delta has no value, since a metric of a single-task network is 0."
+        if results.compared_with == "nothing":
+            return "A dash: Delta has no value, since there are no networks that predict all tasks to compare with."
+        return f"A dash: Delta has no value, since a metric of {results.compared_with} is 0."
     return ""

@@ -20,6 +20,7 @@ from tutelage.study.config import (
 from tutelage.study.duration import duration
 from tutelage.study.estimate import Estimate, estimate
 from tutelage.study.execute import execute, take_part
+from tutelage.study.inspection import inspect_data
 from tutelage.study.launch import Display, InProcess, Launcher, Pool, RunDisplay, Share, run_study, shares
 from tutelage.study.observers import RunObserver
 from tutelage.study.plan import RunSpec, plan
@@ -52,6 +53,7 @@ __all__ = [
     "duration",
     "estimate",
     "execute",
+    "inspect_data",
     "load_study",
     "methods",
     "overlays",

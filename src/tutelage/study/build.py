@@ -17,6 +17,7 @@ from tutelage.study.config import Method, StudyConfig
 from tutelage.study.plan import RunSpec
 from tutelage.study.several import check_processes, smallest_part, synchronise
 from tutelage.study.teachers import build_net, build_teachers, load_weights, place
+from tutelage.study.validation import best_epoch, check_validation, make_callbacks
 from tutelage.train import EpochSelection, Optimisers, Streams, TrainConfig, Training, process_count, seeded, select
 from tutelage.types import Balancer, Distiller, MultiTaskNet, World
 
@@ -51,7 +52,7 @@ def build_run(
         distiller = _build_distiller(spec, objects, method, student, folder, device, trained)
     balancer = _build_balancer(spec, objects, method, student, distiller, device, trained)
     unlabelled = distiller is not None and distiller.teach == "all"
-    chosen = select(objects.data, objects.tasks, unlabelled)
+    chosen = select(objects.training_data, objects.tasks, unlabelled)
     streams = Streams(chosen, train.batch_size, train.epochs, train.accumulate, train.max_steps, balancer.draws)
     count = process_count(train.devices)
     check_processes(count, train, balancer, streams, student)
@@ -64,7 +65,11 @@ def build_run(
         )
     optimisers = _build_optimisers(spec, objects, train, method, student, distiller, balancer, streams)
     selection = EpochSelection(last_batch=spec.task is not None) if train.official_quirks else None
-    return Training(student, distiller, balancer, optimisers, train.ema, selection), streams
+    callbacks = make_callbacks(objects)
+    if not trained:
+        check_validation(objects)
+    best = best_epoch(objects)
+    return Training(student, distiller, balancer, optimisers, train.ema, selection, best, callbacks), streams
 
 
 def _build_student(spec: RunSpec, objects: StudyConfig, train: TrainConfig, device: torch.device) -> MultiTaskNet:
@@ -92,14 +97,14 @@ def _build_distiller(
     check_features(spec, method, None)
     teachers = build_teachers(spec, objects, folder, load, device)
     with seeded(spec.seed, "adaptors"):
-        image = example(objects.data, tasks, device)
+        image = example(objects.training_data, tasks, device)
         try:
             distiller = method.distiller(student, teachers, image).to(device)
         except UserError as error:
             raise UserError(f"method.{spec.method}.distiller: {error}") from error
     check_features(spec, method, distiller)
     distiller.setup(tasks)
-    images = partial(some_images, objects.data, device=device)
+    images = partial(some_images, objects.training_data, device=device)
     if trained and method.teachers == "random":
         labels = labels_by_teacher(distiller)
         for name, teacher in teachers.items():
@@ -123,7 +128,7 @@ def _build_balancer(
     trained: bool,
 ) -> Balancer:
     balancer = method.balancer()
-    output = None if trained else student.eval()(example(objects.data, objects.tasks, device))
+    output = None if trained else student.eval()(example(objects.training_data, objects.tasks, device))
     try:
         with seeded(spec.seed, "balancer"):
             balancer.setup(objects.tasks, student, distiller)
@@ -146,10 +151,13 @@ def _build_optimisers(
     balancer: Balancer,
     streams: Streams,
 ) -> Optimisers:
+    online = [] if distiller is None else [p for network in distiller.networks() for p in network.parameters()]
+    beside = {id(p) for p in online}
     adaptors = [] if distiller is None else [p for p in distiller.parameters() if p.requires_grad]
     parts = {
         "student": (list(student.parameters()), train.student),
-        "adaptors": (adaptors, method.adaptor_optim),
+        "adaptors": ([p for p in adaptors if id(p) not in beside], method.adaptor_optim),
+        "networks": (online, train.student),
         "balancer": (list(balancer.parameters()), method.balancer_optim),
     }
     rates = {} if method.lr is None else {"student": method.lr}

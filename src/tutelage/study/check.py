@@ -1,6 +1,7 @@
 """The check before training: labels fit their tasks, samples are sound, and the network takes the images."""
 
-from collections.abc import Mapping
+import json
+from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any, Literal, get_args
 
@@ -13,30 +14,39 @@ from tutelage.data import DataSource, Modality
 from tutelage.data.base import Split
 from tutelage.data.shards import Keeper
 from tutelage.errors import UserError, one_line
+from tutelage.files import write_text
 from tutelage.images import Size
-from tutelage.layout import FEATURES
-from tutelage.study.check_samples import Level, Sizes, check_samples
+from tutelage.layout import DATA, FEATURES
+from tutelage.study.check_samples import Checked, Level, Of, check_samples
 from tutelage.study.config import Study, teacher_specs
 from tutelage.study.findings import Findings
+from tutelage.study.look import lines, look_at
 from tutelage.study.teachers import build_net, teacher_net
 from tutelage.types import MultiTaskNet, Task
+from tutelage.types.look import Look
 
 _FULL = 20_000  # samples in all up to which every one is checked by default
 
 
-def check_data(study: Study, console: Console, level: Literal["auto"] | Level = "auto") -> None:
+def check_data(study: Study, console: Console, level: Literal["auto"] | Level = "auto", write: bool = True) -> Look:
     """Check a study's data before training: that labels fit the tasks, samples are sound and the network takes them.
 
     Samples are decoded in parallel. What was found in a sound sample is remembered in the user's cache folder, under
     the sample's stamp and everything else that the check depends on, so that only new and changed samples are decoded
-    again. Data that are kept in memory are in memory afterwards, as far as they were decoded.
+    again. Data that are kept in memory are in memory afterwards, as far as they were decoded. What is suspicious, and
+    what files are left out, is printed once; with `write`, all that was seen is in `data.json` of the study's folder
+    (`tutelage.types.look.Look` has its form).
 
     Args:
         study: The study. Its data have passed their own `check`.
-        console: Gets one line; a terminal also gets a progress bar.
+        console: Gets one line, and one for each suspicion; a terminal also gets a progress bar.
         level: `full` decodes every sample of both splits, `sample` at most 2000 of each split and source, at even
             distances, `none` one image of each source, whose size is tried on augmentation and network. `auto` is
             `full` up to 20,000 samples in all, and `sample` above. Of a trusted source, a few samples suffice.
+        write: Write `data.json`.
+
+    Returns:
+        What was seen.
 
     Raises:
         UserError: Something is wrong; its line names the file or key, what was expected and what was found.
@@ -44,9 +54,22 @@ def check_data(study: Study, console: Console, level: Literal["auto"] | Level = 
     objects = study.objects
     note = partial(console.print, markup=False, highlight=False, soft_wrap=True)
     objects.data.keep_decoded(Keeper(objects.train.shards, note))
-    for name, part in objects.data.parts().items():
-        _check_contents(name if len(objects.data.parts()) > 1 else "", part.source, objects.tasks)
-    sizes = _sizes(study, console, level)
+    sources = {name: part.source for name, part in objects.data.parts().items()}
+    for name, source in sources.items():
+        _check_contents(name if len(sources) > 1 else "", source, objects.tasks)
+    checked = decode(study, console, level)
+    look = look_at(sources, objects.tasks, checked)
+    for line in lines(look):
+        note(line)
+    _check_nets(study, {n: _smallest(x.finding.size for s in get_args(Split) for x in checked[s, n]) for n in sources})
+    if write:
+        write_text(study.folder / DATA, json.dumps(look.record(), indent=1))
+    return look
+
+
+def _check_nets(study: Study, sizes: Mapping[str, list[Size]]) -> None:
+    """Raise if an augmentation or a network does not take the smallest images of a source."""
+    objects = study.objects
     widths = {t: task.width for t, task in objects.tasks.items()}
     nets = {"net": (build_net("net", objects.net, widths).eval(), list(widths))}
     for teacher in teacher_specs(study.values).values():
@@ -61,6 +84,12 @@ def check_data(study: Study, console: Console, level: Literal["auto"] | Level = 
                 objects.train.augment.check(size)
             for key, (net, predicted) in nets.items():
                 _check_net(key, net, size, {t: task for t, task in labelled.items() if t in predicted})
+
+
+def _smallest(sizes: Iterable[Size]) -> list[Size]:
+    """The sizes of the least height and of the least width."""
+    different = set(sizes)
+    return sorted({min(different), min(different, key=lambda size: (size[1], size[0]))})
 
 
 def _check_contents(name: str, source: DataSource, tasks: Mapping[str, Task]) -> None:
@@ -86,8 +115,17 @@ def _classes(module: Any, base: type) -> list[Any]:
     return [x for x in public if isinstance(x, type) and issubclass(x, base) and x is not base]
 
 
-def _sizes(study: Study, console: Console, level: Literal["auto"] | Level) -> Sizes:
-    """The smallest sizes of every source's images, of samples that are checked now or were before."""
+def decode(
+    study: Study, console: Console, level: Literal["auto"] | Level, wrong: list[str] | None = None
+) -> dict[Of, list[Checked]]:
+    """The samples of every split and source that are checked now or were before; see `check_data`.
+
+    Args:
+        study: the study.
+        console: gets one line.
+        level: which samples are decoded.
+        wrong: takes the lines of wrong samples, in place of the first one being raised.
+    """
     parts = study.objects.data.parts()
     splits = {(split, n): part.source.decoded(split) for split in get_args(Split) for n, part in parts.items()}
     if level == "auto":
@@ -95,7 +133,7 @@ def _sizes(study: Study, console: Console, level: Literal["auto"] | Level) -> Si
         level = "full" if count <= _FULL else "sample"
     findings = Findings.of(study)
     try:
-        return check_samples(study, splits, console, level, findings)
+        return check_samples(study, splits, console, level, findings, wrong)
     finally:  # of a wrong sample, too: the next check need not read the sound ones again
         findings.write()
 

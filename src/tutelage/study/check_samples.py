@@ -11,34 +11,47 @@ from typing import Literal, get_args
 from rich.console import Console
 from rich.progress import Progress
 
-from tutelage.data import Samples
+from tutelage.data import Modality, Rgb, Samples
 from tutelage.data.base import Split
 from tutelage.errors import UserError, one_line
-from tutelage.images import Size
 from tutelage.study.config import Study
 from tutelage.study.findings import Finding, Findings
 from tutelage.types import Task
 
 Level = Literal["full", "sample", "none"]
-Sizes = dict[str, list[Size]]  # name of a source -> its sizes of the least height and of the least width
+Of = tuple[Split, str]  # a split, and the name of a source
 
 _SAMPLE = 2000  # samples of each split and source that are checked at the level `sample`
 _TRUSTED = 8  # samples of each split of a trusted source that are checked
 
 
 @dataclass(frozen=True)
-class _Checked:
-    """What the check of one sample leaves."""
+class Checked:
+    """One sample that was checked, now or before.
+
+    Attributes:
+        index: in its split.
+        where: names the origin of its image, or of its label of a task.
+        finding: what the check left.
+    """
 
     index: int
-    where: Callable[[str], str]  # task -> the origin of its label
+    where: Callable[..., str]
     finding: Finding
 
 
 def check_samples(
-    study: Study, splits: Mapping[tuple[Split, str], Samples], console: Console, level: Level, findings: Findings
-) -> Sizes:
-    """Raise for the first sample that is wrong, of those that `findings` does not know; the others are added to it."""
+    study: Study,
+    splits: Mapping[Of, Samples],
+    console: Console,
+    level: Level,
+    findings: Findings,
+    wrong: list[str] | None = None,
+) -> dict[Of, list[Checked]]:
+    """Raise for the first sample that is wrong, of those that `findings` does not know; the others are added to it.
+
+    With `wrong`, all lines of wrong samples go there instead.
+    """
     objects = study.objects
     parts = objects.data.parts()
     indices = {key: _indices(len(x), level, parts[key[1]].source.trusted) for key, x in splits.items()}
@@ -46,7 +59,10 @@ def check_samples(
         indices |= {key: indices[key][:0] for key in indices if key[0] != "train"}
     # Before anything is read: a file that changes meanwhile then has another stamp next time.
     keys = {key: _keys(study, key[1], splits[key], key[0], indices[key]) for key in splits}
-    known = {key: {i: findings.get(name) for i, name in of_split.items()} for key, of_split in keys.items()}
+    known = {
+        key: {i: None if name is None else findings.get(name) for i, name in of_split.items()}
+        for key, of_split in keys.items()
+    }
     count = sum(finding is None for of_split in known.values() for finding in of_split.values())
     selected, total = sum(map(len, indices.values())), sum(map(len, splits.values()))
     text = f"checking {count} images and their labels"
@@ -56,7 +72,7 @@ def check_samples(
     elif level == "full" and count and not (console.is_terminal or objects.data.trusted):
         which = "once for these data" if count == selected else "which are new or have changed"
         console.print(f"{text}, {which}", markup=False, highlight=False, soft_wrap=True)
-    checked: dict[tuple[Split, str], list[_Checked]] = {}
+    checked: dict[Of, list[Checked]] = {}
     bars = Progress(console=console, transient=True, disable=not console.is_terminal)
     with ThreadPoolExecutor(os.cpu_count()) as pool, bars:
         bar = bars.add_task(text, total=count)
@@ -65,36 +81,49 @@ def check_samples(
                 of = f" of `{key[1]}`" if len(parts) > 1 else ""
                 raise UserError(f"data: expected samples for {key[0]}{of}, found none; add some")
             unknown = [i for i, finding in known[key].items() if finding is None]
-            found = pool.map(partial(_check_sample, samples, objects.tasks), unknown)
+            kinds = parts[key[1]].source.modalities
+            found = pool.map(partial(_try_sample, samples, objects.tasks, kinds), unknown)
             for i, finding in zip(unknown, found, strict=True):
+                if isinstance(finding, ValueError):
+                    if wrong is None:
+                        raise finding
+                    wrong.append(str(finding))
+                    continue
                 known[key][i] = finding
-                findings.add(keys[key][i], finding)
+                if (name := keys[key][i]) is not None:
+                    findings.add(name, finding)
                 bars.advance(bar)
-            checked[key] = [_Checked(i, partial(samples.where, i), x) for i, x in known[key].items() if x is not None]
-            if objects.train.batch_size > 1:
+            checked[key] = [Checked(i, partial(samples.where, i), x) for i, x in known[key].items() if x is not None]
+            if objects.train.batch_size > 1 and wrong is None:
                 _check_sizes(samples, checked[key])
+    if wrong is not None:
+        return checked
     # Of a task with labels in a source of which not all samples were checked, the others may have what these lack.
     incomplete = {n for (split, n), x in splits.items() if len(indices[split, n]) < len(x) or parts[n].source.trusted}
     unsure = {t for n in incomplete for t in parts[n].source.modalities}
     sure = {t: task for t, task in objects.tasks.items() if t not in unsure}
     for split in get_args(Split):
         _check_labelled(split, sure, [sample for n in parts for sample in checked[split, n]])
-    return {n: _smallest({x.finding.size for split in get_args(Split) for x in checked[split, n]}) for n in parts}
+    return checked
 
 
-def _keys(study: Study, name: str, samples: Samples, split: Split, indices: Sequence[int]) -> dict[int, str]:
+def _keys(study: Study, name: str, samples: Samples, split: Split, indices: Sequence[int]) -> dict[int, str | None]:
     """Index -> all that the finding of a sample depends on, besides the arguments of data and tasks.
 
-    Of a source whose samples have no stamps, the fingerprint stands for all of them.
+    Of a source whose samples have no stamps, the fingerprint stands for all of them; None where that was read from a
+    few of them, and so nothing says that this one has not changed.
     """
     source = study.objects.data.parts()[name].source
     kinds = {t: repr(kind) for t, kind in source.modalities.items() if t in study.objects.tasks}
     of_source = repr((name, type(source).__qualname__, source.size, kinds))
-    keys: dict[int, str] = {}
+    keys: dict[int, str | None] = {}
     fingerprint: str | None = None
     for i in indices:
         stamp, tasks = samples.stamp(i), samples.tasks(i)
         if stamp is None:
+            if source.sampled:
+                keys[i] = None
+                continue
             fingerprint = fingerprint or source.fingerprint()
             stamp = f"{fingerprint}/{split}/{i}"
         keys[i] = f"{of_source}/{None if tasks is None else sorted(tasks)}/{stamp}"
@@ -112,13 +141,19 @@ def _indices(length: int, level: Level, trusted: bool) -> Sequence[int]:
     return [i * (length - 1) // (_SAMPLE - 1) for i in range(_SAMPLE)]  # the first and the last are among them
 
 
-def _smallest(sizes: set[Size]) -> list[Size]:
-    return sorted({min(sizes), min(sizes, key=lambda size: (size[1], size[0]))})
-
-
-def _check_sample(samples: Samples, tasks: Mapping[str, Task], index: int) -> Finding:
+def _try_sample(
+    samples: Samples, tasks: Mapping[str, Task], kinds: Mapping[str, Modality], index: int
+) -> Finding | ValueError:
+    """The finding of a sample, or the line that says what is wrong with it."""
     try:
-        sample = samples[index]
+        return _check_sample(samples, tasks, kinds, index)
+    except ValueError as error:
+        return error
+
+
+def _check_sample(samples: Samples, tasks: Mapping[str, Task], kinds: Mapping[str, Modality], index: int) -> Finding:
+    try:
+        sample, stored = samples[index], samples.stored(index)
     except ValueError:
         raise  # it names its file
     except Exception as error:  # a user's source may raise anything
@@ -127,6 +162,7 @@ def _check_sample(samples: Samples, tasks: Mapping[str, Task], index: int) -> Fi
             "correct the source"
         ) from error
     image, sufficient = sample["image"], {}
+    measures = {"": Rgb().measure(image)}
     for t, task in tasks.items():
         if (label := sample["labels"].get(t)) is None:
             continue
@@ -134,10 +170,12 @@ def _check_sample(samples: Samples, tasks: Mapping[str, Task], index: int) -> Fi
         if problem is not None:
             raise UserError(f"{samples.where(index, t)}: {problem}")
         sufficient[t] = task.is_sufficient(task.collate([label], image[None]))
-    return Finding((image.shape[1], image.shape[2]), sufficient)
+        if t in kinds:
+            measures[t] = kinds[t].measure(label)
+    return Finding((image.shape[1], image.shape[2]), sufficient, stored, measures)
 
 
-def _check_sizes(samples: Samples, checked: list[_Checked]) -> None:
+def _check_sizes(samples: Samples, checked: list[Checked]) -> None:
     for sample in checked:
         first, size = checked[0].finding.size, sample.finding.size
         if size != first:
@@ -147,7 +185,7 @@ def _check_sizes(samples: Samples, checked: list[_Checked]) -> None:
             )
 
 
-def _check_labelled(split: Split, tasks: Mapping[str, Task], checked: list[_Checked]) -> None:
+def _check_labelled(split: Split, tasks: Mapping[str, Task], checked: list[Checked]) -> None:
     counts = Counter(t for sample in checked for t in sample.finding.sufficient)
     for t, task in tasks.items():
         if not any(sample.finding.sufficient.get(t) for sample in checked):

@@ -27,6 +27,7 @@ from tutelage.study.predictions import save_predictions
 from tutelage.study.processes import in_processes
 from tutelage.study.store import claim, is_finished, note_determinism, note_processes, write_spec
 from tutelage.study.teacher_cache import cache_teachers
+from tutelage.study.validation import measure
 from tutelage.train import (
     JsonLines,
     NonFiniteError,
@@ -129,7 +130,8 @@ def _compute(
             if spec.file is None:
                 path = place / "checkpoint.pt"
                 with compiled(run, config, streams.batch_sizes, tasks, partial(_note, observer, spec)):
-                    fit(fabric, run, tasks, loader, config, streams.length, spec.seed, path, observer, world)
+                    held = measure(objects, run, fabric, world)
+                    fit(fabric, run, tasks, loader, config, streams.length, spec.seed, path, observer, world, held)
         except NonFiniteError as error:
             raise NonFiniteError(f"{spec.label}: {error}") from error
         finally:
@@ -139,6 +141,8 @@ def _compute(
         metrics = evaluate(fabric, run.result, tasks, loader, config.memory_format == torch.channels_last, world)
     if not world.main:
         return {}
+    if run.stopped:
+        observer.note(f"{spec.label}: ended after step {run.step}: {run.stopped}")
     if config.deterministic:
         note_determinism(place, forced, observer.note)
     save_predictions(fabric, run.result, tasks, objects.data, place / "predictions.safetensors")
@@ -156,6 +160,12 @@ def _compute(
         "parameters": sum(p.numel() for p in run.result.parameters()),
         "seconds": round(run.seconds, 3),
         "steps": run.step,
+        **({"stopped": run.stopped} if run.stopped else {}),
+        **(
+            {}
+            if run.best is None or not run.best.step
+            else {"best": {"step": run.best.step, "validation": run.best.metrics}}
+        ),
     }
     write_record(place / "result.json", result)  # last: it says that all is there
     if not config.keep_checkpoint:

@@ -14,21 +14,26 @@ from tutelage.types import MetricProtocol
 
 _KEYS = ("method", "task", "seed", "split", "metrics", "parameters", "seconds")  # of result.json
 _Run = Mapping[str, Any]
+_NOTHING: _Run = {"metrics": {protocol: {} for protocol in get_args(MetricProtocol)}}  # no Delta has a value
 
 
-def write_results(study: Study) -> list[dict[str, Any]]:
+def write_results(study: Study, base: str = SINGLE) -> list[dict[str, Any]]:
     """Collect what is finished into results.json and return its rows; one process at a time.
+
+    Args:
+        study: whose runs.
+        base: what Delta compares with: `single`, or `teacher` where nobody trains single-task networks.
 
     Runs of earlier calls in the same folder are rows, too (a run refuses to be mixed with others' values); a seed whose
     single-task networks are not all finished has no row yet.
     """
     with locked(study.folder, wait=True):
-        rows = _rows(study)
+        rows = _rows(study, base)
         write_record(study.folder / "results.json", {"study": study.name, "rows": rows})
         return rows
 
 
-def _rows(study: Study) -> list[dict[str, Any]]:
+def _rows(study: Study, base: str) -> list[dict[str, Any]]:
     runs = {path.relative_to(study.folder).as_posix(): _read(path) for path in run_folders(study.folder, "result.json")}
     taught_by = _teachers(study.folder)
     order = [SINGLE, TEACHER, *(m for m in study.methods if m != SINGLE)]
@@ -36,7 +41,7 @@ def _rows(study: Study) -> list[dict[str, Any]]:
     rows = []
     for seed in sorted({run["seed"] for run in runs.values()}):
         single = _joined(runs, {t: run_id(SINGLE, seed, t) for t in study.objects.tasks})
-        if single is None:
+        if single is None and base == SINGLE:
             continue
         teachers = (
             _joined(runs, {t: run_id(kind, seed, name) for t, (kind, name) in taught_by.items()}) if taught_by else None
@@ -46,7 +51,10 @@ def _rows(study: Study) -> list[dict[str, Any]]:
         }
         for name, run in by_method.items():
             if run is not None:
-                rows += [_row(name, seed, protocol, run, single, study) for protocol in get_args(MetricProtocol)]
+                rows += [
+                    _row(name, seed, protocol, run, by_method[base] or _NOTHING, study)
+                    for protocol in get_args(MetricProtocol)
+                ]
     rows.sort(key=lambda row: (order.index(row["method"]), row["seed"], row["protocol"]))
     return rows
 
@@ -94,8 +102,8 @@ def _teachers(folder: Path) -> dict[str, tuple[str, str]]:
     return {}
 
 
-def _row(method: str, seed: int, protocol: str, run: _Run, single: _Run, study: Study) -> dict[str, Any]:
-    values, base = (with_nan(r["metrics"][protocol]) for r in (run, single))
+def _row(method: str, seed: int, protocol: str, run: _Run, compared: _Run, study: Study) -> dict[str, Any]:
+    values, base = (with_nan(r["metrics"][protocol]) for r in (run, compared))
     return {
         "method": method,
         "seed": seed,

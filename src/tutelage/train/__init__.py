@@ -1,14 +1,17 @@
 """One training run: data order, optimisers, the step of the paper, the loop, checkpoints and evaluation."""
 
+from tutelage.train.best_epoch import BestEpoch
+from tutelage.train.callback import Callback, Moment
 from tutelage.train.checkpoint import (
     load_checkpoint,
     save_checkpoint,
     save_safetensors,
 )
-from tutelage.train.common_state import main_first, share_state
+from tutelage.train.common_state import average_buffers, main_first, share_state
 from tutelage.train.compiled import compiled
 from tutelage.train.config import TeacherCache, TrainConfig
 from tutelage.train.determinism import deterministic
+from tutelage.train.early_stopping import EarlyStopping
 from tutelage.train.epoch_selection import EpochSelection
 from tutelage.train.evaluate import evaluate, predict
 from tutelage.train.loader import training_loader, validation_loader
@@ -29,12 +32,16 @@ from tutelage.train.world import LostProcessError, Processes, launched, process_
 
 __all__ = [
     "STOPPING",
+    "BestEpoch",
+    "Callback",
     "Cosine",
+    "EarlyStopping",
     "EpochSelection",
     "HeldSignals",
     "Interrupted",
     "JsonLines",
     "LostProcessError",
+    "Moment",
     "NonFiniteError",
     "Observer",
     "Optim",
@@ -47,6 +54,7 @@ __all__ = [
     "TeacherCache",
     "TrainConfig",
     "Training",
+    "average_buffers",
     "compiled",
     "derive",
     "deterministic",

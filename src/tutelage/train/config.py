@@ -1,5 +1,6 @@
 """What a study fixes for the training of every network in it, teachers included."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -9,6 +10,7 @@ from tutelage.data import Augment
 from tutelage.data.shards import Mode
 from tutelage.distill.teachers import Storage
 from tutelage.errors import UserError
+from tutelage.train.callback import Callback
 from tutelage.train.optim import Optim
 
 Precision = Literal["auto", "32-true", "bf16-mixed"]
@@ -73,6 +75,12 @@ class TrainConfig:
         checkpoint_seconds: longest time between two checkpoints.
         checkpoint_steps: steps between two checkpoints, too; null saves by time alone.
         keep_checkpoint: keep the checkpoint of a finished run, which is three times as large as its student.
+        validation: the part of the training images that no network is trained on and that every one is measured on
+            after each epoch, for `keep` and `callbacks`; null: none. The split `test` is not read for it.
+        keep: `last`: the weights after the last step are the result; `best`: those of the epoch that is best on the
+            part of `validation`, by Delta of the main metrics over the best epoch before it. The table says so.
+        callbacks: what is told of every step, epoch and run, and may end a run: tutelage.train.EarlyStopping, or
+            classes of yours that derive from tutelage.train.Callback.
         log_steps: steps between two lines of the log.
         observe_steps: steps between two measurements of the conflict between the tasks' gradients, which takes one
             backward pass per task, and of the health of distillation; null measures at the end of every epoch.
@@ -99,6 +107,9 @@ class TrainConfig:
     checkpoint_seconds: float = 60.0
     checkpoint_steps: int | None = None
     keep_checkpoint: bool = False
+    validation: float | None = None
+    keep: Literal["last", "best"] = "last"
+    callbacks: list[Callable[[], Callback]] = field(default_factory=list)
     log_steps: int = 20
     observe_steps: int | None = None
     teacher_cache: TeacherCache = field(default_factory=TeacherCache)
@@ -117,6 +128,12 @@ class TrainConfig:
             raise UserError("train.ema: expected null with official_quirks, which choose an epoch, found a decay")
         if self.ema is not None and not 0 < self.ema < 1:
             raise UserError(f"train.ema: expected a decay between 0 and 1 or null, found {self.ema}")
+        if self.validation is not None and not 0 < self.validation < 1:
+            raise UserError(f"train.validation: expected a part between 0 and 1, or null, found {self.validation}")
+        if self.keep == "best" and self.validation is None:
+            raise UserError("train.validation: expected a part of train such as 0.1 for `keep: best`, found none")
+        if self.keep == "best" and self.official_quirks:
+            raise UserError("train.keep: expected last with official_quirks, which choose an epoch, found best")
         for name in ("official_quirks", "deterministic"):
             if self.compile and getattr(self, name):
                 raise UserError(f"train.compile: expected false with {name}, found true; leave one of them out")

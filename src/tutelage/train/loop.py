@@ -1,6 +1,6 @@
 """The loop around the step: it offers what methods need and knows none of them."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from itertools import islice
@@ -10,6 +10,8 @@ import torch
 from lightning_fabric import Fabric
 from torch import nn
 
+from tutelage.train.best_epoch import Metrics
+from tutelage.train.callbacks import Callbacks
 from tutelage.train.common_state import average_buffers, own_random
 from tutelage.train.config import TrainConfig
 from tutelage.train.gradients import Gradients
@@ -36,8 +38,9 @@ def fit(
     checkpoint: Path | None = None,
     observer: Observer | None = None,
     world: World | None = None,
+    measure: Callable[[], Metrics] | None = None,
 ) -> None:
-    """Train from `run.step` to the end.
+    """Train from `run.step` to the end, which a callback may bring forward.
 
     Args:
         fabric: has the device, the precision and the loggers.
@@ -50,6 +53,7 @@ def fit(
         checkpoint: where to save; None saves nothing.
         observer: is told of every step.
         world: the processes that train together; None: this one alone.
+        measure: gives the metrics of `run.result` on the part of train that is held out; None: there is none.
 
     Raises:
         NonFiniteError: A loss, or a gradient that is balanced, is not finite; the message names the task and the step.
@@ -58,10 +62,11 @@ def fit(
     world = world or World()
     layout = config.memory_format
     recorder = Recorder(fabric, run, config, length, observer, world)
+    callbacks = Callbacks(run, length, fabric, measure, checkpoint and checkpoint.parent, world)
     waits = any(isinstance(module, nn.SyncBatchNorm) for module in run.student.modules())
     run.train()
     with Saver(run, checkpoint, config, length, world) as saver, Gradients(world, run.partial_gradients()) as gradients:
-        for own in _steps(loader, length):
+        for own in () if run.stopped else _steps(loader, length):
             reduces = _reduces(own, tasks, run.distiller, length, world, saver)
             parts = [reduce.complete(part, tasks) if waits else part for part, reduce in zip(own, reduces, strict=True)]
             parts = [[b.to(fabric.device, layout) for b in part if len(b.images)] for part in parts]
@@ -89,10 +94,14 @@ def fit(
             run.balancer.after_step(partial(_again, fabric, run, tasks, parts, reduces, seed))
             run.end_step(length.per_epoch)
             recorder.end_step()
+            callbacks.end_step()
             saver.end_step()
+            if run.stopped:
+                break
     average_buffers(world, run.modules().values())
-    if run.step == length.steps:
+    if run.step == length.steps or run.stopped:
         run.finish()
+        callbacks.end_run()
 
 
 def _steps(loader: Iterable[Batch], length: RunLength) -> Iterator[Parts]:

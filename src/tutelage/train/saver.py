@@ -80,7 +80,7 @@ class Saver:
         alone = self.world.size == 1
         stop = self._signals.received if alone else self._stop
         due = now - self._saved >= self.seconds if alone else self._due
-        due |= self.run.step == self.length.steps or stop is not None
+        due |= self.run.step == self.length.steps or bool(self.run.stopped) or stop is not None
         due |= self.steps is not None and self.run.step % self.steps == 0
         if due and self.path is not None:
             self._save(self.path)

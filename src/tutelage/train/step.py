@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager, nullcontext
 
 from torch import Tensor
 
-from tutelage.types import Balancer, Batch, Distiller, MultiTaskNet, Output, Reduce, Target, Task, Term, TermMap, Terms
+from tutelage.types import Balancer, Batch, Distiller, MultiTaskNet, Output, Reduce, Task, TermMap, Terms, task_loss
 
 
 def objective(
@@ -28,16 +28,6 @@ def objective(
             terms.distill += distiller(batch, output)  # lambda_t sum_k d(A_t^k(phi^k(x)), phi_t^k(x))
         outputs.append(output)
     return terms, outputs
-
-
-def task_loss(task: Task, name: str, output: Output, target: Target) -> Term:
-    """The loss of a task's prediction and of its auxiliary predictions, plus the penalty that the network adds."""
-    loss = task.loss(output.predictions[name], target)
-    for prediction in output.auxiliary.get(name, ()):
-        loss = Term(loss.sum + task.loss(prediction, target).sum, loss.count)
-    if name in output.penalties:
-        loss = Term(loss.sum + output.penalties[name] * loss.count, loss.count)
-    return loss
 
 
 def training_step(

@@ -1,6 +1,6 @@
 """The state of a run: all that a checkpoint must hold."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -9,6 +9,8 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from tutelage.errors import UserError
+from tutelage.train.best_epoch import BestEpoch
+from tutelage.train.callback import Callback
 from tutelage.train.checkpoint import load_checkpoint
 from tutelage.train.epoch_selection import EpochSelection
 from tutelage.train.meter import Meter, NonFiniteError
@@ -26,6 +28,11 @@ class Training:
         optimisers: of student, adaptors and balancer.
         ema: decay of the moving average of the weights that becomes the result; None: no average.
         selection: the choice of an epoch whose weights become the result; None: the last.
+        best: the epoch that is best on a part of train; None: nothing is validated.
+        callbacks: are told of every step.
+
+    Attributes:
+        stopped: why the run ended before its last step; empty: it did not.
     """
 
     def __init__(
@@ -36,9 +43,12 @@ class Training:
         optimisers: Optimisers,
         ema: float | None = None,
         selection: EpochSelection | None = None,
+        best: BestEpoch | None = None,
+        callbacks: Sequence[Callback] = (),
     ) -> None:
         self.student, self.distiller, self.balancer, self.optimisers = student, distiller, balancer, optimisers
         self.meter, self.selection = Meter(), selection
+        self.best, self.callbacks, self.stopped = best, list(callbacks), ""
         self.average: AveragedModel | None = None
         if ema is not None:
             update = get_ema_multi_avg_fn(ema)  # type: ignore[no-untyped-call]  # of torch
@@ -100,6 +110,8 @@ class Training:
         """After the last step: take the weights of the chosen epoch."""
         if self.selection is not None and self.selection.weights:
             self.student.load_state_dict(self.selection.weights)
+        if self.best is not None and self.best.weights:
+            self.result.load_state_dict(self.best.weights)
 
     def check_losses(self, per_epoch: int) -> None:
         """Raise a NonFiniteError if a loss was not finite, as far as this process knows (`Meter.merge`)."""
@@ -120,10 +132,15 @@ class Training:
 
     def state_dict(self) -> dict[str, Any]:
         """Modules, optimisers and schedulers, and the position in the run."""
-        modules = {name: module.state_dict() for name, module in self.modules().items()}
+        modules: dict[str, Any] = {name: module.state_dict() for name, module in self.modules().items()}
         if self.selection is not None:
             modules["selection"] = self.selection.state_dict()
+        if self.best is not None:
+            modules["best"] = self.best.state_dict()
+        if self.callbacks:
+            modules["callbacks"] = [callback.state_dict() for callback in self.callbacks]
         position = {"step": self.step, "seconds": self.seconds, "meter": self.meter.state_dict()}
+        position |= {"stopped": self.stopped} if self.stopped else {}
         return {**modules, "optimisers": self.optimisers.state_dict(), **position}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -132,9 +149,13 @@ class Training:
             module.load_state_dict(state[name])
         if self.selection is not None:
             self.selection.load_state_dict(state["selection"])
+        if self.best is not None:
+            self.best.load_state_dict(state["best"])
+        for callback, own in zip(self.callbacks, state.get("callbacks", []), strict=True):
+            callback.load_state_dict(own)
         self.optimisers.load_state_dict(state["optimisers"])
         self.meter.load_state_dict(state["meter"], next(self.student.parameters()).device)
-        self.step, self.seconds = state["step"], state["seconds"]
+        self.step, self.seconds, self.stopped = state["step"], state["seconds"], state.get("stopped", "")
 
     def resume(self, path: Path) -> bool:
         """Continue from a checkpoint; False where there is none.

@@ -10,6 +10,7 @@ from torch.utils.data import Dataset
 from tutelage.data import Augment, Window
 from tutelage.data.base import Split
 from tutelage.data.packed import Packed
+from tutelage.errors import UserError
 from tutelage.train.seed import derive
 from tutelage.train.streams import Stream
 from tutelage.types import Batch, Sample, StackedLabels, Target, Task, ViewKey
@@ -68,12 +69,38 @@ class Views(Dataset[Batch | PackedBatch]):
         stream = self.streams[number]
         if not chosen:  # one of several processes has no image of this batch
             return Batch(torch.empty(0), {}, source=stream.name)
+        try:
+            return self._batch(number, stream, chosen)
+        except (
+            UserError,
+            RuntimeError,
+        ) as error:  # of samples that are no longer what they were when they were checked
+            self._name_changed(stream, [index for _, index in chosen], error)
+            raise
+
+    def _batch(self, number: int, stream: Stream, chosen: Sequence[Key]) -> Batch | PackedBatch:
         if not self._takes_batches(stream):
             return make_batch([self.view(stream, key) for key in chosen], self.tasks, stream.name)
         packed = self._pack(number, stream, chosen)
         # Fixed views are made on the host on every machine: the cache of the teachers is filled with their very bits.
         fixed = self.augment is not None and self.augment.views is not None
         return packed if self.packed and not fixed else self.finish(packed)
+
+    def _name_changed(self, stream: Stream, indices: Sequence[int], error: Exception) -> None:
+        """Raise a UserError that names the sample of a batch that does not fit its tasks, or the others, if one is."""
+        samples = {index: stream.samples[index] for index in indices}
+        shape = samples[indices[0]]["image"].shape
+        for index, sample in samples.items():
+            for t, label in sample["labels"].items():
+                problem = self.tasks[t].validate(label, sample["image"]) if t in self.tasks else None
+                if problem is not None:
+                    raise UserError(f"{stream.samples.where(index, t)}: {problem}") from error
+            if sample["image"].shape != shape:
+                found, first = ("x".join(map(str, x[1:])) for x in (sample["image"].shape, shape))
+                raise UserError(
+                    f"{stream.samples.where(index)}: expected the size of {stream.samples.where(indices[0])}, {first}, "
+                    f"found {found}; it has changed since the data were checked, start again"
+                ) from error
 
     def finish(self, packed: PackedBatch, fetch: Callable[[Tensor], Tensor] = Tensor.cpu) -> Batch:
         """The batch of what is packed, on its device; on a CPU bit for bit that of single samples.

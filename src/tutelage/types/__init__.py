@@ -7,6 +7,7 @@ A training step reads a `Batch`, the student turns its images into an `Output`, 
 from tutelage.types.balancer import Balancer, Reduce
 from tutelage.types.batch import Batch, MaskedTarget, Sample, StackedLabels, Target, ViewKey, transfer
 from tutelage.types.distiller import Distiller, Teach
+from tutelage.types.loss import task_loss
 from tutelage.types.names import is_reserved
 from tutelage.types.network import DeterministicWarning, MultiTaskNet, Output
 from tutelage.types.task import Colour, MetricInfo, MetricProtocol, Picture, Task
@@ -37,5 +38,6 @@ __all__ = [
     "ViewKey",
     "World",
     "is_reserved",
+    "task_loss",
     "transfer",
 ]

@@ -6,6 +6,7 @@ from typing import Literal, Protocol
 
 from torch import Tensor, nn
 
+from tutelage.recorded import Recorded
 from tutelage.types.distiller import Distiller
 from tutelage.types.network import MultiTaskNet, Output
 from tutelage.types.task import Task
@@ -32,7 +33,7 @@ class Reduce(Protocol):
         """The same sums, over the counts of the whole step."""
 
 
-class Balancer(nn.Module, ABC):
+class Balancer(Recorded, nn.Module, ABC):
     """How several losses become one update.
 
     Its state is in `state_dict`: plain attributes do not change during training, except those that `begin_step` sets

@@ -116,7 +116,7 @@ class MaskedTarget:
 
 @dataclass
 class Batch:
-    """Images of one source with the targets they have.
+    """Images of one source with the targets they have: none, for images that only teachers see.
 
     Attributes:
         views: which view each image is; () where that is unknown.
@@ -127,7 +127,7 @@ class Batch:
     """
 
     images: Tensor  # [B, 3, H, W], float32 in 0..1
-    targets: dict[str, Target]
+    targets: dict[str, Target] = field(default_factory=dict)
     views: tuple[ViewKey, ...] = ()
     source: str = ""
     labelled: dict[str, Tensor] = field(default_factory=dict)

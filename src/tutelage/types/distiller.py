@@ -6,6 +6,8 @@ from typing import Literal
 
 from torch import Tensor, nn
 
+from tutelage.errors import UserError
+from tutelage.recorded import Recorded
 from tutelage.types.batch import Batch
 from tutelage.types.network import Output
 from tutelage.types.task import Task
@@ -14,7 +16,7 @@ from tutelage.types.terms import TermMap
 Teach = Literal["own", "all"]
 
 
-class Distiller(nn.Module, ABC):
+class Distiller(Recorded, nn.Module, ABC):
     """Adds the student's distance from its teachers, in adapted features or in predictions.
 
     It owns the teachers (frozen, always in eval mode, absent from `state_dict`) and the adaptors. Its terms have keys:
@@ -27,6 +29,7 @@ class Distiller(nn.Module, ABC):
             without, since a teacher needs no label.
     """
 
+    supplied = ("student", "teachers", "example")
     uses_predictions = False
     teach: Teach = "all"
 
@@ -52,9 +55,46 @@ class Distiller(nn.Module, ABC):
         """{key of a term: the tasks that it counts for}, in the order of the terms; a key that is absent is a task."""
         return {}
 
+    def references(self) -> Mapping[str, str]:
+        """{task: the key of a term that is the loss of another network on the labels of the task}.
+
+        Such a term is no distance: no balancer weighs it, and its count is that of the task's loss.
+        """
+        return {}
+
+    def networks(self) -> Iterable[nn.Module]:
+        """The networks that it trains beside the student, as the student is trained; its `parameters()` have them."""
+        return ()
+
     @abstractmethod
     def counts(self, batch: Batch) -> dict[str, int]:
         """{key: number of images of a batch that the term counts}; known without waiting for a GPU."""
+
+    def __call__(self, batch: Batch | Tensor, output: Output) -> TermMap:
+        """`forward` of a batch; of images [B, 3, H, W] alone, as of a batch without labels.
+
+        Raises:
+            UserError: What is given is neither, or teachers need the labels of a batch to choose their images.
+        """
+        if isinstance(batch, Tensor):
+            if batch.ndim != 4 or batch.shape[1] != 3:
+                raise UserError(f"images: expected [B, 3, H, W], found {list(batch.shape)}")
+            if self.teach == "own":
+                raise UserError(
+                    f"images: expected a tutelage.types.Batch for {type(self).__name__}, since `teach: own` shows a "
+                    'teacher the images with a label of its tasks, found images alone; give a Batch, or teach="all"'
+                )
+            batch = Batch(batch)
+        if not isinstance(batch, Batch):
+            raise UserError(f"images: expected a tensor or a tutelage.types.Batch, found {type(batch).__name__}")
+        if not isinstance(output, Output):
+            raise UserError(
+                "output: expected the tutelage.types.Output of the student, a network with taps, found "
+                f"{type(output).__name__}; wrap the student with tutelage.nets.TappedModule, or call the "
+                "wrapper in place of what it wraps"
+            )
+        terms: TermMap = super().__call__(batch, output)
+        return terms
 
     @abstractmethod
     def forward(self, batch: Batch, output: Output) -> TermMap:

@@ -6,6 +6,9 @@ from dataclasses import dataclass, field
 
 from torch import Tensor, nn
 
+from tutelage.errors import UserError
+from tutelage.recorded import Recorded
+
 
 class DeterministicWarning(UserWarning):
     """A slower operation replaces another in torch's deterministic mode: `operation: its replacement`."""
@@ -26,12 +29,14 @@ class Output:
     penalties: dict[str, Tensor] = field(default_factory=dict)
 
 
-class MultiTaskNet(nn.Module, ABC):
+class MultiTaskNet(Recorded, nn.Module, ABC):
     """A network with one head per task. It knows widths and taps, but no loss, no device and no file.
 
     Every network of this library names its deepest shared feature `bottleneck` and the last one before the heads
     `last`, so that a method can name a tap without knowing the network.
     """
+
+    supplied = ("widths",)  # {task: channels of its head}
 
     @abstractmethod
     def forward(self, images: Tensor, tasks: Collection[str] | None = None) -> Output:
@@ -44,3 +49,26 @@ class MultiTaskNet(nn.Module, ABC):
     @abstractmethod
     def shared_parameters(self) -> list[nn.Parameter]:
         """The parameters that two or more tasks use; empty for single-task networks."""
+
+
+def check_network(value: object, key: str, widths: str) -> None:
+    """Raise a UserError where an object is no network with taps; the line says how it becomes one.
+
+    Args:
+        value: given as a network.
+        key: where.
+        widths: {task: channels} of its predictions, as text.
+    """
+    if isinstance(value, MultiTaskNet):
+        return
+    expected = f"{key}: expected a network with taps, found {type(value).__name__}"
+    if isinstance(getattr(value, "net", None), MultiTaskNet):  # a predictor
+        raise UserError(f"{expected}; give its network, its `.net`")
+    if not isinstance(value, nn.Module):
+        raise UserError(f"{expected}; give a tutelage.types.MultiTaskNet, such as tutelage.nets.SegNet(...)")
+    names = [name for name, _ in value.named_children()]
+    paths = f" ({', '.join(names[:8])}{', ...' if names[8:] else ''})" if names else ""
+    raise UserError(
+        f"{expected}; wrap it: tutelage.nets.TappedModule({widths}, network, taps={{'last': PATH}}) with the path of a "
+        f"submodule{paths}"
+    )

@@ -10,6 +10,7 @@ from torch import Tensor
 from typing_extensions import TypeVar
 
 from tutelage.errors import UserError
+from tutelage.recorded import Recorded
 from tutelage.types.batch import Target
 from tutelage.types.terms import Term
 
@@ -29,7 +30,7 @@ class MetricInfo(NamedTuple):
     higher_is_better: bool
 
 
-class Task(ABC, Generic[T]):
+class Task(Recorded, ABC, Generic[T]):
     """What one task is, apart from any network and any weight.
 
     `tasks.MaskedTask` is the base of tasks whose labels have one shape for all images.

@@ -1,9 +1,9 @@
 """A study as plain values: presets, YAML files, overlays and flags, before any class that they name is imported."""
 
 from tutelage.values.aliases import with_new_names
-from tutelage.values.draft import Draft, read_draft
+from tutelage.values.draft import Draft, make_draft, read_draft, with_overlays
 from tutelage.values.messages import rephrase
-from tutelage.values.methods import DESCRIPTIVE
+from tutelage.values.methods import DESCRIPTIVE, merge, with_names
 from tutelage.values.plain import parse
 from tutelage.values.presets import methods, overlays, presets, read_values
 from tutelage.values.teachers import TeacherSpec, teacher_specs
@@ -12,6 +12,8 @@ __all__ = [
     "DESCRIPTIVE",
     "Draft",
     "TeacherSpec",
+    "make_draft",
+    "merge",
     "methods",
     "overlays",
     "parse",
@@ -20,5 +22,7 @@ __all__ = [
     "read_values",
     "rephrase",
     "teacher_specs",
+    "with_names",
     "with_new_names",
+    "with_overlays",
 ]

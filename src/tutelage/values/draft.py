@@ -48,22 +48,61 @@ def read_draft(source: str | Path, overrides: Sequence[str] = ()) -> Draft:
     replaced: dict[str, str] = {}
     values = with_new_names(read_values(source), replaced)
     flags, overlays = _split_overlays(overrides)
-    flags = _split_values(flags)
     try:
-        values = _one_net_per_task(values, values)
-        for overlay in overlays:
-            change = with_new_names(read_overlay(overlay), replaced)
-            if is_preset_overlay(overlay):
-                change = for_study(change, values)
-            values = merge(values, _one_net_per_task(change, merge(values, change)))
-        flags = flags_with_new_names(flags, values, replaced)
+        values = with_overlays(values, overlays, replaced)
+    except UserError as error:
+        raise UserError(f"{source}: {error}") from error
+    return make_draft(str(source), values, _split_values(flags), replaced)
+
+
+def with_overlays(values: dict[str, Any], overlays: Sequence[str], replaced: dict[str, str]) -> dict[str, Any]:
+    """Plain values of a study with overlays laid over them, presets or YAML files.
+
+    Args:
+        values: of the study.
+        overlays: one after the other.
+        replaced: receives {old name: new name} of every one in them.
+
+    Raises:
+        UserError: there is no such overlay, or it does not hold keys and values.
+    """
+    values = _one_net_per_task(values, values)
+    for overlay in overlays:
+        change = with_new_names(read_overlay(overlay), replaced)
+        if is_preset_overlay(overlay):
+            change = for_study(change, values)
+        values = merge(values, _one_net_per_task(change, merge(values, change)))
+    return values
+
+
+def make_draft(
+    source: str,
+    values: dict[str, Any],
+    flags: Sequence[str] = (),
+    replaced: dict[str, str] | None = None,
+) -> Draft:
+    """Replace old names in the plain values of a study, and define its selected methods.
+
+    Args:
+        source: where the values come from, for messages.
+        values: of the study.
+        flags: keys and values in turn.
+        replaced: {old name: new name} of those that are replaced already.
+
+    Raises:
+        UserError: there is no such method.
+    """
+    replaced = {} if replaced is None else replaced
+    try:
+        values = _one_net_per_task(with_new_names(values, replaced), values)
+        flags = flags_with_new_names(list(flags), values, replaced)
         selected = _selected_methods(values, flags)
         values["method"] = definitions(values, selected)
         _refuse_flags_of_others(flags, selected)
         flags = _teacher_flags_per_task(flags, values)
     except UserError as error:
         raise UserError(f"{source}: {error}") from error
-    return Draft(str(source), values, flags, notes(replaced))
+    return Draft(source, values, flags, notes(replaced))
 
 
 def _one_net_per_task(change: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:

@@ -31,6 +31,10 @@ RULES: dict[str, tuple[str, str]] = {
         r"Expected '([^']+)' to be a subclass of <class '([^']+)'>\.?",
         r"expected a subclass of \2, found \1",
     ),
+    "other function for a factory": (
+        r"Expected '([^']+)' to be a function that returns <class '([^']+)'>\.?",
+        r"expected a function that returns a \2, found \1",
+    ),
     "no class": (
         r"Not a valid subclass of (\w+)(\. Got value: .*?)? Subclass types expect one of:.*?\(implicit class_path\)",
         r"expected class_path and init_args for \1\2",

@@ -89,12 +89,13 @@ def for_study(value: Any, values: dict[str, Any]) -> Any:
     entries = list(teachers.values()) if isinstance(teachers, dict) else []
     # What is no teacher is refused when the study is parsed.
     sound = all(isinstance(keys.get("tasks") or [], list) for keys in entries if isinstance(keys, dict))
-    return _with_names(value, tasks, teacher_specs(values) if entries and sound and tasks else tasks)
+    return with_names(value, tasks, teacher_specs(values) if entries and sound and tasks else tasks)
 
 
-def _with_names(value: Any, names: Container[str], teachers: Container[str]) -> Any:
+def with_names(value: Any, names: Container[str], teachers: Container[str]) -> Any:
+    """Plain values without the `weights` of other names: of a distiller those of teachers, elsewhere those of tasks."""
     if isinstance(value, list):
-        return [_with_names(item, names, teachers) for item in value]
+        return [with_names(item, names, teachers) for item in value]
     if not isinstance(value, dict):
         return value
     kept = {}
@@ -102,7 +103,7 @@ def _with_names(value: Any, names: Container[str], teachers: Container[str]) -> 
         if key == "weights" and isinstance(item, dict):
             kept[key] = {name: weight for name, weight in item.items() if name in names}
         else:
-            kept[key] = _with_names(item, teachers if key == "distiller" else names, teachers)
+            kept[key] = with_names(item, teachers if key == "distiller" else names, teachers)
     return kept
 
 

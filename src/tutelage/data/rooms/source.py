@@ -8,8 +8,9 @@ import torch
 
 from tutelage.data.base import DataSource, Split
 from tutelage.data.fingerprint import FINGERPRINTED, fingerprint_of_text
-from tutelage.data.labels import ClassesLabel, DepthLabel, NormalsLabel
+from tutelage.data.labels import ClassesLabel, DepthLabel
 from tutelage.data.modalities import Modality
+from tutelage.data.normals_label import NormalsLabel
 from tutelage.data.rooms.render import render
 from tutelage.data.rooms.scene import furnish
 from tutelage.data.rooms.solids import Rng

@@ -7,9 +7,10 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from tutelage.errors import UserError
+from tutelage.recorded import Recorded
 
 
-class Adaptor(nn.Module, ABC):
+class Adaptor(Recorded, nn.Module, ABC):
     """A small network between one tap of the student and one feature of one teacher; dropped after training.
 
     It bridges channels and resolutions that differ. A method names the class; its constructor takes the two numbers of
@@ -20,6 +21,8 @@ class Adaptor(nn.Module, ABC):
         in_channels: Channels of the student's feature.
         out_channels: Channels of the teacher's feature.
     """
+
+    supplied = ("in_channels", "out_channels")
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()

@@ -6,9 +6,10 @@ import torch
 from torch import Tensor, nn
 
 from tutelage.errors import UserError
+from tutelage.recorded import Recorded
 
 
-class Distance(nn.Module, ABC):
+class Distance(Recorded, nn.Module, ABC):
     """A distance between two features of the same shape, one value per image.
 
     Axis 0 is the images, axis 1 the channels, and all other axes are positions: [B, C, H, W] of a map, [B, C, N] of

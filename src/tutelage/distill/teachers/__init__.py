@@ -4,6 +4,7 @@ from tutelage.distill.teachers.cache import CachedOutput, RowNumbers, compute_pa
 from tutelage.distill.teachers.facts import Uncacheable, network_facts
 from tutelage.distill.teachers.frozen import Teachers, labels_by_teacher, share_passes, teachers_of
 from tutelage.distill.teachers.passes import Passes, Reading, resize
+from tutelage.distill.teachers.phi_s import PhiS
 from tutelage.distill.teachers.standardise import Standardise
 from tutelage.distill.teachers.storage import Packing, Part, Storage, bytes_per_image
 from tutelage.distill.teachers.teacher import Teacher, check_tasks, named_teachers
@@ -13,6 +14,7 @@ __all__ = [
     "Packing",
     "Part",
     "Passes",
+    "PhiS",
     "Reading",
     "RowNumbers",
     "Standardise",

@@ -8,6 +8,7 @@ from typing import get_args
 from tutelage.distill.match import Match
 from tutelage.errors import UserError
 from tutelage.types import MultiTaskNet, Teach, is_reserved
+from tutelage.types.network import check_network
 
 
 @dataclass
@@ -44,6 +45,8 @@ class Teacher:
 
     def __post_init__(self) -> None:
         self.tasks = tuple(self.tasks)
+        widths = ", ".join(f"{t!r}: CHANNELS" for t in self.tasks)
+        check_network(self.network, f"teachers['{self.name}']", f"{{{widths}}}")
         key = f"teachers.{self.name}"
         if not self.name or "/" in self.name or "." in self.name:
             raise UserError(f"{key}: expected a name without `/` and `.`, found `{self.name}`; rename the teacher")

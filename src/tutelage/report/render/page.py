@@ -36,8 +36,9 @@ def write_report(folder: Path, tasks: Mapping[str, Task], write: Callable[[Path,
     return path
 
 
-def _page(results: Results) -> str:
-    environment = Environment(
+def environment() -> Environment:
+    """What fills our templates: every name in them is escaped, and one that is missing is an error."""
+    return Environment(
         loader=PackageLoader("tutelage.report"),
         autoescape=True,
         undefined=StrictUndefined,
@@ -45,12 +46,19 @@ def _page(results: Results) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    return environment.get_template("page.html").render(
-        study=results.study,
-        numbers=numbers(results),
-        pictures=pictures(results),
-        training=training(results),
-        conflict=conflict(results),
-        health=health(results),
-        origin=origin(results),
+
+
+def _page(results: Results) -> str:
+    return (
+        environment()
+        .get_template("page.html")
+        .render(
+            study=results.study,
+            numbers=numbers(results),
+            pictures=pictures(results),
+            training=training(results),
+            conflict=conflict(results),
+            health=health(results),
+            origin=origin(results),
+        )
     )

@@ -16,6 +16,18 @@ from tutelage.report.tables import Column, TableModel, difference_table, metric_
 from tutelage.types import Task
 
 
+def tables(
+    folder: Path, tasks: Mapping[str, Task], width: int = 80, seeds: Collection[int] | None = None
+) -> list[Table | Text]:
+    """The tables of a study's results, of all seeds or of some, and what they show.
+
+    Raises:
+        UserError: There is no results.json in `folder`.
+    """
+    optional = (differences(folder, tasks, width, seeds), sentence(folder, tasks, seeds))
+    return [table(folder, tasks, width, seeds), *(shown for shown in optional if shown is not None)]
+
+
 def table(folder: Path, tasks: Mapping[str, Task], width: int = 80, seeds: Collection[int] | None = None) -> Table:
     """Methods against metrics, with Delta against the single-task networks of each seed.
 
@@ -48,7 +60,8 @@ def table(folder: Path, tasks: Mapping[str, Task], width: int = 80, seeds: Colle
 def _metrics(results: Results, model: TableModel, intervals: bool) -> Table:
     seeds = len(results.seeds)
     over = "1 seed, no interval" if seeds == 1 else f"{seeds} seeds, mean{' ± 95 % interval' if intervals else ''}"
-    rendered = _empty(f"{results.study}: split {results.split}, {results.protocol} protocol, {over}")
+    chosen = f", {results.selection}" if results.selection else ""
+    rendered = _empty(f"{results.study}: split {results.split}, {results.protocol} protocol, {over}{chosen}")
     for group, columns in model.groups:
         for index, column in enumerate(columns):
             if column.kind == "values":

@@ -31,6 +31,8 @@ class Numbers:
 
     seeds: Sequence[int]
     split: str
+    selection: str
+    compared_with: str
     protocol: MetricProtocol
     tables: Sequence[Comparison]
     conclusion: str
@@ -46,6 +48,8 @@ def numbers(results: Results) -> Numbers | None:
     return Numbers(
         results.seeds,
         results.split,
+        results.selection,
+        results.compared_with,
         results.protocol,
         [Comparison(p, _metrics(results, p)) for p in results.protocols],
         conclusion(results),

@@ -1,6 +1,6 @@
 """The plain values of a study become objects: every default is filled in, and the whole is validated."""
 
-from tutelage.study.config.build import Builder
+from tutelage.study.config.build import Builder, build_some
 from tutelage.study.config.load import complete, describe, load_study, resolve
 from tutelage.study.config.schema import Method, Range, StudyConfig, TeacherConfig
 from tutelage.study.config.study import Study
@@ -24,6 +24,7 @@ __all__ = [
     "StudyConfig",
     "TeacherConfig",
     "TeacherSpec",
+    "build_some",
     "complete",
     "describe",
     "load_study",

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from typing import Any
 
+import yaml
 from jsonargparse import ArgumentParser, Namespace
 
 from tutelage.errors import UserError, user_code
@@ -81,6 +82,22 @@ class Builder:
         if key not in self._fingerprints:
             self._fingerprints[key] = objects.data.fingerprint()
         return self._fingerprints[key]
+
+
+def build_some(values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Some keys of a study, with every default filled in: as plain values and as objects.
+
+    Raises:
+        UserError: a value is wrong, or whatever a class raises when it is built.
+    """
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_class_arguments(StudyConfig, skip={f.name for f in fields(StudyConfig)} - values.keys())
+    try:
+        parsed = parser.parse_object(copy.deepcopy(dict(values)), defaults=True)
+        plain: dict[str, Any] = yaml.safe_load(parser.dump(parsed, skip_validation=True))
+        return plain, dict(vars(parser.instantiate(parsed)))
+    except Exception as error:  # jsonargparse raises many kinds, and a class of the user any
+        raise UserError(rephrase(error)) from error
 
 
 def _components(values: Mapping[str, Any]) -> Iterator[tuple[str, str | None, str]]:

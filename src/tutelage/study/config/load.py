@@ -16,6 +16,7 @@ from tutelage.study.config.study import Study
 from tutelage.study.config.validate import validate
 from tutelage.train import TrainConfig
 from tutelage.values import DESCRIPTIVE, Draft, read_draft, read_values, rephrase, with_new_names
+from tutelage.values.paths import expand_flags, expand_paths
 
 
 def load_study(source: str | Path, overrides: Sequence[str] = ()) -> Study:
@@ -72,6 +73,7 @@ def describe(source: str | Path) -> str:
 
 def _parse(values: Mapping[str, Any], flags: Sequence[str] = ()) -> tuple[dict[str, Any], Namespace]:
     """Values with flags laid over them and every default filled in: as plain values, and as jsonargparse has them."""
+    values, flags = expand_paths(dict(values)), expand_flags(flags)
     try:
         parsed = study_parser(values).parse_args(flags)
         plain: dict[str, Any] = yaml.safe_load(study_parser().dump(parsed, skip_validation=True))
@@ -127,7 +129,8 @@ def _check_file(values: dict[str, Any], flags: list[str]) -> None:
     """Validate the file's keys, but for those that flags complete: their values are checked with the flags."""
     if not isinstance(values.get("train", {}), dict):
         raise UserError(f"train: expected keys and values, found {values['train']!r}")
-    flagged = {flag[2:].split(".")[0] for flag in flags if flag.startswith("--")}
+    paths = [flag[2:].split(".") for flag in flags if flag.startswith("--")]
+    flagged = {path[0] for path in paths if not (path[0] == "train" and len(path) == 2)}  # no key of `train` is needed
     parser = ArgumentParser(exit_on_error=False)
     parser.add_class_arguments(StudyConfig, skip=flagged & {field.name for field in fields(StudyConfig)})
     parser.parse_object(copy.deepcopy({k: v for k, v in values.items() if k not in flagged}), defaults=True)

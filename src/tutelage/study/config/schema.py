@@ -2,13 +2,15 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
 from torch import Tensor
 
 from tutelage.balance import Uniform
-from tutelage.data import DataSource
+from tutelage.data import DataSource, HoldOut
+from tutelage.data.holdout import WithoutValidation
 from tutelage.distill import TapMatch, Teacher
 from tutelage.errors import UserError
 from tutelage.train import Optim, TrainConfig
@@ -52,7 +54,7 @@ class Method:
         distiller: takes student, {name: teacher} and an example image; none trains on labels alone.
         adaptor_optim: trains the distiller's adaptors.
         lr: learning rate of the network in place of the study's, where it was tuned for this method.
-        teachers: `trained`, or `random`: untrained networks, a control.
+        teachers: `trained`, or `random`: untrained networks, as a control, or for a distiller that trains them.
         budget: `student`: the study's epochs; a number: a factor for them; `with_teachers`: a control with the compute
             that the teachers cost. With a forward pass as the unit, a training step costs 3, training T teachers 3 T
             and running them T, so the epochs are multiplied by 1 + 4 T / 3. With teachers of another architecture T is
@@ -140,3 +142,15 @@ class StudyConfig:
     teachers: dict[str, TeacherConfig | Literal["features"] | Path] = field(default_factory=dict)
     seeds: list[int] = field(default_factory=lambda: [0])
     out: str | None = None
+
+    @cached_property
+    def training_data(self) -> DataSource:
+        """The data without the part of train that is held out for validation: what networks are trained on."""
+        part = self.train.validation
+        return self.data if part is None else WithoutValidation(self.data, part)
+
+    @cached_property
+    def validation_data(self) -> DataSource | None:
+        """The held-out part of train, as `test`; None: there is none."""
+        part = self.train.validation
+        return None if part is None else HoldOut(self.data, part)

@@ -1,9 +1,10 @@
 """What every launcher does before the first run, so that mistakes are reported before anything is trained."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import torch
 
+from tutelage.layout import SINGLE, TEACHER
 from tutelage.study.build import build_run
 from tutelage.study.config import Study
 from tutelage.study.mixing import Guard, earlier_runs
@@ -21,10 +22,12 @@ class Ready:
 
     Args:
         study: whose runs.
+        specs: its runs; None: those that its values plan.
     """
 
-    def __init__(self, study: Study) -> None:
-        self.study, self.specs = study, plan(study.values)
+    def __init__(self, study: Study, specs: Sequence[RunSpec] | None = None) -> None:
+        self.study, self.specs = study, plan(study.values) if specs is None else list(specs)
+        self.base = SINGLE if any(spec.method == SINGLE for spec in self.specs) else TEACHER
         self._guard = Guard(study.folder, study.build)
         self._open = self.unfinished  # when it was looked last
 
@@ -53,7 +56,7 @@ class Ready:
         unfinished = self.unfinished
         self.check([spec for spec in self._open if spec not in unfinished])
         self._open = unfinished
-        write_results(self.study)
+        write_results(self.study, self.base)
         count(len(self.specs) - len(unfinished), len(self.specs))
         return unfinished
 
@@ -90,17 +93,18 @@ class Ready:
                     (self.study.folder / spec.id / "checkpoint.pt").unlink(missing_ok=True)
 
 
-def make_ready(study: Study, note: Callable[[str], None]) -> Ready:
+def make_ready(study: Study, note: Callable[[str], None], specs: Sequence[RunSpec] | None = None) -> Ready:
     """Plan a study, refuse to mix it with another one, and build every kind of run once.
 
     Args:
         study: to run.
         note: is told what is finished already.
+        specs: its runs; None: those that its values plan.
 
     Raises:
         UserError: something does not fit.
     """
-    ready = Ready(study)
+    ready = Ready(study, specs)
     ready.check_all()
     ready.tidy_finished()
     unfinished = ready.unfinished

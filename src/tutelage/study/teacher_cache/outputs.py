@@ -178,6 +178,9 @@ def _facts(
         "data": data,
         "source": stream.name,
         "split": "train",
+        **(
+            {} if train.validation is None else {"validation": train.validation}
+        ),  # other samples under the same numbers
         "samples": blake2b(repr(list(rows.indices)).encode(), digest_size=16).hexdigest(),
         "augment": spec.config["train"].get("augment"),
         "views": [rows.numbers, list(rows.flips)],

@@ -1,0 +1,65 @@
+"""Digests of files' whole contents, remembered until a file changes."""
+
+import json
+import os
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from hashlib import blake2b, file_digest
+from pathlib import Path
+from typing import Any
+
+from tutelage.cache import cache_root
+from tutelage.files import write_text
+
+_SETTLED = 2 * 10**9  # ns after which a file that changes again has another time of change, on any file system
+
+
+def digests(paths: Sequence[Path]) -> list[str]:
+    """A digest of each file's content.
+
+    It is remembered in the user's cache folder with the file's size and times of change, so that all files are read
+    once, and afterwards only those that have changed.
+    """
+    files = [os.path.abspath(path) for path in paths]
+    memory = _memory(files)
+    known = _read(memory)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        found = list(pool.map(lambda file: _digest(file, known.get(file)), files))
+    remembered = {file: entry for file, entry in zip(files, found, strict=True) if entry[-1] is not None}
+    if memory is not None and any(known.get(file) != entry for file, entry in remembered.items()):
+        with suppress(OSError):  # a full disk: they are read again next time
+            write_text(memory, json.dumps(remembered))
+    return [str(entry[0]) for entry in found]
+
+
+def _digest(file: str, known: Any) -> list[Any]:
+    """The digest, and the file's state at that time, None where it may still change unseen."""
+    before = os.stat(file)
+    state = [before.st_size, before.st_mtime_ns, before.st_ctime_ns]
+    if isinstance(known, list) and known[1:] == [state]:
+        return known
+    with open(file, "rb") as opened:
+        digest = file_digest(opened, lambda: blake2b(digest_size=16)).hexdigest()
+    settled = max(state[1:]) < time.time_ns() - _SETTLED
+    return [digest, state if settled else None]
+
+
+def _memory(files: Sequence[str]) -> Path | None:
+    """Where the digests of a data set are remembered; None where there is no home folder."""
+    if not files:
+        return None
+    name = blake2b(os.path.dirname(os.path.commonpath(files)).encode(), digest_size=16).hexdigest()
+    try:
+        return cache_root() / "digests" / f"{name}.json"
+    except OSError:
+        return None
+
+
+def _read(memory: Path | None) -> dict[str, Any]:
+    try:
+        known = {} if memory is None else json.loads(memory.read_text(encoding="utf-8"))
+    except (OSError, ValueError):  # there is none, or it is damaged
+        return {}
+    return known if isinstance(known, dict) else {}

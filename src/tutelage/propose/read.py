@@ -1,0 +1,59 @@
+"""Every picture and array is opened once: which cannot be read, and how large the others are."""
+
+import os
+from collections.abc import Callable, Collection, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from PIL import ExifTags
+from PIL import Image as PillowImage
+
+from tutelage.errors import UserError, one_line
+from tutelage.images import Size, read_array
+
+_DECODED = 4000  # files up to which all are decoded; of more, only the beginnings are read
+_TURNED = (5, 6, 7, 8)  # EXIF orientations that exchange height and width
+
+
+def read_sizes(files: Collection[Path], advance: Callable[[], None]) -> tuple[Mapping[Path, Size], Mapping[Path, str]]:
+    """Height and width of the files that can be read, and what is wrong with the others.
+
+    Args:
+        files: Pictures and arrays.
+        advance: Called after each file.
+    """
+    read = _decoded if len(files) <= _DECODED else _header
+    sizes: dict[Path, Size] = {}
+    wrong: dict[Path, str] = {}
+
+    def look(path: Path) -> None:
+        try:
+            sizes[path] = read(path)
+        except UserError as error:
+            wrong[path] = str(error).removeprefix(f"{path}: ")
+        advance()
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        list(pool.map(look, files))
+    return sizes, wrong
+
+
+def _decoded(path: Path) -> Size:
+    array, _ = read_array(path, "classes")
+    return _size(array.shape)
+
+
+def _header(path: Path) -> Size:
+    try:
+        if path.suffix.lower() == ".npy":
+            return _size(np.lib.format.open_memmap(path, mode="r").shape)
+        with PillowImage.open(path) as picture:
+            turned = picture.getexif().get(ExifTags.Base.Orientation, 1) in _TURNED
+            return (picture.width, picture.height) if turned else (picture.height, picture.width)
+    except Exception as error:  # numpy and Pillow name their errors by what the bytes look like
+        raise UserError(f"{path}: expected a readable file, found {one_line(error)}") from error
+
+
+def _size(shape: tuple[int, ...]) -> Size:
+    return (shape[0], shape[1]) if len(shape) > 1 else (1, shape[0] if shape else 1)

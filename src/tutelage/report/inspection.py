@@ -1,0 +1,170 @@
+"""What data are, before training: tables for a terminal, and one page with a sample of every kind drawn."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+from torch import Tensor
+
+from tutelage.errors import printable
+from tutelage.files import write_text
+from tutelage.report.charts import Swatch
+from tutelage.report.pictures import uri
+from tutelage.types import Task
+from tutelage.types.look import Look, Summary
+
+_WIDE = 120  # columns that the table needs
+_CLASSES = 20  # that a terminal shows of a label
+
+
+@dataclass(frozen=True)
+class Shown:
+    """An image with its label, to be drawn.
+
+    Attributes:
+        caption: What it stands for.
+        where: The file of the label, or of the image.
+        image: [3, H, W] in 0..1.
+        task: The name of the label's task; "" where the image stands for itself.
+        label: As the task expects it.
+    """
+
+    caption: str
+    where: str
+    image: Tensor
+    task: str = ""
+    label: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """The same as pictures, with the legend of the label."""
+
+    caption: str
+    where: str
+    image: str
+    label: str | None
+    legend: Sequence[Swatch]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One label of one split, in words."""
+
+    source: str
+    label: str
+    split: str
+    files: str
+    stored: str
+    reading: str
+    values: str
+    unlabelled: str
+    classes: Sequence[tuple[str, str, float]]  # name, share in words, share
+
+
+def inspection_tables(look: Look, tasks: Mapping[str, Task], width: int) -> RenderableType:
+    """What a terminal of that many columns shows: a table, or in a narrow one a line per label and split."""
+    rows = [_row(summary, tasks) for summary in look.labels]
+    parts: list[RenderableType] = [_table(rows)] if width >= _WIDE else [Text(_words(row)) for row in rows]
+    parts.append(Text(""))
+    for row in rows:
+        if row.classes:
+            shares = ", ".join(f"{name} {words}" for name, words, _ in row.classes[:_CLASSES])
+            more = f", and {len(row.classes) - _CLASSES} more" if len(row.classes) > _CLASSES else ""
+            parts.append(Text(printable(f"{row.label}, {row.split}: {shares}{more}")))
+    return Group(*parts)
+
+
+def inspection_messages(look: Look) -> list[tuple[str, list[str]]]:
+    """Title and lines of what is wrong, doubtful, or not used."""
+    parts = (
+        ("Wrong: training would stop here", look.wrong),
+        ("Doubtful", look.warnings),
+        ("Not used", look.left_out),
+    )
+    return [(title, [printable(str(one)) for one in ones]) for title, ones in parts if ones]
+
+
+def _words(row: Row) -> str:
+    unlabelled = f"{row.unlabelled} without label" if row.unlabelled else ""
+    facts = (row.files, row.stored, row.reading, row.values, unlabelled)
+    return printable(f"{row.label}, {row.split}: {'; '.join(fact for fact in facts if fact)}")
+
+
+def _table(rows: Sequence[Row]) -> Table:
+    several = len({row.source for row in rows}) > 1
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in (
+        *(["source"] if several else []),
+        "label",
+        "split",
+        "files",
+        "stored",
+        "read as",
+        "values",
+        "no label",
+    ):
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        cells = (row.label, row.split, row.files, row.stored, row.reading, row.values, row.unlabelled)
+        table.add_row(*(Text(printable(cell)) for cell in (*([row.source] if several else []), *cells)))
+    return table
+
+
+def write_inspection(path: Path, name: str, look: Look, tasks: Mapping[str, Task], shown: Sequence[Shown]) -> None:
+    """Write the page, which loads nothing; the template escapes every name."""
+    environment = Environment(
+        loader=PackageLoader("tutelage.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        lstrip_blocks=True,
+    )  # fmt: skip
+    page = environment.get_template("inspection.html").render(
+        name=name,
+        rows=[_row(summary, tasks) for summary in look.labels],
+        messages=inspection_messages(look),
+        drawn=[_draw(one, tasks) for one in shown],
+    )
+    write_text(path, page)
+
+
+def _row(summary: Summary, tasks: Mapping[str, Task]) -> Row:
+    measures, names = summary.measures, getattr(tasks.get(summary.label), "names", [])
+    values = "none"
+    if measures.low is not None and not measures.classes:
+        assert measures.middle is not None and measures.high is not None  # noqa: PT018  # one of them is all of them
+        values = f"{measures.low:.3g} .. {measures.middle:.3g} .. {measures.high:.3g} {summary.unit}".strip()
+    if measures.classes:
+        count = len(measures.classes)
+        values = f"{count} class{'' if count == 1 else 'es'}, {min(measures.classes)} to {max(measures.classes)}"
+    files = f"{summary.files} of {summary.looked_at}" if summary.files != summary.looked_at else str(summary.files)
+    if summary.looked_at != summary.samples:
+        files += f" ({summary.samples} in all)"
+    return Row(
+        summary.source,
+        summary.label or "image",
+        summary.split,
+        files,
+        ", ".join(f"{kind} ({n})" if len(summary.stored) > 1 else kind for kind, n in summary.stored.items()) or "made",
+        summary.reading,
+        values,
+        _percent(measures.unlabelled) if summary.label and summary.files else "",
+        [(names[c] if c < len(names) else str(c), _percent(x), x) for c, x in measures.classes.items()],
+    )
+
+
+def _draw(shown: Shown, tasks: Mapping[str, Task]) -> Drawn:
+    image = uri((shown.image.permute(1, 2, 0) * 255).round().byte().numpy(), photograph=True)
+    if shown.label is None:
+        return Drawn(shown.caption, shown.where, image, None, ())
+    task = tasks[shown.task]
+    target = task.collate([shown.label], shown.image[None])
+    valid = target.valid[0] if hasattr(target, "valid") else None
+    legend = [Swatch(name, "#{:02x}{:02x}{:02x}".format(*colour)) for name, colour in task.legend()]
+    return Drawn(shown.caption, shown.where, image, uri(task.draw(shown.label, valid)), legend)
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.2g} %" if share == 0 or share >= 0.0005 else "< 0.05 %"

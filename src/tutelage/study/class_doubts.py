@@ -1,0 +1,58 @@
+"""What is wrong or doubtful of the classes that occur in a label."""
+
+from tutelage.data import ClassesLabel, MaskLabel, Modality
+from tutelage.errors import UserError
+from tutelage.study.seen import Seen
+from tutelage.tasks import Segmentation
+from tutelage.tasks.categorical import Categorical
+from tutelage.types import Task
+from tutelage.types.look import Warned
+
+
+def doubts_of_classes(kind: Modality, task: Task, train: Seen, test: Seen) -> list[Warned]:
+    """Classes of the task that never occur in train.
+
+    Raises:
+        UserError: A value that means no label has taken the place of all classes but one.
+    """
+    classes = train.measures.classes
+    if not classes or not isinstance(task, Categorical):
+        return []
+    width = task.width
+    if isinstance(task, Segmentation) and len(classes) == 1:
+        _check_ignored(kind, train, width)
+        text = (
+            f"expected pixels of {width} classes, found class {next(iter(classes))} alone in train; correct the labels"
+        )
+        return [Warned(train.place, text)]
+    missing = [c for c in range(width) if c not in classes]
+    if not missing:
+        return []
+    only_test = [c for c in missing if c in test.measures.classes]
+    shown = ", ".join(map(str, missing[:5])) + (", ..." if len(missing) > 5 else "")
+    text = f"expected classes 0..{width - 1} in train, found none of {shown}"
+    if only_test:
+        text += f", though {', '.join(map(str, only_test[:5]))} occur in test"
+    if missing == [0]:
+        text += "; where 0 means no label, add it to `ignore`, and number the others from 0"
+    else:
+        text += "; correct `classes` or the labels, or let them be"
+    return [Warned(train.place, text)]
+
+
+def _check_ignored(kind: Modality, train: Seen, width: int) -> None:
+    """Raise where "no label" has taken the place of a class."""
+    if (
+        isinstance(kind, ClassesLabel)
+        and not isinstance(kind, MaskLabel)
+        and kind.ignore
+        and train.measures.unlabelled > 0
+    ):
+        values = ", ".join(map(str, kind.ignore))
+        raise UserError(
+            f"{train.place}: expected pixels of {width} classes, found class {next(iter(train.measures.classes))} "
+            "alone, "
+            f"beside {values} for no label; where {values} is a class, give the label the kind "
+            "tutelage.data.MaskLabel (255 "
+            "is 1), or write the classes as 0, 1, ..."
+        )

@@ -1,0 +1,65 @@
+"""`tutelage inspect`: what is in the data, what is wrong, and a page with samples."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from tests.study.test_look import AREAS, CLASSES, SIZE, labels, photographs, segmentation, study
+
+from tutelage.cli import main
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    photographs(tmp_path)
+    labels(tmp_path, "x/{}.png", lambda split, i: AREAS)
+    study(tmp_path, CLASSES, segmentation(4))
+    return tmp_path
+
+
+@pytest.mark.parametrize("columns", ["60", "200"])
+def test_sound_data(
+    root: Path, columns: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    assert main(["inspect", "study.yaml"]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    for text in (
+        "PNG, 8-bit grey",
+        "value; 255 is no label",
+        "4 classes, 0 to 3",
+        "x, train: class 0 25 %, class 1 25 %",
+    ):
+        assert text in shown
+    page = (root / "data-rooms-tiny.html").read_text()
+    assert page.count('src="data:image/png') == 1  # the label
+    assert page.count('src="data:image/jpeg') == 1
+    assert not (root / "out").exists()  # nothing was written for a run
+    assert "Wrong" not in page + shown
+
+
+def test_everything_that_is_wrong_is_listed(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Image.fromarray(AREAS[:8]).save(root / "train/x/1.png")
+    (root / "train/x/2.png").write_bytes(b"<b>")
+    (root / "train/image/<i>.heic").write_bytes(b"")
+    Image.fromarray(np.full(SIZE, 9, np.uint8)).save(root / "test/x/0.png")
+    assert main(["inspect", "study.yaml", "--page", "page.html"]) == 2
+    shown, page = capsys.readouterr().out, (root / "page.html").read_text()
+    for pattern in (
+        r"train/x/1.png: expected the size of its image, 32x32, found 8x32",
+        r"train/x/2.png: expected a readable .png file",
+        r"test/x/0.png: expected classes 0..3",
+    ):
+        assert re.search(pattern, shown)
+        assert re.search(pattern, page)
+    assert "<i>.heic" in shown
+    assert "&lt;i&gt;.heic" in page
+    assert "<i>.heic" not in page
+
+
+def test_a_flag_of_the_study(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["inspect", "study.yaml", "--tasks.x.classes", "3"]) == 2
+    assert "expected classes 0..2, or -1 where unlabelled, found 3" in capsys.readouterr().out

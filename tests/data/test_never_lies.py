@@ -1,0 +1,189 @@
+"""Encodings that would be read as other values: each has the right value, or a line."""
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import ExifTags, Image
+
+from tutelage.data import (
+    ClassesLabel,
+    ClassFolders,
+    ClassLabel,
+    DepthLabel,
+    Folders,
+    InverseDepthLabel,
+    Label,
+    MaskLabel,
+    Modality,
+    NormalsLabel,
+    NumbersLabel,
+    Rgb,
+)
+from tutelage.errors import UserError
+from tutelage.images import as_image
+
+Y, X = np.mgrid[-1:1:12j, -1:1:16j] / 2
+SPHERE = np.stack([X, -Y, np.sqrt(1 - X**2 - Y**2)], -1)
+
+
+def saved(path: Path, content: Any) -> Path:
+    if path.suffix == ".npy":
+        np.save(path, content, allow_pickle=True)
+    elif isinstance(content, str | bytes):
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+    else:
+        Image.fromarray(content).save(path)
+    return path
+
+
+@pytest.mark.parametrize("grey", [(127, 127, 127), (128, 128, 128), (127, 128, 127), (0, 0, 0)])
+def test_grey_and_black_are_no_normals(tmp_path: Path, grey: tuple[int, int, int]) -> None:
+    colours = ((SPHERE + 1) * 127.5).round().astype(np.uint8)
+    colours[:6] = grey
+    n = NormalsLabel().decode(saved(tmp_path / "a.png", colours))
+    assert n[:, :6].abs().max() == 0
+    assert torch.equal(NormalsLabel().measure(n).labelled * torch.ones(1), torch.tensor([96.0]))
+    torch.testing.assert_close(n[:, 6:], torch.from_numpy(SPHERE[6:]).permute(2, 0, 1).float(), atol=0.01, rtol=0)
+
+
+def test_a_normal_of_which_a_component_is_missing_is_none(tmp_path: Path) -> None:
+    vectors = SPHERE.copy()
+    vectors[0, 0, 0], vectors[0, 1, 1] = np.nan, np.inf
+    n = NormalsLabel().decode(saved(tmp_path / "a.npy", vectors))
+    assert n[:, 0, :2].abs().max() == 0
+    assert n[:, 0, 2].norm() == pytest.approx(1)
+
+
+NORMALS, IMAGE, CLASSES, DEPTH, INVERSE = NormalsLabel(), Rgb(), ClassesLabel(), DepthLabel(), InverseDepthLabel()
+WRONG: dict[str, tuple[Modality, str, Any, str]] = {
+    "normals in 0..1": (NORMALS, "a.npy", (SPHERE + 1) / 2, "found colours .* 0..1; write 2 n"),
+    "normals in 0..255": (NORMALS, "a.npy", (SPHERE + 1) * 127.5, "found colours of normals in 0..255; write value /"),
+    "normals of bytes": (
+        NORMALS, "a.npy", ((SPHERE + 1) * 127.5).astype(np.uint8), "as floats, found uint8",
+    ),
+    "masks of 0 and 1 at 128": (
+        MaskLabel(), "a.png", (X > 0).astype(np.uint8), "from 128 on, found 0 and 1; set .* `threshold` to 1",
+    ),
+    "millimetres in 8 bits": (DEPTH, "a.png", np.ones((4, 4), np.uint8), "expected 16 bits .* found 8, .* 0.255 m"),
+    "disparity in 8 bits": (INVERSE, "a.png", np.ones((4, 4), np.uint8), "expected 16 bits .* found 8, .* 0.00389;"),
+    "gaps in classes": (CLASSES, "a.npy", np.array([[1.0, np.nan]]), "found nan; write -1 where there is no label"),
+    "endless classes": (CLASSES, "a.npy", np.array([[1.0, 1e20]]), "expected class numbers, found 1e\\+20;"),
+    "an image with gaps": (
+        IMAGE, "a.npy", np.where(X > 0, np.nan, 0.5), "without gaps, found nan at 288 of 576 values;",
+    ),
+    "an image that is endless": (IMAGE, "a.npy", np.where(X > 0, np.inf, 0.5), "without gaps, found inf at"),
+    "an image in 0..255": (IMAGE, "a.npy", np.full((4, 4, 3), 200.0), "from 200 to 200; divide them by 255"),
+    "an image around 0": (IMAGE, "a.npy", SPHERE, "found values from -0.5 to 0.99.*; map them to 0..1"),
+    "a grey image of 16 bits": (
+        IMAGE, "a.png", np.full((4, 4), 40000, np.uint16), "found 16 bits .*; map its values to 0..255",
+    ),
+    "an image of 16 bits": (IMAGE, "a.npy", np.full((4, 4, 3), 9, np.uint16), "found uint16; write 0..255"),
+    "an image of truth values": (IMAGE, "a.npy", X > 0, "expected bytes .*, found bool"),
+    "objects": (DEPTH, "a.npy", np.array([[{}, None]]), "expected a readable .npy file, found Object arrays"),
+    "texts": (CLASSES, "a.npy", np.array([["a", "b"]]), "found an array .* of <U1"),
+    "times": (DEPTH, "a.npy", np.array([[1]], "M8[s]"), "found an array .* of datetime64"),
+    "complex numbers": (DEPTH, "a.npy", np.ones((2, 2), complex), "found an array .* of complex128"),
+    "a number with a line": (NumbersLabel(), "a.txt", "1_000", "expected a text of numbers, found 1_000"),
+    "a table with a head": (NumbersLabel(), "a.txt", "x y\n1 2", "expected a text of numbers, found could not convert"),
+    "a class that is several": (ClassLabel(), "a.txt", "1 2", r"expected the number of a class, found \[1.0, 2.0\]"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_what_would_be_read_as_something_else_is_a_line(case: str, tmp_path: Path) -> None:
+    kind, name, content, line = WRONG[case]
+    path = saved(tmp_path / name, content)
+    with pytest.raises(UserError, match=rf"^{path}: .*{line}") as error:
+        kind.decode(path)
+    assert "\n" not in str(error.value)
+    assert len(str(error.value)) < 400
+
+
+class Evil:
+    def __reduce__(self) -> tuple[object, ...]:
+        return (Path.touch, (Path("executed"),))
+
+
+@pytest.mark.parametrize("kind", [Rgb(), ClassesLabel(), DepthLabel(), NormalsLabel(), ClassLabel(), NumbersLabel()])
+def test_an_array_of_objects_is_never_unpickled(
+    kind: Modality, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    np.save(tmp_path / "a.npy", np.array([Evil()]), allow_pickle=True)
+    (tmp_path / "b.npy").write_bytes(pickle.dumps(Evil()))
+    for name in ("a.npy", "b.npy"):
+        with pytest.raises(UserError, match=rf"{name}: expected a readable .npy file"):
+            kind.decode(tmp_path / name)
+    assert not Path("executed").exists()
+
+
+def test_right_values_of_odd_files(tmp_path: Path) -> None:
+    assert torch.equal(ClassesLabel().decode(saved(tmp_path / "a.png", X > 0))[0], torch.from_numpy(X > 0).long())
+    assert torch.equal(MaskLabel().decode(tmp_path / "a.png")[0], torch.from_numpy(X > 0).long())
+    big = np.array([[1000, 2500]], ">u2")
+    Image.frombytes("I;16B", (2, 1), big.tobytes()).save(tmp_path / "b.tif")
+    assert torch.equal(DepthLabel().decode(tmp_path / "b.tif"), torch.tensor([[[1.0, 2.5]]]))
+    half = np.linspace(0, 1, 12, dtype=np.dtype("<f2").newbyteorder(">")).reshape(2, 2, 3)
+    assert torch.equal(
+        Rgb().decode(saved(tmp_path / "c.npy", half)), torch.from_numpy(half.astype("f4")).permute(2, 0, 1)
+    )
+    assert NumbersLabel().decode(saved(tmp_path / "d.txt", "\ufeff1, 2.5\n")).tolist() == [1, 2.5]
+    assert ClassLabel().decode(saved(tmp_path / "e.npy", np.array([3]))) == 3
+
+
+@pytest.mark.parametrize("suffix", [".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm"])
+def test_pictures_of_every_usual_format_are_images(tmp_path: Path, suffix: str) -> None:
+    grey = np.full((4, 6, 3), 99, np.uint8)
+    Image.fromarray(grey).save(tmp_path / f"a{suffix}", **({"lossless": True} if suffix == ".webp" else {}))
+    for read in (Rgb().decode, as_image):  # in training and in prediction
+        torch.testing.assert_close(read(tmp_path / f"a{suffix}"), torch.full((3, 4, 6), 99 / 255))
+
+
+NAMES = ["①2", "a²", "x\u0661", "10", "9", "ein Bild", "ü"]
+
+
+def test_names_of_any_letters(tmp_path: Path) -> None:
+    for name in NAMES:
+        for folder in ("image", "x"):
+            (tmp_path / "train" / folder).mkdir(parents=True, exist_ok=True)
+            saved(
+                tmp_path / "train" / folder / f"{name}.png",
+                np.ones((4, 4, 3)[: 3 if folder == "image" else 2], np.uint8),
+            )
+        (tmp_path / "classes/train" / name).mkdir(parents=True)
+        saved(tmp_path / "classes/train" / name / f"{name}.png", np.ones((4, 4, 3), np.uint8))
+    source = Folders(tmp_path, {"x": Label("x", ClassesLabel())}, holdout=0.3)
+    source.check(["x"])
+    assert len(source.split("train")) + len(source.split("test")) == len(NAMES)
+    names = [Path(source.split("train").where(i)).stem for i in range(len(source.split("train")))]
+    assert [name for name in names if name.isdecimal()] == sorted((x for x in names if x.isdecimal()), key=int)
+    classes = ClassFolders(tmp_path / "classes", holdout=0.3)
+    classes.check(["class"])
+    assert classes.classes == sorted(NAMES)
+
+
+def test_folders_of_numbers_in_another_order(tmp_path: Path) -> None:
+    for name in ("1", "2", "10"):
+        (tmp_path / "train" / name).mkdir(parents=True)
+        saved(tmp_path / "train" / name / "a.png", np.ones((4, 4, 3), np.uint8))
+    saved(tmp_path / "train/stray.png", np.ones((4, 4, 3), np.uint8))
+    source = ClassFolders(tmp_path, holdout=0.3)
+    (doubt,) = source.doubts()
+    assert "found `10` as class 1" in doubt.text
+    (out,) = source.left_out()
+    assert (out.count, out.examples) == (1, ("stray.png",))
+
+
+@pytest.mark.parametrize("orientation", [3, 6])
+def test_an_image_is_turned_alike_in_training_and_prediction(tmp_path: Path, orientation: int) -> None:
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    pixels = np.random.default_rng(0).integers(0, 256, (4, 6, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "a.png", exif=exif)
+    turned = np.rot90(pixels, 2 if orientation == 3 else -1).copy()
+    for read in (Rgb().decode, as_image):
+        assert torch.equal(read(tmp_path / "a.png"), torch.from_numpy(turned).permute(2, 0, 1) / 255)
