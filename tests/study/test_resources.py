@@ -39,8 +39,20 @@ class Measured(Notes):
 
 
 def test_two_thousand_steps(tmp_path: Path) -> None:
-    flags = ["--methods", "uniform", "--epochs", "300", "--checkpoint-steps", "50", "--log-steps", "1"]
-    notes = Measured(200, 2200)  # of the single-task networks and of `uniform`
+    flags = [
+        "--methods",
+        "uniform",
+        "--epochs",
+        "300",
+        "--batch-size",
+        "2",
+        "--data.train",
+        "4",
+        "--checkpoint-steps",
+        "50",
+    ]
+    flags += ["--net.filters", "[4, 4, 4, 4, 4]", "--log-steps", "1"]
+    notes = Measured(300, 2300)  # of the single-task networks and of `uniform`
     run_study(tiny(tmp_path / "runs", *flags), notes)
     (before, files), (after, files_after) = notes.at.values()
     print(f"2,000 steps: {before:.0f} -> {after:.0f} MiB, {files} -> {files_after} files and threads")
