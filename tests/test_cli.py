@@ -5,7 +5,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 from PIL import Image
 from tests.data.test_folders import write
@@ -41,31 +40,6 @@ def test_run_ends_with_table_page_and_what_next(capsys: pytest.CaptureFixture[st
     (out / "report.html").unlink()
     assert run(capsys, "report", str(out))[0] == 0
     assert (out / "report.html").exists()
-
-
-def test_predict_writes_pictures_and_arrays_and_overwrites_nothing(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
-    runs, out = tmp_path / "runs", tmp_path / "out"
-    run(capsys, "run", "rooms-tiny", *TINY, "--methods", "single", "--out", str(runs))
-    Image.new("RGB", (60, 40), (200, 100, 50)).save(tmp_path / "photo.png")
-    model, photo = str(runs / "single/depth/seed0"), str(tmp_path / "photo.png")
-    status, text, _ = run(capsys, "predict", model, photo, "--out", str(out))
-    assert status == 0
-    assert text.splitlines() == [str(out / "photo.depth.png"), str(out / "photo.depth.npy")]
-    assert np.load(out / "photo.depth.npy").shape == (1, 40, 60)
-    for arguments, expected in (
-        ([model, photo], "expected no such file yet"),
-        ([model, photo, "--overwrite", "--size", "16", "16"], "expected images of at least 32x32"),
-        ([str(runs), photo], "give the folder of one run"),
-        ([model, str(tmp_path / "none.png")], "none.png: expected a picture or .npy file, found none"),
-        ([str(runs / "study.yaml"), photo], "study.yaml: expected a network saved by tutelage"),
-    ):
-        status, _, error = run(capsys, "predict", *arguments, "--out", str(out))
-        assert status == 2
-        assert expected in error
-        assert error.count("\n") == 1
-    assert run(capsys, "predict", model, photo, "--out", str(out), "--overwrite", "--keep-size")[0] == 0
 
 
 def test_export_writes_what_the_example_of_the_docs_reads(

@@ -102,7 +102,9 @@ def test_the_methods_of_the_page_on_distilling_build(tmp_path: Path) -> None:
     shown = [pair for block in blocks for pair in block.get("method", {}).items()]
     file = tmp_path / "study.yaml"
     file.write_text(
-        yaml.safe_dump(read_values("rooms-tiny") | {"methods": [n for n, _ in shown], "method": dict(shown)})
+        yaml.safe_dump(
+            read_values("rooms-tiny") | {"methods": ["kd4mtl", *(n for n, _ in shown)], "method": dict(shown)}
+        )
     )
     config = load_study(file).objects  # a name that is shown twice is an error
     teachers: dict[str, MultiTaskNet] = {t: Tiny({t: task.width}) for t, task in config.tasks.items()}

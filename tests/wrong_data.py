@@ -20,7 +20,7 @@ def of_another_size(train: Path, stem: str) -> None:
 DATA: dict[str, tuple[Make, str]] = {
     "no data folder": (
         flags("--data", "tutelage.data.NYUv2", "--data.root", "nowhere"),
-        r"data.root: .*no folder nowhere",
+        r"data.root: expected a file or folder, found none at nowhere",
     ),
     "no folder": (images(removed("depth")), r"data/train/depth: expected a folder, found none; see"),
     "nothing in common": (
@@ -33,7 +33,7 @@ DATA: dict[str, tuple[Make, str]] = {
     ),
     "a file is missing": (
         images(removed("depth/3.png")),
-        r"train/depth: expected a file for each of the 8 images .* found 7; missing are 3; add .* data.partial: true",
+        r"train/depth: expected a file for each of the 8 images .* missing are 3; add .* data.init_args.partial: true",
     ),
     "two files": (
         images(holding("depth/3.jpg", "")),

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import h5py
 import numpy as np
 import scipy.io
 from tests.prepare.official import write_cityscapes, write_nyuv2
@@ -37,6 +38,18 @@ def other_splits(folder: Path) -> None:
     scipy.io.savemat(folder / "splits.mat", {"mapClass": np.ones((1, 894))})
 
 
+def changed(name: str, change: Callable[[np.ndarray], np.ndarray]) -> Change:
+    """With other values in one array of the official file."""
+
+    def other(folder: Path) -> None:
+        with h5py.File(folder / "nyu_depth_v2_labeled.mat", "r+") as file:
+            values = change(file[name][()])
+            del file[name]
+            file[name] = values
+
+    return other
+
+
 PREPARE: dict[str, tuple[Make, str]] = {
     "no data set": (command("prepare"), r"DATA: expected a value, found none; see `tutelage prepare --help`"),
     "another data set": (command("prepare", "kitti"), r"DATA: expected one of nyuv2, cityscapes, found `kitti`"),
@@ -51,6 +64,14 @@ PREPARE: dict[str, tuple[Make, str]] = {
     "no matrix": (
         nyuv2(holding("nyu_depth_v2_labeled.mat", "half")),
         r"labeled.mat: expected the official .* \(HDF5\), found .*; download it again",
+    ),
+    "depth in millimetres": (
+        nyuv2(changed("depths", lambda x: x * 1000)),
+        r"labeled.mat: frame \d+: expected depths in metres, at most 100 in the median, found .*; download it again",
+    ),
+    "images of floats": (
+        nyuv2(changed("images", lambda x: x / 255)),
+        r"labeled.mat: expected images of bytes \(uint8\), found float64; take the official",
     ),
     "other splits": (nyuv2(other_splits), r"splits.mat: expected trainNdxs and testNdxs, found mapClass; take"),
     "no package": (

@@ -36,20 +36,23 @@ SOURCES: dict[str, tuple[Make, str]] = {
     "a source's name": (mix(**{"a/b": ROOMS}), r"data.sources.a/b: expected .* a name without `/`, found Rooms; "),
     "a source in a word": (
         mix(streets="rooms"),
-        r"data: tutelage.data.Mix: sources: expected a class_path .*, found `rooms`",
+        r"data.sources.streets: expected a class_path, found `rooms`; did you mean `tutelage.data.Rooms`",
     ),
     "sources in a list": (
         flags(data={"class_path": "tutelage.data.Mix", "init_args": {"sources": [ROOMS, STREETS]}}),
-        r"data: tutelage.data.Mix: sources: expected dict, found ",
+        r"data.sources: expected keys and values, found ",
     ),
     "a task for a source": (
         mix(streets={"class_path": "tutelage.tasks.Depth"}),
         r"data: tutelage.data.Mix: sources: expected a subclass of DataSource, found tutelage.tasks.Depth",
     ),
-    "an unknown argument of a source": (mix(streets=rooms(sise=3)), r"sources: .*Rooms: expected .*, found `sise`;"),
+    "an unknown argument of a source": (
+        mix(streets=rooms(sise=3)),
+        r"data.sources.streets: expected a known key, found `sise`; did you mean `size`",
+    ),
     "no root of a source": (
         mix(photos=NOWHERE),
-        r"data.sources.photos.root: expected a folder .*, found no folder nowhere",
+        r"data.sources.photos.root: expected a file or folder, found none at nowhere",
     ),
     "no image of a source": (mix(streets=rooms(train=0)), r"train: expected at least 1, found 0$"),
     "a task that no source has": (
@@ -61,7 +64,7 @@ SOURCES: dict[str, tuple[Make, str]] = {
         r"data.sources.streets.part: expected samples for test, found none: 0.1 of 4 training samples are 0; add",
     ),
     "labels of other kinds": (
-        mix(written={"class_path": "tutelage.data.Mnist", "init_args": {"root": "nowhere", "task": "depth"}}),
+        mix(written={"class_path": "tutelage.data.Mnist", "init_args": {"root": ".", "task": "depth"}}),
         r"data.sources.written: expected labels of the kind DepthLabel for `depth`, as `rooms` has, found ClassLabel;",
     ),
     # Weights and numbers of images.
@@ -71,7 +74,7 @@ SOURCES: dict[str, tuple[Make, str]] = {
     ),
     "a weight of nothing": (mix(weights={"rooms": 0}), r"data.weights.rooms: expected a positive number, found 0"),
     "a weight without end": (mix(weights={"rooms": float("inf")}), r"data.weights.rooms: expected a pos.* found inf"),
-    "a weight in a word": (mix(weights={"rooms": "all"}), r"Mix: weights: expected float, found all"),
+    "a weight in a word": (mix(weights={"rooms": "all"}), r"data.weights.rooms: expected a number, found `all`"),
     "more sources than images": (
         mix("--batch-size", "1"),
         r"train.batch_size: expected one image or more of each of the 2 sources, found 1; raise it$",
@@ -96,8 +99,8 @@ SOURCES: dict[str, tuple[Make, str]] = {
     ),
     "no part of the labels": (hidden(keep={"depth": 0}), r"data.keep.depth: expected a part above 0 .*, found 0"),
     "more than all labels": (hidden(keep={"depth": 25}), r"data.keep.depth: expected a part above 0 .*, found 25"),
-    "a part in a word": (hidden(keep={"depth": "half"}), r"HideLabels: keep: expected float, found half"),
-    "a part for all tasks": (hidden(keep=0.5), r"HideLabels: keep: expected dict, found 0.5"),
+    "a part in a word": (hidden(keep={"depth": "half"}), r"data.keep.depth: expected a number, found `half`"),
+    "a part for all tasks": (hidden(keep=0.5), r"data.keep: expected keys and values, found `0.5`"),
     "nothing that is kept": (hidden(), r"data.keep: expected a value .*, found none; give"),
     "disjoint parts of more than all": (
         hidden(keep={"depth": 0.75, "normals": 0.5}, disjoint=True),
@@ -113,6 +116,6 @@ SOURCES: dict[str, tuple[Make, str]] = {
     ),
     "hidden labels of a folder that is not there": (
         hidden(source=NOWHERE, keep={"depth": 0.5}),
-        r"data.source.root: expected a folder .*, found no folder nowhere",
+        r"data.source.root: expected a file or folder, found none at nowhere",
     ),
 }

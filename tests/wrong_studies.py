@@ -10,21 +10,21 @@ URL = ("--methods", "url", "--method.url.distiller.match")
 STUDIES: dict[str, tuple[Make, str]] = {
     # The command.
     "no verb": (command(), r"VERB: expected a value, found none; see `tutelage --help`"),
-    "unknown verb": (command("rum", "rooms"), r"VERB: expected one of .*run.*, found `rum`; see"),
-    "too many words": (command("presets", "--all"), r"expected no more arguments, found `--all`; see"),
+    "unknown verb": (command("rum", "rooms"), r"VERB: expected one of .*, found `rum`; did you mean `run`\?; see"),
+    "too many words": (command("presets", "--all"), r"expected a flag of `tutelage presets`, found `--all`; see"),
     "report of nothing": (command("report"), r"DIR: expected a value, found none; see `tutelage report --help`"),
     "report of no folder": (
         command("report", "nowhere"),
         r"nowhere: expected the folder of a study, found no study.yaml",
     ),
-    "unknown preset": (command("run", "roomz"), r"roomz: expected .* presets .*rooms-tiny.*; found neither"),
+    "unknown preset": (command("run", "roomz"), r"roomz: expected .* presets .*; found neither; did you mean `rooms`"),
     "no such file": (command("run", "none.yaml"), r"none.yaml: expected a YAML file of a study, found none; see"),
     "unknown flag": (
         flags("--epocs", "3"),
-        r"expected flags of the study, found `--epocs 3`; `tutelage run STUDY --help`",
+        r"study.yaml: expected a flag of the study, found `--epocs`; did you mean `--epochs`\?$",
     ),
-    "flag without value": (flags("--epochs"), r"--train.epochs: expected a value, found none"),
-    "stray word": (flags("rooms"), r"expected flags of the study, found `rooms`;"),
+    "flag without value": (flags("--epochs"), r"--epochs: expected a value, found none"),
+    "stray word": (flags("rooms"), r"expected no more words, found `rooms`; see"),
     "unknown overlay": (
         flags("--with", "nothing"),
         r"--with nothing: expected a YAML file or one of .*; found neither",
@@ -40,17 +40,23 @@ STUDIES: dict[str, tuple[Make, str]] = {
     ),
     # Keys.
     "unknown key": (key("epocs", 3), r"study.yaml: expected a known key, found `epocs`; `tutelage run STUDY --help`"),
-    "unknown key of train": (key("train.epocs", 3), r"study.yaml: train: expected a known key, found `epocs`;"),
+    "unknown key of train": (
+        key("train.epocs", 3),
+        r"study.yaml: train: expected a known key, found `epocs`; did you mean `epochs`\?$",
+    ),
     "unknown argument": (key("net.init_args.depth", 3), r"study.yaml: net: expected a known key, found `depth`;"),
     "unknown argument of data": (
         key("data.init_args.sise", 3),
-        r"data: tutelage.data.Rooms: expected .*, found `sise`;",
+        r"data: expected a known key, found `sise`; did you mean `size`\?$",
     ),
     "unknown argument of an optimiser": (
         key("train.student.optimizer.init_args.rate", 3),
         r"train.student.optimizer: expected a known key, found `rate`;",
     ),
-    "unknown key of a method": (key("method.uniform.balancr", 3), r"method: expected a known key, found `balancr`;"),
+    "unknown key of a method": (
+        key("method.uniform.balancr", 3),
+        r"method.uniform: expected a known key, found `balancr`; did you",
+    ),
     "no data": (key("data"), r"study.yaml: data: expected a value, found none; give it"),
     "no root": (
         key("data", {"class_path": "tutelage.data.NYUv2"}),
@@ -58,19 +64,25 @@ STUDIES: dict[str, tuple[Make, str]] = {
     ),
     "no match": (
         flags("--methods", "mine", method={"mine": {"distiller": DISTILLER}}),
-        r"method: distiller: match: expected a value, found none",
+        r"method.mine.distiller.match: expected a value for tutelage.distill.FeatureDistiller, found none; give",
     ),
     # Classes.
     "misspelled class": (
         key("net.class_path", "tutelage.nets.SegNett"),
-        r"net: .*, found no `SegNett` in tutelage.nets;",
+        r"net: .*, found no `SegNett` in tutelage.nets; did you mean `SegNet`\?$",
     ),
-    "misspelled task": (key("tasks.depth.class_path", "tutelage.tasks.Deph"), r"tasks: .*, found no `Deph` in"),
+    "misspelled task": (
+        key("tasks.depth.class_path", "tutelage.tasks.Deph"),
+        r"tasks.depth: .*, found no `Deph` in .*; did you mean `Depth`",
+    ),
     "unknown module": (
         key("net.class_path", "nowhere.Net"),
         r"net: expected a class, found no module `nowhere`; correct",
     ),
-    "a name for a class": (key("data", "rooms"), r"data: expected a class_path such as .*, found `rooms`"),
+    "a name for a class": (
+        key("data", "rooms"),
+        r"data: expected a class_path, found `rooms`; did you mean `tutelage.data.Rooms`",
+    ),
     "a task as data": (key("data", DEPTH), r"data: expected a subclass of DataSource, found tutelage.tasks.Depth"),
     "a task as network": (key("net", DEPTH), r"net: expected a subclass of MultiTaskNet, found tutelage.tasks.Depth"),
     "data as augmentation": (
@@ -79,15 +91,15 @@ STUDIES: dict[str, tuple[Make, str]] = {
     ),
     "no class": (key("net", {"width": 1}), r"net: expected class_path and init_args, found {'width': 1}"),
     # Values.
-    "epochs in words": (flags("--epochs", "many"), r"train.epochs: expected int, found many"),
-    "steps in words": (flags("--max-steps", "few"), r"train.max_steps: expected int, found few"),
-    "train in a word": (key("train", "fast"), r"study.yaml: train: expected keys and values, found 'fast'"),
-    "tasks in a list": (key("tasks", ["depth"]), r"tasks: expected dict, found \['depth'\]"),
+    "epochs in words": (flags("--epochs", "many"), r"train.epochs: expected a whole number, found `many`"),
+    "steps in words": (flags("--max-steps", "few"), r"train.max_steps: expected a whole number or null, found `few`"),
+    "train in a word": (key("train", "fast"), r"study.yaml: train: expected keys and values, found `fast`"),
+    "tasks in a list": (key("tasks", ["depth"]), r"tasks: expected keys and values, found `\['depth'\]`"),
     "three sizes": (
         key("data.init_args.size", [1, 2, 3]),
         r"size: expected a tuple with 2 elements, found \[1, 2, 3\]",
     ),
-    "precision": (flags("--precision", "fp8"), r"train.precision: expected one of 'auto', .*, found fp8"),
+    "precision": (flags("--precision", "fp8"), r"train.precision: expected `auto` or .*, found `fp8`"),
     "no epoch": (flags("--epochs", "0"), r"train.epochs: expected at least 1, found 0"),
     "average": (flags("--ema", "2"), r"train.ema: expected a decay between 0 and 1 or null, found 2"),
     "clipping": (flags("--clip-norm", "-1"), r"train.clip_norm: expected a positive number or null, found -1"),
@@ -123,7 +135,10 @@ STUDIES: dict[str, tuple[Make, str]] = {
     "no seed": (key("seeds", []), r"seeds: expected one or more different numbers, found \[\]"),
     "no method": (key("methods", []), r"methods: expected one or more different names, found \[\]"),
     "no task": (key("tasks", {}), r"tasks: expected at least one task, found none"),
-    "unknown method": (flags("--methods", "kd5mtl"), r"methods: expected names among .*kd4mtl.*; found `kd5mtl`"),
+    "unknown method": (
+        flags("--methods", "kd5mtl"),
+        r"methods: expected names among .*; found `kd5mtl`; did you mean `kd4mtl`",
+    ),
     "values of another method": (
         flags("--method.kdmtl.about", "x"),
         r"method.kdmtl: expected one of .*, found `kdmtl`",

@@ -5,8 +5,9 @@ import pickle
 import re
 import sysconfig
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Self
 
@@ -86,6 +87,28 @@ def one_line(error: BaseException, most: int = 160) -> str:
     )
 
 
+def did_you_mean(found: object, names: Iterable[str]) -> str:
+    """What a message adds where a name is close to what was found; empty where none is.
+
+    >>> did_you_mean("kd5mtl", ["url", "kd4mtl"]), did_you_mean("xyz", ["url"])
+    ('; did you mean `kd4mtl`?', '')
+    """
+    folded = {name.lower().replace("_", "-"): name for name in names}
+    word = str(found).lower().replace("_", "-")
+    begin = [name for name in folded if name.startswith(word)] if len(word) > 2 else []
+    near = get_close_matches(word, folded, n=1) or begin
+    return f"; did you mean `{folded[near[0]]}`?" if near else ""
+
+
+def near_path(path: Path) -> str:
+    """What a message adds where a file or folder beside one that is not there has a name close to it."""
+    try:
+        beside = [os.fspath(path.parent / name) for name in os.listdir(path.parent)]
+    except OSError:
+        return ""
+    return did_you_mean(os.fspath(path), beside)
+
+
 def printable(text: str) -> str:
     """The text without control characters: a terminal would obey those in a file from anybody."""
     return "".join(c if c.isprintable() else " " for c in text)
@@ -119,7 +142,8 @@ def user_code(error: BaseException) -> str | None:
         frames += _FRAME.findall(str(current))  # of another process
         for file, line, function in reversed(frames):
             path = os.path.abspath(file)
-            foreign = path.startswith((_PACKAGE + os.sep, *_STANDARD)) or _INSTALLED.search(path)
+            compiled = file.endswith(".pyx")  # it has the path that it had where it was built
+            foreign = compiled or path.startswith((_PACKAGE + os.sep, *_STANDARD)) or _INSTALLED.search(path)
             if not foreign and not file.startswith("<"):  # "<string>" and "<frozen ...>" are generated
                 return f"{file}:{line} in {function}"
     return None

@@ -4,6 +4,8 @@
 `METHOD/seedN` a multi-task network.
 """
 
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -13,9 +15,13 @@ SINGLE: Final = (
     "single"  # single-task networks of the student's architecture: the baseline of Delta, and by default the teachers
 )
 TEACHER: Final = "teacher"  # teachers with runs of their own: of another architecture, or of several tasks
+TAUGHT_BY: Final = "student"  # the kind of a teacher that is the student of another method
 PREDICTOR: Final = "predictor.safetensors"  # what `tutelage.deploy.save` writes into a folder
 STUDENT: Final = "student.safetensors"  # what a run writes
 DATA: Final = "data.json"  # what was seen of a study's data before training; `tutelage.types.look.Look` has the format
+COST: Final = "cost.json"  # of a run: what its network costs where it is used
+EXTREMES: Final = "extremes.json"  # of a study: the test images on which one of its methods does best and worst
+_SHOWN = 6  # of the choices in a message
 FEATURES: Final = "features"  # a teacher that is used as it is built: no run trains it, and it predicts nothing
 
 
@@ -38,30 +44,68 @@ def parse_run_id(run: str) -> tuple[str, str | None]:
     return method, name[0] if name else None
 
 
+def extreme_file(indices: Sequence[int]) -> str:
+    """The file of a run with its predictions for these test images, one of every source.
+
+    >>> extreme_file([12]), extreme_file([12, 3])
+    ('test-12.safetensors', 'test-12-3.safetensors')
+    """
+    return f"test-{'-'.join(map(str, indices))}.safetensors"
+
+
 def run_folders(study: Path, file: str) -> list[Path]:
     """The folders of a study's runs that have this file."""
     return sorted(path.parent for pattern in ("*/seed*", "*/*/seed*") for path in study.glob(f"{pattern}/{file}"))
 
 
+def is_on_hub(path: Path) -> bool:
+    """Whether a path that does not exist, nor its first part, can be USER/NAME on the Hugging Face hub.
+
+    >>> is_on_hub(Path("someone/rooms-kd4mtl")), is_on_hub(Path("photo.jpg")), is_on_hub(Path("a/b.safetensors"))
+    (True, False, False)
+    """
+    first, *rest = path.parts or ("",)
+    is_name = len(rest) == 1 and all(re.fullmatch(r"\w[\w.-]*", part) for part in path.parts)
+    return is_name and path.suffix != ".safetensors" and not Path(first).exists()
+
+
+def find_model(path: Path) -> Path:
+    """What `find_network` finds; a name on the hub as it is."""
+    return path if is_on_hub(path) else find_network(path)
+
+
 def find_network(path: Path) -> Path:
-    """The file of a network: `path` itself, or the only one in the folder `path`.
+    """The file of a network: `path` itself, or the one in the folder `path`.
+
+    In the folder of a study, or of a method, it is the only student: a network of a run that is neither a single-task
+    network nor a teacher, or, where there is none, the only network of all.
 
     Raises:
-        UserError: there is no such file or folder, or the folder holds none or two.
+        UserError: There is no such file or folder, or the folder holds none, or several.
     """
     if not path.exists():
         raise UserError(f"{path}: expected a network saved by tutelage, found No such file; give another file")
     if not path.is_dir():
         return path
     files = [path / name for name in (PREDICTOR, STUDENT) if (path / name).is_file()]
+    if len(files) > 1:
+        raise UserError(f"{path}: expected {PREDICTOR} or {STUDENT} in it, found both; name one of the files")
+    files = files or _students(path)
     if len(files) == 1:
         return files[0]
-    expected = f"{path}: expected {PREDICTOR} or {STUDENT} in it"
     if files:
-        raise UserError(f"{expected}, found both; name one of the files")
-    for levels in ("*", "*/*", "*/*/*"):  # the folder of a study, or of a method
-        for student in sorted(path.glob(f"{levels}/{STUDENT}"))[:1]:
-            raise UserError(f"{expected}, found none; give the folder of one run, such as {student.parent}")
-    if (path / "config.yaml").is_file():
-        raise UserError(f"{expected}, found a run that is not finished; finish it with `tutelage run`")
+        choices = ", ".join(str(file.parent) for file in files[:_SHOWN])
+        more = f" and {len(files) - _SHOWN} more" if len(files) > _SHOWN else ""
+        raise UserError(f"{path}: expected one trained network in it, found {len(files)}; give one: {choices}{more}")
+    expected = f"{path}: expected {PREDICTOR} or {STUDENT} in it"
+    for file, unfinished in (("config.yaml", "a run that is not finished"), ("study.yaml", "no finished run of it")):
+        if (path / file).is_file():
+            raise UserError(f"{expected}, found {unfinished}; finish it with `tutelage run`")
     raise UserError(f"{expected}, found none; give another folder")
+
+
+def _students(folder: Path) -> list[Path]:
+    """The networks of a study or of a method; where there are students, these alone."""
+    files = sorted(file for levels in ("*", "*/*", "*/*/*") for file in folder.glob(f"{levels}/{STUDENT}"))
+    others = [file for file in files if not {SINGLE, TEACHER} & {*file.relative_to(folder).parts}]
+    return others or files

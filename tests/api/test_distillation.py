@@ -165,6 +165,7 @@ def test_predictions_are_distilled(tmp_path: Path) -> None:
     assert LogitDistiller.__name__ in (tmp_path / "study.yaml").read_text()
 
 
+BOTH = segnet(WIDTHS)
 WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "a module as teacher": (
         {"teachers": {"segmentation": module(13)}},
@@ -192,6 +193,15 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
         {"student": module()},
         r"student: expected a network with taps, .*TappedModule\(\{'segmentation': 13, 'depth': 1\}, network",
     ),
+    "the teacher as student": (
+        {"teachers": {"both": BOTH}, "student": BOTH},
+        r"student: expected another object than teachers\['both'\], which is frozen, found the same",
+    ),
+    "a frozen student": (
+        {"student": segnet(WIDTHS).requires_grad_(False)},
+        r"student: expected parameters that can be trained, found all of them frozen",
+    ),
+    "a file as folder": ({"out": Path(__file__)}, r"out: expected a folder, found the file .*_distillation.py; "),
     "a text as student": ({"student": "SegNet"}, r"student: expected a network with taps, found str; give"),
     "a class of tasks": ({"tasks": {"depth": Depth}}, r"tasks\['depth'\]: expected a task .* found the class Depth"),
     "no tasks": ({"tasks": {}}, r"tasks: expected tasks by name, .* found none"),
@@ -215,7 +225,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
 def test_a_wrong_object_is_one_line_before_anything_is_trained(name: str, tmp_path: Path) -> None:
     keys, message = WRONG[name]
     with pytest.raises(UserError, match=message) as error:
-        distill(tmp_path / "runs", **keys)
+        distill(**{"out": tmp_path / "runs", **keys})
     assert "\n" not in str(error.value)
     assert not list(tmp_path.glob("**/checkpoint.pt"))
 

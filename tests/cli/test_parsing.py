@@ -6,14 +6,20 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from importlib.metadata import version
+from pathlib import Path
 
 import pytest
 
 from tutelage.cli import main
 from tutelage.cli.command import parser
+from tutelage.cli.versions import _device
 
 # A right command of every verb, to which one wrong flag is added.
 RIGHT = {
+    "init": ["init", "folder"],
+    "inspect": ["inspect", "rooms"],
+    "app": ["app", "run"],
+    "push": ["push", "run", "someone/name", "--license", "mit"],
     "run": ["run", "rooms"],
     "tune": ["tune", "rooms"],
     "presets": ["presets"],
@@ -23,10 +29,12 @@ RIGHT = {
     "prepare nyuv2": ["prepare", "nyuv2", "a.mat", "splits.mat", "out"],
     "prepare cityscapes": ["prepare", "cityscapes", "download", "out"],
     "cache": ["cache", "clear"],
+    "completion": ["completion", "bash"],
     "export": ["export", "run", "--out", "student.onnx"],
     "predict": ["predict", "runs", "photo.png", "--out", "predictions"],
 }
-TEXTS = {"out", "methods", "trust", "networks", "store"}  # any text is right
+# Any text is right.
+TEXTS = {"out", "page", "methods", "trust", "networks", "store", "license", "save", "host", "device"}
 
 
 def verbs(top: argparse.ArgumentParser, name: str = "") -> Iterator[tuple[str, argparse.ArgumentParser]]:
@@ -54,6 +62,7 @@ def wrong() -> Iterator[tuple[str, list[str], str]]:
             if action.dest in TEXTS:
                 continue
             kinds = {
+                "_kinds": "some of picture,overlay,label,array,sheet", "positive": "a whole number of at least 1",
                 "whole": "a whole number", "number": "a number", "whole_numbers": "whole numbers such as 0,1,2",
             }  # fmt: skip
             expected = f"one of {', '.join(action.choices)}" if action.choices else kinds[action.type.__name__]
@@ -65,7 +74,11 @@ WRONG = {name: (words, line) for name, words, line in wrong()}
 MORE = {
     "no verb": ([], "VERB: expected a value, found none"),
     "both sizes": ([*RIGHT["predict"], "--keep-size", "--size", "1", "2"], "--size: expected no --keep-size beside it"),
-    "an abbreviated flag": ([*RIGHT["report"], "--mark"], "expected no more arguments, found `--mark`"),
+    "an abbreviated flag": ([*RIGHT["report"], "--mark"], "expected a flag of `tutelage report`, found `--mark`"),
+    "a study for a verb": (
+        ["rooms"],
+        f"VERB: expected one of {', '.join(parser().verbs)}, found `rooms`; did you mean `tut",
+    ),
     "seeds in words": (
         [*RIGHT["report"], "--seeds", "0,a"],
         "--seeds: expected whole numbers such as 0,1,2, found `0,a`",
@@ -110,7 +123,39 @@ def test_the_versions(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stop:
         main(["--version"])
     assert stop.value.code == 0
-    assert capsys.readouterr().out == f"tutelage {version('tutelage')}, torch {version('torch')}\n"
+    shown = capsys.readouterr().out
+    assert shown.startswith(f"tutelage {version('tutelage')}, torch {version('torch')}, Python 3.")
+    assert shown.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("torch", "gpus", "visible", "device"),
+    [
+        ("2.9.1", [], None, "cpu"),
+        ("2.9.1+cpu", ["NVIDIA H200"], None, "cpu"),
+        ("2.9.1", ["NVIDIA H200"], "", "cpu"),
+        ("2.9.1", ["NVIDIA H200", "NVIDIA H200"], None, "2 x NVIDIA H200"),
+        ("2.9.1+cu128", ["NVIDIA A", "NVIDIA B"], "0,1", "1 x NVIDIA A and 1 x NVIDIA B"),
+        ("2.9.1+rocm6.4", [], None, None),
+    ],
+)
+def test_the_device_is_known_from_the_driver(
+    torch: str,
+    gpus: list[str],
+    visible: str | None,
+    device: str | None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for i, model in enumerate(gpus):
+        (tmp_path / f"gpus/{i}").mkdir(parents=True)
+        (tmp_path / f"gpus/{i}/information").write_text(f"Model: \t\t {model}\nIRQ:   \t\t 4\n")
+    monkeypatch.setattr("tutelage.cli.versions._DRIVER", tmp_path)
+    monkeypatch.setattr("platform.system", lambda: "Linux")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert _device(torch) == device
 
 
 @pytest.mark.parametrize(

@@ -8,10 +8,11 @@ from typing import IO, Any
 import pytest
 
 from tutelage.cache import cache_root
-from tutelage.data import ClassesLabel, OverlaidDigits, Rooms
+from tutelage.data import DepthLabel, InverseDepthLabel, OverlaidDigits, Rooms
 from tutelage.data import digests as digests_module
+from tutelage.data.cityscapes import TrainIdsLabel
 from tutelage.data.digests import digests
-from tutelage.data.fingerprint import arguments_text, fingerprint_of_files, ranked
+from tutelage.data.fingerprint import arguments_text, as_formerly, fingerprint_of_files, ranked
 
 
 def test_ranks_are_those_of_a_hash_and_depend_on_each_key_alone() -> None:
@@ -25,7 +26,10 @@ def test_ranks_are_those_of_a_hash_and_depend_on_each_key_alone() -> None:
 def test_fingerprints_of_runs_that_exist_stay_as_they_are() -> None:
     assert Rooms(6, 3, (24, 32)).fingerprint() == "02a5e4304329bdd6"
     assert OverlaidDigits(40, 20).fingerprint() == "ec9a17ae13ed8e0a"
-    assert arguments_text({"class": ClassesLabel()}, 1) == "({'class': Classes(ignore=(255,))}, 1)"
+    assert arguments_text({"depth": DepthLabel()}, 1) == "({'depth': Depth(scale=0.001)}, 1)"
+    assert arguments_text(InverseDepthLabel(0.5)) == "(InverseDepth(scale=0.5),)"
+    assert arguments_text(TrainIdsLabel()) == "(Classes(ignore=(255,)),)"
+    assert len({arguments_text(DepthLabel(ignore=x, limit=y)) for x in ((), (1,), (65535,)) for y in (None, 9)}) == 6
 
 
 def test_a_fingerprint_of_files_sees_names_sizes_and_contents(tmp_path: Path) -> None:
@@ -96,3 +100,11 @@ def test_a_damaged_memory_is_none(tmp_path: Path) -> None:
     for file in (cache_root() / "digests").glob("*"):
         file.write_text("[1]")
     assert digests([path]) == before
+
+
+def test_runs_of_earlier_versions_are_kept(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    path.write_bytes(bytes(30000))
+    with as_formerly():
+        assert fingerprint_of_files("()", [("a", path)]) == "8180d25894ca9d20"
+    assert fingerprint_of_files("()", [("a", path)]) != "8180d25894ca9d20"

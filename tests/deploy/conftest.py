@@ -28,6 +28,7 @@ NETS = {
     "MTINet": ({"encoder": "test_resnet", "channels": [4, 6, 8, 8], "pretrained": True}, DENSE),
     "PADNet": ({"encoder": "test_resnet", "decoder": "FPN", "pretrained": True}, DENSE),
     "PLE": ({"encoder": "test_resnet", "decoder": "FPN", "pretrained": True}, DENSE),
+    "SAK": ({"encoder": "test_resnet", "decoder": "FPN", "pretrained": True}, DENSE),
     "EncoderDecoder": ({"encoder": "test_resnet", "decoder": "FPN", "pretrained": True}, DENSE),
     "ResNet": ({"filters": [4, 8], "blocks": 1}, WHOLE),
 }

@@ -202,6 +202,7 @@ def test_a_mistaken_file_is_one_line(tmp_path: Path) -> None:
     kind = "tutelage-predictor-1"
     less = {name: x for name, x in state.items() if not name.startswith("heads.depth")}
     study = old_run(tmp_path / "study/kd4mtl/seed0/student.safetensors", predictor).parents[2]
+    old_run(study / "kd4mtl/seed1/student.safetensors", predictor)
     whole = save(predictor, tmp_path / "whole.safetensors").read_bytes()
     (tmp_path / "cut.safetensors").write_bytes(whole[:-100])
     (tmp_path / "both").mkdir()
@@ -226,7 +227,7 @@ def test_a_mistaken_file_is_one_line(tmp_path: Path) -> None:
         (written("escape.safetensors", {"format": "\x1b[2J\n"}), "the version of tutelage that wrote it"),
         (tmp_path / "both", "found both"),
         (tmp_path / "empty", "give another folder"),
-        (study, "give the folder of one run, such as .*seed0"),
+        (study, "expected one trained network in it, found 2; give one: .*seed0, .*seed1"),
     ):
         with pytest.raises(ValueError, match=message) as caught:
             load(path)

@@ -47,8 +47,8 @@ def test_the_terms_are_those_of_the_formula() -> None:
     outputs = {t: network(batch.images) for t, network in distiller.online.items()}
     for t, own in outputs.items():
         loss = TASKS[t].loss(own.predictions[t], batch.targets[t])
-        torch.testing.assert_close(terms[f"{t}/{t}"].sum, loss.sum)
-        assert int(terms[f"{t}/{t}"].count) == distiller.counts(batch)[f"{t}/{t}"] == int(batch.counts[t])
+        torch.testing.assert_close(terms[f"loss/{t}/{t}"].sum, loss.sum)
+        assert int(terms[f"loss/{t}/{t}"].count) == distiller.counts(batch)[f"loss/{t}/{t}"] == int(batch.counts[t])
     expected = torch.zeros(3)
     for k in SAME:
         sigma = [float(distiller.sigma[k][t].detach()) for t in TASKS]
@@ -69,7 +69,7 @@ def test_the_distance_moves_the_student_and_sigma_the_losses_move_the_networks()
     student.zero_grad()
     distiller = build()
     terms = distiller(batch, student(batch.images))
-    (terms["colour/colour"].sum + terms["height/height"].sum).backward()
+    (terms["loss/colour/colour"].sum + terms["loss/height/height"].sum).backward()
     assert all(p.grad is not None for network in distiller.networks() for p in network.parameters())
     assert student.encoder[0].weight.grad is None
 
@@ -77,9 +77,9 @@ def test_the_distance_moves_the_student_and_sigma_the_losses_move_the_networks()
 def test_without_labels_and_in_the_warm_up() -> None:
     student, distiller = tiny.student(), build(warmup=0.6)
     batch = labelled(without=("height",))
-    assert set(distiller.counts(batch)) == {"features", "colour/colour"}
+    assert set(distiller.counts(batch)) == {"features", "loss/colour/colour"}
     terms = distiller(batch, student(batch.images))
-    assert set(terms) == {"features", "colour/colour"}
+    assert set(terms) == {"features", "loss/colour/colour"}
     assert float(terms["features"].sum.detach()) == 0
     distiller.begin_step(0.6, observed=False)
     assert float(distiller(batch, student(batch.images))["features"].sum.detach()) > 0
@@ -121,7 +121,7 @@ def test_state_and_references() -> None:
             p.add_(1.0)
     other.load_state_dict(one.state_dict())
     assert all(torch.equal(a, b) for a, b in zip(one.parameters(), other.parameters(), strict=True))
-    assert one.references() == {"colour": "colour/colour", "height": "height/height"}
+    assert one.references() == {"colour": "loss/colour/colour", "height": "loss/height/height"}
     assert set(one.health()) == {f"sigma/{t}/{k}" for t in TASKS for k in SAME}
     assert one.train().online["colour"].training
 
@@ -137,7 +137,7 @@ def test_weights_follow_the_ratio_of_the_losses_of_an_epoch() -> None:
         assert all(float(w) == 1 for w in weights.values())
         for t in batch.targets:
             sums[t][0] += float(terms.task[t].mean())
-            sums[t][1] += float(terms.distill[f"{t}/{t}"].mean())
+            sums[t][1] += float(terms.distill[f"loss/{t}/{t}"].mean())
     balancer.end_epoch()
     ratios = torch.tensor([own / other for own, other in sums.values()])
     expected = 2 * (ratios / 0.5).exp() / (ratios / 0.5).exp().sum()

@@ -285,14 +285,16 @@ def test_wrong_checkpoints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     torch.save(state | {"decoder.bias": torch.zeros(7)}, "shape.pt")
     torch.save(state | {"fc.weight": torch.zeros(7)}, "more.pt")
     torch.save({k: x for k, x in state.items() if k != "decoder.bias"}, "fewer.pt")
+    torch.save({f"model.{k}": x for k, x in state.items()}, "wrapped.pt")
     torch.save([1, 2], "list.pt")
     Path("text.pt").write_text("hello")
     Path("text.safetensors").write_text("hello")
     actual = {
         "code.pt": "a file that wants to run `posix.mkdir`; nothing of it was run",
         "shape.pt": r"`decoder.bias` of shape \[6\], found \[7\]",
-        "more.pt": r"`fc.weight` of shape none, found \[7\]",
-        "fewer.pt": r"`decoder.bias` of shape \[6\], found none",
+        "more.pt": r"the module's tensors, and no others, found `fc.weight`, too; give the weights of this module$",
+        "fewer.pt": r"the module's tensors, `decoder.bias`, found none of that name; give the weights of this module$",
+        "wrapped.pt": r"found `model\..*` and \d+ more instead; set `prefix` to `model\.`$",
         "list.pt": "expected a state_dict, alone or as `state_dict` or `model`, found a list",
         "text.pt": r"expected a file of tensors, found one that cannot be read \(.*Error\); nothing of it was run",
         "text.safetensors": r"found one that cannot be read \(SafetensorError\)",

@@ -71,6 +71,7 @@ def _run(run: Path, tasks: list[str], method: str, seed: int) -> None:
         value = torch.randint(0, 4, (2, 8, 12)).short() if t == "segmentation" else torch.rand(2, 1, 8, 12).half()
         valid = torch.ones(2, 8, 12, dtype=torch.bool)
         valid[1] = False  # an image without a label
+        tensors |= {f"score/{t}": torch.tensor([0.5, torch.nan])}
         tensors |= {f"prediction/{t}": value, f"target/{t}": value.clone(), f"valid/{t}": valid}
     safetensors.torch.save_file(tensors, run / "predictions.safetensors")
 

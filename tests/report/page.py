@@ -7,7 +7,7 @@ from tests.report.folder import TASKS
 
 from tutelage.report import write_report
 
-VOID = {"meta", "img", "br", "path", "use"}
+VOID = {"meta", "img", "input", "br", "path", "use"}
 
 
 class Page(HTMLParser):
@@ -34,7 +34,13 @@ class Page(HTMLParser):
             assert self.open.pop() == tag
 
     def handle_data(self, data: str) -> None:
-        self.text += data
+        if not {"script", "style"} & set(self.open):
+            self.text += data
+
+    @property
+    def scripts(self) -> int:
+        """How many scripts there are: the page's own is one."""
+        return sum(tag == "script" for tag, _ in self.tags)
 
 
 def page(folder: Path) -> Page:

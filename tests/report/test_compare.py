@@ -132,7 +132,7 @@ def test_the_latex_of_a_study(tmp_path: Path) -> None:
     first, _ = studies(tmp_path)
     tex = latex(first, TASKS)
     assert r"segmentation miou \% $\uparrow$" in tex
-    assert r"kd4mtl & 42.25 $\pm$ 0.62" in tex
+    assert r"kd4mtl & \textbf{42.25 $\pm$ 0.62}" in tex
     assert tex.count(r"\begin{tabular}") == 2
     assert latex(first, TASKS, [0]).count(r"\begin{tabular}") == 1
 

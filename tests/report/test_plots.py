@@ -3,13 +3,14 @@ import re
 
 import pytest
 
+from tutelage.report.charts import svg
 from tutelage.report.plots import LINEAR, Scale, curves
 
 
-def ticks(svg: str) -> list[str]:
+def ticks(text: str) -> list[str]:
     """The labels of the first panel's y axis."""
-    axis = svg[svg.index('id="matplotlib.axis_2"') :]
-    return re.findall(r"<text[^>]*>([^<]*)</text>", axis[: axis.index('id="patch_')])
+    axis = text[text.index('id="x-matplotlib.axis_2"') :]
+    return re.findall(r"<text[^>]*>([^<]*)</text>", axis[: axis.index('id="x-patch_')])
 
 
 @pytest.mark.parametrize(
@@ -27,5 +28,5 @@ def ticks(svg: str) -> list[str]:
     ],
 )
 def test_scales(values: list[float], scale: Scale, shown: str) -> None:
-    svg = curves({"depth": {"uniform": (range(len(values)), values)}}, {"uniform": "#0a84d0"}, "epoch", scale)
-    assert shown in ticks(svg)
+    panels = {"depth": {"uniform": (range(len(values)), values)}}
+    assert shown in ticks(svg(curves(panels, ["uniform"], ("epoch", "loss"), scale, only="depth"), "x"))

@@ -52,10 +52,10 @@ def test_a_checkpoint_of_the_authors_is_a_teacher(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("teachers_of", "line"),
     [
-        ({"depht": "x"}, r"teachers.depht: expected one of the study's tasks, segmentation, depth, normals"),
+        ({"depht": __file__}, r"teachers.depht: expected one of the study's tasks, .*; did you mean `depth`\?"),
         (
             {"depth": "none.safetensors"},
-            r"teachers.depth: expected the file of a trained network, or `features`, found no file none",
+            r"teachers.depth: expected `features` or a file or folder, found none at none.safetensors",
         ),
     ],
 )

@@ -1,16 +1,29 @@
 """The preset methods of later papers: each builds from YAML and takes a step with a gradient for all it trains."""
 
+import json
 from pathlib import Path
 
 import pytest
 import torch
-from tests.study.conftest import built, overlaid
+from tests.study.conftest import Notes, built, overlaid, tiny
 
-from tutelage.study import Study, plan
+from tutelage.study import Study, execute, plan
+from tutelage.study.teacher_cache import read_needs
 from tutelage.train import PartialStep, Training, make_batch, training_step
 from tutelage.types import Batch
 
-LATER = ["cs", "dto-kd", "phi-s", "unic", "okd-mtl"]
+LATER = [
+    "cs",
+    "dto-kd",
+    "phi-s",
+    "unic",
+    "okd-mtl",
+    "born-again",
+    "mean-teacher",
+    "auto-lambda",
+    "moml",
+    "joint-distill",
+]
 TEACHER = "teachers: {multi: {tasks: [segmentation, depth, normals]}}\n"
 
 
@@ -31,10 +44,33 @@ def step(run: Training, study: Study) -> None:
 
 @pytest.mark.parametrize("teachers", ["", TEACHER], ids=["a teacher per task", "one teacher"])
 def test_a_step_of_each(teachers: str, tmp_path: Path) -> None:
-    study = overlaid(tmp_path / "out", f"methods: [{', '.join(LATER)}]\n{teachers}")
+    study = overlaid(tmp_path / "out", f"methods: [uniform, {', '.join(LATER)}]\n{teachers}")
     for spec in (spec for spec in plan(study.values) if spec.method in LATER):
         torch.manual_seed(0)
         run, _ = built(study, spec, trained=False)
+        if spec.method in ("okd-mtl", "mean-teacher"):  # networks that change are never cached
+            assert read_needs(run, {}) == {}
         step(run, study)
         trained = [p for module in run.modules().values() for p in module.parameters() if p.requires_grad]
         assert all(p.grad is not None and p.grad.isfinite().all() for p in trained), spec.method
+
+
+SAK_NET = "{class_path: tutelage.nets.SAK, init_args: {encoder: test_resnet, decoder_args: {decoder_channels: 8}}}"
+
+
+def test_sak_with_its_network(tmp_path: Path) -> None:
+    pytest.importorskip("segmentation_models_pytorch", reason="SAK has encoders of timm and decoders of smp")
+    study = overlaid(tmp_path / "out", f"methods: [sak]\nnet: {SAK_NET}\n")
+    (spec,) = (spec for spec in plan(study.values) if spec.method == "sak")
+    run, _ = built(study, spec, trained=False)
+    step(run, study)
+    assert all(path.scale.grad.any() for path in run.student.paths.values())
+
+
+def test_a_moving_average_is_never_cached(tmp_path: Path) -> None:
+    flags = ["--train.augment", "null", "--train.teacher_cache.mode", "always", "--max-steps", "1"]
+    study = tiny(tmp_path / "out", "--methods", "mean-teacher", *flags)
+    (spec,) = (spec for spec in plan(study.values) if spec.method == "mean-teacher")
+    assert spec.needs == ()
+    execute(spec, study.folder, Notes().run("", 0, 1), study.build)
+    assert json.loads((study.folder / spec.id / "teacher_cache.json").read_text()) == {"read": []}

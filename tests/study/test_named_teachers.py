@@ -154,7 +154,7 @@ def test_a_file_for_several_tasks(trained: tuple, tmp_path: Path) -> None:
         ("{back: {tasks: []}}", r"teachers\.back\.net: expected a network, whose features are to teach, found none"),
         (
             "{pair: {tasks: [depth], file: nowhere.safetensors}}",
-            r"teachers\.pair\.file: expected the file of a trained",
+            r"teachers\.pair\.file: expected `features` or a file or folder, found none at nowhere",
         ),
         ("{pair: {tasks: [depth], weight: -1}}", r"teachers\.pair\.weight: expected a number of at least 0, found -1"),
         ("{pair: {tusks: [depth]}}", r"teachers.*expected a known key, found `tusks`"),

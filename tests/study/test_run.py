@@ -80,7 +80,7 @@ def test_a_run_leaves_everything(finished: tuple) -> None:
     assert {f"{name}/depth/{tap}" for name in ("dead", "norm", "rank") for tap in ("bottleneck", "last")} <= logged
     predictions = load_tensors(out / "single/depth/seed0/predictions.safetensors")
     assert predictions["image"].shape == (6, 3, 32, 48)
-    assert {name.split("/")[0] for name in predictions} == {"image", "target", "valid", "prediction"}
+    assert {name.split("/")[0] for name in predictions} == {"image", "target", "valid", "prediction", "score"}
     assert [name for name, _ in notes.started][:4] == [
         "single segmentation, seed 0", "single depth, seed 0", "single normals, seed 0", "uniform, seed 0",
     ]  # fmt: skip

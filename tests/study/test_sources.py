@@ -174,7 +174,7 @@ def test_the_page_draws_images_of_both_sources_each_with_its_own_tasks(finished:
     page = Page(write_report(copy, study(copy).objects.tasks).read_text())
     pictures = {"image": [], "segmentation": [], "depth": []}
     for tag, of in page.tags:
-        if tag == "img" and of["alt"] is not None and of["src"] is not None:
+        if tag == "img" and of["alt"] and of.get("src"):
             what = of["alt"].split(",")[0].split()[0]
             pictures[what].append(Image.open(io.BytesIO(b64decode(of["src"].split(",")[1]))).size)
     wide, high = (48, 32), (32, 40)

@@ -307,11 +307,14 @@ def test_a_distiller_that_does_not_fit_them_is_named(tmp_path: Path) -> None:
     ("text", "line"),
     [
         (f"teacher_net: {{depht: {SMALL}}}", r"teacher_net\.depht: expected one of the study's tasks, segmentation, "),
-        ("teacher_net: [1]", r"teacher_net: expected dict, found \[1\]"),
-        ("teacher_net: {class_path: tutelage.nets.SegNat}", "teacher_net: expected a class, found no `SegNat`"),
+        ("teacher_net: [1]", r"teacher_net: expected keys and values, found `\[1\]`"),
+        (
+            "teacher_net: {class_path: tutelage.nets.SegNat}",
+            r"teacher_net\.\w+: expected a class, found no `SegNat` .*; did you mean `SegNet`",
+        ),
         (
             "teacher_net: {depth: {class_path: tutelage.nets.SegNet, init_args: {widht: 2}}}",
-            "teacher_net: expected a known key, found `widht`",
+            "teacher_net.depth: expected a known key, found `widht`; did you mean `width`",
         ),
         ("teachers: {depth: features}", r"teachers\.depth: expected a teacher_net for `depth`, .* give teacher_net"),
         ("methods: [teacher]", "methods: expected names among single, .*; found `teacher`"),

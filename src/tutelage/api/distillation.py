@@ -14,6 +14,7 @@ from tutelage.api.wrong_objects import check_objects
 from tutelage.data import DataSource
 from tutelage.errors import writing_to
 from tutelage.study import Method, check_data, run_study
+from tutelage.study.config.validate import check_out
 from tutelage.study.teachers import load_tensors
 from tutelage.train import TrainConfig
 from tutelage.types import MultiTaskNet, Task
@@ -77,7 +78,8 @@ def distill(
     Raises:
         UserError: something does not fit; found before anything is trained, as far as possible.
     """
-    check_objects(student, data, tasks)
+    check_objects(student, data, tasks, teachers)
+    check_out(Path(out))
     given = as_teachers(teachers, tasks, data)
     trained = with_keys({"train": {}}, {"train": train or {}, **settings}, known=["train"])["train"]
     study, specs = given_study(given, student, data, tasks, method, trained, seed, Path(out))

@@ -115,19 +115,22 @@ class Results:
         """Write the page of the study, report.html in its folder, and return its path."""
         return write_report(self.folder, self.tasks, write_shared)
 
-    def load(self, method: str, seed: int | None = None, task: str | None = None) -> Predictor:
+    def load(
+        self, method: str, seed: int | None = None, task: str | None = None, trust: Collection[str] = ()
+    ) -> Predictor:
         """The trained network of a method, as `tutelage.load` reads it.
 
         Args:
             method: a row of the table.
             seed: of its run; by default the first.
             task: of a single-task network.
+            trust: modules of your own whose classes may be imported, such as `["my_nets"]` or `["__main__"]`.
 
         Raises:
             UserError: there is no such run.
         """
         seed = self._results.seeds[0] if seed is None and self._results.seeds else seed or 0
-        return load(self.folder / run_id(method, seed, task))
+        return load(self.folder / run_id(method, seed, task), trust)
 
     def __repr__(self) -> str:
         """The table."""

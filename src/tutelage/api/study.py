@@ -15,7 +15,7 @@ from tutelage.api.watching import watching
 from tutelage.data import DataSource
 from tutelage.errors import UserError, writing_to
 from tutelage.files import write_text
-from tutelage.study import InProcess, Method, Pool, TeacherConfig, check_data, complete, run_study, shares
+from tutelage.study import InProcess, Method, Pool, TeacherConfig, check_data, complete, run_study, save_showing, shares
 from tutelage.study import Study as ValidatedStudy
 from tutelage.train import TrainConfig
 from tutelage.types import MultiTaskNet, Task
@@ -127,6 +127,7 @@ class Study:
             study.objects.data.check(study.objects.tasks)
             check_data(study, console, level=check)
             run_study(study, display, InProcess() if len(parts) == 1 else Pool(parts))
+            save_showing(study, display.note)
         return Results(study.folder, study.objects.tasks)
 
     def __repr__(self) -> str:

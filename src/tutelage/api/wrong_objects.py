@@ -11,7 +11,7 @@ from tutelage.types import Task
 from tutelage.types.network import check_network
 
 
-def check_objects(student: object, data: object, tasks: object) -> None:
+def check_objects(student: object, data: object, tasks: object, teachers: object) -> None:
     """Raise a UserError that says what was expected, what was found, and how it becomes that."""
     if not isinstance(tasks, Mapping) or not tasks:
         found = type(tasks).__name__ if tasks else "none"
@@ -27,3 +27,14 @@ def check_objects(student: object, data: object, tasks: object) -> None:
         raise UserError(f"data: expected a tutelage.data.DataSource, found {type(data).__name__}; {remedy}")
     if isinstance(student, nn.Module) or not callable(student):
         check_network(student, "student", f"{{{', '.join(f'{t!r}: {task.width}' for t, task in tasks.items())}}}")
+    if isinstance(student, nn.Module):
+        for name, teacher in teachers.items() if isinstance(teachers, Mapping) else ():
+            if student in (teacher, getattr(teacher, "net", None), getattr(teacher, "network", None)):
+                raise UserError(
+                    f"student: expected another object than teachers['{name}'], which is frozen, found the same; give "
+                    "copy.deepcopy(student)"
+                )
+        if not any(p.requires_grad for p in student.parameters()):
+            raise UserError(
+                "student: expected parameters that can be trained, found all of them frozen; call its requires_grad_()"
+            )

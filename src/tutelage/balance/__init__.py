@@ -1,6 +1,7 @@
 """How several losses become one update."""
 
 from tutelage.balance.aggregator import Aggregator
+from tutelage.balance.bilevel import MOML, AutoLambda
 from tutelage.balance.conflict import conflict
 from tutelage.balance.db_mtl import DBMTL
 from tutelage.balance.dto_kd import DTOKD
@@ -11,7 +12,7 @@ from tutelage.balance.independent_draws import IndependentDraws
 from tutelage.balance.moco import MoCo
 from tutelage.balance.on_gradients import GradientBalancer
 from tutelage.balance.on_losses import LossBalancer
-from tutelage.balance.relative import OnlineWeighting, RelativeLosses
+from tutelage.balance.relative import FeedbackWeighting, OnlineWeighting, RelativeLosses
 from tutelage.balance.scalarizer import Scalarizer
 from tutelage.balance.scale_invariant import ScaleInvariant
 from tutelage.balance.task_gradients import Combined, TaskGradients
@@ -22,8 +23,11 @@ __all__ = [
     "DBMTL",
     "DTOKD",
     "IMTLH",
+    "MOML",
     "Aggregator",
+    "AutoLambda",
     "Combined",
+    "FeedbackWeighting",
     "GradDrop",
     "GradNorm",
     "GradientBalancer",

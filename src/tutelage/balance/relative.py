@@ -106,3 +106,38 @@ class OnlineWeighting(RelativeLosses):
     def weigh(self, group: str, losses: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """w_t of the tasks, and of the terms that count for them."""
         return self.shares(torch.softmax(self.ratios / self.temperature, 0), losses)
+
+
+class FeedbackWeighting(RelativeLosses):
+    """A teacher weighs more, the further the student is behind it (after JointDistill, Cheng et al., 2025).
+
+    The network follows sum_t l_t + sum_k v_k d_k,   v_k = T r_t / sum_s r_s for the teacher of task t
+
+    with r_t as in `RelativeLosses`, on a second, independent batch of train in every step, from which nothing is
+    learnt in that step. v_k = 1 in the first epoch. For a term of several tasks v_k is the mean of theirs, and 1 for
+    one of none.
+
+    Source: "JointDistill: Adaptive Multi-Task Distillation for Joint Depth Estimation and Scene Segmentation" (arXiv:
+    2505.10057); read: its abstract and a summary, in which a teacher's weight follows the ratio of the student's to the
+    teacher's score on a validation part. Ours to decide: losses as scores, since they exist for every task; the sum to
+    T; the second batch of train in place of a validation part, which the teachers, however, were trained on. Its loss
+    along the trajectory of attention maps is not here: neither source gives its formula.
+    """
+
+    draws = 2
+
+    def __init__(self) -> None:
+        super().__init__("separately")
+
+    def backward(self, terms: Terms, outputs: list[Output], net: MultiTaskNet, reduce: Reduce) -> dict[str, Tensor]:
+        """Compare on the first batch of a step, and learn from the second."""
+        if reduce.draw == 0:
+            self.compare(reduce(terms), net, reduce)
+            return {}
+        return LossBalancer.backward(self, terms, outputs, net, reduce)
+
+    def weigh(self, group: str, losses: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """v_k of the teachers; 1 for the tasks."""
+        if group == "task":
+            return {name: torch.ones_like(self.ratios[0]) for name in losses}
+        return self.shares(self.ratios, losses)

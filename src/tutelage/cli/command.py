@@ -8,32 +8,54 @@ import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from importlib.metadata import version
 from typing import NoReturn
 
-from tutelage.cli import bench, cache, compare, export, init, inspect, predict, prepare, presets, report, run, tune
+from tutelage.cli import (
+    app,
+    bench,
+    cache,
+    compare,
+    completion,
+    export,
+    init,
+    inspect,
+    predict,
+    prepare,
+    presets,
+    push,
+    report,
+    run,
+    tune,
+)
 from tutelage.cli.failures import Terminated, explain, interruption
 from tutelage.cli.output import new_console
 from tutelage.cli.parsing import Parser
 
 _TRACEBACK = "--traceback"
+# One file each, in the order of the help.
+_VERBS = (
+    *(init, run, tune, presets, inspect, report, compare, bench),
+    *(prepare, predict, export, push, app, cache, completion),
+)
 
 
 class _Version(argparse.Action):
     """Print the versions only where they are asked for: it takes time to look them up."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
-        print(f"tutelage {version('tutelage')}, torch {version('torch')}")
+        from tutelage.cli.versions import versions
+
+        print(versions())
         parser.exit()
 
 
 def parser() -> Parser:
     """The parser of the command with all of its verbs."""
     top = Parser(prog="tutelage", description="Teach one network many tasks.", allow_abbrev=False)
-    top.add_argument("--version", action=_Version, nargs=0, help="print the versions of tutelage and torch")
+    top.add_argument("--version", action=_Version, nargs=0, help="print the versions and the device")
     top.add_argument(_TRACEBACK, action="store_true", help="print the traceback of an error; may stand anywhere")
     verbs = top.add_subparsers(dest="verb", required=True, metavar="VERB")
-    for module in (init, run, tune, presets, inspect, report, compare, bench, prepare, predict, export, cache):
+    for module in _VERBS:
         module.add_parser(verbs)
     return top
 
@@ -48,11 +70,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = sys.argv[1:] if arguments is None else list(arguments)
     show = _TRACEBACK in words or os.environ.get("TUTELAGE_TRACEBACK", "0") not in ("", "0")
     top = parser()
-    args, flags = top.parse_known_args([word for word in words if word != _TRACEBACK])
-    args.flags = flags
     warnings.filterwarnings("ignore", message="Image size .* exceeds limit")  # Pillow's; ours is an error with a line
-    if flags and not getattr(args, "takes_flags", False):  # those of a study are read later
-        top.error(f"unrecognized arguments: {' '.join(flags)}")
+    if "_ARGCOMPLETE" in os.environ:  # a shell asks what may stand next
+        completion.complete(top)
+    if words and words[0] not in top.verbs and _is_study(words[0]):
+        top.error(
+            f"VERB: expected one of {', '.join(top.verbs)}, found `{words[0]}`; did you mean `tutelage run {words[0]}`?"
+        )
+    args = top.parse_args([word for word in words if word != _TRACEBACK])
     try:
         with _terminable():
             status: int = args.execute(args, new_console())
@@ -66,6 +91,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not isinstance(error, Exception) and interruption(error) is None:
             raise  # SystemExit, for example
         return explain(error, show, getattr(args, "again", None))
+
+
+def _is_study(word: str) -> bool:
+    from tutelage.values import presets
+
+    return not word.startswith("-") and (word.endswith((".yaml", ".yml")) or word in presets())
 
 
 @contextmanager

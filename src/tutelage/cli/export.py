@@ -9,7 +9,7 @@ from rich.console import Console
 from tutelage.cli.output import say
 from tutelage.cli.parsing import add_model_options, whole
 from tutelage.errors import UserError
-from tutelage.layout import find_network
+from tutelage.layout import find_model
 
 if TYPE_CHECKING:
     from tutelage.deploy import Exported
@@ -43,7 +43,7 @@ def execute(args: argparse.Namespace, console: Console) -> int:
     """Export, and say what was written."""
     if args.out.exists() and not args.overwrite:
         raise UserError(f"{args.out}: expected no such file yet, found one; give another --out, or --overwrite")
-    model = find_network(args.model)  # a mistake in a name is found before PyTorch is loaded
+    model = find_model(args.model)  # a mistake in a name is found before PyTorch is loaded
     from tutelage.deploy import export, load
 
     size = None if args.size is None else (args.size[0], args.size[1])

@@ -24,7 +24,7 @@ STUDY is a preset or a YAML file, with the flags of `tutelage run`. Of a FOLDER 
 def add_parser(verbs: Any) -> None:
     """Add the verb to the command."""
     parser = verbs.add_parser(
-        "inspect", help="look at data", description=_ABOUT, allow_abbrev=False,
+        "inspect", help="look at data", description=_ABOUT, takes_flags=True,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
     parser.add_argument("study", metavar="STUDY|FOLDER", help="preset, YAML file, or folder of images and labels")
@@ -33,7 +33,7 @@ def add_parser(verbs: Any) -> None:
         help="which samples are decoded; by default all up to 20,000, else a sample",
     )  # fmt: skip
     parser.add_argument("--page", type=Path, metavar="FILE", help="where the page goes; by default data-NAME.html")
-    parser.set_defaults(execute=execute, takes_flags=True)
+    parser.set_defaults(execute=execute)
 
 
 def execute(args: argparse.Namespace, console: Console) -> int:

@@ -23,11 +23,16 @@ def add_parser(verbs: Any) -> None:
     formats = parser.add_mutually_exclusive_group()
     formats.add_argument("--markdown", action="store_true", help="print the tables as Markdown and write nothing")
     formats.add_argument("--latex", action="store_true", help="print the tables as LaTeX and write nothing")
+    formats.add_argument(
+        "--figures",
+        action="store_true",
+        help="write the page's charts (SVG and PNG) and pictures to DIR/figures, nothing else",
+    )
     parser.set_defaults(execute=execute)
 
 
 def execute(args: argparse.Namespace, console: Console) -> int:
-    """Write the page and print the tables, or print these as Markdown or LaTeX."""
+    """Write the page and print the tables; or print these as Markdown or LaTeX, or write the figures."""
     from tutelage.values import read_values, with_new_names
 
     folder = args.folder
@@ -35,12 +40,16 @@ def execute(args: argparse.Namespace, console: Console) -> int:
         raise UserError(f"{folder}: expected the folder of a study, found no study.yaml in it; run the study first")
     with writing_to(folder):
         values = with_new_names(read_values(folder / "study.yaml"), {})
-        from tutelage.report import latex, markdown, read_tasks, write_report
+        from tutelage.report import latex, markdown, read_tasks, write_figures, write_report
 
         # Tasks alone: data, networks and devices of the machine that trained are not needed.
         tasks = read_tasks(values, folder / "study.yaml", args.trust)
         if args.markdown or args.latex:
             print(printable_lines((markdown if args.markdown else latex)(folder, tasks, args.seeds)))
+            return 0
+        if args.figures:
+            figures = write_figures(folder, tasks, folder / "figures")
+            say(console, f"figures   {folder / 'figures'} ({len(figures)} files)")
             return 0
         page = write_report(folder, tasks, write_shared)
         print_tables(console, folder, tasks, args.seeds)

@@ -8,6 +8,7 @@ from rich.console import Console
 
 from tutelage.cli.launchers import add_launcher, launcher_of
 from tutelage.cli.output import print_tables, say
+from tutelage.cli.studies import add_study, describe, read_study
 from tutelage.errors import writing_to
 from tutelage.files import write_shared
 
@@ -31,31 +32,19 @@ def add_parser(verbs: Any) -> None:
     """Add the verb to the command."""
     parser = verbs.add_parser(
         "run", help="train and compare", description=_ABOUT, formatter_class=argparse.RawDescriptionHelpFormatter,
-        add_help=False, allow_abbrev=False,
+        add_help=False, takes_flags=True,
     )  # fmt: skip
     parser.add_argument("--dry-run", action="store_true", help="validate everything and print the plan")
     add_launcher(parser)
     add_study(parser)
-    parser.set_defaults(execute=execute, takes_flags=True, parser=parser, again="from the last checkpoint")
-
-
-def add_study(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments that `run` and `tune` share."""
-    parser.add_argument("study", metavar="STUDY", nargs="?", help="preset or YAML file")
-    parser.add_argument(
-        "--check", choices=["full", "sample", "none"], default="auto",
-        help="which samples of the data are decoded before training; by default all up to 20,000, else a sample",
-    )  # fmt: skip
-    parser.add_argument("-h", "--help", action="store_true", help="print this text; after STUDY, all of its keys")
+    parser.set_defaults(execute=execute, parser=parser, again="from the last checkpoint")
 
 
 def execute(args: argparse.Namespace, console: Console) -> int:
     """Train the study, write its page and print its tables; where torchrun or SLURM started several, together."""
     if args.study is None or args.help:
         return describe(args)
-    from tutelage.values import read_draft
-
-    draft = read_draft(args.study, args.flags)  # a mistake in a name or file is found before PyTorch is loaded
+    draft = read_study(args, console, args.flags)
     from tutelage.train import launched
 
     with launched() as world:
@@ -77,7 +66,7 @@ def _take_part(world: "Processes") -> int:
 
 def _run(draft: "Draft", args: argparse.Namespace, console: Console) -> int:
     from tutelage.report import write_report
-    from tutelage.study import ConsoleDisplay, check_data, complete, run_study
+    from tutelage.study import ConsoleDisplay, check_data, complete, run_study, save_showing
 
     study = complete(draft)
     launcher = launcher_of(args, study)
@@ -90,6 +79,7 @@ def _run(draft: "Draft", args: argparse.Namespace, console: Console) -> int:
             return _plan(console, study)
         with ConsoleDisplay(console) as display:
             run_study(study, display, launcher)
+            save_showing(study, display.note)
         page = write_report(study.folder, study.objects.tasks, write_shared)
         print_tables(console, study.folder, study.objects.tasks)
     say(console, f"page      {page}\nresults   {study.folder / 'results.json'}")
@@ -99,26 +89,12 @@ def _run(draft: "Draft", args: argparse.Namespace, console: Console) -> int:
     return 0
 
 
-def describe(args: argparse.Namespace) -> int:
-    """Print how the verb is used or, after STUDY, every key of that study."""
-    if args.study is None:
-        print(args.parser.format_help())
-        return 0 if args.help else 2
-    from tutelage.values import read_values
-
-    read_values(args.study)  # a name that is none is found before PyTorch is loaded
-    from tutelage.study import describe as keys_of
-
-    print(keys_of(args.study))
-    return 0
-
-
 def _plan(console: Console, study: "Study") -> int:
-    from tutelage.study import cache_line, estimate, plan_table
+    from tutelage.study import cache_line, estimate, plan_lines
 
     with console.status("a few steps of every kind of run"):
         kinds = estimate(study)
-    console.print(plan_table(study.name, study.seeds, kinds))
+    say(console, "\n".join(plan_lines(study.name, study.seeds, kinds, console.width)))
     if (line := cache_line(study.seeds, kinds)) is not None:
         console.print(line, markup=False)
     console.print(

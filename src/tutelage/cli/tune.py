@@ -8,7 +8,7 @@ from rich.console import Console
 
 from tutelage.cli.output import say
 from tutelage.cli.parsing import number, whole
-from tutelage.cli.run import add_study, describe
+from tutelage.cli.studies import add_study, describe, read_study
 from tutelage.errors import writing_to
 
 _ABOUT = """\
@@ -25,23 +25,21 @@ def add_parser(verbs: Any) -> None:
     """Add the verb to the command."""
     parser = verbs.add_parser(
         "tune", help="find values for every method, by as many trials each", description=_ABOUT,
-        formatter_class=argparse.RawDescriptionHelpFormatter, add_help=False, allow_abbrev=False,
+        formatter_class=argparse.RawDescriptionHelpFormatter, add_help=False, takes_flags=True,
     )  # fmt: skip
     parser.add_argument("--trials", type=whole, default=8, metavar="N", help="trials of every method; by default 8")
     parser.add_argument("--part", type=number, default=0.2, metavar="P", help="part of train to judge on; default 0.2")
     parser.add_argument("--methods", metavar="A,B", help="by default `single` and all methods of the study")
     add_study(parser)
-    parser.set_defaults(execute=execute, takes_flags=True, parser=parser, again="from the last checkpoint")
+    parser.set_defaults(execute=execute, parser=parser, again="from the last checkpoint")
 
 
 def execute(args: argparse.Namespace, console: Console) -> int:
     """Run the trials and print what they found."""
     if args.study is None or args.help:
         return describe(args)
-    from tutelage.values import read_draft
-
     flags = [*args.flags, *(["--methods", args.methods] if args.methods else [])]
-    draft = read_draft(args.study, flags)  # a mistake in a name or file is found before PyTorch is loaded
+    draft = read_study(args, console, flags)
     from tutelage.report import tuning_table
     from tutelage.study import ConsoleDisplay, Tuner, check_data, complete
 

@@ -1,17 +1,42 @@
 """Cityscapes with 19 or 7 classes and inverse depth."""
 
 from collections.abc import Collection
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
+
+from torch import Tensor
 
 from tutelage.data.folders import Folders, Label
 from tutelage.data.labels import ClassesLabel, InverseDepthLabel
 from tutelage.errors import UserError
-from tutelage.images import Size
+from tutelage.images import Array, Size
 
 # Classes -> the folders that may hold the labels, in the order in which they are looked for: those that `tutelage
 # prepare` writes, and MTAN's two.
 _FOLDERS: dict[int, tuple[str, ...]] = {19: ("label_19", "label"), 7: ("label7", "label_7", "label")}
+
+
+@dataclass
+class TrainIdsLabel(ClassesLabel):
+    """The classes of Cityscapes that networks are trained on; the ids 0..33 of the official files are refused.
+
+    Args:
+        classes: 19 train ids, or their 7 categories.
+    """
+
+    classes: int = 19
+
+    def convert(self, array: Array, mode: str, where: str) -> Tensor:
+        """[1, H, W], int64."""
+        label = super().convert(array, mode, where)
+        if int(label.max()) >= self.classes:
+            raise UserError(
+                f"{where}: expected classes 0..{self.classes - 1}, 255 for none, found {int(label.max())}; where "
+                "these are "
+                "Cityscapes' ids 0..33 (labelIds), write train ids with `tutelage prepare cityscapes`"
+            )
+        return label
 
 
 class Cityscapes(Folders):
@@ -50,7 +75,10 @@ class Cityscapes(Folders):
             raise UserError(f"data.classes: expected 7 or 19, found {classes}")
         names = _FOLDERS[classes]
         folder = next((name for name in names if (Path(root) / "train" / name).is_dir()), names[-1])
-        labels = {"segmentation": Label(folder, ClassesLabel()), "depth": Label("depth", InverseDepthLabel())}
+        labels = {
+            "segmentation": Label(folder, TrainIdsLabel(classes=classes)),
+            "depth": Label("depth", InverseDepthLabel()),
+        }
         self.classes = classes
         super().__init__(root, labels, "image", size, holdout, holdout_seed, cache, "cityscapes", partial)
 

@@ -2,7 +2,9 @@
 
 import os
 import re
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from hashlib import blake2b
 from pathlib import Path
 from typing import TypeVar
@@ -12,6 +14,14 @@ from tutelage.data.digests import digests
 
 # Fingerprints keep the names that splits and kinds of labels had when the first runs were made, so that runs go on.
 FINGERPRINTED: Mapping[Split, str] = {"train": "train", "test": "val"}
+# Arguments that earlier versions had not, where they are as those versions were.
+_NEW = (
+    (re.compile(r"\b(DepthLabel\(scale=[^,()]+), ignore=\(65535,\), limit=None\)"), r"\1)"),
+    (re.compile(r"\b(InverseDepthLabel\(scale=[^,()]+), ignore=\(\), limit=None\)"), r"\1)"),
+    (re.compile(r"\bTrainIdsLabel\((ignore=\([^()]*\)), classes=\d+\)"), r"ClassesLabel(\1)"),
+)
+_FORMER = ContextVar("former", default=False)
+_EXCERPT = 4096  # bytes that earlier versions read at the beginning, in the middle and at the end of a file
 _KINDS = re.compile(r"\b(Classes|Mask|Depth|InverseDepth|Normals|Class|Numbers)Label\(")
 
 K = TypeVar("K", bound=Hashable)
@@ -28,8 +38,11 @@ def identity(source: DataSource) -> str:
 
 
 def arguments_text(*arguments: object) -> str:
-    """The arguments of a source, for its fingerprint."""
-    return _KINDS.sub(r"\1(", repr(arguments))
+    """The arguments of a source, for its fingerprint; without what earlier versions had none of and is as it was."""
+    text = repr(arguments)
+    for pattern, former in _NEW:
+        text = pattern.sub(former, text)
+    return _KINDS.sub(r"\1(", text)
 
 
 def fingerprint_of_text(text: str) -> str:
@@ -48,9 +61,34 @@ def fingerprint_of_files(arguments: str, files: Iterable[tuple[str, Path]]) -> s
     """
     digest = blake2b(arguments.encode(), digest_size=8)
     named = list(files)
+    if _FORMER.get():
+        for name, path in named:
+            digest.update(f"{name}:{path.stat().st_size}\n".encode())
+            digest.update(_excerpts(path))
+        return digest.hexdigest()
     for (name, _), content in zip(named, digests([path for _, path in named]), strict=True):
         digest.update(f"{name}:{content}\n".encode())
     return digest.hexdigest()
+
+
+@contextmanager
+def as_formerly() -> Iterator[None]:
+    """Have fingerprints of files computed as earlier versions did, which read parts of each file alone."""
+    token = _FORMER.set(True)
+    try:
+        yield
+    finally:
+        _FORMER.reset(token)
+
+
+def _excerpts(path: Path) -> bytes:
+    length = path.stat().st_size
+    with path.open("rb") as file:
+        pieces = []
+        for start in (0, (length - _EXCERPT) // 2, length - _EXCERPT):
+            file.seek(max(0, start))
+            pieces.append(file.read(_EXCERPT))
+    return b"".join(pieces)
 
 
 def stamp_of_files(files: Iterable[tuple[str, Path]], *facts: object) -> str | None:

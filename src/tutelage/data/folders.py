@@ -134,7 +134,7 @@ class Folders(DataSource):
             names = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
             raise UserError(
                 f"{path}: expected a file for each of the {len(stems)} images of {split}, found "
-                f"{len(stems) - len(missing)}; missing are {names}; add them, or set data.partial: true"
+                f"{len(stems) - len(missing)}; missing are {names}; add them, or set data.init_args.partial: true"
             )
 
     def fingerprint(self) -> str:

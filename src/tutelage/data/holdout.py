@@ -56,10 +56,6 @@ class HoldOut(Wrapper):
 
     def fingerprint(self) -> str:
         """Depends on the source and on the arguments."""
-        return self._fingerprint
-
-    @cached_property
-    def _fingerprint(self) -> str:  # computed once: tuning asks for it with every trial
         arguments = (identity(self.source), self.part, self.seed)
         return fingerprint_of_text(repr(arguments))
 

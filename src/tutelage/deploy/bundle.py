@@ -13,13 +13,14 @@ from torch import Tensor
 
 from tutelage.deploy.build import build
 from tutelage.deploy.fingerprint import fingerprint
+from tutelage.deploy.hub import download
 from tutelage.deploy.limits import no_larger_than
 from tutelage.deploy.predictor import Predictor
 from tutelage.deploy.trust import without_weights
 from tutelage.errors import UserError, one_line
 from tutelage.files import write_bytes
 from tutelage.images import Size
-from tutelage.layout import PREDICTOR, find_network
+from tutelage.layout import PREDICTOR, find_network, is_on_hub
 
 FORMAT = "tutelage-predictor-1"
 _STUDY_FORMAT = "tutelage-student-1"  # what a run wrote before it wrote FORMAT: the config of a whole study
@@ -96,12 +97,15 @@ def write_bundle(
 def load(
     path: str | Path, trust: Collection[str] = (), size: Size | Literal["trained", "keep"] = "trained"
 ) -> Predictor:
-    """The predictor of a file or folder, written by `save` or by a run of a study. It is on the CPU, in fp32.
+    """The predictor of a file or folder, written by `save` or by a run of a study, or of USER/NAME on the hub.
+
+    It is on the CPU, in fp32.
 
     The file may come from anybody: no code in it is run, and only networks and tasks of tutelage are built.
 
     Args:
-        path: A file, or a folder with `predictor.safetensors` or a run's `student.safetensors`.
+        path: A file, or a folder with `predictor.safetensors` or a run's `student.safetensors`, or with the runs of a
+            study that has one student. If nothing is there, nor its first part: USER/NAME on the Hugging Face hub.
         trust: Modules of your own whose classes may also be imported and called: `["my_nets"]`.
         size: The size that images are resized to: `trained`, the size that the network was trained at; (H, W); or
             `keep`: images keep their size.
@@ -110,7 +114,7 @@ def load(
         ValueError: The file is missing or of another kind, names a class that is not trusted, or its weights do not
             fit; one line.
     """
-    file = find_network(Path(path))
+    file = download(Path(path).as_posix()) if is_on_hub(Path(path)) else find_network(Path(path))
     config, tensors = _read(file)
     if size != "trained":
         config = {**config, "size": None if size == "keep" else list(size)}

@@ -1,8 +1,9 @@
 """The student alone, as one module: from images to the activated predictions of its tasks."""
 
 import re
-from collections.abc import Collection, Mapping
-from typing import Any, Self
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, Self
 
 import torch
 from torch import Tensor, nn
@@ -10,7 +11,7 @@ from torch.nn.functional import interpolate
 
 from tutelage.errors import UserError
 from tutelage.images import Image, Size, as_image, check_images, resize_image
-from tutelage.types import MultiTaskNet, Task, is_reserved
+from tutelage.types import MultiTaskNet, Output, Task, is_reserved
 
 
 class Predictor(nn.Module):
@@ -69,17 +70,23 @@ class Predictor(nn.Module):
                 f"{images.dtype}"
             )
         x = images.float() / 255 if images.dtype == torch.uint8 else images.float()
-        size = (x.shape[2], x.shape[3])
-        if self.size is not None:
-            x = resize_image(x, self.size)
-        output = self.net(x.to(self._weight.dtype), tasks=list(self.tasks))
-        activated = {}
-        for t, task in self.tasks.items():
-            raw = output.predictions[t]
-            if t in self.dense and raw.shape[2:] != size:
-                raw = interpolate(raw.float(), size, mode="bilinear", antialias=True)
-            activated[t] = task.activate(raw)
-        return activated
+        raw = self._raw(self._resized(x))
+        return {t: self._activated(t, raw[t], (x.shape[2], x.shape[3])) for t in self.tasks}
+
+    def _resized(self, images: Tensor) -> Tensor:
+        """Images [B, 3, H, W] in 0..1 as the network takes them."""
+        return images if self.size is None else resize_image(images, self.size)
+
+    def _raw(self, images: Tensor) -> dict[str, Tensor]:
+        """The raw outputs of all tasks."""
+        output: Output = self.net(images.to(self._weight.dtype), tasks=list(self.tasks))
+        return output.predictions
+
+    def _activated(self, task: str, raw: Tensor, size: Size) -> Tensor:
+        """The prediction of a raw output [B, C, ...] for images of `size`."""
+        if task in self.dense and raw.shape[2:] != size:
+            raw = interpolate(raw.float(), size, mode="bilinear", antialias=True)
+        return self.tasks[task].activate(raw)
 
     @torch.no_grad()
     def predict(self, image: Image) -> dict[str, Tensor]:
@@ -96,6 +103,86 @@ class Predictor(nn.Module):
         images = check_images(image) if isinstance(image, Tensor) and batch else as_image(image)[None]
         predictions = self(images.to(self._weight.device))
         return {t: (value if batch else value[0]).cpu() for t, value in predictions.items()}
+
+    @torch.no_grad()
+    def predict_several(self, images: Sequence[Image]) -> list[dict[str, Tensor]]:
+        """What `predict` gives for each of several images, which may differ in size.
+
+        Those that have one size after resizing go through the network as one batch.
+
+        Raises:
+            ValueError: One of them is no image.
+        """
+        tensors = [as_image(image)[None].to(self._weight.device) for image in images]
+        resized = [self._resized(x) for x in tensors]
+        predictions: list[dict[str, Tensor]] = [{} for _ in images]
+        for shape in dict.fromkeys(x.shape for x in resized):
+            places = [i for i, x in enumerate(resized) if x.shape == shape]
+            raw = self._raw(torch.cat([resized[i] for i in places]))
+            for row, i in enumerate(places):
+                size = (tensors[i].shape[2], tensors[i].shape[3])
+                predictions[i] = {t: self._activated(t, raw[t][row : row + 1], size)[0].cpu() for t in self.tasks}
+        return predictions
+
+    def push_to_hub(
+        self,
+        repo_id: str,
+        card: str,
+        *,
+        private: bool | None = None,
+        token: str | None = None,
+        branch: str | None = None,
+        create_pr: bool | None = None,
+        commit_message: str = "Upload a predictor of tutelage",
+    ) -> str:
+        """Upload the predictor and its card to the Hugging Face hub; the address of the commit.
+
+        The other arguments are those of `huggingface_hub.ModelHubMixin.push_to_hub`, which does it.
+
+        Args:
+            repo_id: USER/NAME.
+            card: What README.md says; `model_card` writes it.
+
+        Raises:
+            ValueError: The predictor has no config, or it cannot be uploaded; one line.
+        """
+        from tutelage.deploy.hub import push
+
+        return push(self, card, repo_id, private, token, branch, create_pr, commit_message)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        pretrained_model_name_or_path: str | Path,
+        *,
+        trust: Collection[str] = (),
+        size: Size | Literal["trained", "keep"] = "trained",
+        revision: str | None = None,
+        token: str | bool | None = None,
+        cache_dir: str | Path | None = None,
+        force_download: bool = False,
+        local_files_only: bool = False,
+    ) -> "Predictor":
+        """What `tutelage.load` gives for a file, a folder, or USER/NAME on the hub, of which it takes one file.
+
+        The other arguments are those of `huggingface_hub.hf_hub_download`.
+
+        Args:
+            pretrained_model_name_or_path: A folder or file that exists, or USER/NAME.
+            trust: See `load`.
+            size: See `load`.
+
+        Raises:
+            ValueError: It cannot be had, or `load` refuses it; one line.
+        """
+        from tutelage.deploy.bundle import load
+        from tutelage.deploy.hub import download
+
+        path = Path(pretrained_model_name_or_path)
+        if not path.exists():
+            name = path.as_posix()
+            path = download(name, revision, token, cache_dir, force_download, local_files_only)
+        return load(path, trust, size)
 
     @property
     def _weight(self) -> Tensor:

@@ -9,6 +9,7 @@ from types import ModuleType
 from typing import Any
 
 from tutelage.distill.adaptors import MLP, Adaptor, Conv1x1, Identity, TokenWise
+from tutelage.distill.average import AverageDistiller
 from tutelage.distill.distances import (
     CKA,
     KL,
@@ -28,6 +29,7 @@ from tutelage.distill.logits import LogitDistiller
 from tutelage.distill.match import TapMatch
 from tutelage.distill.online import OnlineDistiller
 from tutelage.distill.sum_distiller import SumDistiller
+from tutelage.distill.teacher_losses import TeacherLosses
 from tutelage.distill.teachers import PhiS, Standardise, Teacher, Teachers, labels_by_teacher
 
 __all__ = [
@@ -38,6 +40,7 @@ __all__ = [
     "RBFCKA",
     "Adaptor",
     "AttentionTransfer",
+    "AverageDistiller",
     "CauchySchwarz",
     "Conv1x1",
     "Cosine",
@@ -54,6 +57,7 @@ __all__ = [
     "SumDistiller",
     "TapMatch",
     "Teacher",
+    "TeacherLosses",
     "Teachers",
     "TokenWise",
     "WeightedSum",

@@ -29,8 +29,8 @@ class OnlineDistiller(Distiller):
     student does, on the same images; nothing of them is needed before, and nothing is kept after training. With the
     balancer `OnlineWeighting` the tasks' losses are weighted by how far the student is behind each network.
 
-    Terms: `features`, which counts for all tasks, and `NAME/TASK`, the loss of a network. The latter are added as they
-    are, whatever the balancer. A tap with one feature per task has a sigma and an adaptor per task.
+    Terms: `features`, which counts for all tasks, and `loss/NAME/TASK`, the loss of a network. The latter are added as
+    they are, whatever the balancer. A tap with one feature per task has a sigma and an adaptor per task.
 
     Source: Jacob, Agarwal and Stenger, "Online Knowledge Distillation for Multi-task Learning", WACV 2023; read:
     abstract and the authors' script. Differs from the script: all matched taps count, where it keeps the last of its 12
@@ -115,7 +115,7 @@ class OnlineDistiller(Distiller):
 
     def references(self) -> dict[str, str]:
         """{task: the key of the loss of its network}, the first one's of several."""
-        return {t: f"{name}/{t}" for name, teacher in reversed(self.named.items()) for t in teacher.tasks}
+        return {t: f"loss/{name}/{t}" for name, teacher in reversed(self.named.items()) for t in teacher.tasks}
 
     def setup(self, tasks: Mapping[str, Task]) -> None:
         """Keep the tasks, whose losses are used."""
@@ -128,13 +128,13 @@ class OnlineDistiller(Distiller):
 
     def teaches(self) -> dict[str, tuple[str, ...]]:
         """All tasks of `features`; its own of a network's loss."""
-        losses = {f"{name}/{t}": (t,) for name, teacher in self.named.items() for t in teacher.tasks}
+        losses = {f"loss/{name}/{t}": (t,) for name, teacher in self.named.items() for t in teacher.tasks}
         return {FEATURES: tuple(dict.fromkeys(t for of in losses.values() for t in of)), **losses}
 
     def counts(self, batch: Batch) -> dict[str, int]:
         """All images of `features`; what its loss is divided by, of a network."""
         losses = {
-            f"{name}/{t}": int(batch.counts[t])
+            f"loss/{name}/{t}": int(batch.counts[t])
             for name, teacher in self.named.items()
             for t in teacher.tasks
             if t in batch.targets
@@ -142,7 +142,7 @@ class OnlineDistiller(Distiller):
         return {FEATURES: len(batch.images), **losses}
 
     def forward(self, batch: Batch, output: Output) -> TermMap:
-        """{`features`: (sum over images, their number), `NAME/TASK`: (sum of the loss, its count)}."""
+        """{`features`: (sum over images, their number), `loss/NAME/TASK`: (sum of the loss, its count)}."""
         terms, outputs = TermMap(), dict[str, Output]()
         ran: dict[nn.Module, Output] = {}  # several names may have one network
         for name, teacher in self.named.items():
@@ -150,7 +150,7 @@ class OnlineDistiller(Distiller):
                 ran[teacher.network] = teacher.network(batch.images, tasks=self._labelled(teacher.network, batch))
             outputs[name] = ran[teacher.network]
             for t in (t for t in teacher.tasks if t in batch.targets):
-                terms[f"{name}/{t}"] = task_loss(self.tasks[t], t, outputs[name], batch.targets[t])
+                terms[f"loss/{name}/{t}"] = task_loss(self.tasks[t], t, outputs[name], batch.targets[t])
         total = torch.stack([self._distance(k, output, outputs) for k in self.match]).sum(0)  # [B]
         count = torch.full((), len(batch.images), device=batch.images.device)
         terms[FEATURES] = Term((self.scale if self._counts else 0.0) * total.sum(), count)

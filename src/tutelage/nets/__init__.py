@@ -10,6 +10,7 @@ from tutelage.nets.mti_net import MTINet
 from tutelage.nets.pad_net import PADNet
 from tutelage.nets.ple import PLE
 from tutelage.nets.resnet import ResNet
+from tutelage.nets.sak import SAK
 from tutelage.nets.segnet import SegNet
 from tutelage.nets.tap import Tap
 from tutelage.nets.tapped_module import TappedModule
@@ -17,6 +18,7 @@ from tutelage.nets.tapped_module import TappedModule
 __all__ = [
     "MTAN",
     "PLE",
+    "SAK",
     "CrossStitch",
     "DSelectK",
     "EncoderDecoder",

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from tutelage.errors import UserError
-from tutelage.nets.checkpoints import read_state_dict
+from tutelage.nets.checkpoints import load_into
 from tutelage.nets.quiet import quiet
 from tutelage.nets.tap import Tap, channels_first, describe, select
 from tutelage.nets.widths import resolve_tasks
@@ -98,7 +98,7 @@ class TappedModule(MultiTaskNet):
             raise UserError(f"TappedModule.heads: expected taps ({', '.join(taps) or 'none'}), found `{unknown[0]}`")
         self.net = module if isinstance(module, nn.Module) else _build(module, channels, sum(widths.values()))
         if checkpoint is not None:
-            _load(self.net, Path(checkpoint), prefix)
+            load_into(self.net, Path(checkpoint), prefix)
         paths = [path for path, _ in self.net.named_modules(remove_duplicate=False)]
         for name, tap in self.tapped.items():
             if tap.path not in paths:
@@ -226,19 +226,6 @@ def _build(named: str | dict[str, Any], channels: str | None, count: int) -> nn.
     except Exception as error:  # whatever the class or function raises
         raise UserError(f"TappedModule.module: expected `{path}` to build a module, found {describe(error)}") from error
     return net
-
-
-def _load(net: nn.Module, path: Path, prefix: str) -> None:
-    state = read_state_dict(path)
-    state = {name.removeprefix(prefix): x for name, x in state.items() if name.startswith(prefix)}
-    own = {name: x for name, x in net.state_dict().items() if name in state or "num_batches_tracked" not in name}
-    for name in [*own, *state]:
-        expected, shape = (list(x[name].shape) if name in x else "none" for x in (own, state))
-        if expected != shape:
-            raise UserError(
-                f"{path}: expected the module's tensors, `{name}` of shape {expected}, found {shape}; mend `prefix`"
-            )
-    net.load_state_dict(state, strict=False)
 
 
 def _build_head(name: str, x: Tensor, width: int) -> nn.Module:

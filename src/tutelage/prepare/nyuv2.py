@@ -29,6 +29,7 @@ from tutelage.prepare.nyuv2_classes import (
     labels_to_40,
 )
 from tutelage.prepare.summary import Folder, Summary
+from tutelage.tasks import Depth
 
 # The toolbox's calibration of the colour camera at 480x640 (camera_params.m), which counts pixels from 1, here from 0.
 # The depth of the labelled frames is projected into this camera.
@@ -139,6 +140,11 @@ class _Labeled:
                 f"{path}: expected images [N, 3, W, H], depths and labels [N, W, H], found {shapes}; take the official "
                 "nyu_depth_v2_labeled.mat"
             )
+        if file["images"].dtype != np.uint8:
+            raise UserError(
+                f"{path}: expected images of bytes (uint8), found {file['images'].dtype}; take the official "
+                "nyu_depth_v2_labeled.mat"
+            )
         self.count = images[0]
         self.to_40, self.to_13 = labels_to_40(), classes_40_to_13()
         for label, name in NAMES.items():
@@ -173,6 +179,8 @@ class _Labeled:
                 f"{self.path}: expected labels 0..{LABELS} in frame {index + 1}, found {labels.max()}; {_AGAIN}"
             )
         depth = np.where(np.isfinite(depth) & (depth > 0), depth, 0).astype(np.float32)
+        if (problem := Depth().validate_values(torch.from_numpy(depth))) is not None:
+            raise UserError(f"{self.path}: frame {index + 1}: {problem.split(';')[0]}; {_AGAIN}")
         normals = normals_from_depth(depth, CAMERA.resized(depth.shape[1] / _WIDTH))
         shape = (depth.shape[0], depth.shape[1])
         classes = ClassesLabel().resize(torch.from_numpy(self.to_40[labels])[None], shape, self.size)[0].numpy()

@@ -97,7 +97,7 @@ def explore(folder: Path, advance: Callable[[], None], total: Callable[[int], No
         )
     _choose_splits(data)
     _choose_root(data)
-    data.exclude = exclusions(data, leaves, list(wrong))
+    data.exclude = exclusions(data, leaves, [*wrong, *found.unfit])
     data.left_out += [f"{path.relative_to(folder).as_posix()}: {what}" for path, what in wrong.items()]
     return data
 

@@ -20,7 +20,7 @@ def exclusions(data: "DataSet", leaves: Collection[Leaf], wrong: Collection[Path
     Args:
         data: The images and labels, whose patterns other files may fit.
         leaves: The files that can be read.
-        wrong: The files that cannot.
+        wrong: All others.
     """
     fits = _in_class_folders(data) if data.classes else _in_patterns(data)
     excluded = [name for path in wrong if fits(path) and (name := _under(data.root, path))]

@@ -9,6 +9,7 @@ from tutelage.data.patterns import SPLIT, walk
 from tutelage.errors import printable
 from tutelage.propose.names import Affix, affixes, count, split_word, words
 
+_ODD = "with *, {split} or a control character in its name"
 _SYSTEM = ("thumbs.db", "desktop.ini", "ehthumbs.db")
 _REASONS = {
     **dict.fromkeys((".csv", ".tsv", ".xlsx", ".parquet"), "tables are not read: write a .txt of numbers per image"),
@@ -49,27 +50,29 @@ class Found:
         leaves: Those that may be images or labels.
         splits: Word of a split -> `train`, `test` or `val`; empty where no folders divide the files.
         left_out: One line per kind of files that are left out.
+        unfit: Those among them with names that a pattern or a terminal would take otherwise.
     """
 
     root: Path
     leaves: list[Leaf]
     splits: dict[str, str]
     left_out: list[str]
+    unfit: list[Path]
 
 
 def find(root: Path) -> Found:
     """Find the files of a folder that may be images or labels."""
     others: defaultdict[str, list[str]] = defaultdict(list)
-    paths = []
+    paths, unfit = [], []
     for path in sorted(walk(root), key=lambda path: natural(str(path))):
         suffix, name = path.suffix.lower(), path.relative_to(root).as_posix()
-        unfit = "*" in name or SPLIT in name or printable(name) != name
         if path.name.lower() in _SYSTEM or "__MACOSX" in path.parts:
             continue
-        if suffix not in (*PICTURES, *TEXTS) or unfit:
-            others["with *, {split} or a control character in their name" if unfit else suffix].append(
-                printable(path.name)
-            )
+        if "*" in name or SPLIT in name or printable(name) != name:
+            others[_ODD].append(printable(path.name))
+            unfit.append(path)
+        elif suffix not in (*PICTURES, *TEXTS):
+            others[suffix].append(path.name)
         else:
             paths.append(path)
     splits = _splits(root, paths)
@@ -87,7 +90,7 @@ def find(root: Path) -> Found:
     ]
     if outside:
         left_out.append(f"{count(len(outside), 'file')} outside of {' and '.join(splits)} ({words(outside)})")
-    return Found(root, _leaves(by_folder), splits, left_out)
+    return Found(root, _leaves(by_folder), splits, left_out, unfit)
 
 
 def _why(suffix: str) -> str:

@@ -26,7 +26,7 @@ def choose_held_out(data: DataSet) -> None:
     data.holdout = max(_HOLDOUT, round(1 / count + 0.005, 2))
     for task, label in list(data.labels.items()):
         if label.count() < 2:
-            data.left_out.append(f"{label.count()} {label.series.name}: one to train on and one to test are needed")
+            data.left_out.append(f"{label.series}: one to train on and one to test are needed")
             del data.labels[task]
     if not data.labels and not data.classes:
         raise UserError(f"{data.root}: expected two labels or more of a kind, found {'; '.join(data.left_out)}")

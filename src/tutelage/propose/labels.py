@@ -3,6 +3,7 @@
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
+from keyword import iskeyword
 from pathlib import Path
 
 from torch import nn
@@ -11,9 +12,10 @@ from tutelage.data.look import Guess, guess
 from tutelage.errors import UserError
 from tutelage.images import Size
 from tutelage.propose.codes import coded
-from tutelage.propose.names import count, words
+from tutelage.propose.names import words
 from tutelage.propose.series import Series
 
+CLASS = "category"  # the task of a class per image: torch cannot write a network with a part named `class`
 _USUAL = {
     "Segmentation": "segmentation",
     "Depth": "depth",
@@ -21,7 +23,7 @@ _USUAL = {
     "Normals": "normals",
     "Edges": "edges",
     "Saliency": "saliency",
-    "Classification": "category",
+    "Classification": CLASS,
     "MultiLabel": "classes",
     "Regression": "numbers",
 }
@@ -59,8 +61,7 @@ def find_labels(
     labels: list[Label] = []
     left_out: list[str] = []
     for one in others:
-        name = one.name if len(one.files) > 1 else next(iter(one.files.values())).name
-        what = f"{count(len(one.files), 'file')} {name}"
+        what = str(one)
         files = {key: path for key, path in one.files.items() if key in images.files}
         if not files:
             left_out.append(f"{what}: none has the name of an image")
@@ -131,8 +132,9 @@ def _named(labels: Collection[Label], images: Series) -> dict[str, Label]:
 
 
 def _task_name(series: Series, images: Series, usual: str) -> str:
-    """The words of its names that those of the images do not have, without what torch's modules use themselves."""
+    """The words of its names that those of the images do not have, and no word that Python or torch's modules use."""
     tokens = dict.fromkeys(re.findall(r"[^\W_]+", series.name))
     common = re.findall(r"[^\W_]+", images.name)
     name = "_".join(token for token in tokens if token not in common and not token.isdigit()) or usual
-    return f"{name}_" if hasattr(nn.ModuleDict, name) or hasattr(nn.ParameterDict, name) else name
+    taken = iskeyword(name) or hasattr(nn.ModuleDict, name) or hasattr(nn.ParameterDict, name)
+    return f"{name}_" if taken else name

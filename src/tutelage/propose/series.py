@@ -9,7 +9,7 @@ from PIL import Image as PillowImage
 from tutelage.data.look import Guess, guess
 from tutelage.data.patterns import SPLIT
 from tutelage.propose.files import Leaf
-from tutelage.propose.names import Affix, common_affixes, says_image, without
+from tutelage.propose.names import Affix, common_affixes, count, says_image, without
 
 Folder = tuple[str, ...]
 
@@ -40,6 +40,11 @@ class Series:
     def name(self) -> str:
         """The part of its names that tells it from others."""
         return "/".join(x for x in (*self.before, *self.after, f"{self.affix.head}*{self.affix.tail}") if x != SPLIT)
+
+    def __str__(self) -> str:
+        """As in "8 files masks/*"."""
+        name = self.name if len(self.files) > 1 else next(iter(self.files.values())).name
+        return f"{count(len(self.files), 'file')} {name}"
 
     @property
     def pattern(self) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 import yaml
 
 from tutelage.propose.dataset import DataSet
-from tutelage.propose.labels import Label
+from tutelage.propose.labels import CLASS, Label
 from tutelage.propose.names import count, words
 from tutelage.propose.training import Training
 
@@ -19,7 +19,7 @@ def lines(data: DataSet) -> list[str]:
     shown = f"{height}x{width}" + (f" and {len(sizes) - 1} other sizes" if len(sizes) > 1 else "")
     result = [f"{count(data.count(), 'image')}: {data.images.pattern}, {data.images.guess.words}, {shown}"]
     if data.classes:
-        result.append(f"class: {len(data.classes)} classes, which are the folders {words(data.classes, 5)}")
+        result.append(f"{CLASS}: {len(data.classes)} classes, which are the folders {words(data.classes, 5)}")
     for task, label in data.labels.items():
         lacking = data.count() - label.count()
         without = f"; {count(lacking, 'image')} without" if lacking else ""
@@ -70,7 +70,7 @@ def write_study(data: DataSet, training: Training, name: str, file: str) -> str:
 def _source(data: DataSet, training: Training) -> list[str]:
     args = [f"root: {_value(str(data.root.resolve()))}"]
     if data.classes:
-        args.append("task: class  # the name of the label: a number for each folder, in the order of their names")
+        args.append(f"task: {CLASS}  # its label: a number for each folder, in the order of their names")
     else:
         args.append(f"image: {_value(data.images.pattern)}  # the images: a folder, or a pattern of their names")
     args.append(
@@ -123,7 +123,7 @@ def _label(task: str, label: Label) -> list[str]:
 def _tasks(data: DataSet) -> list[str]:
     if data.classes:
         args = {"classes": len(data.classes), "names": data.classes}
-        return ["class:", *_indented(_object({"class_path": "tutelage.tasks.Classification", "init_args": args}), 2)]
+        return [f"{CLASS}:", *_indented(_object({"class_path": "tutelage.tasks.Classification", "init_args": args}), 2)]
     result = []
     for task, label in data.labels.items():
         values = {"class_path": label.guess.task, "init_args": dict(label.guess.task_args)}

@@ -11,7 +11,8 @@ from tutelage.images import Size
 from tutelage.propose.weights import ENCODER, find_weights
 
 _CACHE = 1 << 30  # bytes of decoded samples that are kept in memory
-_STEP = 32  # heights and widths are multiples of it: networks halve them five times
+_STEP = 16  # heights and widths are multiples of it, so that few pixels are padded where networks halve them
+_LEAST = 32  # that all networks take
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,7 @@ def choose_training(sizes: Collection[Size], train: int, tasks: int, dense: bool
 def _size(sizes: Collection[Size], short: int) -> Size:
     height, width = median(size[0] for size in sizes), median(size[1] for size in sizes)
     scale = min(1.0, short / min(height, width))
-    height, width = (max(_STEP, round(side * scale / _STEP) * _STEP) for side in (height, width))
+    height, width = (max(_LEAST, round(side * scale / _STEP) * _STEP) for side in (height, width))
     return height, width
 
 

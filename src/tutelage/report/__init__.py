@@ -1,6 +1,8 @@
 """The results of a study for people: tables and one self-contained page."""
 
 from tutelage.report.compare import Comparison
+from tutelage.report.evidence import evidence
+from tutelage.report.figures import write_figures
 from tutelage.report.inspection import Shown, inspection_messages, inspection_tables, write_inspection
 from tutelage.report.render.latex import compared_latex, latex
 from tutelage.report.render.markdown import compared_markdown, markdown
@@ -21,6 +23,7 @@ __all__ = [
     "compared_latex",
     "compared_markdown",
     "differences",
+    "evidence",
     "inspection_messages",
     "inspection_tables",
     "latex",
@@ -33,6 +36,7 @@ __all__ = [
     "table",
     "tables",
     "tuning_table",
+    "write_figures",
     "write_inspection",
     "write_report",
 ]

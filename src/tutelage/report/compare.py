@@ -13,7 +13,7 @@ from tutelage.report.results import Results
 from tutelage.report.rows import Row
 from tutelage.report.run_files import read_mapping
 from tutelage.report.statistics import Summary, paired, summarise
-from tutelage.report.tables import Column, Line, TableModel, summary_cell, text_cell
+from tutelage.report.tables import Cell, Column, Line, TableModel, summary_cell, text_cell, verdict
 from tutelage.types import MetricProtocol, Task
 
 _NAMES = ("study", "out", "methods", "seeds")  # keys of a study that say nothing of how a network is trained
@@ -140,9 +140,9 @@ class Comparison:
             cells = [text_cell(printable(f"{side.name} {method}"))]
             for t, task in self.tasks.items():
                 gap = paired(self._metric(pair.side, pair.method, t), self._metric(side, method, t))
-                cells.append(summary_cell(gap, task.metric_info[task.main].unit, signed=True, strong=gap.clear))
+                cells.append(_difference_cell(gap, *task.metric_info[task.main]))
             gain = self.gain(pair.side, pair.method, side, method)
-            lines.append(Line(self._label(pair), "", (*cells, summary_cell(gain, "%", signed=True, strong=gain.clear))))
+            lines.append(Line(self._label(pair), "", (*cells, _difference_cell(gain, "%", higher_is_better=True))))
         return TableModel(tuple(columns), tuple(lines))
 
     def gain(self, side: Side, method: str, other: Side, reference: str) -> Summary:
@@ -163,6 +163,10 @@ class Comparison:
     def _metric(self, side: Side, method: str, task: str) -> dict[int, float | None]:
         name = self.tasks[task].main
         return {seed: row.metrics.get(task, {}).get(name) for seed, row in self._rows(side, method).items()}
+
+
+def _difference_cell(gap: Summary, unit: str, higher_is_better: bool) -> Cell:
+    return summary_cell(gap, unit, signed=True, strong=verdict(gap, "↑" if higher_is_better else "↓"))
 
 
 def _side(folder: Path, tasks: Mapping[str, Task], all_names: Sequence[str]) -> Side:

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -13,7 +12,8 @@ from torch import Tensor
 from tutelage.errors import printable
 from tutelage.files import write_text
 from tutelage.report.charts import Swatch
-from tutelage.report.pictures import uri
+from tutelage.report.encode import Drawing, address
+from tutelage.report.render.page import environment
 from tutelage.types import Task
 from tutelage.types.look import Look, Summary
 
@@ -117,15 +117,15 @@ def _table(rows: Sequence[Row]) -> Table:
 
 def write_inspection(path: Path, name: str, look: Look, tasks: Mapping[str, Task], shown: Sequence[Shown]) -> None:
     """Write the page, which loads nothing; the template escapes every name."""
-    environment = Environment(
-        loader=PackageLoader("tutelage.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
-        lstrip_blocks=True,
-    )  # fmt: skip
-    page = environment.get_template("inspection.html").render(
-        name=name,
-        rows=[_row(summary, tasks) for summary in look.labels],
-        messages=inspection_messages(look),
-        drawn=[_draw(one, tasks) for one in shown],
+    page = (
+        environment()
+        .get_template("inspection.html")
+        .render(
+            name=name,
+            rows=[_row(summary, tasks) for summary in look.labels],
+            messages=inspection_messages(look),
+            drawn=[_draw(one, tasks) for one in shown],
+        )
     )
     write_text(path, page)
 
@@ -156,14 +156,14 @@ def _row(summary: Summary, tasks: Mapping[str, Task]) -> Row:
 
 
 def _draw(shown: Shown, tasks: Mapping[str, Task]) -> Drawn:
-    image = uri((shown.image.permute(1, 2, 0) * 255).round().byte().numpy(), photograph=True)
+    image = address(Drawing((shown.image.permute(1, 2, 0) * 255).round().byte().numpy(), photograph=True))
     if shown.label is None:
         return Drawn(shown.caption, shown.where, image, None, ())
     task = tasks[shown.task]
     target = task.collate([shown.label], shown.image[None])
     valid = target.valid[0] if hasattr(target, "valid") else None
     legend = [Swatch(name, "#{:02x}{:02x}{:02x}".format(*colour)) for name, colour in task.legend()]
-    return Drawn(shown.caption, shown.where, image, uri(task.draw(shown.label, valid)), legend)
+    return Drawn(shown.caption, shown.where, image, address(Drawing(task.draw(shown.label, valid))), legend)
 
 
 def _percent(share: float) -> str:

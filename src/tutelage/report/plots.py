@@ -1,33 +1,22 @@
-"""Plots as SVG, readable on light and dark ground."""
+"""Plots of curves and of values by seed, as figures of matplotlib."""
 
-import io
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-import matplotlib as mpl
-from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.layout_engine import ConstrainedLayoutEngine
-from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
+
+from tutelage.report.palette import DASHES, colours, dash
+from tutelage.report.statistics import Summary, summarise
 
 Curve = tuple[Sequence[float], Sequence[float]]  # x, y
 
-# Okabe and Ito's colours, which colour-blind people can tell apart, without those that vanish on white or black.
-COLOURS = ("#8a8a8a", "#0a84d0", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#b5a300")
-_GREY = "#808080"
-_DASHES = ("solid", (0, (4, 2)), (0, (1, 1.5)))  # where there are more names than colours
-
-
-def colours(names: Sequence[str]) -> dict[str, str]:
-    """A colour for each name, in the order of the names; colours repeat, see `dash`."""
-    return {name: COLOURS[index % len(COLOURS)] for index, name in enumerate(names)}
-
-
-def dash(names: Sequence[str], name: str) -> int:
-    """The line style that tells names of the same colour apart: 0 solid, 1 dashed, 2 dotted."""
-    return min(list(names).index(name) // len(COLOURS), len(_DASHES) - 1) if name in names else 0
+INK = "#55595d"  # of text and axes
+_TEXT = 9.0  # points
+_PANEL = (3.6, 2.5)  # inches
 
 
 @dataclass(frozen=True)
@@ -50,26 +39,60 @@ LINEAR = Scale()
 
 
 def curves(
-    panels: Mapping[str, Mapping[str, Curve]], colours: Mapping[str, str], xlabel: str, scale: Scale = LINEAR
-) -> Markup:
-    """Panels side by side, larger where lines are many, each with named curves, as an SVG element."""
-    many = max((len(named) for named in panels.values()), default=0) > len(COLOURS)
-    columns = min(2 if many else 3, len(panels))
-    lines = -(-len(panels) // columns)
-    width, height = (6.0, 3.4) if many else (4.0, 2.6)
-    figure = Figure(figsize=(width * columns, height * lines), layout=ConstrainedLayoutEngine(h_pad=0.09))
-    all_values = [y for named in panels.values() for _, ys in named.values() for y in ys]
-    for index, (title, named) in enumerate(panels.items()):
+    panels: Mapping[str, Mapping[str, Curve]],
+    names: Sequence[str],
+    labels: tuple[str, str],
+    scale: Scale = LINEAR,
+    only: str | None = None,
+    legend: bool = False,
+) -> Figure:
+    """Panels side by side, each with the curves of some methods.
+
+    Args:
+        panels: title -> method -> its curve.
+        names: of all methods, which decide over the colours. The curve of method i has the id `curve-i`.
+        labels: of the x and the y axes.
+        scale: of the y axes.
+        only: the title of the one panel that is drawn, with the axis that it has beside the others; None: all.
+        legend: name the methods below the panels.
+    """
+    titles = list(panels) if only is None else [only]
+    columns = min(3, len(titles))
+    lines = -(-len(titles) // columns)
+    if only is None:
+        figure = Figure(figsize=(_PANEL[0] * columns, _PANEL[1] * lines + 0.3 * legend), layout="constrained")
+    else:
+        figure = _framed(*_PANEL, left=0.72, bottom=0.5, top=0.28)
+    every = [y for named in panels.values() for _, ys in named.values() for y in ys]
+    for index, title in enumerate(titles):
         axes = figure.add_subplot(lines, columns, index + 1)
-        for name, (x, y) in named.items():
-            style = _DASHES[dash(list(colours), name)]
-            marker = {"marker": "o", "markersize": 3} if len(x) < 3 else {}
-            axes.plot(x, y, color=colours.get(name, _GREY), linestyle=style, linewidth=1.4, **marker)  # type: ignore[arg-type]  # one dict, two types
-        _scale(axes, scale, all_values if scale.shared else [y for _, ys in named.values() for y in ys])
-        axes.set_title(_plain(title), fontsize=10)
-        axes.set_xlabel(xlabel)
+        for name, (x, y) in panels[title].items():
+            marker = "o" if len(x) < 3 else ""
+            line = _line(names, name)
+            line.set(data=(x, y), marker=marker, markersize=3, gid=f"curve-{list(names).index(name)}")
+            axes.add_line(line)
+        axes.autoscale_view()
+        _scale(axes, scale, every if scale.shared else [y for _, ys in panels[title].values() for y in ys])
+        axes.set_title(_plain(title), fontsize=_TEXT + 1)
+        axes.set_xlabel(labels[0])
+        axes.set_ylabel(labels[1])
         _style(axes)
-    return _svg(figure)
+    if legend:
+        shown = [name for name in names if any(name in panel for panel in panels.values())]
+        handles = [_line(names, name) for name in shown]
+        figure.legend(handles, map(_plain, shown), loc="outside lower center", ncols=6, frameon=False, fontsize=_TEXT)
+    return figure
+
+
+def _framed(width: float, height: float, left: float, bottom: float, top: float) -> Figure:
+    """A figure of one plot with margins in inches: a layout that measures all texts would take half of the time."""
+    figure = Figure(figsize=(width, height))
+    figure.subplots_adjust(left / width, bottom / height, 1 - 0.1 / width, 1 - top / height)
+    return figure
+
+
+def _line(names: Sequence[str], name: str) -> Line2D:
+    return Line2D([], [], color=colours(names)[name], linestyle=DASHES[dash(names, name)], linewidth=1.5)
 
 
 def _scale(axes: Axes, scale: Scale, values: Iterable[float]) -> None:
@@ -79,7 +102,7 @@ def _scale(axes: Axes, scale: Scale, values: Iterable[float]) -> None:
         return
     low, high = min(finite), max(finite)
     if scale.reach is not None:
-        axes.axhline(0, color=_GREY, linewidth=1.2)
+        axes.axhline(0, color=INK, linewidth=1.2)
         low, high = min(low, -scale.reach), max(high, scale.reach)
         room = 0.04 * (high - low)
         axes.set_ylim(max(low - room, -1.02), min(high + room, 1.02))
@@ -104,18 +127,34 @@ def _logarithmic(axes: Axes, low: float, smallest: float, high: float) -> None:
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 
 
-def strip(values: Mapping[str, Sequence[float]], colours: Mapping[str, str], xlabel: str) -> Markup:
-    """One line per method with a dot for every seed, around a line at zero, as an SVG element."""
-    figure = Figure(figsize=(8.0, 0.7 + 0.32 * len(values)), layout="constrained")
+def strip(values: Mapping[str, Sequence[float]], names: Sequence[str], xlabel: str) -> Figure:
+    """One line per method, around a line at zero: a dot for every seed, and a bar for the 95 % interval of their mean.
+
+    Args:
+        values: method -> its value at every seed.
+        names: of all methods, which decide over the colours.
+        xlabel: of the axis.
+    """
+    left = 0.2 + 0.08 * max(map(len, values))
+    figure = _framed(3.4 + left, 0.75 + 0.28 * len(values), left, bottom=0.55, top=0.08)
     axes = figure.add_subplot()
-    axes.axvline(0, color=_GREY, linewidth=1)
+    axes.axvline(0, color=INK, linewidth=1)
     for line, (name, numbers) in enumerate(values.items()):
-        axes.plot(numbers, [line] * len(numbers), "o", color=colours.get(name, _GREY), markersize=7, alpha=0.85)
+        _interval(axes, summarise(numbers), line, colours(names)[name])
+        axes.plot(numbers, [line] * len(numbers), "o", color=colours(names)[name], markersize=5, alpha=0.85)
     axes.set_yticks(range(len(values)), [_plain(name) for name in values])
     axes.set_ylim(len(values) - 0.5, -0.5)
     axes.set_xlabel(xlabel)
+    axes.xaxis.set_major_locator(MaxNLocator(7))
     _style(axes)
-    return _svg(figure)
+    return figure
+
+
+def _interval(axes: Axes, summary: Summary, line: int, colour: str) -> None:
+    if summary.half is not None and math.isfinite(summary.half):
+        axes.errorbar(
+            summary.mean, line, xerr=summary.half, color=colour, fmt="|", markersize=13, elinewidth=1.6, capsize=3
+        )
 
 
 def _plain(text: str) -> str:
@@ -124,20 +163,11 @@ def _plain(text: str) -> str:
 
 def _style(axes: Axes) -> None:
     axes.spines[["top", "right"]].set_visible(False)
-    axes.spines[["left", "bottom"]].set_color(_GREY)
-    axes.tick_params(colors=_GREY, labelsize=8)
-    axes.grid(color=_GREY, alpha=0.2, linewidth=0.6)
+    axes.spines[["left", "bottom"]].set_color(INK)
+    axes.tick_params(colors=INK, labelsize=_TEXT)
+    axes.grid(color=INK, alpha=0.18, linewidth=0.6)
     axes.set_axisbelow(True)
     for label in (axes.title, axes.xaxis.label, axes.yaxis.label):
-        label.set_color(_GREY)
-    axes.xaxis.label.set_fontsize(9)
-
-
-def _svg(figure: Figure) -> Markup:
-    """The SVG element; matplotlib escapes its text."""
-    buffer = io.StringIO()
-    # `none` leaves text as text: small, sharp, and found by a search in the page.
-    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "tutelage"}):
-        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
-    svg = buffer.getvalue()
-    return Markup(svg[svg.index("<svg") :])
+        label.set_color(INK)
+    for label in (axes.xaxis.label, axes.yaxis.label):
+        label.set_fontsize(_TEXT)

@@ -50,9 +50,14 @@ class Results:
         return "image" if isinstance(train, dict) and train.get("official_quirks") else "dataset"
 
     @property
+    def base(self) -> str | None:
+        """The method that Delta compares with: the single-task networks, or given teachers (`tutelage.distill`)."""
+        return next((method for method in _BASES if method in self.methods), None)
+
+    @property
     def compared_with(self) -> str:
-        """What Delta compares with: the single-task networks, given teachers (`tutelage.distill`), or nothing."""
-        return next((words for method, words in _BASES.items() if method in self.methods), "nothing")
+        """The same in words; "nothing" where there is neither."""
+        return "nothing" if self.base is None else _BASES[self.base]
 
     @property
     def selection(self) -> str:
@@ -88,6 +93,11 @@ class Results:
     def metric(self, method: str, protocol: str, task: str, name: str) -> Summary:
         """A metric of a method over its seeds."""
         return summarise(row.metrics.get(task, {}).get(name) for row in self.of(method, protocol))
+
+    def metric_difference(self, a: str, b: str, protocol: str, task: str, name: str) -> Summary:
+        """A metric of method `a` minus that of method `b`, over the seeds that both have."""
+        values = ({row.seed: row.metrics.get(task, {}).get(name) for row in self.of(m, protocol)} for m in (a, b))
+        return paired(*values)
 
     def delta(self, method: str, protocol: str, convention: str) -> Summary:
         """Delta of a method over its seeds."""

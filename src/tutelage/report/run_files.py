@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args
 from tutelage.layout import FEATURES, SINGLE, TEACHER
 from tutelage.values import parse
 
-Kind = Literal["single", "teacher", "features", "file"]
+Kind = Literal["single", "teacher", "features", "student", "file"]
 Log = list[dict[str, float]]
 
 _LARGEST = 1e300  # plots compute with what is drawn
@@ -22,7 +22,8 @@ class Teacher:
     Attributes:
         name: by default that of its task.
         tasks: what it teaches; empty for a network of features alone.
-        kind: a single-task network, a network with an architecture of its own, features alone, or a file.
+        kind: a single-task network, a network with an architecture of its own, features alone, the student of another
+            method, or a file.
         runs: the folder of the runs that train it, one per seed: `teacher/NAME`; None where no run does.
     """
 

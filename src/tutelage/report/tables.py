@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from math import isnan
 from typing import Literal
 
 from tutelage.layout import SINGLE
@@ -10,6 +11,7 @@ from tutelage.report.rows import CONVENTIONS
 from tutelage.report.statistics import Summary
 from tutelage.types import MetricProtocol
 
+Verdict = Literal["", "better", "worse"]  # what a paired interval without 0 in it says; empty: it says nothing
 Kind = Literal["values", "seeds", "delta", "metric", "parameters", "minutes", "difference", "words", "number"]
 
 
@@ -46,11 +48,12 @@ class Column:
 
 @dataclass(frozen=True)
 class Cell:
-    """The text of a cell, the shorter text without an interval, and whether it is emphasised."""
+    """The text of a cell, the shorter text without an interval, what it is emphasised for, and what it is sorted by."""
 
     text: str
     short: str
-    strong: bool = False
+    strong: Verdict = ""
+    value: float | None = None
 
 
 @dataclass(frozen=True)
@@ -91,18 +94,38 @@ class TableModel:
         return groups
 
 
-def text_cell(text: str, strong: bool = False) -> Cell:
+def text_cell(text: str, value: float | None = None) -> Cell:
     """A cell that is no summary of several values."""
-    return Cell(text, text, strong)
+    return Cell(text, text, value=value)
 
 
-def summary_cell(summary: Summary, unit: str, signed: bool = False, strong: bool = False) -> Cell:
+def summary_cell(summary: Summary, unit: str, signed: bool = False, strong: Verdict = "") -> Cell:
     """Mean and interval, with the digits of the unit."""
-    return Cell(summary.text(unit, signed), summary.without_interval().text(unit, signed), strong)
+    value = None if isnan(summary.mean) else summary.mean
+    return Cell(summary.text(unit, signed), summary.without_interval().text(unit, signed), strong, value)
+
+
+def verdict(gap: Summary, better: str) -> Verdict:
+    """What paired differences show: nothing, unless their 95 % interval excludes 0.
+
+    Args:
+        gap: of the differences.
+        better: "↑" or "↓": which way is better.
+
+    >>> verdict(Summary(0.5, 0.2, 3), "↑"), verdict(Summary(0.5, 0.2, 3), "↓"), verdict(Summary(0.5, 0.6, 3), "↑")
+    ('better', 'worse', '')
+    """
+    if not gap.clear:
+        return ""
+    return "better" if (gap.mean > 0) == (better == "↑") else "worse"
 
 
 def metric_table(results: Results, protocol: MetricProtocol) -> TableModel:
-    """All columns that a table of methods against metrics may have."""
+    """All columns that a table of methods against metrics may have.
+
+    A value is emphasised where the 95 % interval of its differences from what Delta compares with, at the same seeds,
+    excludes 0. Delta is such a difference.
+    """
     columns = [Column("values", "values"), Column("seeds", "seeds")]
     columns += [Column("delta", name, "Delta", "%", better, name == "main") for name, better in CONVENTIONS.items()]
     for t, task in results.tasks.items():
@@ -119,16 +142,20 @@ def metric_table(results: Results, protocol: MetricProtocol) -> TableModel:
 
 def _metric_cell(results: Results, method: str, protocol: MetricProtocol, column: Column) -> Cell:
     if column.kind == "delta":
-        return summary_cell(results.delta(method, protocol, column.name), "%", signed=True)
+        delta = results.delta(method, protocol, column.name)
+        return summary_cell(delta, "%", signed=True, strong=verdict(delta, column.better))
     if column.kind == "metric":
-        return summary_cell(results.metric(method, protocol, column.group, column.name), column.unit)
+        gap = results.metric_difference(method, results.base or SINGLE, protocol, column.group, column.name)
+        values = results.metric(method, protocol, column.group, column.name)
+        return summary_cell(values, column.unit, strong=verdict(gap, column.better))
     rows = results.of(method, protocol)
     if column.kind == "seeds":
         return text_cell(str(len(rows)))
     if column.kind == "minutes":
-        return text_cell(f"{sum(row.seconds for row in rows) / 60 / len(rows):.1f}" if rows else "-")
+        minutes = sum(row.seconds for row in rows) / 60 / len(rows) if rows else None
+        return text_cell("-" if minutes is None else f"{minutes:.1f}", minutes)
     row = results.first(method)
-    return text_cell(row.values if column.kind == "values" else count(row.parameters))
+    return text_cell(row.values) if column.kind == "values" else text_cell(count(row.parameters), row.parameters)
 
 
 def _fewer(results: Results, method: str) -> str:
@@ -153,7 +180,7 @@ def _difference_cell(results: Results, a: str, b: str, protocol: MetricProtocol,
     if a == b:
         return text_cell("")
     gap = results.difference(a, b, protocol, convention)
-    return summary_cell(gap, "%", signed=True, strong=gap.clear)
+    return summary_cell(gap, "%", signed=True, strong=verdict(gap, CONVENTIONS[convention]))
 
 
 def seed_table(results: Results) -> TableModel:
@@ -164,18 +191,18 @@ def seed_table(results: Results) -> TableModel:
         if method != SINGLE:
             gains = results.deltas(method, results.protocol, "main")
             values = (gains.get(seed) for seed in results.seeds)
-            cells = tuple(text_cell("" if gain is None else f"{gain:+.2f}") for gain in values)
+            cells = tuple(text_cell("" if gain is None else f"{gain:+.2f}", gain) for gain in values)
             lines.append(Line(method, "", cells))
     return TableModel(columns, tuple(lines))
 
 
-def count(number: int) -> str:
-    """A number of parameters in three digits.
+def count(number: float) -> str:
+    """A number of parameters or operations in three digits.
 
-    >>> count(25_055_185), count(512_345), count(999)
-    ('25.1 M', '512 k', '999')
+    >>> count(25_055_185), count(512_345), count(999), count(1_500_000_000)
+    ('25.1 M', '512 k', '999', '1.5 G')
     """
-    for factor, name in ((1e6, " M"), (1e3, " k")):
+    for factor, name in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
         if number >= factor:
             return f"{number / factor:.3g}{name}"
-    return str(number)
+    return f"{number:.0f}"

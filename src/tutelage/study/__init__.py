@@ -24,7 +24,9 @@ from tutelage.study.inspection import inspect_data
 from tutelage.study.launch import Display, InProcess, Launcher, Pool, RunDisplay, Share, run_study, shares
 from tutelage.study.observers import RunObserver
 from tutelage.study.plan import RunSpec, plan
-from tutelage.study.progress import ConsoleDisplay, cache_line, plan_table
+from tutelage.study.plan_table import cache_line, plan_lines
+from tutelage.study.progress import ConsoleDisplay
+from tutelage.study.showing import save_showing
 from tutelage.study.store import write_shared
 from tutelage.study.tuning import Tuner
 
@@ -58,10 +60,11 @@ __all__ = [
     "methods",
     "overlays",
     "plan",
-    "plan_table",
+    "plan_lines",
     "presets",
     "read_values",
     "run_study",
+    "save_showing",
     "shares",
     "take_part",
     "with_new_names",

@@ -46,7 +46,7 @@ def build_run(
         UserError: network, teachers, distiller and balancer do not fit each other.
     """
     train, method = training_config(spec, objects), method_of(objects)
-    student = synchronise(_build_student(spec, objects, train, device), world or World(), device)
+    student = synchronise(build_student(spec, objects, train, device), world or World(), device)
     distiller = None
     if method.distiller is not None:
         distiller = _build_distiller(spec, objects, method, student, folder, device, trained)
@@ -72,7 +72,8 @@ def build_run(
     return Training(student, distiller, balancer, optimisers, train.ema, selection, best, callbacks), streams
 
 
-def _build_student(spec: RunSpec, objects: StudyConfig, train: TrainConfig, device: torch.device) -> MultiTaskNet:
+def build_student(spec: RunSpec, objects: StudyConfig, train: TrainConfig, device: torch.device) -> MultiTaskNet:
+    """The network of a run, with its initial weights or those of its file."""
     # A teacher begins elsewhere than the student: were they to begin alike, their features would be near each other
     # without any distillation.
     with seeded(spec.seed, "net", spec.role):

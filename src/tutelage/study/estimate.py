@@ -1,6 +1,10 @@
 """What a study would cost, measured on a few steps of every kind of run."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
+
+from torch import Tensor
 
 from tutelage.study.budget import training_config
 from tutelage.study.build import build_run
@@ -9,6 +13,7 @@ from tutelage.study.execute import fabric_for
 from tutelage.study.memory_format import with_memory_format
 from tutelage.study.observers import Silent
 from tutelage.study.plan import plan
+from tutelage.study.predictions import shown_predictions
 from tutelage.study.teacher_cache import cache_cost
 from tutelage.train import Streams, fit, training_loader
 
@@ -21,9 +26,13 @@ class Estimate:
 
     name: str
     runs: int
+    epochs: float
+    batch: str  # images of a forward pass, times the passes of a step
+    rate: float  # of the student, at the first step
     steps: int
     parameters: int
     seconds: float  # a run
+    disk_bytes: int  # of the folder of a run
     cache_bytes: int = 0  # of its teachers, for a seed
     cache_seconds: float = 0.0  # in which it is filled
 
@@ -36,7 +45,8 @@ class Estimate:
 def estimate(study: Study) -> list[Estimate]:
     """Build every kind of run, train it for a few steps, and forget it: what works here works in the study.
 
-    Only the step is timed; evaluation and the loading of the data come on top.
+    Only the step is timed; evaluation and the loading of the data come on top. Of the disk, checkpoint, student and
+    predictions are counted, which are most of it.
     """
     fabric = fabric_for(study.objects.train)
     estimates = []
@@ -44,6 +54,7 @@ def estimate(study: Study) -> list[Estimate]:
         note = Silent().note  # the run itself says so
         objects = with_memory_format(spec, study.build(spec.config), None, note)
         run, streams = build_run(spec, objects, study.folder, fabric.device, trained=False)
+        rate = run.optimisers.lr()["student"]
         config, length = replace(training_config(spec, objects), workers=0), streams.length
         sizes = config.batch_size, config.epochs, config.accumulate
         warm = 0.0
@@ -56,7 +67,20 @@ def estimate(study: Study) -> list[Estimate]:
             )  # loaded before the clock starts
         seconds = length.steps * (run.seconds - warm) / _TIMED
         parameters = sum(p.numel() for p in run.student.parameters())
+        shown = shown_predictions(fabric, run.result, objects.tasks, objects.data)
+        disk = sum(map(_bytes, (run.state_dict(), run.result.state_dict(), shown)))
         name = spec.label.removesuffix(f", seed {spec.seed}")
         cost = cache_cost(spec, objects, run, streams, fabric)
-        estimates.append(Estimate(name, len(study.seeds), length.steps, parameters, seconds, *cost))
+        batch = str(config.batch_size) + (f"x{config.accumulate}" if config.accumulate > 1 else "")
+        plan_of = (length.steps / length.per_epoch, batch, rate, length.steps, parameters, seconds, disk)
+        estimates.append(Estimate(name, len(study.seeds), *plan_of, *cost))
     return estimates
+
+
+def _bytes(value: Any) -> int:
+    """The bytes of all tensors in containers."""
+    if isinstance(value, Tensor):
+        return value.nbytes
+    if isinstance(value, Mapping):
+        return sum(map(_bytes, value.values()))
+    return sum(map(_bytes, value)) if isinstance(value, list | tuple) else 0

@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from math import isfinite
 from pathlib import Path
@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from lightning_fabric import Fabric
-from lightning_fabric.loggers.tensorboard import TensorBoardLogger
+from lightning_fabric.loggers.logger import Logger
 
 from tutelage.data.shards import Keeper
 from tutelage.deploy import fingerprint, write_bundle
@@ -19,6 +19,7 @@ from tutelage.files import write_record
 from tutelage.study.budget import training_config
 from tutelage.study.build import build_run
 from tutelage.study.config import Builder
+from tutelage.study.loggers import run_loggers
 from tutelage.study.memory_format import with_memory_format
 from tutelage.study.mixing import Guard, refuse_mixing
 from tutelage.study.observers import RunObserver, Silent
@@ -29,7 +30,6 @@ from tutelage.study.store import claim, is_finished, note_determinism, note_proc
 from tutelage.study.teacher_cache import cache_teachers
 from tutelage.study.validation import measure
 from tutelage.train import (
-    JsonLines,
     NonFiniteError,
     Processes,
     TrainConfig,
@@ -77,7 +77,7 @@ def execute(spec: RunSpec, folder: Path, observer: RunObserver, build: Builder |
     with writing_to(place):
         objects = build(spec.config)
         data, networks = build.fingerprint(objects), Guard(folder, build).networks(spec)
-        refuse_mixing(place, spec.config, data, networks)
+        refuse_mixing(place, spec.config, data, networks, partial(build.former_fingerprint, objects))
         claim(place, spec.config, data, networks)
         write_spec(place, spec)
         with_memory_format(spec, objects, place, observer.note)  # measured and recorded before others are asked
@@ -118,7 +118,7 @@ def _compute(
         run, streams = build_run(spec, objects, folder, fabric_for(config, world).device, world=world)
         run.resume(place / "checkpoint.pt")
         share_state(world, run)
-        fabric = fabric_for(config, world, place, run.step)
+        fabric = fabric_for(config, world, run_loggers(config.logger, spec, place, run.step) if world.main else [])
         if world.main:
             note_processes(place, world.size)
         observer.begin(run.step)
@@ -177,8 +177,8 @@ def _note(observer: RunObserver, spec: RunSpec, text: str) -> None:
     observer.note(f"{spec.label}: {text}")
 
 
-def fabric_for(config: TrainConfig, world: World | None = None, place: Path | None = None, done: int = 0) -> Fabric:
-    """Device and precision of a process, and in the main one the loggers of a run's folder."""
+def fabric_for(config: TrainConfig, world: World | None = None, loggers: Sequence[Logger] = ()) -> Fabric:
+    """Device and precision of a process, and where the main one logs."""
     world = world or World()
     logging.getLogger("lightning_fabric.utilities.rank_zero").setLevel(logging.WARNING)  # it logs the precision twice
     accelerator = config.accelerator
@@ -189,12 +189,10 @@ def fabric_for(config: TrainConfig, world: World | None = None, place: Path | No
             f"train.devices: expected at most the {torch.cuda.device_count()} GPUs of this machine, found process "
             f"{world.local_rank + 1}; start fewer, or train with --accelerator cpu"
         )
-    loggers = []
-    if place is not None and world.main:
-        board = TensorBoardLogger(place, name="tensorboard", version="", purge_step=done + 1)
-        loggers = [JsonLines(place / "log.jsonl", after=done), board]
     devices = [world.local_rank] if accelerator == "cuda" else 1
-    return Fabric(accelerator=accelerator, devices=devices, precision=config.resolved_precision(), loggers=loggers)
+    return Fabric(
+        accelerator=accelerator, devices=devices, precision=config.resolved_precision(), loggers=list(loggers)
+    )
 
 
 def _defined(

@@ -1,7 +1,7 @@
 """Refuses to mix runs that were made with different values, data or networks in one table."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from hashlib import blake2b
 from pathlib import Path
@@ -19,7 +19,7 @@ from tutelage.study.teachers import load_teacher
 _CANNOT_CHANGE_A_RESULT = (
     *("study", "out", "methods", "seeds"),
     *(f"train.{name}" for name in ("devices", "workers", "shards", "checkpoint_seconds", "checkpoint_steps")),
-    *(f"train.{name}" for name in ("keep_checkpoint", "log_steps", "observe_steps")),
+    *(f"train.{name}" for name in ("keep_checkpoint", "log_steps", "logger", "observe_steps")),
     *(f"train.teacher_cache.{name}" for name in ("mode", "share")),  # what was decided is recorded
     *(f"data.init_args.{name}" for name in ("root", "data", "cache", "partial", "download")),
 )
@@ -38,15 +38,16 @@ class Guard:
         self.folder, self.build = folder, build
         self._features: dict[tuple[str, int], str] = {}
 
-    def check(self, specs: Iterable[RunSpec], data: str) -> None:
+    def check(self, specs: Iterable[RunSpec], data: str, former: Callable[[], str] | None = None) -> None:
         """Raise a UserError if the folder of a run holds one of another config, of other data or networks.
 
         Args:
             specs: the runs.
             data: fingerprint of the study's data.
+            former: gives the fingerprint of an earlier version.
         """
         for spec in specs:
-            refuse_mixing(self.folder / spec.id, spec.config, data, self.networks(spec))
+            refuse_mixing(self.folder / spec.id, spec.config, data, self.networks(spec), former)
 
     def networks(self, spec: RunSpec) -> dict[str, str]:
         """The fingerprints of the networks that a run learns from, or that it evaluates, as far as they exist."""
@@ -111,7 +112,11 @@ def _teacher_planned_as(values: Values, name: str, seed: int, config: Values) ->
 
 
 def refuse_mixing(
-    folder: Path, config: Mapping[str, Any], data: str, networks: Mapping[str, str] | None = None
+    folder: Path,
+    config: Mapping[str, Any],
+    data: str,
+    networks: Mapping[str, str] | None = None,
+    former: Callable[[], str] | None = None,
 ) -> None:
     """Raise a UserError that says what differs, if `folder` holds a run of another config, data or networks.
 
@@ -120,6 +125,7 @@ def refuse_mixing(
         config: of the run that wants it.
         data: fingerprint of its data.
         networks: name -> fingerprint of what it learns from or evaluates, as far as they exist.
+        former: gives the fingerprint that an earlier version gave the data.
     """
     path, facts = folder / "config.yaml", folder / "environment.json"
     if not path.exists():  # it is written after the facts
@@ -130,6 +136,8 @@ def refuse_mixing(
         with suppress(UserError):
             filled = _differences(resolve(then).values, environment.get("data"), config, data)
             differing, before, now = min((differing, before, now), filled, key=lambda compared: len(compared[0]))
+    if differing == ["data"] and former is not None and before["data"] == former():
+        differing = []  # as far as the version that made the run could tell
     if differing:
         first, *more = differing
         also = f" (and {', '.join(more[:3])}{', ...' if more[3:] else ''})" if more else ""

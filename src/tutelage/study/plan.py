@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from tutelage.layout import FEATURES, SINGLE, TEACHER, run_id
+from tutelage.layout import FEATURES, SINGLE, TAUGHT_BY, TEACHER, run_id
 from tutelage.study.config import TeacherSpec, teacher_specs
 
 Values = Mapping[str, Any]  # of a study: plain, every default filled in
@@ -122,8 +122,11 @@ def method_run(values: Values, method: str, seed: int) -> RunSpec:
     config["method"] = {method: copy.deepcopy(definition), **({TEACHER: {"lr": rate}} if rate else {})}
     if not depends_on_teachers(definition):
         config |= {"teacher_net": {}, "teachers": {}}
-    teachers = []
-    for teacher in teacher_specs(values).values() if distils else ():
+    teachers, before = [], definition.get("taught_by") if distils else None
+    if before:
+        config |= {"teacher_net": {}, "teachers": {}}
+        teachers = [TeacherSpec(before, tuple(values["tasks"]), TAUGHT_BY, run=run_id(before, seed))]
+    for teacher in teacher_specs(values).values() if distils and not before else ():
         trained = teacher.kind != FEATURES and definition.get("teachers") != "random"
         teachers.append(replace(teacher, run=run_id(teacher.kind, seed, teacher.name) if trained else None))
     needs = tuple(t.run for t in teachers if t.run is not None)
@@ -132,7 +135,9 @@ def method_run(values: Values, method: str, seed: int) -> RunSpec:
 
 
 def depends_on_teachers(definition: Values) -> bool:
-    """Whether anything of a method follows from the teachers: all such methods of a table have the same ones."""
+    """Whether a method depends on the study's teachers: all such methods of a table have the same ones."""
+    if definition.get("taught_by"):
+        return False
     return bool(definition.get("distiller")) or definition.get("budget") == "with_teachers"
 
 

@@ -1,20 +1,17 @@
 """Progress for people: a live display on a terminal, plain lines elsewhere."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Self
 
 from rich.console import Console, Group
-from rich.filesize import decimal
 from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
-from rich.table import Column, Table
+from rich.table import Column
 from rich.text import Text
 
-from tutelage.cache import cache_root, free_bytes
 from tutelage.study.duration import duration
-from tutelage.study.estimate import Estimate
 
 _EVERY = 15.0  # seconds between two plain lines
 _LOSSES = 4  # runs at once up to which a terminal shows the losses of each
@@ -139,30 +136,3 @@ class _Shown:
         if self.bar is not None:
             self.display.progress.remove_task(self.bar)
             self.bar = None
-
-
-def plan_table(study: str, seeds: Sequence[int], kinds: Sequence[Estimate]) -> Table:
-    """What a study would train and cost."""
-    shown = Table(title=f"Plan of {study}: seeds {', '.join(map(str, seeds))}")
-    shown.add_column("run")
-    for column in ("runs", "steps a run", "parameters", "time a run", "time"):
-        shown.add_column(column, justify="right")
-    for kind in kinds:
-        steps, parameters = f"{kind.steps:,}", f"{kind.parameters:,}"
-        shown.add_row(kind.name, str(kind.runs), steps, parameters, duration(kind.seconds), duration(kind.total))
-    shown.add_section()
-    total = sum(kind.total for kind in kinds)
-    shown.add_row("all", str(sum(kind.runs for kind in kinds)), "", "", "", duration(total))
-    return shown
-
-
-def cache_line(seeds: Sequence[int], kinds: Sequence[Estimate]) -> str | None:
-    """What the teachers' cache would take, in words; None: nothing is cached."""
-    largest = max(kinds, key=lambda kind: kind.cache_bytes, default=None)
-    if largest is None or not largest.cache_bytes:
-        return None
-    size, free = decimal(largest.cache_bytes), decimal(free_bytes(cache_root()))
-    return (
-        f"Where that saves time, teachers are cached: up to {size} for each of {len(seeds)} seeds, filled in about "
-        f"{duration(largest.cache_seconds)}; {free} are free in {cache_root()}."
-    )

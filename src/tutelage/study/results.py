@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from tutelage.files import write_record
-from tutelage.layout import FEATURES, SINGLE, TEACHER, run_folders, run_id
+from tutelage.layout import FEATURES, SINGLE, TAUGHT_BY, TEACHER, run_folders, run_id
 from tutelage.metrics import deltas
 from tutelage.study.config import Study
 from tutelage.study.store import locked, read_record
@@ -91,7 +91,9 @@ def _source(runs: Iterable[_Run]) -> str:
 def _teachers(folder: Path) -> dict[str, tuple[str, str]]:
     """Task -> kind and name of its teacher; empty where all are single-task networks or one has no numbers."""
     for path in run_folders(folder, "spec.json"):
-        teachers = read_record(path / "spec.json", "teachers")["teachers"]  # the same in all runs that have any
+        teachers = read_record(path / "spec.json", "teachers")["teachers"]
+        # The same in all runs that have any, but those that another method's network teaches.
+        teachers = {name: teacher for name, teacher in teachers.items() if teacher["kind"] != TAUGHT_BY}
         if teachers:
             of_task: dict[str, tuple[str, str]] = {}
             for name, teacher in teachers.items():

@@ -14,14 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 
 from tutelage.errors import UserError, one_line
 from tutelage.files import DIGEST, remove_parts, write_record, write_text
 from tutelage.files import locked as locked
 from tutelage.files import write_shared as write_shared
 from tutelage.study.plan import RunSpec
-from tutelage.values import parse
+from tutelage.values import dump_yaml, parse
 
 _SECONDS = 2.0  # between two looks at what other processes do
 
@@ -39,7 +38,7 @@ def claim(folder: Path, config: Mapping[str, Any], data: str, networks: Mapping[
     if not (folder / "config.yaml").exists():
         facts = {**environment(config, data), "networks": dict(networks or {})}
         write_record(folder / "environment.json", facts)
-        write_text(folder / "config.yaml", yaml.safe_dump(dict(config), sort_keys=False))
+        write_text(folder / "config.yaml", dump_yaml(config))
 
 
 def write_spec(folder: Path, spec: RunSpec) -> None:

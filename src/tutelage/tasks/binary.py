@@ -10,7 +10,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from tutelage.errors import UserError
 from tutelage.tasks.categorical import UNLABELLED
 from tutelage.tasks.masked import MaskedTask
-from tutelage.types import Colour, MaskedTarget, Picture, Term
+from tutelage.types import Colour, Encoded, MaskedTarget, Picture, Term
 
 
 def logit_distillation_loss(raw: Tensor, taught: Tensor, temperature: float) -> Term:
@@ -109,6 +109,10 @@ class Binary(MaskedTask, ABC):
             shown &= valid
         picture: Picture = _colours(torch.where(shown, value, 0).float()) * shown.unsqueeze(2).cpu().numpy()
         return picture
+
+    def encode(self, value: Tensor) -> Encoded:
+        """Probabilities [H, W] times 255, in 8 bits: a mask's threshold of 128 stands for one half."""
+        return (value.float().clamp(0, 1) * 255).round().byte().cpu().numpy()
 
     def legend(self) -> list[tuple[str, Colour]]:
         """The colours of five probabilities."""

@@ -11,12 +11,14 @@ from torch import Tensor
 from tutelage import metrics
 from tutelage.errors import UserError
 from tutelage.tasks.masked import MaskedTask
-from tutelage.types import Colour, MaskedTarget, MetricInfo, MetricProtocol, Picture, Term
+from tutelage.types import Colour, Encoded, MaskedTarget, MetricInfo, MetricProtocol, Picture, Term
 
 if TYPE_CHECKING:
     from torchmetrics import Metric
 
-_FAR = 100.0  # a median beyond it is taken for a label in another unit than metres
+_NEAR, _FAR = 0.01, 100.0  # a median beyond one of them is taken for a label in another unit than metres
+
+_LARGEST = 65535  # of 16 bits
 
 
 class Depth(MaskedTask):
@@ -30,7 +32,8 @@ class Depth(MaskedTask):
     Args:
         range: The depths in metres that pictures show, nearest (yellow) and farthest (blue); depths beyond either end
             take its colour. The colours follow the logarithm of the depth, so that near depths differ as far ones do.
-            A label is taken to be in another unit where its median is beyond both 100 m and ten times the farthest.
+            A label is taken to be in another unit where its median is beyond both 100 m and ten times the farthest, or
+            below both 1 cm and a tenth of the nearest.
 
     Raises:
         UserError: `range` is not positive and increasing.
@@ -43,6 +46,7 @@ class Depth(MaskedTask):
     metric_info: Mapping[str, MetricInfo] = {"abs_err": MetricInfo("m", False), "rel_err": MetricInfo("", False)}
     regression = True
     ends = "nearest", "farthest"  # of `range`
+    units = 1000.0  # of a picture of 16 bits, as labels are read by default: millimetres
     colours = "plasma_r"  # matplotlib's, from one end of `range` to the other
 
     def __init__(self, range: tuple[float, float] = (0.5, 10.0)) -> None:
@@ -60,14 +64,23 @@ class Depth(MaskedTask):
         return ((label > 0) & (label < torch.inf)).squeeze(1)  # nan is neither
 
     def validate_values(self, label: Tensor) -> str | None:
-        """A median beyond 100 and ten times the farthest depth of `range`: millimetres, most likely."""
+        """A median in another unit: beyond 100 and ten times the farthest depth of `range`, or the inverse of both."""
         depths = label[(label > 0) & label.isfinite()]
-        limit = max(_FAR, 10 * self.range[1])
-        if not len(depths) or float(depths.median()) <= limit:
+        if not len(depths):
+            return None
+        limit, least = max(_FAR, 10 * self.range[1]), min(_NEAR, self.range[0] / 10)
+        median = float(depths.median())
+        if median < least:
+            return (
+                f"expected depths in metres, at least {least:g} in the median, found a median of {median:.3g}; set the "
+                "label's `scale` to metres per unit, 1 where pictures hold metres, or set the task's `range` where "
+                "depths are that small"
+            )
+        if median <= limit:
             return None
         return (
-            f"expected depths in metres, at most {limit:g} in the median, found a median of "
-            f"{float(depths.median()):g}; set the label's `scale`, for example 0.001 for pictures in millimetres, "
+            f"expected depths in metres, at most {limit:g} in the median, found a median of {median:g}; "
+            "set the label's `scale`, for example 0.001 for pictures in millimetres, "
             "write metres into .npy files, or set the task's `range` where depths are that large"
         )
 
@@ -94,6 +107,11 @@ class Depth(MaskedTask):
             shown &= valid.cpu().numpy()
         picture: Picture = self._colours(np.where(shown, depth, self.range[1])) * shown[..., None]
         return picture
+
+    def encode(self, value: Tensor) -> Encoded:
+        """Depth [1, H, W] in 16 bits as whole millimetres; 0 where it is not positive, or too large for them."""
+        units = np.rint(value[0].double().cpu().numpy() * self.units)
+        return np.where((units > 0) & (units <= _LARGEST), units, 0).astype(np.uint16)  # nan is neither
 
     def legend(self) -> list[tuple[str, Colour]]:
         """The ends of `range` and the round depths between them: 0.5 m, 1 m, 2 m, 5 m, 10 m."""

@@ -30,6 +30,7 @@ class InverseDepth(Depth):
     contents = frozenset({"inverse depth"})
     metric_info: Mapping[str, MetricInfo] = {"abs_err": MetricInfo("", False), "rel_err": MetricInfo("", False)}
     ends = "farthest", "nearest"
+    units = 65535.0  # as MTAN writes them
     colours = "plasma"
 
     def __init__(self, range: tuple[float, float] = (0.01, 0.5)) -> None:

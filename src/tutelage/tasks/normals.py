@@ -8,7 +8,7 @@ from torch import Tensor
 
 from tutelage import metrics
 from tutelage.tasks.masked import MaskedTask
-from tutelage.types import Colour, MaskedTarget, MetricInfo, MetricProtocol, Picture, Term
+from tutelage.types import Colour, Encoded, MaskedTarget, MetricInfo, MetricProtocol, Picture, Term
 
 if TYPE_CHECKING:
     from torchmetrics import Metric
@@ -81,6 +81,10 @@ class Normals(MaskedTask):
         colours = ((value.float() + 1) * 127.5).round().clamp(0, 255)
         picture: Picture = torch.where(shown, colours, 0).byte().permute(1, 2, 0).cpu().numpy()
         return picture
+
+    def encode(self, value: Tensor) -> Encoded:
+        """Normals [3, H, W] as `draw` shows them: value = 127.5 (n + 1) in 8 bits, black where there is none."""
+        return self.draw(value)
 
     def legend(self) -> list[tuple[str, Colour]]:
         """The colours of five directions; no visible surface faces away from the viewer."""

@@ -12,7 +12,16 @@ from torch.nn.functional import cross_entropy, log_softmax
 from tutelage import metrics
 from tutelage.tasks.categorical import UNLABELLED, Categorical
 from tutelage.tasks.palette import NYU13
-from tutelage.types import Colour, DeterministicWarning, MaskedTarget, MetricInfo, MetricProtocol, Picture, Term
+from tutelage.types import (
+    Colour,
+    DeterministicWarning,
+    Encoded,
+    MaskedTarget,
+    MetricInfo,
+    MetricProtocol,
+    Picture,
+    Term,
+)
 
 if TYPE_CHECKING:
     from torchmetrics import Metric
@@ -78,6 +87,11 @@ class Segmentation(Categorical):
         colours = np.array([*self.colours, (0, 0, 0)], dtype=np.uint8)
         picture: Picture = colours[np.where(shown, classes, self.width)]
         return picture
+
+    def encode(self, value: Tensor) -> Encoded:
+        """Classes [H, W] as their numbers, in 8 bits up to 255 classes, else in 16."""
+        classes = value.cpu().numpy()
+        return classes.astype(np.uint8) if self.width <= 255 else classes.astype(np.uint16)
 
     def legend(self) -> list[tuple[str, Colour]]:
         """Name and colour of every class."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from torch import Tensor
 
+from tutelage.errors import printable
 from tutelage.types import Colour, Picture
 
 if TYPE_CHECKING:
@@ -36,24 +37,24 @@ def words(rows: Sequence[tuple[str, Colour]]) -> Picture:
     image = Image.new("RGB", (_WIDTH, _ROW * len(rows)))
     draw = ImageDraw.Draw(image)
     for index, (text, ground) in enumerate(rows):
-        top, room = index * _ROW, _WIDTH - 2 * _MARGIN
+        top, room, text = index * _ROW, _WIDTH - 2 * _MARGIN, printable(text)
         draw.rectangle((0, top, _WIDTH, top + _ROW - 1), fill=ground)
-        size = next((s for s in range(_LARGEST, _SMALLEST, -2) if _font(s).getlength(text) <= room), _SMALLEST)
-        font = _font(size)
-        if font.getlength(text) > room:
-            fits = next(n for n in range(len(text), -1, -1) if font.getlength(text[:n] + "…") <= room)
+        size = next((s for s in range(_LARGEST, _SMALLEST, -2) if font(s).getlength(text) <= room), _SMALLEST)
+        letters = font(size)
+        if letters.getlength(text) > room:
+            fits = next(n for n in range(len(text), -1, -1) if letters.getlength(text[:n] + "…") <= room)
             text = text[:fits] + "…"
         luminance = 0.299 * ground[0] + 0.587 * ground[1] + 0.114 * ground[2]
         fill = (0, 0, 0) if luminance > 128 else (255, 255, 255)
-        draw.text((_WIDTH / 2, top + _ROW / 2), text, fill, font, anchor="mm")
+        draw.text((_WIDTH / 2, top + _ROW / 2), text, fill, letters, anchor="mm")
     picture: Picture = np.array(image)
     return picture
 
 
 @cache
-def _font(size: int) -> "FreeTypeFont":
+def font(size: int) -> "FreeTypeFont":
+    """DejaVu Sans, which comes with matplotlib: Pillow's own font has no letters beyond ASCII."""
     import matplotlib
     from PIL import ImageFont
 
-    # DejaVu Sans, which comes with matplotlib: Pillow's own font has no letters beyond ASCII
     return ImageFont.truetype(Path(matplotlib.get_data_path(), "fonts/ttf/DejaVuSans.ttf"), size)

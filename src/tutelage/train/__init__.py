@@ -1,5 +1,6 @@
 """One training run: data order, optimisers, the step of the paper, the loop, checkpoints and evaluation."""
 
+import tutelage.train.light_fabric  # noqa: F401  # isort: skip  # before anything else imports Fabric
 from tutelage.train.best_epoch import BestEpoch
 from tutelage.train.callback import Callback, Moment
 from tutelage.train.checkpoint import (

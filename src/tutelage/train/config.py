@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from typing import Literal
 
 import torch
@@ -13,6 +14,7 @@ from tutelage.errors import UserError
 from tutelage.train.callback import Callback
 from tutelage.train.optim import Optim
 
+LoggerName = Literal["tensorboard", "csv", "wandb", "mlflow"]
 Precision = Literal["auto", "32-true", "bf16-mixed"]
 
 
@@ -82,6 +84,8 @@ class TrainConfig:
         callbacks: what is told of every step, epoch and run, and may end a run: tutelage.train.EarlyStopping, or
             classes of yours that derive from tutelage.train.Callback.
         log_steps: steps between two lines of the log.
+        logger: where the log goes besides log.jsonl: `tensorboard`, `csv` (metrics.csv, written at the end), `wandb`,
+            `mlflow` (both extras of the package), or several of them. The study is their project, a run is a run.
         observe_steps: steps between two measurements of the conflict between the tasks' gradients, which takes one
             backward pass per task, and of the health of distillation; null measures at the end of every epoch.
         teacher_cache: whether what teachers compute is kept on disk.
@@ -111,6 +115,7 @@ class TrainConfig:
     keep: Literal["last", "best"] = "last"
     callbacks: list[Callable[[], Callback]] = field(default_factory=list)
     log_steps: int = 20
+    logger: list[LoggerName] = field(default_factory=lambda: ["tensorboard"])
     observe_steps: int | None = None
     teacher_cache: TeacherCache = field(default_factory=TeacherCache)
 
@@ -145,6 +150,11 @@ class TrainConfig:
                 f"train.devices: expected 1 or more, and no more than the {self.batch_size} images of a batch "
                 f"(train.batch_size), found {self.devices}"
             )
+        for package in self.logger:
+            if package in ("wandb", "mlflow") and find_spec(package) is None:
+                raise UserError(
+                    f"train.logger: expected the package {package}, found none; pip install 'tutelage[{package}]'"
+                )
         if self.accelerator == "cuda" and not torch.cuda.is_available():
             raise UserError("train.accelerator: expected a GPU for cuda, found none; use cpu or auto")
         gpus = torch.cuda.device_count() if self.accelerator != "cpu" and torch.cuda.is_available() else None

@@ -3,14 +3,16 @@
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from math import nan
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
-from torchmetrics import Metric
 
 from tutelage.types import Batch, MetricProtocol, MultiTaskNet, Task, World
+
+if TYPE_CHECKING:
+    from torchmetrics import Metric
 
 Metrics = dict[str, dict[str, float]]  # task -> metric -> value
 
@@ -62,7 +64,7 @@ def evaluate(
     }
 
 
-def _merge(metric: Metric, world: World) -> None:
+def _merge(metric: "Metric", world: World) -> None:
     """Give a metric what the processes have counted, each its own images."""
     metric.sync_on_compute = False  # of itself it would communicate wherever several processes are joined
     if world.size == 1:
@@ -82,7 +84,7 @@ def _to(state: Mapping[str, Any], device: torch.device) -> dict[str, Any]:
     }
 
 
-def _values(metric: Metric) -> dict[str, float]:
+def _values(metric: "Metric") -> dict[str, float]:
     return {name: float(value) for name, value in metric.compute().items()}
 
 

@@ -86,6 +86,13 @@ class Meter:
         self.sums, self.counts = {}, {}
         return means
 
+    def so_far(self, world: World) -> dict[str, float]:
+        """The means since the last call of `read`, which are kept."""
+        copy = Meter()
+        copy.sums, copy.counts = dict(self.sums), dict(self.counts)
+        copy.merge(world)
+        return {name: float(total) / copy.counts[name] for name, total in copy.sums.items()}
+
     def check(self, per_epoch: int, lr: Mapping[str, float]) -> None:
         """Raise a NonFiniteError if a loss was not finite."""
         if not self.first_bad:

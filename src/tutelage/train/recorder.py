@@ -18,13 +18,13 @@ from tutelage.types import MultiTaskNet, Terms, World
 
 
 class Observer(Protocol):
-    """Is told of every step of a run, and of every line of its log: for progress bars and tuning."""
+    """Is told of every step of a run, and of its losses: for progress bars and tuning."""
 
     def step(self, step: int, total: int) -> None:
         """Called after every step."""
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
-        """Called with every line of the log."""
+        """Called with every line of the log, and after the first step."""
 
 
 class Recorder:
@@ -53,6 +53,7 @@ class Recorder:
     ) -> None:
         self.fabric, self.run, self.length, self.observer, self.world = fabric, run, length, observer, world
         self.log_steps, self.observe_steps = config.log_steps, config.observe_steps or length.per_epoch
+        self._told = False  # whether the observer knows any loss
         self._health: dict[str, Tensor] = {}  # of the step, where it is observed
         self._distances: dict[str, Tensor] = {}  # every distance that this process has met, as 0
         run.meter.leave_to_main(world)
@@ -110,6 +111,11 @@ class Recorder:
     def end_step(self) -> None:
         """After a step: write the lines of the log that are due, and tell the observer."""
         step, per_epoch = self.run.step, self.length.per_epoch
+        if not self._told and (self.observer is not None or self.world.size > 1):
+            values = self.run.meter.so_far(self.world)  # of all processes, which therefore all ask
+            if self.observer is not None:
+                self.observer.log(step, values)
+            self._told = True
         if self._due(step, self.log_steps):
             self.run.meter.merge(self.world)
             lr = self.run.optimisers.lr()

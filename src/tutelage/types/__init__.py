@@ -10,7 +10,7 @@ from tutelage.types.distiller import Distiller, Teach
 from tutelage.types.loss import task_loss
 from tutelage.types.names import is_reserved
 from tutelage.types.network import DeterministicWarning, MultiTaskNet, Output
-from tutelage.types.task import Colour, MetricInfo, MetricProtocol, Picture, Task
+from tutelage.types.task import Colour, Encoded, MetricInfo, MetricProtocol, Picture, Task
 from tutelage.types.terms import Term, TermMap, Terms
 from tutelage.types.world import World
 
@@ -20,6 +20,7 @@ __all__ = [
     "Colour",
     "DeterministicWarning",
     "Distiller",
+    "Encoded",
     "MaskedTarget",
     "MetricInfo",
     "MetricProtocol",

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 MetricProtocol = Literal["dataset", "image"]  # what a metric averages over; see `metrics`
 Picture = npt.NDArray[np.uint8]  # [H, W, 3]
+Encoded = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]  # of a picture without loss
 Colour = tuple[int, int, int]  # red, green, blue in 0..255
 T = TypeVar("T", bound=Target, default=Any)  # a plain `Task` has targets of any kind
 
@@ -105,3 +106,10 @@ class Task(Recorded, ABC, Generic[T]):
     def legend(self) -> list[tuple[str, Colour]]:
         """What the colours of `draw` mean, where a list can say that."""
         return []
+
+    def encode(self, value: Tensor) -> Encoded | None:
+        """The pixels [H, W] or [H, W, 3] of a label's file, whose kind reads this activated prediction from them.
+
+        `value` has no batch dimension. None: no picture can hold it.
+        """
+        return None

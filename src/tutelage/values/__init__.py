@@ -6,12 +6,20 @@ from tutelage.values.messages import rephrase
 from tutelage.values.methods import DESCRIPTIVE, merge, with_names
 from tutelage.values.plain import parse
 from tutelage.values.presets import methods, overlays, presets, read_values
-from tutelage.values.teachers import TeacherSpec, teacher_specs
+from tutelage.values.schema import check_flags, flag_names, flags_of
+from tutelage.values.teachers import TeacherSpec, check_names, teacher_specs
+from tutelage.values.yaml_text import dump_yaml, load_yaml
 
 __all__ = [
     "DESCRIPTIVE",
     "Draft",
     "TeacherSpec",
+    "check_flags",
+    "check_names",
+    "dump_yaml",
+    "flag_names",
+    "flags_of",
+    "load_yaml",
     "make_draft",
     "merge",
     "methods",

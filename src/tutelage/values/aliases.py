@@ -1,5 +1,6 @@
 """Old names of classes and arguments: the YAML that uses them keeps working, and one line says what to write."""
 
+from collections.abc import Sequence
 from typing import Any
 
 # Both tables go with the next minor version.
@@ -43,10 +44,11 @@ def with_new_names(value: Any, replaced: dict[str, str]) -> Any:
     return values
 
 
-def flags_with_new_names(flags: list[str], values: dict[str, Any], replaced: dict[str, str]) -> list[str]:
+def flags_with_new_names(
+    flags: Sequence[tuple[str, str | None]], values: dict[str, Any], replaced: dict[str, str]
+) -> list[tuple[str, str | None]]:
     """The same of flags: class paths as values, and arguments of the study's classes as keys (`--data.source.val`)."""
-    flags = [with_new_names(flag, replaced) for flag in flags]
-    return [f"--{_key(flag[2:], values, replaced)}" if flag.startswith("--") else flag for flag in flags]
+    return [(f"--{_key(flag[2:], values, replaced)}", with_new_names(value, replaced)) for flag, value in flags]
 
 
 def _key(key: str, values: dict[str, Any], replaced: dict[str, str]) -> str:

@@ -9,13 +9,15 @@ from typing import Any
 
 import yaml
 
-from tutelage.errors import UserError, one_line
+from tutelage.errors import UserError, did_you_mean, one_line
 from tutelage.layout import SINGLE, TEACHER
 from tutelage.values.aliases import flags_with_new_names, notes, with_new_names
 from tutelage.values.methods import DEFAULT_METHODS, definitions, for_study, merge
+from tutelage.values.paths import expand_paths
 from tutelage.values.presets import is_preset_overlay, read_overlay, read_values
-
-_LISTS = ("seeds", "methods")  # `--seeds 0,1,2`
+from tutelage.values.schema import Flags, check_keys, lay_over, pair_up
+from tutelage.values.teachers import check_names
+from tutelage.values.yaml_text import load_yaml
 
 
 @dataclass(frozen=True)
@@ -25,34 +27,45 @@ class Draft:
     Attributes:
         source: the preset or the file, for messages.
         values: of the file and its overlays, with the definitions of all selected methods.
-        flags: words of the command line that change values, as keys and values in turn.
+        flags: words of the command line that change values, as whole keys and values in turn.
+        laid: the values with the flags laid over them, as far as that can be known.
         notes: lines for the user about old names.
     """
 
     source: str
     values: dict[str, Any]
     flags: list[str]
+    laid: dict[str, Any]
     notes: list[str]
 
 
-def read_draft(source: str | Path, overrides: Sequence[str] = ()) -> Draft:
-    """Read a preset or a YAML file, lay overlays over it, replace old names and define the selected methods.
+def read_draft(source: str | Path, overrides: Sequence[str] = (), others: Sequence[str] = ()) -> Draft:
+    """Read a preset or a YAML file, lay overlays over it, replace old names, define the methods and check all keys.
 
     Args:
         source: the name of a preset, or a YAML file.
         overrides: flags as on the command line; `--with FILE` lays an overlay over the study.
+        others: names of flags that the command has besides, for suggestions.
 
     Raises:
-        UserError: there is no such preset, file, overlay or method, or it does not hold keys and values.
+        UserError: there is no such preset, file, overlay, method, key or class, or a value is of another kind.
     """
     replaced: dict[str, str] = {}
     values = with_new_names(read_values(source), replaced)
-    flags, overlays = _split_overlays(overrides)
     try:
-        values = with_overlays(values, overlays, replaced)
+        flags = pair_up(overrides)
+        values = with_overlays(values, [value or "" for flag, value in flags if flag == "--with"], replaced)
     except UserError as error:
         raise UserError(f"{source}: {error}") from error
-    return make_draft(str(source), values, _split_values(flags), replaced)
+    flags = [(flag, value) for flag, value in flags if flag != "--with"]
+    draft = make_draft(str(source), values, flags, replaced, others)
+    try:
+        laid = expand_paths(draft.laid)
+        check_keys(laid)
+        check_names(laid)
+    except UserError as error:
+        raise UserError(f"{source}: {error}") from error
+    return draft
 
 
 def with_overlays(values: dict[str, Any], overlays: Sequence[str], replaced: dict[str, str]) -> dict[str, Any]:
@@ -78,31 +91,33 @@ def with_overlays(values: dict[str, Any], overlays: Sequence[str], replaced: dic
 def make_draft(
     source: str,
     values: dict[str, Any],
-    flags: Sequence[str] = (),
+    flags: Flags = (),
     replaced: dict[str, str] | None = None,
+    others: Sequence[str] = (),
 ) -> Draft:
     """Replace old names in the plain values of a study, and define its selected methods.
 
     Args:
         source: where the values come from, for messages.
         values: of the study.
-        flags: keys and values in turn.
+        flags: as written, with their values.
         replaced: {old name: new name} of those that are replaced already.
+        others: names of flags that the command has besides, for suggestions.
 
     Raises:
-        UserError: there is no such method.
+        UserError: there is no such method, or a flag is no key of the study.
     """
     replaced = {} if replaced is None else replaced
     try:
         values = _one_net_per_task(with_new_names(values, replaced), values)
-        flags = flags_with_new_names(list(flags), values, replaced)
+        flags = flags_with_new_names(flags, values, replaced)
         selected = _selected_methods(values, flags)
         values["method"] = definitions(values, selected)
         _refuse_flags_of_others(flags, selected)
-        flags = _teacher_flags_per_task(flags, values)
+        words, laid = lay_over(values, _teacher_flags_per_task(flags, values), others)
     except UserError as error:
         raise UserError(f"{source}: {error}") from error
-    return Draft(source, values, flags, notes(replaced))
+    return Draft(source, values, words, laid, notes(replaced))
 
 
 def _one_net_per_task(change: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
@@ -113,60 +128,40 @@ def _one_net_per_task(change: dict[str, Any], values: dict[str, Any]) -> dict[st
     return change
 
 
-def _teacher_flags_per_task(flags: list[str], values: dict[str, Any]) -> list[str]:
+def _teacher_flags_per_task(flags: Flags, values: dict[str, Any]) -> Flags:
     """The same of flags; a flag for one key of all teachers is refused."""
     flags, tasks = list(flags), values.get("tasks") or {}
-    for i, flag in enumerate(flags):
-        if flag == "--teacher_net" and flags[i + 1 :]:
-            net = {"teacher_net": yaml.safe_load(flags[i + 1])}
-            flags[i + 1] = json.dumps(_one_net_per_task(net, values)["teacher_net"])
+    for i, (flag, value) in enumerate(flags):
+        if flag == "--teacher_net" and value is not None:
+            flags[i] = flag, json.dumps(_one_net_per_task({"teacher_net": _read(flag, value)}, values)["teacher_net"])
         elif flag.startswith("--teacher_net.") and (key := flag.split(".")[1]) not in tasks:
-            raise UserError(f"--teacher_net.{key}: expected --teacher_net.TASK.KEY with one of {', '.join(tasks)}")
+            raise UserError(
+                f"--teacher_net.{key}: expected --teacher_net.TASK.KEY with one of {', '.join(tasks)}, found "
+                f"`{key}`{did_you_mean(key, tasks)}"
+            )
     return flags
 
 
-def _split_values(flags: Sequence[str]) -> list[str]:
-    """The flags with `--key=value` as two words, and `--seeds 0,1,2` as a list."""
-    result: list[str] = []
-    for word in (word for flag in flags for word in (flag.split("=", 1) if flag.startswith("--") else [flag])):
-        of_list = bool(result) and result[-1].removeprefix("--") in _LISTS
-        result.append(f"[{word}]" if of_list and not word.startswith(("--", "[")) else word)
-    return result
+def _selected_methods(values: dict[str, Any], flags: Flags) -> list[str]:
+    given = [value for flag, value in flags if flag == "--methods" and value is not None]
+    names = values.get("methods", list(DEFAULT_METHODS))
+    if given:
+        names = _read("--methods", given[-1] if given[-1].startswith("[") else f"[{given[-1]}]")
+    return [str(name) for name in names] if isinstance(names, list) else []  # anything else is refused later
 
 
-def _split_overlays(flags: Sequence[str]) -> tuple[list[str], list[str]]:
-    """The flags without `--with X`, and every X."""
-    rest: list[str] = []
-    overlays: list[str] = []
-    words = iter(flags)
-    for word in words:
-        if word == "--with":
-            overlays.append(next(words, ""))
-        elif word.startswith("--with="):
-            overlays.append(word.removeprefix("--with="))
-        else:
-            rest.append(word)
-    return rest, overlays
-
-
-def _refuse_flags_of_others(flags: list[str], selected: list[str]) -> None:
+def _refuse_flags_of_others(flags: Flags, selected: list[str]) -> None:
     """A method that is not selected has no definition that a flag could change."""
-    for flag in flags:
+    for flag, _ in flags:
         if flag.startswith("--method.") and (name := flag.split(".")[1]) not in (SINGLE, TEACHER, *selected):
+            advice = did_you_mean(name, selected) or f"; add it to --methods, or leave {flag} out"
             raise UserError(
-                f"method.{name}: expected one of the selected methods, {', '.join(selected)}, found `{name}`; add it "
-                f"to --methods, or leave {flag} out"
+                f"method.{name}: expected one of the selected methods, {', '.join(selected)}, found `{name}`{advice}"
             )
 
 
-def _selected_methods(values: dict[str, Any], flags: list[str]) -> list[str]:
-    for flag, value in zip(reversed(flags[:-1]), reversed(flags[1:]), strict=True):
-        if flag == "--methods":
-            try:
-                names = yaml.safe_load(value)
-            except yaml.YAMLError as error:
-                raise UserError(f"--methods: expected names, found `{value}`: {one_line(error)}") from error
-            break
-    else:
-        names = values.get("methods", list(DEFAULT_METHODS))
-    return [str(name) for name in names] if isinstance(names, list) else []  # anything else is refused later
+def _read(flag: str, value: str) -> Any:
+    try:
+        return load_yaml(value)
+    except yaml.YAMLError as error:
+        raise UserError(f"{flag}: expected YAML, found `{value}`: {one_line(error)}") from error

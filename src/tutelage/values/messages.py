@@ -32,8 +32,8 @@ RULES: dict[str, tuple[str, str]] = {
         r"expected a subclass of \2, found \1",
     ),
     "other function for a factory": (
-        r"Expected '([^']+)' to be a function that returns <class '([^']+)'>\.?",
-        r"expected a function that returns a \2, found \1",
+        r"Expected '[^']+' to be a function that returns <class '([^']+)'>\.?",
+        r"expected a function that returns a \1",
     ),
     "no class": (
         r"Not a valid subclass of (\w+)(\. Got value: .*?)? Subclass types expect one of:.*?\(implicit class_path\)",
@@ -68,7 +68,6 @@ RULES: dict[str, tuple[str, str]] = {
         r"expected keys and values, found \1",
     ),
     "unknown flag": (r"unrecognized arguments: (.*)", rf"expected flags of the study, found `\1`; {_HELP}"),
-    "flag without value": (r"argument (--\S+): expected one argument", r"\1: expected a value, found none"),
     "optional": (r" - Expected an? <class 'NoneType'>", ""),
     "value": (r"\.? Got value:", ", found"),
     "value of a union, again": (r"(\bfound\b.*) Given value type: .*", r"\1"),

@@ -3,7 +3,7 @@
 from collections.abc import Container
 from typing import Any
 
-from tutelage.errors import UserError
+from tutelage.errors import UserError, did_you_mean
 from tutelage.layout import SINGLE, TEACHER
 from tutelage.values.presets import methods, read_method
 from tutelage.values.teachers import teacher_specs
@@ -23,7 +23,10 @@ def definitions(values: dict[str, Any], selected: list[str]) -> dict[str, Any]:
         raise UserError(f"method: expected names and values of methods, found {own!r}")
     for name in selected:
         if name == TEACHER or (name != SINGLE and name not in own and name not in presets):
-            raise UserError(f"methods: expected names among {', '.join({**presets, **own})}; found `{name}`")
+            names = {**presets, **own}
+            raise UserError(
+                f"methods: expected names among {', '.join(names)}; found `{name}`{did_you_mean(name, names)}"
+            )
     defined = {name: _definition(name, own, values) for name in selected if name != SINGLE}
     for name in (name for name in (SINGLE, TEACHER) if name in own):
         keys = own[name]
@@ -51,8 +54,10 @@ def _definition(name: str, own: dict[str, Any], values: dict[str, Any], above: t
         if lower == name:
             layer = for_study(read_method(name), values) if name in methods() else {}
         elif lower in (SINGLE, TEACHER) or lower in above or (lower not in methods() and lower not in own):
-            names = ", ".join(n for n in {**methods(), **own} if n not in (SINGLE, TEACHER, name))
-            raise UserError(f"method.{name}.base: expected one of {names}; found `{lower}`")
+            names = [n for n in {**methods(), **own} if n not in (SINGLE, TEACHER, name)]
+            raise UserError(
+                f"method.{name}.base: expected one of {', '.join(names)}; found `{lower}`{did_you_mean(lower, names)}"
+            )
         else:
             layer = _definition(lower, own, values, (*above, name))
             layer = {"values": "own", **layer} if isinstance(layer, dict) else layer

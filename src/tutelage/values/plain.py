@@ -8,6 +8,7 @@ import yaml
 
 from tutelage.errors import one_line
 from tutelage.files import DIGEST, record_digest
+from tutelage.values.yaml_text import load_yaml
 
 _DEEPEST = 100  # mappings and lists inside each other
 _MOST = 10**6  # values: an alias in YAML repeats what it names, so that a few lines could stand for any number
@@ -21,7 +22,7 @@ def parse(text: str | bytes, suffix: str) -> Any:
             digest that `files.write_record` wrote into it; one line.
     """
     try:
-        value = json.loads(text) if suffix in (".json", ".jsonl") else yaml.safe_load(text)
+        value = json.loads(text) if suffix in (".json", ".jsonl") else load_yaml(text)
     except yaml.YAMLError as error:
         raise ValueError(one_line(error)) from error
     except RecursionError:

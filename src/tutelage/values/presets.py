@@ -4,11 +4,10 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from tutelage.errors import UserError, one_line
+from tutelage.errors import UserError, did_you_mean, near_path, one_line
 from tutelage.layout import SINGLE
 from tutelage.values.plain import parse
+from tutelage.values.yaml_text import load_yaml
 
 _PRESETS = resources.files("tutelage.values") / "presets"
 
@@ -26,7 +25,7 @@ def overlays() -> dict[str, str]:
 def methods() -> dict[str, str]:
     """Name and one line of every preset method."""
     about = {SINGLE: "The single-task networks: the teachers, and what Delta compares with"}
-    return about | _headlines(_PRESETS / "methods", lambda text: yaml.safe_load(text)["about"])
+    return about | _headlines(_PRESETS / "methods", lambda text: load_yaml(text)["about"])
 
 
 def _headlines(folder: Any, headline: Any) -> dict[str, str]:
@@ -44,7 +43,8 @@ def read_values(source: str | Path) -> dict[str, Any]:
     preset = _PRESETS / f"{source}.yaml"
     if path.suffix in (".yaml", ".yml") or path.is_file():
         if not path.is_file():
-            raise UserError(f"{source}: expected a YAML file of a study, found none; see `tutelage presets`")
+            near = near_path(path) or did_you_mean(path.stem, presets()) or "; see `tutelage presets`"
+            raise UserError(f"{source}: expected a YAML file of a study, found none{near}")
         try:
             text = path.read_text()
         except ValueError as error:
@@ -52,7 +52,11 @@ def read_values(source: str | Path) -> dict[str, Any]:
     elif preset.is_file():
         text = preset.read_text()
     else:
-        raise UserError(f"{source}: expected a YAML file or one of the presets {', '.join(presets())}; found neither")
+        names = presets()
+        raise UserError(
+            f"{source}: expected a YAML file or one of the presets {', '.join(names)}; found neither"
+            f"{did_you_mean(source, names)}"
+        )
     try:
         values = parse(text, ".yaml")
     except ValueError as error:
@@ -70,10 +74,14 @@ def read_overlay(source: str) -> dict[str, Any]:
     """
     preset = _PRESETS / "overlays" / f"{source}.yaml"
     if preset.is_file():
-        values: dict[str, Any] = yaml.safe_load(preset.read_text())
+        values: dict[str, Any] = load_yaml(preset.read_text())
         return values
     if not Path(source).is_file():
-        raise UserError(f"--with {source}: expected a YAML file or one of {', '.join(overlays())}; found neither")
+        names = overlays()
+        raise UserError(
+            f"--with {source}: expected a YAML file or one of {', '.join(names)}; found neither"
+            f"{did_you_mean(source, names)}"
+        )
     return read_values(source)
 
 
@@ -84,5 +92,5 @@ def is_preset_overlay(source: str) -> bool:
 
 def read_method(name: str) -> dict[str, Any]:
     """The plain values of a preset method."""
-    values: dict[str, Any] = yaml.safe_load((_PRESETS / "methods" / f"{name}.yaml").read_text())
+    values: dict[str, Any] = load_yaml((_PRESETS / "methods" / f"{name}.yaml").read_text())
     return values

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from tutelage.errors import UserError, did_you_mean
 from tutelage.layout import FEATURES, SINGLE, TEACHER
 
 
@@ -14,7 +15,8 @@ class TeacherSpec:
     Attributes:
         name: in the study; by default the task that it teaches.
         tasks: what it teaches; empty: none in particular.
-        kind: `single`: the single-task network of its task; `teacher`: a run of its own; `features`: no run trains it.
+        kind: `single`: the single-task network of its task; `teacher`: a run of its own; `features`: no run trains it;
+            `student`: the network of another method, for a method that is `taught_by` it.
         net: plain values of its network; None: the study's `net`.
         key: where the study names its network.
         file: weights trained elsewhere; None: the study trains it, or it is used as it is built.
@@ -52,6 +54,25 @@ def teacher_specs(values: Mapping[str, Any]) -> dict[str, TeacherSpec]:
     names = [t for t in tasks if t in named or t not in taught]
     names += [name for name in named if name not in names]
     return {name: _spec(name, named.get(name, {"tasks": [name]}), nets.get(name)) for name in names}
+
+
+def check_names(values: Mapping[str, Any]) -> None:
+    """Check that every teacher without `tasks` has the name of a task.
+
+    Raises:
+        UserError: one has not.
+    """
+    tasks = list(values.get("tasks") or {})
+    for name, keys in (values.get("teachers") or {}).items():
+        if name in tasks or (isinstance(keys, Mapping) and keys.get("tasks") is not None):
+            continue
+        known, near = ", ".join(tasks), did_you_mean(name, tasks)
+        if isinstance(keys, Mapping):
+            raise UserError(
+                f"teachers.{name}.tasks: expected what it teaches, some of {known}, or [] for its features, found "
+                f"none; only a teacher that is named after a task needs no `tasks`{near}"
+            )
+        raise UserError(f"teachers.{name}: expected one of the study's tasks, {known}; found `{name}`{near}")
 
 
 def _spec(name: str, keys: Mapping[str, Any], teacher_net: Any) -> TeacherSpec:

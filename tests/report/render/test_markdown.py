@@ -9,7 +9,7 @@ from tutelage.report import markdown
 def test_markdown_has_both_protocols_all_deltas_and_every_seed(tmp_path: Path) -> None:
     text = markdown(write(tmp_path, seeds=(0, 1, 2)), TASKS)
     for expected in ("*dataset* protocol", "*image* protocol", "Delta main % ↑", "Delta task_mean % ↑",
-                     "Delta all_metrics % ↓", "| `kd4mtl` | paper | 3 | +4.16 ± ", "42.25 ± 0.62", "seed 2",
+                     "Delta all_metrics % ↓", "| `kd4mtl` | paper | 3 | **+4.16 ± ", "**42.25 ± 0.62**", "seed 2",
                      "minus `uniform`", "rel_err"):  # fmt: skip
         assert expected in text, expected
     tables = [block for block in text.split("\n\n") if block.startswith("|")]

@@ -7,7 +7,7 @@ from tests.report.folder import TASKS, write
 from tests.report.page import Page, page
 
 from tutelage.report import write_report
-from tutelage.report.sections.conflict import _means
+from tutelage.report.charts import Panels, add_curve
 
 TITLE = "Conflict between tasks"
 PAIR = ("segmentation", "depth")
@@ -37,8 +37,8 @@ def test_the_section_has_the_logs_numbers(tmp_path: Path) -> None:
     text = section(shown)
     assert "uniform-0.200673 kd4mtl+0.50002" in text  # mean of the cosines, % in conflict, steps
     assert shown.text.index("Weights") < shown.text.index(TITLE)
-    labels = [of["aria-label"] for tag, of in shown.tags if tag == "figure"]
-    assert {"Cosine of two gradients over epochs", "Norms of the gradients over epochs"} <= set(labels)
+    labels = [of.get("aria-label") for tag, of in shown.tags if tag == "figure"]
+    assert {"Cosine of two tasks' gradients", "Norm of each task's gradient"} <= set(labels)
     assert "segmentation / depth" in text
 
 
@@ -60,7 +60,8 @@ def test_names_are_escaped(tmp_path: Path) -> None:
     write(tmp_path, methods=[method])
     observe(tmp_path, method, -0.5, pair=(task, "depth"))
     shown = Page(write_report(tmp_path, {task: TASKS["depth"], "depth": TASKS["depth"]}).read_text())
-    assert not {tag for tag, _ in shown.tags} & {"script", "b"}
+    assert "b" not in {tag for tag, _ in shown.tags}
+    assert shown.scripts == 1
     text = shown.text[shown.text.index(TITLE) :]
     assert f"{method}-0.500" in text
     assert f"{task} / depth" in text
@@ -75,9 +76,11 @@ def test_any_cosine_can_be_shown(tmp_path: Path, cosine: float) -> None:
 
 def test_long_curves_become_means() -> None:
     x = list(range(1, 8))
-    assert _means((x, [2 * e for e in x]), 3) == ([2, 5, 7], [4, 10, 14])
-    assert _means((x, x), 7) == (x, x)
-    assert _means(([], []), 3) == ([], [])
+    panels: Panels = {}
+    add_curve(panels, "long", "uniform", (x, [2 * e for e in x]), points=3)
+    add_curve(panels, "short", "uniform", (x, x), points=7)
+    add_curve(panels, "none", "uniform", ([], []), points=3)
+    assert panels == {"long": {"uniform": ([2, 5, 7], [4, 10, 14])}, "short": {"uniform": (x, x)}}
 
 
 def test_twenty_methods_some_without_weights_some_with_huge_ones(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ def test_nothing_distilled_has_no_health(tmp_path: Path) -> None:
 
 def health(folder: Path) -> str:
     text = page(folder).text
-    return " ".join(text[text.index("Health of distillation") : text.index("How it was made")].split())
+    return " ".join(text[text.index("Health of distillation") : text.rindex("How it was made")].split())
 
 
 def test_teachers_have_names(tmp_path: Path) -> None:

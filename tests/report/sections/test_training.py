@@ -4,13 +4,15 @@ from pathlib import Path
 from tests.report.folder import TASKS, log, specify, write
 from tests.report.page import page
 
+from tutelage.report.charts import Chart
 from tutelage.report.results import Results
 from tutelage.report.sections.training import training
 
 
-def titles(svg: str) -> list[str]:
+def titles(chart: Chart) -> list[str]:
     """The titles of a chart's panels."""
-    return [text for text in re.findall(r"<text[^>]*>([^<]*)</text>", svg) if "/" in text or text in (*TASKS, "dino")]
+    texts = re.findall(r"<text[^>]*>([^<]*)</text>", "".join(chart.panels))
+    return [text for text in texts if "/" in text or text in (*TASKS, "dino")]
 
 
 def test_a_torn_line_hides_no_curve(tmp_path: Path) -> None:
@@ -36,9 +38,10 @@ def test_distances_are_shown_by_teacher_and_tap(tmp_path: Path) -> None:
     section = training(Results(tmp_path, TASKS))
     assert section is not None
     assert section.distances is not None
-    shown = titles(section.distances.svg)
+    shown = titles(section.distances)
     assert shown == ["depth/bottleneck", "depth/last", "dino/last", "segmentation/last"]
-    assert [swatch.name for swatch in section.distances.legend] == ["kd4mtl"]
+    lines = re.findall(r'id="distances-\d-curve-(\d)"', "".join(section.distances.panels))
+    assert {section.picker[int(number)][1].name for number in lines} == {"kd4mtl"}
 
 
 def test_a_teacher_without_a_task_may_have_a_weight(tmp_path: Path) -> None:
@@ -48,7 +51,7 @@ def test_a_teacher_without_a_task_may_have_a_weight(tmp_path: Path) -> None:
     section = training(Results(tmp_path, TASKS))
     assert section is not None
     assert section.weights is not None
-    assert titles(section.weights.svg) == ["segmentation", "depth", "dino"]
+    assert titles(section.weights) == ["segmentation", "depth", "dino"]
 
 
 def test_weights_that_do_not_change_are_not_shown(tmp_path: Path) -> None:

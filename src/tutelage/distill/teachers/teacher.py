@@ -28,6 +28,7 @@ class Teacher:
         weight: A factor of its lambda, beside the distiller's `weights` and `scale`.
         size: The height and width to which images are resized for it, such as those that it was trained with; None: it
             sees them as the student does.
+        moves: Whether the network changes while it teaches, so that nothing that it computes is kept.
 
     Raises:
         ValueError: If the name contains `/` or `.` or is one that torch's modules use, a task is given twice, `sees` is
@@ -42,6 +43,7 @@ class Teacher:
     sees: Teach | None = None
     weight: float = 1.0
     size: tuple[int, int] | None = None
+    moves: bool = False
 
     def __post_init__(self) -> None:
         self.tasks = tuple(self.tasks)

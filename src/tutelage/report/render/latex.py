@@ -30,7 +30,9 @@ def latex(folder: Path, tasks: Mapping[str, Task], seeds: Collection[int] | None
     results = Results(folder, tasks, seeds)
     model = metric_table(results, results.protocol)
     main = [column for column in (*model.of_kind("metric"), *model.of_kind("delta")) if column.main]
-    over = f"{len(results.seeds)} seeds, mean and half the 95 % interval" if len(results.seeds) > 1 else "one seed"
+    over = "one seed"
+    if len(results.seeds) > 1:
+        over = f"{len(results.seeds)} seeds, mean and half the 95 % interval, bold: differs from {results.base}"
     over += f", {results.selection}" if results.selection else ""
     parts = [
         _tabular(model.select(main), f"{results.study}, split {results.split}, {results.protocol} protocol, {over}")

@@ -24,7 +24,9 @@ def markdown(folder: Path, tasks: Mapping[str, Task], seeds: Collection[int] | N
     """
     results = Results(folder, tasks, seeds)
     names = ", ".join(map(str, results.seeds))
-    over = f"seeds {names}; mean ± half the 95 % interval" if len(results.seeds) > 1 else f"seed {names}; no interval"
+    over = f"seed {names}; no interval"
+    if len(results.seeds) > 1:
+        over = f"seeds {names}; mean ± half the 95 % interval; bold: differs from `{results.base}`"
     chosen = f"; weights: {results.selection}" if results.selection else ""
     parts = [f"Split `{results.split}`, {over}{chosen}.\n"]
     for protocol in results.protocols:

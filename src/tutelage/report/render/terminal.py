@@ -32,6 +32,7 @@ def table(folder: Path, tasks: Mapping[str, Task], width: int = 80, seeds: Colle
     """Methods against metrics, with Delta against the single-task networks of each seed.
 
     In the dataset protocol, unless the study has `official_quirks`. Several seeds give mean ± half the 95 % interval.
+    Bold: the 95 % interval of the differences from the single-task networks of the same seeds does not include 0.
     Where `width` columns are not enough for all metrics, each task is represented by its main one; after that the
     numbers of parameters are left out, then the origin of the values, and the intervals last.
 
@@ -59,7 +60,9 @@ def table(folder: Path, tasks: Mapping[str, Task], width: int = 80, seeds: Colle
 
 def _metrics(results: Results, model: TableModel, intervals: bool) -> Table:
     seeds = len(results.seeds)
-    over = "1 seed, no interval" if seeds == 1 else f"{seeds} seeds, mean{' ± 95 % interval' if intervals else ''}"
+    over = "1 seed, no interval"
+    if seeds > 1:
+        over = f"{seeds} seeds, mean{' ± 95 % interval' if intervals else ''}; bold: differs from {results.base}"
     chosen = f", {results.selection}" if results.selection else ""
     rendered = _empty(f"{results.study}: split {results.split}, {results.protocol} protocol, {over}{chosen}")
     for group, columns in model.groups:
@@ -72,7 +75,7 @@ def _metrics(results: Results, model: TableModel, intervals: bool) -> Table:
                 heading = f"{group if index == 0 else ''}\n{column.name}\n{column.mark}"
                 rendered.add_column(Text(heading), justify="right", no_wrap=True)
     for line in model.lines:
-        cells = (Text(cell.text if intervals else cell.short) for cell in line.cells)
+        cells = (Text(cell.text if intervals else cell.short, "bold" if cell.strong else "") for cell in line.cells)
         rendered.add_row(Text(f"{line.name} {line.note}".rstrip()), *cells)
     return rendered
 

@@ -6,7 +6,8 @@ from itertools import combinations
 from statistics import fmean
 
 from tutelage.report.charts import Chart, Panels, add_curve, curve, panel_chart
-from tutelage.report.plots import COLOURS, Curve, Scale
+from tutelage.report.palette import LIGHT
+from tutelage.report.plots import Scale
 from tutelage.report.results import Results
 from tutelage.report.run_files import Log
 from tutelage.report.tables import Column, Line, TableModel, text_cell
@@ -31,33 +32,27 @@ def conflict(results: Results) -> Conflict | None:
     if not results.seeds:
         return None
     logs = results.multi_task_logs
-    points = _FEW if len(logs) > len(COLOURS) else _POINTS
+    points = _FEW if len(logs) > len(LIGHT) else _POINTS
     cosines: Panels = {}
     norms: Panels = {}
     for m, log in logs.items():
         for pair in combinations(results.tasks, 2):
-            add_curve(cosines, " / ".join(pair), m, _means(curve(log, *_names(pair)), points))
+            add_curve(cosines, " / ".join(pair), m, curve(log, *_names(pair)), points)
         for t in results.tasks:
-            add_curve(norms, t, m, _means(curve(log, f"gradient/norm/{t}"), points))
-    chart = panel_chart("Cosine of two gradients", results.methods, cosines, Scale(shared=True, reach=0.1))
+            add_curve(norms, t, m, curve(log, f"gradient/norm/{t}"), points)
+    methods, scale = results.methods, Scale(shared=True, reach=0.1)
+    chart = panel_chart("cosines", "Cosine of two tasks' gradients", methods, cosines, "cosine", scale)
     if chart is None:
         return None
     scale = Scale(shared=True, decades=1)
-    return Conflict(chart, _table(results, logs), panel_chart("Norms of the gradients", results.methods, norms, scale))
+    norms_chart = panel_chart("norms", "Norm of each task's gradient", methods, norms, "norm", scale)
+    return Conflict(chart, _table(results, logs), norms_chart)
 
 
 def _names(pair: Pair) -> tuple[str, str]:
     """Both names of a pair's cosine in a log: where labels are missing, a step may order its tasks differently."""
     a, b = pair
     return f"gradient/cosine/{a}/{b}", f"gradient/cosine/{b}/{a}"
-
-
-def _means(curve: Curve, points: int) -> Curve:
-    """The curve with at most `points` points, each the mean of equally many neighbours."""
-    x, y = curve
-    size = -(-len(x) // points) or 1
-    starts = range(0, len(x), size)
-    return [fmean(x[i : i + size]) for i in starts], [fmean(y[i : i + size]) for i in starts]
 
 
 def _table(results: Results, logs: dict[str, Log]) -> TableModel:

@@ -3,11 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from markupsafe import Markup
-
 from tutelage.layout import SINGLE
-from tutelage.report.conclusion import conclusion
-from tutelage.report.plots import colours, strip
+from tutelage.report.charts import Chart, strip_chart
+from tutelage.report.conclusion import Headline, conclusion, headline
 from tutelage.report.results import Results
 from tutelage.report.rows import CONVENTIONS
 from tutelage.report.tables import TableModel, difference_table, metric_table
@@ -16,71 +14,73 @@ from tutelage.types import MetricProtocol
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """A table in one protocol, of one convention of Delta where it is of differences."""
+class DeltaView:
+    """One convention of Delta in one protocol: a dot for every seed, and the paired differences."""
+
+    convention: str
+    better: str
+    chart: Chart | None
+    differences: TableModel | None
+
+
+@dataclass(frozen=True)
+class ProtocolView:
+    """What is shown of one protocol: the table, and each Delta."""
 
     protocol: MetricProtocol
     table: TableModel
-    convention: str = ""
-    better: str = ""
+    deltas: Sequence[DeltaView]
 
 
 @dataclass(frozen=True)
 class Numbers:
-    """What the templates show of the results: the first table and difference are open, the others folded."""
+    """What the templates show of the results; of the views one is seen at a time, and the first at first."""
 
     seeds: Sequence[int]
     split: str
+    base: str | None
+    tasks: Sequence[str]
+    headline: Headline | None
     selection: str
     compared_with: str
-    protocol: MetricProtocol
-    tables: Sequence[Comparison]
     conclusion: str
     undefined: str
-    chart: Markup | None
-    differences: Sequence[Comparison]
+    views: Sequence[ProtocolView]
 
 
 def numbers(results: Results) -> Numbers | None:
-    """Tables in both protocols, a chart of Delta and paired differences; None where there are no rows."""
+    """The headline, and the tables, charts and paired differences of both protocols; None where there are no rows."""
     if not results.rows:
         return None
     return Numbers(
         results.seeds,
         results.split,
+        results.base,
+        list(results.tasks),
+        headline(results),
         results.selection,
         results.compared_with,
-        results.protocol,
-        [Comparison(p, _metrics(results, p)) for p in results.protocols],
         conclusion(results),
         undefined(results),
-        _chart(results),
-        _differences(results),
+        [_view(results, protocol) for protocol in results.protocols],
     )
 
 
-def _metrics(results: Results, protocol: MetricProtocol) -> TableModel:
+def _view(results: Results, protocol: MetricProtocol) -> ProtocolView:
     model = metric_table(results, protocol)
-    return model.select(column for column in model.columns if column.kind != "seeds")
+    table = model.select(column for column in model.columns if column.kind not in ("seeds", "parameters", "minutes"))
+    return ProtocolView(protocol, table, [_delta(results, protocol, *each) for each in CONVENTIONS.items()])
 
 
-def _chart(results: Results) -> Markup | None:
+def _delta(results: Results, protocol: MetricProtocol, convention: str, better: str) -> DeltaView:
+    """Every method against every method that is no control, pair by pair; no differences for one seed."""
     gains: dict[str, list[float]] = {}
     for method in results.methods:
         if method != SINGLE:
-            values = results.deltas(method, results.protocol, "main").values()
+            values = results.deltas(method, protocol, convention).values()
             gains[method] = [value for value in values if value is not None]
-    if not any(gains.values()):
-        return None
-    return strip(gains, colours(results.methods), f"Delta (main) in %, {results.protocol} protocol; right is better")
-
-
-def _differences(results: Results) -> list[Comparison]:
-    """Every method against every method that is no control, pair by pair; nothing for one seed."""
-    if len(results.seeds) == 1 or len(results.methods) < 3:
-        return []
-    return [
-        Comparison(protocol, difference_table(results, protocol, convention), convention, better)
-        for protocol in results.protocols
-        for convention, better in CONVENTIONS.items()
-    ]
+    side = "right" if better == "↑" else "left"
+    xlabel = f"Delta {convention} in %, {protocol} protocol; {side} is better"
+    chart = strip_chart(f"delta-{convention}-{protocol}", f"Delta {convention}", results.methods, gains, xlabel)
+    several = len(results.seeds) > 1 and len(results.methods) > 2
+    return DeltaView(convention, better, chart, difference_table(results, protocol, convention) if several else None)

@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 from jsonargparse import ArgumentParser, Namespace
 
+from tutelage.data.fingerprint import as_formerly
 from tutelage.errors import UserError, user_code
 from tutelage.study.config.schema import StudyConfig
 from tutelage.values import rephrase
@@ -82,6 +83,11 @@ class Builder:
         if key not in self._fingerprints:
             self._fingerprints[key] = objects.data.fingerprint()
         return self._fingerprints[key]
+
+    def former_fingerprint(self, objects: StudyConfig) -> str:
+        """The fingerprint that an earlier version gave the same data, of which it read parts alone."""
+        with as_formerly():
+            return objects.data.fingerprint()
 
 
 def build_some(values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

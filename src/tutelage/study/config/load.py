@@ -39,7 +39,7 @@ def complete(draft: Draft) -> Study:
     Raises:
         UserError: the study is wrong; one line names key, expectation and finding.
     """
-    values, flags = draft.values, _train_flags(draft.flags)
+    values, flags = draft.values, draft.flags
     try:
         _check_file(values, flags)
     except Exception as error:  # jsonargparse raises many kinds; the message says what is wrong
@@ -111,18 +111,6 @@ def _changed_methods(plain: dict[str, Any], values: dict[str, Any], flags: list[
         return {key: value for key, value in method.items() if key not in DESCRIPTIVE}
 
     return [name for name, method in plain["method"].items() if settings(method) != settings(before.get(name, {}))]
-
-
-def _train_flags(flags: Sequence[str]) -> list[str]:
-    """`--max-steps` and `--epochs` as keys of `train`."""
-    train = {field.name for field in fields(TrainConfig)}
-    result: list[str] = []
-    for word in flags:
-        key = word[2:].replace("-", "_")
-        if word.startswith("--") and (key.split(".")[0] in train or key.startswith("train.")):
-            word = f"--{key}" if key.startswith("train.") else f"--train.{key}"
-        result.append(word)
-    return result
 
 
 def _check_file(values: dict[str, Any], flags: list[str]) -> None:

@@ -14,7 +14,7 @@ from tutelage.layout import FEATURES, SINGLE, TEACHER
 from tutelage.study.config.schema import Method, StudyConfig, TeacherConfig
 from tutelage.study.config.study import Study
 from tutelage.types import Task, is_reserved
-from tutelage.values import DESCRIPTIVE, teacher_specs
+from tutelage.values import DESCRIPTIVE, check_names, teacher_specs
 
 
 def validate(study: Study) -> None:
@@ -22,6 +22,7 @@ def validate(study: Study) -> None:
     objects = study.objects
     _names(study)
     _seeds_and_methods(objects)
+    check_names(study.values)
     for name in objects.teachers:
         _teacher(name, study)
     for name in objects.teacher_net:
@@ -36,13 +37,18 @@ def validate(study: Study) -> None:
             raise UserError(f"tasks.{name}: expected a tutelage.types.Task, found {type(task).__name__}")
 
 
+def check_out(folder: Path) -> None:
+    """Raise a UserError where the folder for all results cannot be one."""
+    for path in (folder, *folder.parents):
+        if path.exists() and not path.is_dir():
+            raise UserError(f"out: expected a folder, found the file {path}; give another (--out, or out= in Python)")
+
+
 def _names(study: Study) -> None:
     objects = study.objects
     if not re.fullmatch(r"[\w.-]+", objects.study):
         raise UserError(f"study: expected a name of letters, digits, '.', '_' and '-', found `{objects.study}`")
-    for path in (study.folder, *study.folder.parents):
-        if path.exists() and not path.is_dir():
-            raise UserError(f"out: expected a folder, found the file {path}; give another with --out")
+    check_out(study.folder)
     if not objects.tasks:
         raise UserError("tasks: expected at least one task, found none")
     for key, names in (("tasks", objects.tasks), ("methods", objects.methods), ("teachers", objects.teachers)):
@@ -67,13 +73,6 @@ def _seeds_and_methods(objects: StudyConfig) -> None:
 
 def _teacher(name: str, study: Study) -> None:
     tasks, entry = ", ".join(study.objects.tasks), study.objects.teachers[name]
-    if name not in study.objects.tasks and not (isinstance(entry, TeacherConfig) and entry.tasks is not None):
-        if isinstance(entry, TeacherConfig):
-            raise UserError(
-                f"teachers.{name}.tasks: expected what it teaches, some of {tasks}, or [] for its features, found "
-                "none; only a teacher that is named after a task needs no `tasks`"
-            )
-        raise UserError(f"teachers.{name}: expected one of the study's tasks, {tasks}")
     teacher = teacher_specs(study.values)[name]
     for t in teacher.tasks:
         if t not in study.objects.tasks:
@@ -114,8 +113,32 @@ def _definitions(study: Study) -> None:
             )
         if name in (SINGLE, TEACHER):
             _only_a_rate(name, study.values["method"][name])
+        _taught_by(name, objects)
         if method.lr is not None and method.lr <= 0:
             raise UserError(f"method.{name}.lr: expected a positive number or null, found {method.lr}")
+
+
+def _taught_by(name: str, objects: StudyConfig) -> None:
+    """Refuse a method that nothing, or that it itself, would teach."""
+    method, before = objects.method[name], objects.method[name].taught_by
+    if before is None:
+        return
+    key = f"method.{name}.taught_by"
+    if method.distiller is None or method.teachers == "random":
+        raise UserError(
+            f"{key}: expected a method with a `distiller` and `teachers: trained`, found another; change it"
+        )
+    chain = [name]
+    while before is not None:
+        others = [other for other in objects.methods if other not in (SINGLE, *chain)]
+        if before not in others:
+            names = ", ".join(others) or "none"
+            raise UserError(
+                f"{key}: expected another of the study's methods ({names}) that it does not teach itself, found "
+                f"`{before}`; add `{before}` to `methods`, or name another"
+            )
+        chain.append(before)
+        before = objects.method[before].taught_by
 
 
 def _only_a_rate(name: str, values: Mapping[str, Any]) -> None:

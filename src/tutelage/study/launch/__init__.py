@@ -3,8 +3,6 @@
 from collections.abc import Sequence
 from typing import Any
 
-import yaml
-
 from tutelage.study.config import Study
 from tutelage.study.launch.base import Display, Launcher, RunDisplay
 from tutelage.study.launch.local import InProcess
@@ -14,6 +12,7 @@ from tutelage.study.launch.share import Share, shares
 from tutelage.study.plan import RunSpec
 from tutelage.study.results import write_results
 from tutelage.study.store import write_shared
+from tutelage.values import dump_yaml
 
 __all__ = ["Display", "InProcess", "Launcher", "Pool", "RunDisplay", "Share", "run_study", "shares"]
 
@@ -41,7 +40,7 @@ def run_study(
         UserError: something does not fit; found before anything is trained, as far as possible.
     """
     ready = make_ready(study, display.note, specs)
-    write_shared(study.folder / "study.yaml", yaml.safe_dump(dict(study.values), sort_keys=False))
+    write_shared(study.folder / "study.yaml", dump_yaml(study.values))
     (launcher or InProcess()).launch(ready, display)
     ready.check_all()
     return write_results(study, ready.base)

@@ -1,6 +1,7 @@
 """What every launcher does before the first run, so that mistakes are reported before anything is trained."""
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 
 import torch
 
@@ -71,7 +72,8 @@ class Ready:
 
     def check(self, specs: Iterable[RunSpec]) -> None:
         """Raise a UserError where the folder of a run holds another one."""
-        self._guard.check(specs, self.study.build.fingerprint(self.study.objects))
+        build, objects = self.study.build, self.study.objects
+        self._guard.check(specs, build.fingerprint(objects), partial(build.former_fingerprint, objects))
 
     def check_all(self) -> None:
         """The same of all runs, and of those that earlier calls left in the study's folder."""

@@ -152,9 +152,10 @@ def cached_networks(
 def _networks(
     distiller: Distiller,
 ) -> Iterator[tuple[Passes, MultiTaskNet, tuple[str, ...], tuple[str, ...] | None]]:
-    """Each network with its names, and the tasks of whose labels an image needs one to be seen (None: of none)."""
+    """Each network that may be kept, its names, and the tasks of whose labels an image needs one (None: of none)."""
+    moving = {one.network for teachers in teachers_of(distiller) for one in teachers.named.values() if one.moves}
     for passes in {id(teachers.passes): teachers.passes for teachers in teachers_of(distiller)}.values():
-        for network in passes.needs:
+        for network in (network for network in passes.needs if network not in moving):
             names: dict[str, None] = {}
             labels: tuple[str, ...] | None = ()
             for teachers in (teachers for teachers in teachers_of(distiller) if teachers.passes is passes):

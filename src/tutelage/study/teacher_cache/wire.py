@@ -53,6 +53,8 @@ def read_needs(run: Training, runs: Mapping[str, int]) -> dict[str, Needs]:
     needs: dict[str, Needs] = {}
     for teachers in () if run.distiller is None else teachers_of(run.distiller):
         for name, network in teachers.networks.items():
+            if teachers.named[name].moves:
+                continue
             taps, tasks = teachers.passes.needs[network]
             needs[name] = needs.get(name, Needs()) | Needs(taps, tasks, runs.get(name, 1))
     return needs

@@ -7,11 +7,10 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from tutelage.files import write_record
 from tutelage.study.config import Study
 from tutelage.study.store import read_record
+from tutelage.values import dump_yaml
 
 
 @dataclass(frozen=True)
@@ -115,7 +114,7 @@ def overlay(study: Study, rows: Sequence[Mapping[str, Any]], trials: int, part: 
     values: dict[str, Any] = {"study": f"{name}-tuned"}
     if study.values.get("out"):  # its own folder is not for other values
         values["out"] = f"{study.values['out'].rstrip('/')}-tuned"
-    return "\n".join(lines) + "\n" + yaml.safe_dump({**values, "method": methods}, sort_keys=False)
+    return "\n".join(lines) + "\n" + dump_yaml({**values, "method": methods})
 
 
 def put(values: dict[str, Any], path: str, value: float) -> None:

@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -126,8 +127,9 @@ class Tuner:
         search = {path: asdict(bounds) for path, bounds in where.ranges.items()}
         method = self.study.values["method"].get(name, {})
         values = {**self.study.values, "method": {name: method}, "tune": {"search": search}}
-        data = self.study.build.fingerprint(self.study.objects)
-        refuse_mixing(folder, values, data)
+        build, objects = self.study.build, self.study.objects
+        data = build.fingerprint(objects)
+        refuse_mixing(folder, values, data, former=partial(build.former_fingerprint, objects))
         claim(folder, values, data)
         trials: list[Trial] = []
         for number in range(self.trials):
