@@ -27,7 +27,9 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("finished")
     file = folder / "study.yaml"
     tasks = {t: task for t, task in base()["tasks"].items() if t == "depth"}
-    file.write_text(yaml.safe_dump(base(tasks=tasks, methods=["url"])))
+    values = base(tasks=tasks, methods=["url"])
+    values["train"]["keep_checkpoint"] = True
+    file.write_text(yaml.safe_dump(values))
     run_study(load_study(file, ["--out", str(folder / "runs")]), Notes())
     return folder
 

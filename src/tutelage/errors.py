@@ -16,6 +16,7 @@ _STANDARD = tuple(os.path.abspath(sysconfig.get_path(name)) + os.sep for name in
 _INSTALLED = re.compile(r"[\\/](site|dist)-packages[\\/]")
 _FRAME = re.compile(r'File "(.+?)", line (\d+), in (\S+)')  # of a traceback that is text
 _FOLDER = "tutelage_folder"
+_CAUGHT = "Caught "  # "Caught KIND in DataLoader worker process N.", a traceback, "module.KIND: text"
 _BROKEN = (AssertionError, ArithmeticError, AttributeError, LookupError, NameError, NotImplementedError, TypeError)
 
 
@@ -25,7 +26,14 @@ class UserError(ValueError):
     Its text is one line: the key or file, what was expected, what was found, what to do. The command prints that line
     and ends with status 2. An invariant of ours is an `assert` or another exception: the command reports it as a defect
     of tutelage.
+
+    A terminal would obey control characters in what a message quotes of a file, its name included: they become spaces.
     """
+
+    def __init__(self, text: str) -> None:
+        # A loading process passes its error on as lines that `one_line` takes apart.
+        lines = text.splitlines() if text.startswith(_CAUGHT) else [text]
+        super().__init__("\n".join(map(printable, lines)))
 
 
 class Elsewhere(Exception):  # noqa: N818  # it is never raised: it is the cause of what is
@@ -71,7 +79,7 @@ def one_line(error: BaseException, most: int = 160) -> str:
         most: number of characters after which the text of any other error is cut off.
     """
     text = str(error).strip()
-    if text.startswith("Caught "):  # "Caught KIND in DataLoader worker process N.", a traceback, "module.KIND: text"
+    if text.startswith(_CAUGHT):
         text = text.splitlines()[-1].split(": ", 1)[-1]
     return (
         " ".join(printable(text).split())[: None if isinstance(error, UserError) else most].strip()
@@ -104,6 +112,11 @@ def near_path(path: Path) -> str:
 def printable(text: str) -> str:
     """The text without control characters: a terminal would obey those in a file from anybody."""
     return "".join(c if c.isprintable() else " " for c in text)
+
+
+def printable_lines(text: str) -> str:
+    """Lines without control characters but the ends of lines."""
+    return "\n".join(map(printable, text.split("\n")))
 
 
 def chain(error: BaseException) -> Iterator[BaseException]:

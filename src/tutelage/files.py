@@ -1,11 +1,14 @@
 """Files that are written as a whole or not at all."""
 
+import errno
 import json
 import os
 import secrets
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from hashlib import blake2b
 from math import isfinite
 from pathlib import Path
 from typing import IO, Any
@@ -13,6 +16,8 @@ from typing import IO, Any
 if sys.platform != "win32":
     import fcntl
 
+DIGEST = "digest"
+_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)
 _PART = ".part-"  # in the name of a file that is being written
 
 
@@ -92,6 +97,18 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json_text(value, indent=2) + "\n")
 
 
+def write_record(path: Path, values: Mapping[str, Any]) -> None:
+    """Write plain values as a JSON file with a digest, by which their reader (`values.parse`) finds a flipped bit."""
+    plain = json.loads(json_text(values))
+    write_json(path, {**plain, DIGEST: record_digest(plain)})
+
+
+def record_digest(values: Mapping[str, Any]) -> str:
+    """The digest of the plain values of a JSON file, without the one that is among them."""
+    text = json.dumps({key: value for key, value in values.items() if key != DIGEST}, sort_keys=True)
+    return blake2b(text.encode(), digest_size=16).hexdigest()
+
+
 def json_text(value: Any, indent: int | None = None) -> str:
     """Plain values as JSON, which has no nan and no infinity: null stands for these.
 
@@ -113,7 +130,8 @@ def flock(file: IO[Any] | int, shared: bool = False, wait: bool = True) -> bool:
     """Lock an open file, or learn that another process holds it (False).
 
     The lock is the operating system's: it ends when the file is closed, or with the process and the children that
-    inherited the file, however they end. There is none on Windows.
+    inherited the file, however they end. There is none on Windows. A file system without locks is warned of, and taken
+    for one that nobody else uses.
 
     Args:
         file: that others lock, too.
@@ -127,6 +145,12 @@ def flock(file: IO[Any] | int, shared: bool = False, wait: bool = True) -> bool:
         fcntl.flock(file, mode if wait else mode | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
+        warnings.warn(
+            f"expected a file system with locks (flock), found {error.strerror}; use one process", stacklevel=2
+        )
     return True
 
 

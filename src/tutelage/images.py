@@ -1,5 +1,7 @@
 """Pictures and arrays, decoded and validated in one place, so that training and prediction read the same values."""
 
+import os
+import re
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,6 +19,11 @@ Array = npt.NDArray[Any]
 Size = tuple[int, int]  # height, width
 Image = str | Path | PillowImage.Image | Array | Tensor
 Use = Literal["image", "classes", "values"]  # colours; class numbers, so that a palette stands for its indices; others
+
+_VARIABLE = "TUTELAGE_MAX_PIXELS"
+_MAX_PIXELS = 2**30 // 12  # where Pillow begins to warn: a quarter of a GiB
+# What is read: no format whose reader starts another program, as that of EPS does.
+FORMATS = ("BMP", "DIB", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TGA", "TIFF", "WEBP")
 
 # Pillow's mode -> the mode whose values are read. Transparency is left out.
 READ_AS = {
@@ -52,8 +59,7 @@ def read_array(path: Path, use: Use) -> tuple[Array, str]:
         if path.suffix.lower() == ".npy":
             with path.open("rb") as file:  # np.load would also take archives and pickles
                 return _native(np.lib.format.read_array(file, allow_pickle=False)), ""
-        with PillowImage.open(path) as picture:
-            picture.load()
+        with _open(path) as picture:
             return _native(_pixels(picture, use, str(path))), picture.mode
     except UserError:
         raise
@@ -194,8 +200,53 @@ def describe(array: Array, mode: str) -> str:
     return f"an array {list(array.shape)}" + (f" of a picture in mode {mode}" if mode else "")
 
 
+def max_pixels() -> int:
+    """The number of pixels that a picture may have: what TUTELAGE_MAX_PIXELS says, or where Pillow begins to warn.
+
+    Raises:
+        UserError: The variable holds no whole number.
+    """
+    text = os.environ.get(_VARIABLE, "")
+    if not text:
+        return _MAX_PIXELS
+    if not (text.isascii() and text.isdigit() and int(text)):
+        raise UserError(f"{_VARIABLE}: expected a whole number of at least 1, found `{text}`; correct it")
+    return int(text)
+
+
+def check_pixels(width: int, height: int, where: str) -> None:
+    """Raise a UserError if a picture of this size has more pixels than are read."""
+    if width * height > max_pixels():
+        raise _too_large(where, f"{width} x {height} = {width * height}")
+
+
+def _too_large(where: str, found: str) -> UserError:
+    return UserError(
+        f"{where}: expected at most {max_pixels()} pixels, found {found}; make it smaller, or raise the limit with the "
+        f"environment variable {_VARIABLE}"
+    )
+
+
+def _open(path: Path) -> PillowImage.Image:
+    """A picture whose size is known and whose pixels are not read yet."""
+    if os.environ.get(_VARIABLE):
+        PillowImage.MAX_IMAGE_PIXELS = None  # the user's limit takes the place of Pillow's
+    try:
+        return PillowImage.open(path, formats=FORMATS)
+    except (PillowImage.DecompressionBombError, PillowImage.DecompressionBombWarning) as error:
+        pixels = re.search(r"\d+", str(error))
+        raise _too_large(str(path), f"{pixels[0]} of them" if pixels else one_line(error)) from None
+
+
 def _pixels(picture: PillowImage.Image, use: Use, where: str) -> Array:
     """The values of a picture, turned as its EXIF orientation says."""
+    check_pixels(*picture.size, where)
+    # Cameras put a preview behind the photograph (MPO).
+    if getattr(picture, "is_animated", False) and picture.format != "MPO":
+        raise UserError(
+            f"{where}: expected one picture, found a {picture.format} of several frames; save one of them as a picture"
+        )
+    picture.load()
     mode = picture.mode
     read_as = "P" if (mode, use) == ("P", "classes") else READ_AS.get(mode)
     if read_as is None:

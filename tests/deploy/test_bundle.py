@@ -154,7 +154,7 @@ def test_a_bundle_of_plain_values_is_what_save_writes(tmp_path: Path, images: Te
     write_bundle(run, net, tasks, (32, 64), tensors, {"run": "its resolved config"})
     with safe_open(run, "pt") as file:
         metadata = file.metadata()
-    assert metadata.keys() == {"format", "config", "run"}
+    assert metadata.keys() == {"format", "config", "digest", "run"}
     assert metadata["run"] == "its resolved config"
     assert "/home/me" not in metadata["config"]
     assert '"pretrained": false' in metadata["config"]
@@ -162,7 +162,7 @@ def test_a_bundle_of_plain_values_is_what_save_writes(tmp_path: Path, images: Te
     assert loaded.size == (32, 64)
     assert loaded.predict(images)["depth"].shape == (2, 1, 32, 64)
     with safe_open(save(loaded, tmp_path / "again"), "pt") as file:
-        assert file.metadata() == {key: metadata[key] for key in ("format", "config")}
+        assert file.metadata() == {key: metadata[key] for key in ("format", "config", "digest")}
     with pytest.raises(AssertionError):
         write_bundle(run, net, tasks, None, tensors, {"config": "{}"})
 

@@ -23,7 +23,7 @@ from tutelage import files
 # One single-task network, one distilled and one with a balancer that learns: 5 runs of 4 steps.
 FLAGS = [
     "--epochs", "2", "--data.train", "16", "--data.test", "4", "--precision", "32-true", "--checkpoint-steps", "1",
-    "--log-steps", "2", "--methods", "uncertainty,kd4mtl",
+    "--log-steps", "2", "--keep-checkpoint", "true", "--methods", "uncertainty,kd4mtl",
 ]  # fmt: skip
 
 context = multiprocessing.get_context("forkserver")

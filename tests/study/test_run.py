@@ -11,6 +11,7 @@ from tests.data.test_folders import write
 from tests.study.conftest import TINY, Notes, built, tiny
 from tests.train.fixture import assert_same
 
+from tutelage.files import write_record
 from tutelage.study import load_study, plan, read_values, run_study
 from tutelage.study.execute import fabric_for
 from tutelage.study.teachers import load_tensors
@@ -26,6 +27,7 @@ METRICS = {
 def test_results_have_one_row_for_every_method_seed_and_protocol(finished: tuple) -> None:
     out, rows, _ = finished
     results = json.loads((out / "results.json").read_text())
+    assert len(results.pop("digest")) == 32
     assert results == {"study": "rooms-tiny", "rows": rows}
     assert [(row["method"], row["protocol"]) for row in rows] == [(m, p) for m in METHODS for p in ("dataset", "image")]
     for row in rows:
@@ -65,7 +67,7 @@ def test_a_run_leaves_everything(finished: tuple) -> None:
     for folder in ("single/depth/seed0", "kd4mtl/seed0"):
         names = {path.name for path in (out / folder).iterdir()}
         assert names == {
-            "config.yaml", "environment.json", "log.jsonl", "tensorboard", "checkpoint.pt", "student.safetensors",
+            "config.yaml", "environment.json", "log.jsonl", "tensorboard", "student.safetensors",
             "predictions.safetensors", "result.json", "spec.json", ".lock",
         }  # fmt: skip
         assert list((out / folder / "tensorboard").iterdir())
@@ -89,8 +91,23 @@ def test_the_student_is_saved_without_adaptors_and_gives_the_same_numbers(finish
     study = tiny(out)
     spec = next(spec for spec in plan(study.values) if spec.method == "kd4mtl")
     run, _ = built(study, spec)
-    run.resume(out / spec.id / "checkpoint.pt")
-    assert_same(load_tensors(out / spec.id / "student.safetensors"), dict(run.student.state_dict()))
+    tensors = load_tensors(out / spec.id / "student.safetensors")
+    assert {name: x.shape for name, x in tensors.items()} == {n: x.shape for n, x in run.student.state_dict().items()}
+
+
+def test_a_checkpoint_is_kept_where_the_study_says_so_and_an_unfinished_run_goes_on_from_it(tmp_path: Path) -> None:
+    flags, out = ["--methods", "single", "--keep-checkpoint", "true"], tmp_path / "runs"
+    rows = run_study(tiny(out, *flags), Notes())
+    checkpoints = list(out.glob("single/*/seed0/checkpoint.pt"))
+    assert len(checkpoints) == 3
+    (out / "single/depth/seed0/result.json").unlink()
+    notes = Notes()
+    again = run_study(tiny(out, *flags), notes)
+    assert notes.started == [("single depth, seed 0", 2)]
+    assert notes.steps == 0  # its last checkpoint was that of the last step
+    assert [row["metrics"] for row in again] == [row["metrics"] for row in rows]
+    run_study(tiny(out, "--methods", "single"), Notes())  # it is no other study, and keeps none
+    assert not any(path.exists() for path in checkpoints)
 
 
 def test_the_same_command_again_repeats_nothing(finished: tuple) -> None:
@@ -101,18 +118,6 @@ def test_the_same_command_again_repeats_nothing(finished: tuple) -> None:
     assert notes.started == []
     assert "7 of 7 runs are finished" in notes.notes[0]
     assert before == {path: path.stat().st_mtime_ns for path in out.glob("*/**/*") if path.is_file()}
-
-
-def test_an_unfinished_run_goes_on_from_its_checkpoint(finished: tuple, tmp_path: Path) -> None:
-    out, rows, _ = finished
-    copy = tmp_path / "runs"
-    shutil.copytree(out, copy)
-    (copy / "url/seed0/result.json").unlink()
-    notes = Notes()
-    again = run_study(tiny(copy), notes)
-    assert notes.started == [("url, seed 0", 2)]
-    assert notes.steps == 0  # its last checkpoint was that of the last step
-    assert [row["metrics"] for row in again] == [row["metrics"] for row in rows]
 
 
 def test_a_run_repeated_from_nothing_is_the_same_to_the_bit(finished: tuple, tmp_path: Path) -> None:
@@ -164,7 +169,8 @@ def test_runs_of_other_values_or_data_are_not_averaged(finished: tuple, tmp_path
     copy = tmp_path / "runs"
     shutil.copytree(out, copy)
     facts = copy / "url/seed0/environment.json"
-    facts.write_text(facts.read_text().replace('"data": "', '"data": "other'))
+    written = json.loads(facts.read_text())
+    write_record(facts, {**written, "data": f"other{written['data']}"})
     with pytest.raises(ValueError, match=r"data = other\w+; found"):
         run_study(tiny(copy, "--methods", "uniform"), Notes())
 

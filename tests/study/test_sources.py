@@ -42,7 +42,7 @@ def study(out: Path, data: dict[str, Any] | None = None, **changes: Any) -> Stud
     file = out.with_suffix(".yaml")
     file.write_text(yaml.safe_dump(values, sort_keys=False))
     flags = ["--epochs", "2", "--batch-size", "4", "--precision", "32-true", "--checkpoint-steps", "1", "--log-steps",
-             "1", "--net.filters", "[4, 4, 4, 4, 4]"]  # fmt: skip
+             "1", "--net.filters", "[4, 4, 4, 4, 4]", "--keep-checkpoint", "true"]  # fmt: skip
     return load_study(file, [*flags, "--out", str(out)])
 
 

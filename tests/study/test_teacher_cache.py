@@ -259,7 +259,6 @@ def test_auto_takes_what_is_faster_and_writes_it_down(
     assert bool(entries("teachers")) == faster
     monkeypatch.setattr(caching, "probe", lambda *_: pytest.fail("it is decided once"))
     (study.folder / "kd4mtl/seed0/result.json").unlink()
-    (study.folder / "kd4mtl/seed0/checkpoint.pt").unlink()
     passes.clear()
     distil(study)
     assert bool(passes) != faster

@@ -12,6 +12,7 @@ from tests.study.conftest import Notes, built, overlaid, teacher, tiny
 from tests.train.fixture import assert_same
 
 import tutelage
+from tutelage.files import write_record
 from tutelage.nets import EncoderDecoder, SegNet, TappedModule
 from tutelage.report import write_report
 from tutelage.study import Study, check_data, estimate, load_study, run_study
@@ -137,7 +138,7 @@ def test_features_alone_need_no_training(tmp_path: Path) -> None:
     facts = json.loads((made.folder / "kd4mtl/seed0/environment.json").read_text())
     assert set(facts["networks"]) == {"segmentation", "depth", "normals"}
     facts["networks"]["depth"] = "another"
-    (made.folder / "kd4mtl/seed0/environment.json").write_text(json.dumps(facts))
+    write_record(made.folder / "kd4mtl/seed0/environment.json", facts)
     with pytest.raises(ValueError, match="expected the network of `depth` that its run was made with"):
         run_study(made, Notes())
 

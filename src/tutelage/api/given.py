@@ -8,13 +8,13 @@ from typing import Any, Literal
 
 from tutelage.api.teachers import GivenTeacher
 from tutelage.data import DataSource
+from tutelage.deploy import fingerprint
 from tutelage.errors import UserError
 from tutelage.layout import FEATURES
 from tutelage.recorded import Recorded, built_by, plain
 from tutelage.study import Method, RunSpec, Study, StudyConfig, TeacherConfig
 from tutelage.study.config import Builder, build_some
 from tutelage.study.plan import method_run, teacher_run
-from tutelage.study.store import fingerprint
 from tutelage.train import process_count, save_safetensors
 from tutelage.types import MultiTaskNet, Task
 from tutelage.values import make_draft, with_names

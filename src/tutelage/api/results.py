@@ -14,7 +14,7 @@ from tutelage.errors import UserError
 from tutelage.files import write_shared
 from tutelage.layout import SINGLE, run_id
 from tutelage.report import Results as StudyResults
-from tutelage.report import Summary, build_tasks, latex, markdown, notebook, tables, write_report
+from tutelage.report import Summary, latex, markdown, notebook, read_tasks, tables, write_report
 from tutelage.types import Task
 from tutelage.values import read_values, with_new_names
 
@@ -31,9 +31,10 @@ class Results:
         folder: of the study, for example runs/rooms.
         tasks: name -> task; None: those that the folder names.
         seeds: that count; None: all.
+        trust: modules of your own whose tasks the folder may name; it may come from anybody.
 
     Raises:
-        UserError: the folder holds no results.
+        UserError: the folder holds no results, or names a task that is not trusted.
     """
 
     def __init__(
@@ -41,12 +42,14 @@ class Results:
         folder: str | PathLike[str],
         tasks: Mapping[str, Task[Any]] | None = None,
         seeds: Collection[int] | None = None,
+        trust: Collection[str] = (),
     ) -> None:
         self.folder, self.seeds = Path(folder), seeds
         if tasks is None:
             if not (self.folder / "study.yaml").is_file():
                 raise UserError(f"{folder}: expected the folder of a study, found no study.yaml in it; run it first")
-            tasks = build_tasks(with_new_names(read_values(self.folder / "study.yaml"), {}))
+            file = self.folder / "study.yaml"
+            tasks = read_tasks(with_new_names(read_values(file), {}), file, trust)
         self.tasks = dict(tasks)
         self._results = StudyResults(self.folder, self.tasks, seeds)
 

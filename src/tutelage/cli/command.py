@@ -5,11 +5,10 @@ import os
 import signal
 import sys
 import threading
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import NoReturn
-
-from rich.console import Console
 
 from tutelage.cli import (
     app,
@@ -29,6 +28,7 @@ from tutelage.cli import (
     tune,
 )
 from tutelage.cli.failures import Terminated, explain, interruption
+from tutelage.cli.output import new_console
 from tutelage.cli.parsing import Parser
 
 _TRACEBACK = "--traceback"
@@ -70,6 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = sys.argv[1:] if arguments is None else list(arguments)
     show = _TRACEBACK in words or os.environ.get("TUTELAGE_TRACEBACK", "0") not in ("", "0")
     top = parser()
+    warnings.filterwarnings("ignore", message="Image size .* exceeds limit")  # Pillow's; ours is an error with a line
     if "_ARGCOMPLETE" in os.environ:  # a shell asks what may stand next
         completion.complete(top)
     if words and words[0] not in top.verbs and _is_study(words[0]):
@@ -79,7 +80,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = top.parse_args([word for word in words if word != _TRACEBACK])
     try:
         with _terminable():
-            status: int = args.execute(args, Console())
+            status: int = args.execute(args, new_console())
         return status
     except BrokenPipeError as error:
         if args.verb not in ("presets", "report", "compare", "cache"):

@@ -7,7 +7,8 @@ from typing import Any
 from rich.console import Console
 
 from tutelage.cli.output import say
-from tutelage.errors import UserError
+from tutelage.cli.parsing import add_trust
+from tutelage.errors import UserError, printable_lines
 
 _ABOUT = """\
 Compare the first FOLDER with the others: what differs in their configs, their main metrics, and the differences between
@@ -25,6 +26,7 @@ def add_parser(verbs: Any) -> None:
     parser.add_argument(
         "folders", type=Path, nargs="+", metavar="FOLDER", help="folder of a study, or of a method in it"
     )
+    add_trust(parser)
     formats = parser.add_mutually_exclusive_group()
     formats.add_argument("--markdown", action="store_true", help="print Markdown")
     formats.add_argument("--latex", action="store_true", help="print LaTeX with booktabs")
@@ -45,11 +47,11 @@ def execute(args: argparse.Namespace, console: Console) -> int:
     from tutelage.values import read_values, with_new_names
 
     values = with_new_names(read_values(studies[0] / "study.yaml"), {})
-    from tutelage.report import Comparison, build_tasks, compared, compared_latex, compared_markdown
+    from tutelage.report import Comparison, compared, compared_latex, compared_markdown, read_tasks
 
-    comparison = Comparison(args.folders, build_tasks(values))
+    comparison = Comparison(args.folders, read_tasks(values, studies[0] / "study.yaml", args.trust))
     if args.markdown or args.latex:
-        print(compared_markdown(comparison) if args.markdown else compared_latex(comparison))
+        print(printable_lines((compared_markdown if args.markdown else compared_latex)(comparison)))
         return 0
     for table in compared(comparison):
         console.print(table)

@@ -13,7 +13,7 @@ import traceback
 from importlib.metadata import version
 from pathlib import Path
 
-from tutelage.errors import UserError, folder_of, one_line, raised_by_us, user_code
+from tutelage.errors import UserError, folder_of, one_line, printable_lines, raised_by_us, user_code
 from tutelage.files import write_text
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -57,15 +57,19 @@ def explain(error: BaseException, show: bool, again: str | None = None) -> int:
         return status
     line, status, reported = _describe(error)
     if show:
-        traceback.print_exception(error)
+        _print_traceback(error)
     elif reported:
         file = _write(error)
         if file is None:
-            traceback.print_exception(error)
+            _print_traceback(error)
         else:
             line += f"; please report it with {file}" if status == 1 else f"; the traceback is in {file}"
     print(f"tutelage: {line}", file=sys.stderr)
     return status
+
+
+def _print_traceback(error: BaseException) -> None:
+    print(printable_lines("".join(traceback.format_exception(error))), end="", file=sys.stderr)
 
 
 def interruption(error: BaseException) -> tuple[str, int] | None:

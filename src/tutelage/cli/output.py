@@ -1,13 +1,40 @@
 """What several verbs print."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, ConsoleRenderable, RenderHook
+from rich.segment import Segment
+
+from tutelage.errors import printable_lines
 
 if TYPE_CHECKING:
     from tutelage.types import Task
+
+
+class _Printable(RenderHook):
+    """What a terminal would obey in names of files and in what is read from them becomes spaces."""
+
+    def process_renderables(self, renderables: list[ConsoleRenderable]) -> list[ConsoleRenderable]:
+        return [_Cleaned(renderable) for renderable in renderables]
+
+
+@dataclass(frozen=True)
+class _Cleaned:
+    renderable: ConsoleRenderable
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Segment]:
+        for segment in console.render(self.renderable, options):
+            yield segment if segment.control else Segment(printable_lines(segment.text), segment.style)
+
+
+def new_console() -> Console:
+    """A console on the standard output that writes printable characters, whatever is given to it."""
+    console = Console()
+    console.push_render_hook(_Printable())
+    return console
 
 
 def say(console: Console, text: str) -> None:

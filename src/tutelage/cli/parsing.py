@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn, TypeVar
 
-from tutelage.errors import did_you_mean
+from tutelage.errors import did_you_mean, printable
 
 T = TypeVar("T")
 
@@ -90,7 +90,7 @@ class Parser(argparse.ArgumentParser):
         """End with status 2 and a line that says what was expected and what was found."""
         for pattern, replacement in _RULES:
             message = re.sub(pattern, replacement, message)
-        self.exit(2, f"tutelage: {message}; see `{self.prog} --help`\n")
+        self.exit(2, f"tutelage: {printable(message)}; see `{self.prog} --help`\n")
 
 
 def _choice(text: str, choices: str) -> str:
@@ -98,12 +98,17 @@ def _choice(text: str, choices: str) -> str:
     return f"expected one of {names}, found `{text}`{did_you_mean(text, names.split(', '))}"
 
 
-def add_model_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options of verbs that load a trained network, as `tutelage.load` does."""
+def add_trust(parser: argparse.ArgumentParser) -> None:
+    """Add the option of verbs that build classes which a file from anybody may name."""
     parser.add_argument(
         "--trust", action="append", default=[], metavar="MODULE",
         help="module of your own whose classes may be built; may be repeated",
     )  # fmt: skip
+
+
+def add_model_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of verbs that load a trained network, as `tutelage.load` does."""
+    add_trust(parser)
     sizes = parser.add_mutually_exclusive_group()
     sizes.add_argument(
         "--size", type=positive, nargs=2, metavar=("H", "W"), help="resize images to this; by default as in training"

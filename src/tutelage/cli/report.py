@@ -7,8 +7,8 @@ from typing import Any
 from rich.console import Console
 
 from tutelage.cli.output import print_tables, say
-from tutelage.cli.parsing import whole_numbers
-from tutelage.errors import UserError, writing_to
+from tutelage.cli.parsing import add_trust, whole_numbers
+from tutelage.errors import UserError, printable_lines, writing_to
 from tutelage.files import write_shared
 
 
@@ -19,6 +19,7 @@ def add_parser(verbs: Any) -> None:
     parser.add_argument(
         "--seeds", type=whole_numbers, metavar="A,B", help="tables of these seeds alone; by default of all"
     )
+    add_trust(parser)
     formats = parser.add_mutually_exclusive_group()
     formats.add_argument("--markdown", action="store_true", help="print the tables as Markdown and write nothing")
     formats.add_argument("--latex", action="store_true", help="print the tables as LaTeX and write nothing")
@@ -39,12 +40,12 @@ def execute(args: argparse.Namespace, console: Console) -> int:
         raise UserError(f"{folder}: expected the folder of a study, found no study.yaml in it; run the study first")
     with writing_to(folder):
         values = with_new_names(read_values(folder / "study.yaml"), {})
-        from tutelage.report import build_tasks, latex, markdown, write_figures, write_report
+        from tutelage.report import latex, markdown, read_tasks, write_figures, write_report
 
         # Tasks alone: data, networks and devices of the machine that trained are not needed.
-        tasks = build_tasks(values)
+        tasks = read_tasks(values, folder / "study.yaml", args.trust)
         if args.markdown or args.latex:
-            print((markdown if args.markdown else latex)(folder, tasks, args.seeds))
+            print(printable_lines((markdown if args.markdown else latex)(folder, tasks, args.seeds)))
             return 0
         if args.figures:
             figures = write_figures(folder, tasks, folder / "figures")

@@ -15,10 +15,11 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import torch
 
+from tutelage.deploy.limits import check_depth, check_value
 from tutelage.deploy.predictor import Predictor, check_names
-from tutelage.deploy.trust import PACKAGES, line, resolve, within, without_default_weights, without_weights
-from tutelage.errors import UserError
-from tutelage.images import Size
+from tutelage.deploy.trust import PACKAGES, resolve, within, without_default_weights, without_weights
+from tutelage.errors import UserError, one_line
+from tutelage.images import Size, check_pixels
 from tutelage.types import MultiTaskNet, Task
 
 _MAPS = (dict, abc.Mapping)
@@ -41,17 +42,25 @@ def build(config: Mapping[str, Any], trust: Collection[str] = ()) -> Predictor:
         ValueError: The config is wrong, or names what is not trusted; one line.
     """
     trust = [trust] if isinstance(trust, str) else list(trust)
-    task_configs = config.get("tasks")
-    if not isinstance(task_configs, Mapping):
-        raise UserError(f"tasks: expected names and classes, found {type(task_configs).__name__}")
-    check_names(task_configs)
-    tasks = {str(name): _object(value, Task, (), trust, f"tasks.{name}") for name, value in task_configs.items()}
+    check_depth(config.get("net"), "net")
+    tasks = build_tasks(config.get("tasks"), trust)
     size = _size(config.get("size"))
     plain = without_weights(config.get("net"), trust)
     with torch.random.fork_rng(devices=[]):  # these random weights are replaced, and must not move the caller's seed
         net = _object(plain, MultiTaskNet, ({name: task.width for name, task in tasks.items()},), trust, "net")
     size_config = None if size is None else list(size)
-    return Predictor(net, tasks, size, {"net": plain, "tasks": dict(task_configs), "size": size_config})
+    return Predictor(net, tasks, size, {"net": plain, "tasks": dict(config["tasks"]), "size": size_config})
+
+
+def build_tasks(values: Any, trust: Collection[str] = ()) -> dict[str, Task]:
+    """Tasks by name, of plain values that anybody may have written; see `build`."""
+    trust = [trust] if isinstance(trust, str) else list(trust)
+    if not isinstance(values, Mapping):
+        raise UserError(f"tasks: expected names and classes, found {type(values).__name__}")
+    check_depth(values, "tasks")
+    names = {str(name): value for name, value in values.items()}
+    check_names(names)
+    return {name: _object(value, Task, (), trust, f"tasks.{name}") for name, value in names.items()}
 
 
 def _object(value: Any, base: Any, first: tuple[Any, ...], trust: list[str], where: str) -> Any:
@@ -75,7 +84,7 @@ def _call(kind: Any, first: tuple[Any, ...], values: dict[str, Any], trust: list
         return kind(*first, **without_default_weights(kind, arguments))
     except Exception as error:  # whatever a class raises when it is built
         name = getattr(kind, "__name__", str(kind))
-        raise UserError(f"{where}: expected arguments of {name} that fit ({line(error)})") from error
+        raise UserError(f"{where}: expected arguments of {name} that fit ({one_line(error)})") from error
 
 
 def _hints(kind: Any) -> dict[str, Any]:
@@ -92,6 +101,7 @@ def _value(value: Any, hint: Any, trust: list[str], where: str) -> Any:
 
     Where an object is allowed, as in `TappedModule.module`, a string is read as the path of one.
     """
+    check_value(value, hint, where)
     members = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
     origins = [get_origin(member) or member for member in members]
     classes = [m for m in members if is_dataclass(m) and within(m.__module__, [*PACKAGES.values(), *trust])]
@@ -124,5 +134,6 @@ def _size(value: Any) -> Size | None:
     if value is None:
         return None
     if isinstance(value, list | tuple) and len(value) == 2 and all(type(x) is int and x > 0 for x in value):
+        check_pixels(value[1], value[0], "size")
         return value[0], value[1]
     raise UserError(f"size: expected height and width of at least 1, or null, found {str(value)[:80]}")

@@ -2,18 +2,22 @@
 
 import json
 from collections.abc import Collection, Mapping
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Literal
 
 import safetensors
 import safetensors.torch
+import torch
 from torch import Tensor
 
 from tutelage.deploy.build import build
+from tutelage.deploy.fingerprint import fingerprint
 from tutelage.deploy.hub import download
+from tutelage.deploy.limits import no_larger_than
 from tutelage.deploy.predictor import Predictor
 from tutelage.deploy.trust import without_weights
-from tutelage.errors import UserError, one_line, printable
+from tutelage.errors import UserError, one_line
 from tutelage.files import write_bytes
 from tutelage.images import Size
 from tutelage.layout import PREDICTOR, find_network, is_on_hub
@@ -75,17 +79,18 @@ def write_bundle(
         tasks_config: {name: the same} of the tasks.
         size: Height and width that images are resized to; None: images keep their size.
         tensors: The `state_dict` of the network.
-        extra: More metadata, which `load` ignores: {key: text}, with other keys than `format` and `config`.
+        extra: More metadata, which `load` ignores: {key: text}, with other keys than `format`, `config` and `digest`.
 
     Raises:
         OSError: The file cannot be written.
     """
     extra = dict(extra or {})
-    assert not extra.keys() & {"format", "config"}, "these keys belong to the format"
+    assert not extra.keys() & {"format", "config", "digest"}, "these keys belong to the format"
     config = json.dumps(_plain(net_config, tasks_config, size))
     # safetensors refuses tensors that share memory: each gets its own.
     data = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}
-    content = safetensors.torch.save(data, {"format": FORMAT, "config": config, **extra})
+    metadata = {"format": FORMAT, "config": config, "digest": _digest(config, data)}
+    content = safetensors.torch.save(data, {**metadata, **extra})
     write_bytes(file, content)
 
 
@@ -114,10 +119,12 @@ def load(
     if size != "trained":
         config = {**config, "size": None if size == "keep" else list(size)}
     try:
+        if not trust:  # else the config may name what runs anything
+            _check_size(config, tensors)
         predictor = build(config, trust)
         _load_weights(predictor, tensors, "weights")
-    except (ValueError, RecursionError) as error:  # a deeply nested config
-        raise UserError(f"{file}: {printable(str(error))}") from error
+    except ValueError as error:
+        raise UserError(f"{file}: {error}") from error
     return predictor
 
 
@@ -137,13 +144,17 @@ def _read(file: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
                 raise UserError(f"{expected} ({FORMAT}), found safetensors without our metadata; give another file")
             if kind not in (FORMAT, _STUDY_FORMAT):
                 raise UserError(
-                    f"{expected} ({FORMAT} or {_STUDY_FORMAT}), found the format `{printable(kind[:40])}`; give "
+                    f"{expected} ({FORMAT} or {_STUDY_FORMAT}), found the format `{kind[:40]}`; give "
                     "another file, or use the version of tutelage that wrote it"
                 )
             tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 - not a dict
     except (OSError, safetensors.SafetensorError) as error:
         problem = one_line(error, 120).replace(f": {file}", "").replace(f' "{file}"', "")
         raise UserError(f"{expected}, found {problem}; give another file") from error
+    if "digest" in metadata and metadata["digest"] != _digest(metadata.get("config", ""), tensors):
+        raise UserError(
+            f"{expected}, found other weights or another config than were written; take a copy, or train it again"
+        )
     try:
         config = json.loads(metadata["config"])
         if not isinstance(config, dict):
@@ -154,6 +165,11 @@ def _read(file: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
             f"{expected}, found no config in its metadata ({type(error).__name__}); save it again"
         ) from error
     return {"net": config.get("net"), "tasks": config.get("tasks"), "size": size}, tensors
+
+
+def _digest(config: str, tensors: Mapping[str, Tensor]) -> str:
+    """By which a bit that has flipped in the file is found."""
+    return blake2b((config + fingerprint(tensors)).encode(), digest_size=8).hexdigest()
 
 
 def _size_of_study(data: Any) -> list[int] | None:
@@ -172,6 +188,13 @@ def _size_of_study(data: Any) -> list[int] | None:
         return sizes[0] if sizes and all(size == sizes[0] for size in sizes) else None
     size = arguments.get("size")
     return size if isinstance(size, list) else None
+
+
+def _check_size(config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
+    """Compare a config with the file's tensors without memory for its network."""
+    with torch.device("meta"), no_larger_than(tensors):
+        sketch = build(config)
+    _load_weights(sketch, {name: x.to("meta") for name, x in tensors.items()}, "weights")
 
 
 def _load_weights(predictor: Predictor, tensors: Mapping[str, Tensor], where: str) -> None:

@@ -11,7 +11,7 @@ from torch.nn.functional import interpolate
 
 from tutelage.errors import UserError
 from tutelage.images import Image, Size, as_image, check_images, resize_image
-from tutelage.types import MultiTaskNet, Output, Task
+from tutelage.types import MultiTaskNet, Output, Task, is_reserved
 
 
 class Predictor(nn.Module):
@@ -196,3 +196,7 @@ def check_names(tasks: Collection[str]) -> None:
     for name in tasks:
         if not re.fullmatch(r"\w[\w-]*", name):
             raise UserError(f"tasks: expected names of letters, digits, '_' and '-', found `{name[:80]}`")
+        if is_reserved(name):  # networks keep their heads under these names
+            raise UserError(
+                f"tasks: expected names that torch's modules have no other use for, found `{name}`; rename the task"
+            )

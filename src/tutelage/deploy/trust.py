@@ -7,8 +7,7 @@ from collections.abc import Collection, Mapping
 from enum import Enum
 from typing import Any
 
-from tutelage import errors
-from tutelage.errors import UserError
+from tutelage.errors import UserError, one_line
 from tutelage.types import MultiTaskNet, Task
 
 PACKAGES: dict[Any, str] = {MultiTaskNet: "tutelage.nets", Task: "tutelage.tasks"}  # base class -> where ours are
@@ -39,12 +38,12 @@ def resolve(path: str, base: Any, trust: Collection[str], where: str) -> Any:
         expected = f"a class of {packages[0]}" if packages else "plain values"
         raise UserError(
             f"{where}: expected {expected}, found `{path[:80]}`, which is not imported, since a file may come from "
-            f"anybody; if you trust it: trust=[{path.rpartition('.')[0][:80]!r}]"
+            f"anybody; if you trust it: {_trusting(path.rpartition('.')[0])}"
         )
     try:
         target = _import(path)
     except (ImportError, AttributeError) as error:
-        raise UserError(f"{where}: expected a class, found no `{path}` ({line(error)})") from error
+        raise UserError(f"{where}: expected a class, found no `{path}` ({one_line(error)})") from error
     if base is None:
         fits, kind = callable(target), "a class or function"
     else:
@@ -56,9 +55,13 @@ def resolve(path: str, base: Any, trust: Collection[str], where: str) -> Any:
     if path not in trust and not within(origin, [*packages, *trust]):
         raise UserError(
             f"{where}: expected {kind} under its own name, found {path}, which is {origin}; if you trust it: "
-            f"trust=[{path!r}]"
+            f"{_trusting(path)}"
         )
     return target
+
+
+def _trusting(name: str) -> str:
+    return f"trust=[{name[:80]!r}], or --trust {name[:80]}"
 
 
 def _import(path: str) -> Any:
@@ -95,7 +98,7 @@ def without_weights(value: Any, trust: Collection[str] = (), where: str = "net",
     if isinstance(value, str) and ":" in value and value not in trust:  # hf-hub:..., local-dir:..., https:...
         raise UserError(
             f"{where}: expected a name without `:`, found `{value[:80]}`, which may be loaded from elsewhere; if you "
-            f"trust it: trust=[{value[:80]!r}]"
+            f"trust it: {_trusting(value)}"
         )
     if isinstance(value, list | tuple):
         return [without_weights(item, trust, where, inside) for item in value]
@@ -131,8 +134,3 @@ def without_default_weights(kind: Any, arguments: Mapping[str, Any]) -> dict[str
         elif _WEIGHTS.fullmatch(name) and isinstance(parameter.default, str | Enum):
             disabled[name] = None
     return {**arguments, **disabled}
-
-
-def line(error: Exception) -> str:
-    """The text of a library's error in one line."""
-    return errors.printable(errors.one_line(error, 200))

@@ -6,8 +6,9 @@ from math import inf
 
 from tutelage.distill.match import Match, TapMatch
 from tutelage.distill.taps import Taps
-from tutelage.distill.teachers.teacher import Teacher, is_reserved, list_names
+from tutelage.distill.teachers.teacher import Teacher, list_names
 from tutelage.errors import UserError
+from tutelage.types import is_reserved
 
 
 @dataclass(frozen=True)

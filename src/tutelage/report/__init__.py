@@ -12,14 +12,13 @@ from tutelage.report.render.terminal import compared, differences, sentence, tab
 from tutelage.report.render.tuning import tuning_table
 from tutelage.report.results import Results
 from tutelage.report.statistics import Summary, paired, summarise
-from tutelage.report.tasks import build_tasks
+from tutelage.report.tasks import read_tasks
 
 __all__ = [
     "Comparison",
     "Results",
     "Shown",
     "Summary",
-    "build_tasks",
     "compared",
     "compared_latex",
     "compared_markdown",
@@ -31,6 +30,7 @@ __all__ = [
     "markdown",
     "notebook",
     "paired",
+    "read_tasks",
     "sentence",
     "summarise",
     "table",

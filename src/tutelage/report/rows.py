@@ -1,13 +1,13 @@
 """results.json: the rows of a study."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import isfinite
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, Self
 
 from tutelage.errors import UserError, one_line
+from tutelage.values import parse
 
 CONVENTIONS = {"main": "↑", "task_mean": "↑", "all_metrics": "↓"}  # of Delta, in %: where it is better
 
@@ -36,7 +36,7 @@ class Row:
         """
         delta = _defined(row["delta"])
         return cls(
-            str(row["method"]),
+            _folder_name(str(row["method"])),
             int(row["seed"]),
             str(row["protocol"]),
             {t: _defined(values) for t, values in row["metrics"].items()},
@@ -48,6 +48,13 @@ class Row:
         )
 
 
+def _folder_name(method: str) -> str:
+    """The name of a method, which is that of a folder in the study's."""
+    if PurePath(method).parts != (method,) or method == ".." or "\0" in method:
+        raise ValueError(f"`{method}` is not the name of a method")
+    return method
+
+
 def _defined(values: Mapping[str, float | None]) -> dict[str, float | None]:
     """Earlier versions wrote an undefined value as NaN, later ones as null."""
     return {name: value if value is not None and isfinite(value) else None for name, value in values.items()}
@@ -56,7 +63,7 @@ def _defined(values: Mapping[str, float | None]) -> dict[str, float | None]:
 def read_rows(path: Path) -> tuple[str, list[Row]]:
     """Name and rows of a study. A row that cannot be read is refused: a table without it would look complete."""
     try:
-        results = json.loads(path.read_text(encoding="utf-8"))
+        results = parse(path.read_text(encoding="utf-8"), path.suffix)
         return str(results["study"]), [_row(number, row) for number, row in enumerate(results["rows"], 1)]
     except FileNotFoundError:
         raise UserError(f"{path}: expected the results of a study, found no file; run the study first") from None

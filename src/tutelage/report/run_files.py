@@ -1,17 +1,18 @@
 """The files of one run. A damaged or missing file reads as empty, so that it hides nothing but itself."""
 
-import json
-from collections.abc import Callable
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-import yaml
-
 from tutelage.layout import FEATURES, SINGLE, TEACHER
+from tutelage.values import parse
 
 Kind = Literal["single", "teacher", "features", "student", "file"]
 Log = list[dict[str, float]]
+
+_LARGEST = 1e300  # plots compute with what is drawn
+_RUN = re.compile(r"(\w[\w-]*/){1,2}seed\d+")  # the folder of a run, below that of its study
 
 
 @dataclass(frozen=True)
@@ -34,10 +35,9 @@ class Teacher:
 
 def read_mapping(path: Path) -> dict[str, Any]:
     """The mapping in a JSON or YAML file (by its suffix); empty where there is none or it cannot be read."""
-    parse: Callable[[str], Any] = json.loads if path.suffix == ".json" else yaml.safe_load
     try:
-        values = parse(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError):  # bytes that are not UTF-8 and broken JSON are ValueErrors
+        values = parse(path.read_text(encoding="utf-8"), path.suffix)
+    except (OSError, ValueError):  # bytes that are not UTF-8 are a ValueError, too
         return {}
     return values if isinstance(values, dict) else {}
 
@@ -53,12 +53,13 @@ def read_log(path: Path) -> Log:
 
 def _line(text: bytes) -> dict[str, float]:
     try:
-        values = json.loads(text)
+        values = parse(text, ".jsonl")
     except ValueError:
         return {}
     if not isinstance(values, dict):
         return {}
-    return {k: x for k, x in values.items() if isinstance(x, int | float) and not isinstance(x, bool)}
+    numbers = {k: x for k, x in values.items() if isinstance(x, int | float) and not isinstance(x, bool)}
+    return {k: x for k, x in numbers.items() if not abs(x) > _LARGEST}
 
 
 def keys(log: Log, prefix: str) -> list[str]:
@@ -82,7 +83,7 @@ def _teacher(name: str, values: Any) -> Teacher:
         name,
         tuple(map(str, tasks)) if isinstance(tasks, list) else (),
         kind if kind in get_args(Kind) else "file",
-        run.rpartition("/")[0] if isinstance(run, str) else None,
+        run.rpartition("/")[0] if isinstance(run, str) and _RUN.fullmatch(run) else None,
     )
 
 

@@ -1,27 +1,37 @@
 """The tasks of a study, built of its values: how they read their metrics and draw, for whoever shows results."""
 
-import copy
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from pathlib import Path
 from typing import Any
 
-from jsonargparse import ArgumentParser
-
+from tutelage.deploy import build_tasks
 from tutelage.errors import UserError
+from tutelage.report.rows import read_rows
 from tutelage.types import Task
-from tutelage.values import rephrase
 
 
-def build_tasks(values: Mapping[str, Any]) -> dict[str, Task]:
+def read_tasks(values: Mapping[str, Any], file: Path, trust: Collection[str] = ()) -> dict[str, Task]:
     """The tasks of a study's values, and nothing else: no data, no network, no device.
 
+    The folder of a study may come from anybody: only tasks of tutelage and of trusted modules are imported.
+
+    Args:
+        values: of the study.
+        file: that has them, for messages.
+        trust: modules of your own whose tasks may be imported and built.
+
     Raises:
-        UserError: a task cannot be built.
+        UserError: a task cannot be built, or is not trusted; or the study has results of other tasks.
     """
-    parser = ArgumentParser(exit_on_error=False)
-    parser.add_argument("--tasks", type=dict[str, Task])
     try:
-        parsed = parser.parse_object({"tasks": copy.deepcopy(values.get("tasks"))})
-        tasks: dict[str, Task] = parser.instantiate(parsed).tasks
-    except Exception as error:  # of jsonargparse, or whatever a task of the user raises when it is built
-        raise UserError(rephrase(error)) from error
+        tasks = build_tasks(values.get("tasks"), trust)
+    except UserError as error:
+        raise UserError(f"{file}: {error}") from error
+    results = file.with_name("results.json")
+    measured = {t for row in read_rows(results)[1] for t in row.metrics}
+    if not measured <= tasks.keys():  # a table without them would look complete
+        raise UserError(
+            f"{file}: expected the tasks of {results}, {', '.join(sorted(measured))}; found {', '.join(tasks)}; run "
+            "the study again, which does not repeat finished runs"
+        )
     return tasks

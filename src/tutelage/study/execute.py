@@ -13,9 +13,9 @@ from lightning_fabric import Fabric
 from lightning_fabric.loggers.logger import Logger
 
 from tutelage.data.shards import Keeper
-from tutelage.deploy import write_bundle
+from tutelage.deploy import fingerprint, write_bundle
 from tutelage.errors import UserError, writing_to
-from tutelage.files import write_json
+from tutelage.files import write_record
 from tutelage.study.budget import training_config
 from tutelage.study.build import build_run
 from tutelage.study.config import Builder
@@ -26,7 +26,7 @@ from tutelage.study.observers import RunObserver, Silent
 from tutelage.study.plan import RunSpec
 from tutelage.study.predictions import save_predictions
 from tutelage.study.processes import in_processes
-from tutelage.study.store import claim, fingerprint, is_finished, note_determinism, note_processes, write_spec
+from tutelage.study.store import claim, is_finished, note_determinism, note_processes, write_spec
 from tutelage.study.teacher_cache import cache_teachers
 from tutelage.study.validation import measure
 from tutelage.train import (
@@ -167,7 +167,9 @@ def _compute(
             else {"best": {"step": run.best.step, "validation": run.best.metrics}}
         ),
     }
-    write_json(place / "result.json", result)  # last: it says that all is there
+    write_record(place / "result.json", result)  # last: it says that all is there
+    if not config.keep_checkpoint:
+        (place / "checkpoint.pt").unlink(missing_ok=True)
     return result
 
 

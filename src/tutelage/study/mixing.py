@@ -7,18 +7,19 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
+from tutelage.deploy import fingerprint
 from tutelage.errors import UserError
 from tutelage.layout import FEATURES, SINGLE, TEACHER, parse_run_id, run_folders
 from tutelage.study.config import DESCRIPTIVE, Builder, Study, TeacherSpec, resolve, teacher_specs, with_new_names
 from tutelage.study.plan import RunSpec, Values, depends_on_teachers, method_run, single_run, teacher_run
-from tutelage.study.store import fingerprint, read_record
+from tutelage.study.store import read_record
 from tutelage.study.teachers import load_teacher
 
 # Where files are, how they are loaded, what is written when.
 _CANNOT_CHANGE_A_RESULT = (
     *("study", "out", "methods", "seeds"),
     *(f"train.{name}" for name in ("devices", "workers", "shards", "checkpoint_seconds", "checkpoint_steps")),
-    *(f"train.{name}" for name in ("log_steps", "logger", "observe_steps")),
+    *(f"train.{name}" for name in ("keep_checkpoint", "log_steps", "logger", "observe_steps")),
     *(f"train.teacher_cache.{name}" for name in ("mode", "share")),  # what was decided is recorded
     *(f"data.init_args.{name}" for name in ("root", "data", "cache", "partial", "download")),
 )
@@ -127,7 +128,7 @@ def refuse_mixing(
         former: gives the fingerprint that an earlier version gave the data.
     """
     path, facts = folder / "config.yaml", folder / "environment.json"
-    if not (path.exists() and facts.exists()):
+    if not path.exists():  # it is written after the facts
         return
     then, environment = read_record(path), read_record(facts)
     differing, before, now = _differences(then, environment.get("data"), config, data)

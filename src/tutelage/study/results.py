@@ -5,7 +5,7 @@ from math import isfinite, nan
 from pathlib import Path
 from typing import Any, get_args
 
-from tutelage.files import write_json
+from tutelage.files import write_record
 from tutelage.layout import FEATURES, SINGLE, TAUGHT_BY, TEACHER, run_folders, run_id
 from tutelage.metrics import deltas
 from tutelage.study.config import Study
@@ -29,7 +29,7 @@ def write_results(study: Study, base: str = SINGLE) -> list[dict[str, Any]]:
     """
     with locked(study.folder, wait=True):
         rows = _rows(study, base)
-        write_json(study.folder / "results.json", {"study": study.name, "rows": rows})
+        write_record(study.folder / "results.json", {"study": study.name, "rows": rows})
         return rows
 
 

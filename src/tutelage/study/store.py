@@ -14,15 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
-from torch import Tensor
 
-from tutelage.errors import UserError
+from tutelage.errors import UserError, one_line
+from tutelage.files import DIGEST, remove_parts, write_record, write_text
 from tutelage.files import locked as locked
-from tutelage.files import remove_parts, write_json, write_text
 from tutelage.files import write_shared as write_shared
 from tutelage.study.plan import RunSpec
-from tutelage.values import dump_yaml
+from tutelage.values import dump_yaml, parse
 
 _SECONDS = 2.0  # between two looks at what other processes do
 
@@ -39,13 +37,22 @@ def claim(folder: Path, config: Mapping[str, Any], data: str, networks: Mapping[
     remove_parts(folder)
     if not (folder / "config.yaml").exists():
         facts = {**environment(config, data), "networks": dict(networks or {})}
-        write_json(folder / "environment.json", facts)
+        write_record(folder / "environment.json", facts)
         write_text(folder / "config.yaml", dump_yaml(config))
 
 
 def write_spec(folder: Path, spec: RunSpec) -> None:
     """Write spec.json: what the run is, and what teaches it."""
-    write_json(folder / "spec.json", spec.record())
+    write_record(folder / "spec.json", spec.record())
+
+
+def has_spec(folder: Path, spec: RunSpec) -> bool:
+    """Whether spec.json is there, and says what `write_spec` would write."""
+    try:
+        record = read_record(folder / "spec.json")
+    except UserError:
+        return False
+    return record.keys() - {DIGEST} == spec.record().keys()
 
 
 def is_finished(folder: Path) -> bool:
@@ -53,21 +60,29 @@ def is_finished(folder: Path) -> bool:
     return (folder / "result.json").exists()
 
 
-def read_record(path: Path, *keys: str) -> dict[str, Any]:
+def read_record(path: Path, *keys: str, remedy: str = "") -> dict[str, Any]:
     """What a file of a run holds: JSON, or YAML, by its suffix.
 
+    Args:
+        path: the file.
+        keys: that it has to have.
+        remedy: what to do; by default the run is repeated.
+
     Raises:
-        UserError: it is damaged, or lacks one of `keys`.
+        UserError: it is missing or damaged, or lacks one of `keys`.
     """
     try:
-        record = (json.loads if path.suffix == ".json" else yaml.safe_load)(path.read_text())
+        record = parse(path.read_text(), path.suffix)
         missing = [key for key in keys if key not in record]
         if isinstance(record, dict) and not missing:
             return record
         problem = f"none of `{missing[0]}`" if isinstance(record, dict) else type(record).__name__
-    except (TypeError, ValueError, yaml.YAMLError) as error:
-        problem = f"what cannot be read ({type(error).__name__})"
-    raise UserError(f"{path}: expected the record of a run, found {problem}; remove the run's folder {path.parent}")
+    except FileNotFoundError:
+        problem = "none"
+    except (TypeError, ValueError) as error:
+        problem = f"what cannot be read ({one_line(error, 80)})"
+    remedy = remedy or f"remove the run's folder {path.parent}"
+    raise UserError(f"{path}: expected the record of a run, found {problem}; {remedy}")
 
 
 class Patience:
@@ -90,9 +105,9 @@ class Patience:
 
 def record_fact(folder: Path, name: str, value: Any) -> None:
     """Add to what the folder of a run says about where and how it was made."""
-    facts = json.loads((folder / "environment.json").read_text())
+    facts = read_record(folder / "environment.json")
     if facts.get(name) != value:
-        write_json(folder / "environment.json", {**facts, name: value})
+        write_record(folder / "environment.json", {**facts, name: value})
 
 
 def note_determinism(folder: Path, forced: Mapping[str, str], note: Callable[[str], None]) -> None:
@@ -104,21 +119,11 @@ def note_determinism(folder: Path, forced: Mapping[str, str], note: Callable[[st
 
 def note_processes(folder: Path, count: int) -> None:
     """Record by how many processes a run is trained, where that is, or was, another number than 1."""
-    facts = json.loads((folder / "environment.json").read_text())
+    facts = read_record(folder / "environment.json")
     before = facts.get("processes", [] if count > 1 else [1])
     if before[-1:] != [count]:
         facts |= {"processes": [*before, count], "threads": torch.get_num_threads()}
-        write_json(folder / "environment.json", facts)
-
-
-def fingerprint(tensors: Mapping[str, Tensor]) -> str:
-    """Of names and values of tensors; a file's bytes would not do, since their order is not fixed."""
-    digest = blake2b(digest_size=8)
-    for name in sorted(tensors):
-        data = tensors[name].detach().cpu().contiguous()
-        digest.update(f"{name}:{data.dtype}:{tuple(data.shape)}".encode())
-        digest.update(data.reshape(-1).view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
+        write_record(folder / "environment.json", facts)
 
 
 def processor() -> str | None:

@@ -8,12 +8,14 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
+from tutelage.deploy import fingerprint
 from tutelage.distill import Teacher
 from tutelage.errors import UserError, one_line
 from tutelage.layout import FEATURES
 from tutelage.nets import SegNet, load_authors
 from tutelage.study.config import StudyConfig, TeacherConfig, TeacherSpec
 from tutelage.study.plan import RunSpec
+from tutelage.study.store import read_record
 from tutelage.train import TrainConfig, seeded
 from tutelage.types import MultiTaskNet
 
@@ -82,13 +84,16 @@ def load_teacher(
         load_weights(net, Path(str(teacher.file)))
         return net
     path = folder / teacher.run / "student.safetensors"
+    tensors = load_tensors(path)
     try:
-        net.load_state_dict(load_tensors(path))
+        net.load_state_dict(tensors)
     except RuntimeError as error:
         raise UserError(
             f"{path}: expected the weights of this study's network for `{teacher.name}`, found another's; remove its "
             "run's folder"
         ) from error
+    if fingerprint(tensors) != read_record(path.with_name("result.json"), "weights")["weights"]:
+        raise UserError(f"{path}: expected the weights that its result.json names, found others; remove its run folder")
     return net
 
 

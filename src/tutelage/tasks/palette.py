@@ -1,6 +1,6 @@
 """Colours that are easy to tell apart."""
 
-from itertools import product
+from itertools import cycle, islice, product
 
 import numpy as np
 
@@ -24,15 +24,21 @@ NYU13: dict[str, Colour] = {
 }
 
 
+_MOST = 4000  # of the candidates: those near black are taken for invalid pixels
+
+
 def palette(colours: int) -> list[Colour]:
-    """The first `colours` of NYU13 and, after those, each as far as possible from all before and from black."""
+    """The first `colours` of NYU13 and, after those, each as far as possible from all before and from black.
+
+    Of more than 4,000 they are the same again, in turn.
+    """
     chosen = list(NYU13.values())[:colours]
     candidates = np.array(list(product(range(0, 256, 17), repeat=3)))  # [4096, 3]
     distance = np.full(len(candidates), np.inf)
-    for i in range(-1, colours):
+    for i in range(-1, min(colours, _MOST)):
         if i >= len(chosen):
             r, g, b = candidates[distance.argmax()].tolist()
             chosen.append((r, g, b))
         last = np.array(chosen[i] if i >= 0 else (0, 0, 0))  # black is for invalid pixels
         distance = np.minimum(distance, np.linalg.norm(candidates - last, axis=1))
-    return chosen
+    return list(islice(cycle(chosen), colours))

@@ -1,6 +1,7 @@
 """Checkpoints and tensors in files without code."""
 
 import warnings
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from tutelage.errors import UserError
+from tutelage.errors import UserError, one_line
 from tutelage.files import write_atomically
 
 
@@ -25,10 +26,13 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         UserError: The file is not a checkpoint.
     """
     try:
+        with zipfile.ZipFile(path) as archive:  # torch does not compare checksums
+            if (damaged := archive.testzip()) is not None:
+                raise ValueError(f"a damaged part `{damaged}`")
         with warnings.catch_warnings(action="ignore"):  # about files that are then refused
             state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises errors of many types; all mean the same here
-        problem = f"what torch does not read without running code ({type(error).__name__})"
+        problem = f"what torch does not read without running code ({type(error).__name__}: {one_line(error, 60)})"
         raise UserError(f"{path}: expected a checkpoint of tutelage, found {problem}; delete it") from error
     if not isinstance(state, dict):
         raise UserError(f"{path}: expected a checkpoint of tutelage, found {type(state).__name__}; delete it")

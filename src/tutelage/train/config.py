@@ -76,6 +76,7 @@ class TrainConfig:
             `always`, or `never`. It changes no value.
         checkpoint_seconds: longest time between two checkpoints.
         checkpoint_steps: steps between two checkpoints, too; null saves by time alone.
+        keep_checkpoint: keep the checkpoint of a finished run, which is three times as large as its student.
         validation: the part of the training images that no network is trained on and that every one is measured on
             after each epoch, for `keep` and `callbacks`; null: none. The split `test` is not read for it.
         keep: `last`: the weights after the last step are the result; `best`: those of the epoch that is best on the
@@ -109,6 +110,7 @@ class TrainConfig:
     shards: Mode = "never"
     checkpoint_seconds: float = 60.0
     checkpoint_steps: int | None = None
+    keep_checkpoint: bool = False
     validation: float | None = None
     keep: Literal["last", "best"] = "last"
     callbacks: list[Callable[[], Callback]] = field(default_factory=list)

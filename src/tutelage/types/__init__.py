@@ -8,6 +8,7 @@ from tutelage.types.balancer import Balancer, Reduce
 from tutelage.types.batch import Batch, MaskedTarget, Sample, StackedLabels, Target, ViewKey, transfer
 from tutelage.types.distiller import Distiller, Teach
 from tutelage.types.loss import task_loss
+from tutelage.types.names import is_reserved
 from tutelage.types.network import DeterministicWarning, MultiTaskNet, Output
 from tutelage.types.task import Colour, Encoded, MetricInfo, MetricProtocol, Picture, Task
 from tutelage.types.terms import Term, TermMap, Terms
@@ -37,6 +38,7 @@ __all__ = [
     "Terms",
     "ViewKey",
     "World",
+    "is_reserved",
     "task_loss",
     "transfer",
 ]

@@ -4,6 +4,7 @@ from tutelage.values.aliases import with_new_names
 from tutelage.values.draft import Draft, make_draft, read_draft, with_overlays
 from tutelage.values.messages import rephrase
 from tutelage.values.methods import DESCRIPTIVE, merge, with_names
+from tutelage.values.plain import parse
 from tutelage.values.presets import methods, overlays, presets, read_values
 from tutelage.values.schema import check_flags, flag_names, flags_of
 from tutelage.values.teachers import TeacherSpec, check_names, teacher_specs
@@ -23,6 +24,7 @@ __all__ = [
     "merge",
     "methods",
     "overlays",
+    "parse",
     "presets",
     "read_draft",
     "read_values",

@@ -4,10 +4,9 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from tutelage.errors import UserError, did_you_mean, near_path, one_line
 from tutelage.layout import SINGLE
+from tutelage.values.plain import parse
 from tutelage.values.yaml_text import load_yaml
 
 _PRESETS = resources.files("tutelage.values") / "presets"
@@ -59,11 +58,11 @@ def read_values(source: str | Path) -> dict[str, Any]:
             f"{did_you_mean(source, names)}"
         )
     try:
-        values = load_yaml(text)
-    except yaml.YAMLError as error:
-        raise UserError(f"{source}: expected YAML, found {one_line(error)}") from error
+        values = parse(text, ".yaml")
+    except ValueError as error:
+        raise UserError(f"{source}: expected YAML, found {one_line(error)}; correct the file") from error
     if not isinstance(values, dict):
-        raise UserError(f"{source}: expected keys and values of a study, found {type(values).__name__}")
+        raise UserError(f"{source}: expected keys and values of a study, found {type(values).__name__}; correct it")
     return values
 
 

@@ -54,7 +54,7 @@ def test_a_method_with_fewer_seeds_says_so(tmp_path: Path) -> None:
 
 
 def test_a_name_is_not_markup(tmp_path: Path) -> None:
-    assert "[red]x[/]" in "\n".join(render(write(tmp_path, methods=["[red]x[/]"]), 100))
+    assert "[red]x" in "\n".join(render(write(tmp_path, methods=["[red]x"]), 100))
 
 
 def compare(folder: Path, width: int, styled: bool = False) -> str:

@@ -5,11 +5,9 @@ from dataclasses import dataclass
 from math import inf
 from typing import get_args
 
-from torch import nn
-
 from tutelage.distill.match import Match
 from tutelage.errors import UserError
-from tutelage.types import MultiTaskNet, Teach
+from tutelage.types import MultiTaskNet, Teach, is_reserved
 from tutelage.types.network import check_network
 
 
@@ -122,11 +120,6 @@ def check_tasks(teachers: Mapping[str, Teacher], tasks: Collection[str]) -> None
                 f"teachers.{name}: expected a teacher of `{name}`, since it has the name of that task, found one of "
                 f"{', '.join(teacher.tasks) or 'no task'}; give it another name"
             )
-
-
-def is_reserved(name: str) -> bool:
-    """Whether torch's containers, which keep modules and parameters under names, have an attribute of that name."""
-    return any(hasattr(container(), name) for container in (nn.ModuleDict, nn.ParameterDict))
 
 
 def list_names(names: Iterable[str]) -> str:

@@ -8,13 +8,12 @@ from typing import Any
 
 import yaml
 from jsonargparse import ArgumentParser
-from torch import nn
 
 from tutelage.errors import UserError
 from tutelage.layout import FEATURES, SINGLE, TEACHER
 from tutelage.study.config.schema import Method, StudyConfig, TeacherConfig
 from tutelage.study.config.study import Study
-from tutelage.types import Task
+from tutelage.types import Task, is_reserved
 from tutelage.values import DESCRIPTIVE, check_names, teacher_specs
 
 
@@ -58,8 +57,7 @@ def _names(study: Study) -> None:
                 raise UserError(f"{key}: expected names of letters, digits, '_' and '-', found `{name}`")
     for key, names in (("tasks", objects.tasks), ("teachers", objects.teachers)):
         for name in names:
-            # Networks and distillers keep modules under these names.
-            if any(hasattr(container(), name) for container in (nn.ModuleDict, nn.ParameterDict)):
+            if is_reserved(name):  # networks and distillers keep modules under these names
                 raise UserError(
                     f"{key}: expected names that torch's modules have no other use for, found `{name}`; take another, "
                     f"such as `{name}_`{', in tasks and data' if key == 'tasks' else ''}"

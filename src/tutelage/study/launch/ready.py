@@ -12,7 +12,7 @@ from tutelage.study.mixing import Guard, earlier_runs
 from tutelage.study.plan import RunSpec, kinds, plan
 from tutelage.study.results import write_results
 from tutelage.study.several import has_local_batch_norm
-from tutelage.study.store import is_finished, write_spec
+from tutelage.study.store import has_spec, is_finished, write_spec
 from tutelage.study.teacher_cache import may_cache, read_needs
 from tutelage.study.teacher_cache.record import CacheRecord, Needs
 from tutelage.study.teachers import load_teacher
@@ -79,12 +79,20 @@ class Ready:
         """The same of all runs, and of those that earlier calls left in the study's folder."""
         self.check([*self.specs, *earlier_runs(self.study, self.specs)])
 
-    def complete_records(self) -> None:
-        """Write spec.json for the finished runs of earlier versions, which wrote none."""
+    def tidy_finished(self) -> None:
+        """Do what is left to do in the folders of finished runs.
+
+        Write spec.json where an earlier version wrote none or it is damaged, and remove the checkpoints that a kill
+        after the result left there.
+        """
         for spec in (*self.specs, *earlier_runs(self.study, self.specs)):
             folder = self.study.folder / spec.id
-            if self.is_finished(spec) and not (folder / "spec.json").exists():
+            if self.is_finished(spec) and not has_spec(folder, spec):
                 write_spec(folder, spec)
+        if not self.study.objects.train.keep_checkpoint:
+            for spec in self.specs:
+                if self.is_finished(spec):
+                    (self.study.folder / spec.id / "checkpoint.pt").unlink(missing_ok=True)
 
 
 def make_ready(study: Study, note: Callable[[str], None], specs: Sequence[RunSpec] | None = None) -> Ready:
@@ -100,7 +108,7 @@ def make_ready(study: Study, note: Callable[[str], None], specs: Sequence[RunSpe
     """
     ready = Ready(study, specs)
     ready.check_all()
-    ready.complete_records()
+    ready.tidy_finished()
     unfinished = ready.unfinished
     if len(unfinished) < len(ready.specs):
         finished = f"{len(ready.specs) - len(unfinished)} of {len(ready.specs)} runs are finished"

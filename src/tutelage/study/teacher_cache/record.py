@@ -4,15 +4,14 @@ It is in the study's folder, so that runs of all methods and seeds take the same
 folder of a run says which outputs the run reads, so that a resumed run does again what it did.
 """
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from tutelage.distill.teachers import Packing, Part
-from tutelage.files import write_json
-from tutelage.study.store import locked
+from tutelage.files import write_record
+from tutelage.study.store import locked, read_record
 
 FILE = "teacher_cache.json"
 
@@ -98,16 +97,15 @@ class CacheRecord:
     def _read(self) -> dict[str, Any]:
         if not self.path.exists():
             return {"needs": {}, "outputs": {}}
-        record: dict[str, Any] = json.loads(self.path.read_text())
-        return record
+        return read_record(self.path, "needs", "outputs", remedy="delete it: what is cached is decided again")
 
     def _write(self, record: Mapping[str, Any]) -> None:
-        write_json(self.path, record)
+        write_record(self.path, record)
 
 
 def read_outputs(path: Path) -> list[str]:
     """The digests of the outputs that a run has read since it began; none for a run of an earlier version."""
-    return list(json.loads(path.read_text())["read"]) if path.exists() else []
+    return list(read_record(path, "read")["read"]) if path.exists() else []
 
 
 def _part(record: Iterable[Any]) -> tuple[Part, Packing]:

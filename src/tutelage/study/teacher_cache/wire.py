@@ -10,7 +10,7 @@ from rich.filesize import decimal
 from tutelage.cache import cache_root, free_bytes, is_disk_full
 from tutelage.distill.teachers import CachedOutput, Passes, Uncacheable, teachers_of
 from tutelage.errors import UserError
-from tutelage.files import write_json
+from tutelage.files import write_record
 from tutelage.study.config import StudyConfig
 from tutelage.study.duration import duration
 from tutelage.study.plan import RunSpec
@@ -95,7 +95,7 @@ def cache_teachers(
         path.unlink(missing_ok=True)
     fillings = [] if read == [] else _filled(spec, objects, run.distiller, streams, folder, data, fabric, note, read)
     if run.step == 0 and main:
-        write_json(path, {"read": [filling.output.digest for filling in fillings]})
+        write_record(path, {"read": [filling.output.digest for filling in fillings]})
     cached: dict[Passes, dict[MultiTaskNet, dict[str, CachedOutput]]] = {}
     for filling in fillings:
         output = filling.output

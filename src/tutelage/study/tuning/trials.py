@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from tutelage.files import write_json
+from tutelage.files import write_record
 from tutelage.study.config import Study
 from tutelage.study.store import read_record
 from tutelage.values import dump_yaml
@@ -36,7 +36,7 @@ class Trial:
 
     def write(self, path: Path, **facts: Any) -> None:
         """Write it to a file, with further facts for the reader."""
-        write_json(path, {**facts, **asdict(self)})
+        write_record(path, {**facts, **asdict(self)})
 
     @classmethod
     def read(cls, path: Path) -> "Trial":

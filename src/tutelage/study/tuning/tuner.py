@@ -159,8 +159,6 @@ class Tuner:
             trial = replace(trial, delta=None if undefined else delta, problem=undefined)
         except NonFiniteError as error:  # these values diverge: that is a result
             trial = replace(trial, problem=str(error))
-        for spec in specs:
-            (study.folder / spec.id / "checkpoint.pt").unlink(missing_ok=True)  # large, and no longer needed
         return trial
 
     def _study(self, name: str, trial: Trial, teachers: Trial) -> Study:
