@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _FAR = 100.0  # a median beyond it is taken for a label in another unit than metres
 
-_LARGEST = 65535  # of 16 bits
+_LARGEST = 65534  # of 16 bits; 65535 means "no depth"
 
 
 class Depth(MaskedTask):
