@@ -11,6 +11,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Self
 
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")  # of torch's messages
 _PACKAGE = os.path.dirname(os.path.abspath(__file__))
 _STANDARD = tuple(os.path.abspath(sysconfig.get_path(name)) + os.sep for name in ("stdlib", "platstdlib"))
 _INSTALLED = re.compile(r"[\\/](site|dist)-packages[\\/]")
@@ -111,7 +112,7 @@ def near_path(path: Path) -> str:
 
 def printable(text: str) -> str:
     """The text without control characters: a terminal would obey those in a file from anybody."""
-    return "".join(c if c.isprintable() else " " for c in text)
+    return "".join(c if c.isprintable() else " " for c in _COLOUR.sub("", text))
 
 
 def printable_lines(text: str) -> str:

@@ -13,7 +13,8 @@ from tutelage.cli.export import _FORMATS
 from tutelage.deploy import Predictor, build, export
 from tutelage.deploy.exporter import Format, Portable
 from tutelage.deploy.parity import compare
-from tutelage.nets import TappedModule
+from tutelage.errors import UserError
+from tutelage.nets import SegNet, TappedModule
 from tutelage.tasks import Depth
 
 DECODERS = ("DeepLabV3", "Unet", "UnetPlusPlus", "MAnet", "Linknet", "PSPNet", "PAN", "UPerNet", "Segformer")
@@ -46,6 +47,15 @@ def test_an_onnx_file_gives_the_predictions_for_any_number_and_size_of_images(na
         for found, expected in zip(run_onnx(file, images), predictor(images).values(), strict=True):
             assert found.dtype == expected.dtype
             torch.testing.assert_close(found, expected.detach(), rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("suffix", ["onnx", "pt2"])
+def test_a_task_named_by_a_keyword_is_one_line(suffix: str, tmp_path: Path) -> None:
+    predictor = Predictor(SegNet({"class": 1}, filters=(2, 2, 2, 2, 2)), {"class": Depth()})
+    with pytest.raises(
+        UserError, match=r"^tasks.class: expected a task whose name is no keyword of Python, for .* found `class`"
+    ):
+        export(predictor, tmp_path / f"student.{suffix}")
 
 
 @pytest.mark.slow

@@ -1,6 +1,7 @@
 """The student for other programs: written as ONNX, torch.export or safetensors, and compared with the predictor."""
 
 import io
+import keyword
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -107,6 +108,7 @@ def export(predictor: Predictor, file: str | Path, format: Format | None = None,
     predictor.to("cpu")
     if format == "safetensors":
         return _export_safetensors(predictor, file)
+    _check_names(predictor, format)
     if format == "onnx":
         check_expressible(predictor)
     size, reasons = predictor.size or _DEFAULT_SIZE, list[str]()
@@ -124,6 +126,17 @@ def export(predictor: Predictor, file: str | Path, format: Format | None = None,
         f"{file}: expected a network that {format} can express, found a {type(predictor.net).__name__} that it cannot: "
         f"{reasons[-1]}; take another format ({', '.join(f for f in get_args(Format) if f != format)})"
     )
+
+
+def _check_names(predictor: Predictor, format: Format) -> None:
+    """Raise where a module has the name of a keyword: torch writes the traced network as Python code."""
+    for path, _ in predictor.named_modules():
+        for name in filter(keyword.iskeyword, path.split(".")):
+            what = f"tasks.{name}: expected a task" if name in predictor.tasks else f"{path}: expected a submodule"
+            raise UserError(
+                f"{what} whose name is no keyword of Python, for {format}, found `{name}`; train with another name, or "
+                "take safetensors"
+            )
 
 
 def format_of(file: Path) -> Format:
