@@ -32,7 +32,7 @@ def test_a_text_of_several_lines_is_one_and_cut_off() -> None:
 
 
 def test_a_terminal_obeys_nothing_in_it() -> None:
-    assert one_line(ValueError("red \x1b[31m é \x07")) == "red [31m é"
+    assert one_line(ValueError("\x1b[2J red \x1b[31m é \x07")) == "[2J red é"
 
 
 def test_what_the_user_has_to_do_is_not_cut_off() -> None:
