@@ -17,6 +17,7 @@ import tutelage
 from tutelage.api import main_module
 from tutelage.data import Augment, Rooms
 from tutelage.errors import UserError
+from tutelage.files import write_record
 from tutelage.nets import SegNet
 from tutelage.study import load_study, run_study
 from tutelage.tasks import Depth, Normals, Segmentation
@@ -161,8 +162,8 @@ def test_a_notebook_shows_it_with_every_name_escaped(results: tutelage.Results, 
     assert html.count("<tr>") == 2 + len(results.methods)
     assert "<script" not in html
     (tmp_path / "study.yaml").write_text((results.folder / "study.yaml").read_text())
-    wrong = (results.folder / "results.json").read_text().replace('"rooms-tiny"', '"<script>alert(1)</script>"')
-    (tmp_path / "results.json").write_text(wrong)
+    right = json.loads((results.folder / "results.json").read_text())
+    write_record(tmp_path / "results.json", {**right, "study": "<script>alert(1)</script>"})
     assert "&lt;script&gt;alert(1)" in tutelage.Results(tmp_path)._repr_html_()
 
 
