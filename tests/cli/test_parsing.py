@@ -110,7 +110,7 @@ def test_how_much_of_the_data_is_checked(
     verb: str, words: list[str], level: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     levels = []
-    monkeypatch.setattr("tutelage.study.check_data", lambda study, console, level, write: levels.append(level))
+    monkeypatch.setattr("tutelage.study.check_data", lambda study, console, level, write=True: levels.append(level))
     monkeypatch.setattr("tutelage.cli.run._plan", lambda *_: 0)
     monkeypatch.setattr("tutelage.study.Tuner.run", lambda *_: [])
     monkeypatch.setattr("tutelage.report.tuning_table", lambda *_: "")
