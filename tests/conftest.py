@@ -1,10 +1,12 @@
 """What every test has."""
 
 import atexit
+import gc
 import os
 import shutil
 import signal
 import tempfile
+from collections.abc import Iterator
 
 import matplotlib
 import pytest
@@ -26,3 +28,10 @@ def cache_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mon
     """A cache folder of the test's own: nothing is remembered from elsewhere."""
     monkeypatch.setenv("MPLCONFIGDIR", matplotlib.get_cachedir())  # its list of fonts takes seconds to make
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+
+
+@pytest.fixture
+def collected() -> Iterator[None]:
+    """What a test leaves to Python is closed in that test, where its warnings belong."""
+    yield
+    gc.collect()

@@ -55,6 +55,13 @@ def test_commands_name_presets(page: Path) -> None:
         assert source in presets(), source
 
 
+def test_the_results_of_the_readme_are_those_of_the_docs() -> None:
+    rows = [line for line in (ROOT / "README.md").read_text().splitlines() if line.startswith("|") and "±" in line]
+    results = (ROOT / "docs/results.md").read_text().splitlines()
+    assert len(rows) >= 4
+    assert not set(rows) - set(results)
+
+
 def test_the_readme_names_every_method() -> None:
     text = (ROOT / "README.md").read_text()
     assert all(f"`{name}`" in text for name in methods())

@@ -94,7 +94,13 @@ def test_without_torch(words: tuple[str, ...], tmp_path: Path) -> None:
 
 
 def test_the_first_line_comes_before_torch(tmp_path: Path) -> None:
-    script = "import sys; sys.modules['torch'] = None; from tutelage.cli import main; main(sys.argv[1:])"
+    script = (
+        "import builtins, sys\nreal = builtins.__import__\n"
+        "def without_torch(name, *rest):\n"
+        "    if name.split('.')[0] == 'torch': raise ImportError(name)\n"
+        "    return real(name, *rest)\n"
+        "builtins.__import__ = without_torch\nfrom tutelage.cli import main\nsys.exit(main(sys.argv[1:]))"
+    )
     words = ["run", "rooms-tiny", "--seeds", "0,1", "--methods", "uniform,url", "--out", "here"]
     done = subprocess.run([sys.executable, "-c", script, *words], cwd=tmp_path, capture_output=True, text=True)
     assert done.stdout == "study     rooms-tiny: uniform, url; seeds 0, 1; in here\n"
@@ -111,7 +117,7 @@ IMPORTS = {
     "from tutelage.data import Rooms": HEAVY,
     "import tutelage; tutelage.load": HEAVY,
     "import tutelage.deploy": HEAVY,
-    "import tutelage.study": ("torchmetrics", "scipy", "sklearn", "matplotlib", "torchvision", "tensorboard"),
+    "import tutelage.study": ("torchmetrics", "scipy.stats", "sklearn", "matplotlib", "torchvision", "tensorboard"),
     "import tutelage.report": ("torchmetrics", "lightning_fabric", "scipy.stats", "sklearn", "tensorboard", "torchjd"),
     "from tutelage.values import read_draft; read_draft('rooms-tiny')": ("torch", "numpy", *HEAVY),
 }

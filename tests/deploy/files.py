@@ -1,6 +1,7 @@
 """Pictures and videos for the tests of what reads files."""
 
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,12 @@ import pytest
 from PIL import Image
 
 # imageio-ffmpeg leaves pipes to its process open where that has ended by itself; Python closes them later, and says so.
-reads_video = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+_quiet = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
+
+def reads_video(test: Callable[..., None]) -> Callable[..., None]:
+    """Mark a test that reads videos."""
+    return _quiet(pytest.mark.usefixtures("collected")(test))
 
 
 def picture(path: Path, size: tuple[int, int] = (40, 48)) -> Path:

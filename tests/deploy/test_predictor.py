@@ -86,7 +86,10 @@ def test_pictures_are_read_as_the_data_are(mode: str, tmp_path: Path, monkeypatc
     ("image", "message"),
     [
         (np.zeros((2, 32, 64), np.uint8), r"expected an RGB image \[H, W, 3\], found an array \[2, 32, 64\]"),
-        (np.zeros((32, 64, 3), np.int64), r"expected bytes \(uint8\) or floats in 0..1, found int64; convert it"),
+        (
+            np.zeros((32, 64, 3), np.int64),
+            r"expected bytes \(uint8\) or floats in 0..1, found int64; write 0..255 as uint8",
+        ),
         (np.full((32, 64, 3), 255.0), r"expected an image in 0..1 \(or bytes\), found values from 255 to 255"),
         (torch.full((1, 3, 32, 64), torch.nan), "expected an image in 0..1"),
         (torch.zeros(4, 32, 64), r"expected an RGB image \[H, W, 3\], found an array \[4, 32, 64\]"),

@@ -5,8 +5,6 @@ from tests.deploy.files import reads_video, video
 
 from tutelage.deploy import video as reader
 
-pytestmark = reads_video
-
 
 @pytest.fixture(params=["torchcodec", "imageio_ffmpeg"])
 def package(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
@@ -17,6 +15,7 @@ def package(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
     return str(request.param)
 
 
+@reads_video
 @pytest.mark.parametrize("turned", [False, True])
 def test_frames_are_as_the_video_says(package: str, turned: bool, tmp_path: Path) -> None:
     path = video(tmp_path / "clip.mp4", turned=turned)
@@ -26,6 +25,7 @@ def test_frames_are_as_the_video_says(package: str, turned: bool, tmp_path: Path
     assert [number for number, _ in reader.read_frames(path, every=3)] == [0, 3]
 
 
+@reads_video
 def test_what_is_no_video_is_one_line(package: str, tmp_path: Path) -> None:
     pytest.importorskip("imageio_ffmpeg", reason="videos need the extra `video`")
     path = tmp_path / "clip.mp4"

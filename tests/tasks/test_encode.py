@@ -63,8 +63,8 @@ def test_of_a_mask_one_half_is_the_threshold(task: Task, tmp_path: Path) -> None
 
 
 def test_what_16_bits_cannot_hold_has_no_depth(tmp_path: Path) -> None:
-    value = torch.tensor([[[-1.0, 0.0, 0.0001, 0.001, 65.535, 65.6, 1e9, torch.nan, torch.inf]]])
-    expected = torch.tensor([[[0.0, 0.0, 0.0, 0.001, 65.535, 0.0, 0.0, 0.0, 0.0]]])
+    value = torch.tensor([[[-1.0, 0.0, 0.0001, 0.001, 65.534, 65.535, 1e9, torch.nan, torch.inf]]])
+    expected = torch.tensor([[[0.0, 0.0, 0.0, 0.001, 65.534, 0.0, 0.0, 0.0, 0.0]]])
     torch.testing.assert_close(read(Depth(), value, DepthLabel(), tmp_path), expected)
 
 

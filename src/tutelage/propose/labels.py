@@ -12,7 +12,7 @@ from tutelage.data.look import Guess, guess
 from tutelage.errors import UserError
 from tutelage.images import Size
 from tutelage.propose.codes import coded
-from tutelage.propose.names import words
+from tutelage.propose.names import says_image, words
 from tutelage.propose.series import Series
 
 CLASS = "category"  # the task of a class per image: torch cannot write a network with a part named `class`
@@ -76,7 +76,9 @@ def find_labels(
             left_out.append(f"{what}: {error}")
             continue
         if look.is_image or not look.kind:
-            reason = "a second picture of the same things" if look.is_image else look.words
+            lossy = any(x.lossy for x in look.stored) and says_image(one.name) < 0
+            again = "no labels: JPEG changes values; save .png" if lossy else "a second picture of the same things"
+            reason = again if look.is_image else look.words
             left_out.append(f"{what}: {'; '.join((reason, *look.doubts))}")
             continue
         wrong = _of_other_sizes(one, images, sizes) if _is_dense(look) else {}

@@ -35,7 +35,8 @@ def split_line(data: DataSet) -> str:
     if data.test is not None:
         test = f"{data.count(data.test)} of {data.test} to test"
         return f"{count(train, 'image')} of {data.train} to train on, {test}"
-    rest = f"{count(train - data.held_out, 'image')} to train on; no test images, so {data.held_out} are held out"
+    be = "is" if data.held_out == 1 else "are"
+    rest = f"{count(train - data.held_out, 'image')} to train on; no test images, so {data.held_out} {be} held out"
     return f"{rest}, by a hash of their names: the same on every machine"
 
 

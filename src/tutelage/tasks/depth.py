@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _NEAR, _FAR = 0.01, 100.0  # a median beyond one of them is taken for a label in another unit than metres
 
-_LARGEST = 65535  # of 16 bits
+_LARGEST = 65534  # of 16 bits; 65535 means "no depth"
 
 
 class Depth(MaskedTask):
@@ -109,7 +109,7 @@ class Depth(MaskedTask):
         return picture
 
     def encode(self, value: Tensor) -> Encoded:
-        """Depth [1, H, W] in 16 bits as whole millimetres; 0 where it is not positive, or too large for them."""
+        """Depth [1, H, W] in 16 bits as whole millimetres; 0 where there is none, or above 65.534 m."""
         units = np.rint(value[0].double().cpu().numpy() * self.units)
         return np.where((units > 0) & (units <= _LARGEST), units, 0).astype(np.uint16)  # nan is neither
 

@@ -3,7 +3,6 @@
 from math import sqrt
 
 import torch
-from scipy.linalg import hadamard
 from torch import Tensor, nn
 
 
@@ -70,6 +69,8 @@ def spread(values: Tensor) -> Tensor:
     """An orthogonal matrix Q [C, C] for which all diagonal elements of Q diag(values) Q^T are equal."""
     count = len(values)
     if count & (count - 1) == 0:
+        from scipy.linalg import hadamard  # takes most of the time of importing this package
+
         return torch.as_tensor(hadamard(count), dtype=values.dtype, device=values.device) / sqrt(count)
     rotation, rotated = torch.eye(count, dtype=values.dtype), torch.diag(values.cpu())
     mean = rotated.diagonal().mean()
