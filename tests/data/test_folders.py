@@ -182,8 +182,8 @@ def wrong(root: Path, what: str) -> None:
         ),
         (
             "some are missing",
-            r"train.depth: expected a file for each of the 8 images of train, found 4; missing are 1, 2, 4, \.\.\.; "
-            "add them, or set data.partial: true",
+            r"train/depth: expected a file for each of the 8 images of train, found 4; missing are 1, 2, 4, \.\.\.; "
+            "add them, or set data.init_args.partial: true",
         ),
         ("one is missing", r"train.depth: .* 8 images of train, found 7; missing are 1; add"),
         ("one of the held out", r"train.normal: expected .* the 2 images of test, found 1; missing are 0;"),

@@ -13,7 +13,8 @@ LAUGHS = "a0: &a0 [x, x]\n" + "".join(f"a{i}: &a{i} [*a{i - 1}, *a{i - 1}]\n" fo
     ("text", "suffix", "line"),
     [
         ("[" * 100_000 + "]" * 100_000, ".json", "more than 100 levels"),
-        ("[" * 2000 + "]" * 2000, ".yaml", "more than 100 levels"),
+        ("[" * 200_000 + "]" * 200_000, ".yaml", "more than 100 levels"),
+        ("- " * 200_000, ".yaml", "more than 100 levels"),
         ("[" * 150 + "]" * 150, ".yaml", "more than 100 levels"),
         ('{"a":' * 101 + "1" + "}" * 101, ".json", "more than 100 levels"),
         (LAUGHS, ".yaml", "more than 1000000 values"),

@@ -11,6 +11,7 @@ from tutelage.files import DIGEST, record_digest
 from tutelage.values.yaml_text import load_yaml
 
 _DEEPEST = 100  # mappings and lists inside each other
+_EVENTS = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _MOST = 10**6  # values: an alias in YAML repeats what it names, so that a few lines could stand for any number
 
 
@@ -22,7 +23,7 @@ def parse(text: str | bytes, suffix: str) -> Any:
             digest that `files.write_record` wrote into it; one line.
     """
     try:
-        value = json.loads(text) if suffix in (".json", ".jsonl") else load_yaml(text)
+        value = json.loads(text) if suffix in (".json", ".jsonl") else _parse_yaml(text)
     except yaml.YAMLError as error:
         raise ValueError(one_line(error)) from error
     except RecursionError:
@@ -31,6 +32,15 @@ def parse(text: str | bytes, suffix: str) -> Any:
     if isinstance(value, dict) and DIGEST in value and value[DIGEST] != record_digest(value):
         raise ValueError("other values than were written")
     return value
+
+
+def _parse_yaml(text: str | bytes) -> Any:
+    depth = 0
+    for event in yaml.parse(text, Loader=_EVENTS):  # what builds the values would overflow the stack of C
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > _DEEPEST:
+            raise ValueError(f"more than {_DEEPEST} levels of keys and lists")
+    return load_yaml(text)
 
 
 def _check(value: Any) -> None:
