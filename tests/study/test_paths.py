@@ -13,7 +13,8 @@ from tutelage.values.paths import expand_paths
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("DATA", "/mnt/data")
+    monkeypatch.setenv("DATA", str(tmp_path / "data"))
+    (tmp_path / "data/nyuv2").mkdir(parents=True)
     monkeypatch.delenv("NOWHERE", raising=False)
     (tmp_path / "home").mkdir()
     return tmp_path / "home"
@@ -25,15 +26,15 @@ def test_in_a_file_and_in_flags(home: Path, tmp_path: Path) -> None:
     (tmp_path / "study.yaml").write_text(yaml.safe_dump(values))
     study = load_study(tmp_path / "study.yaml")
     assert study.folder == home / "runs"
-    assert study.values["data"]["init_args"]["root"] == "/mnt/data/nyuv2"
-    assert study.objects.data.root == Path("/mnt/data/nyuv2")  # type: ignore[attr-defined]  # of NYUv2
+    assert study.values["data"]["init_args"]["root"] == str(tmp_path / "data/nyuv2")
+    assert study.objects.data.root == tmp_path / "data/nyuv2"  # type: ignore[attr-defined]  # of NYUv2
     study = load_study(tmp_path / "study.yaml", ["--out", "$DATA/runs", "--data.root=~"])
-    assert (study.folder, study.values["data"]["init_args"]["root"]) == (Path("/mnt/data/runs"), str(home))
+    assert (study.folder, study.values["data"]["init_args"]["root"]) == (tmp_path / "data/runs", str(home))
 
 
 @pytest.mark.parametrize("text", ["$NOWHERE/x", "${NOWHERE}/x", "$NOWHERE"])
 def test_a_variable_that_is_not_set(home: Path, text: str) -> None:
-    line = "--out: expected the variable NOWHERE to be set, found none; set it, or write the whole path"
+    line = "rooms-tiny: out: expected the variable NOWHERE to be set, found none; set it, or write the whole path"
     with pytest.raises(UserError, match=line):
         load_study("rooms-tiny", ["--out", text])
     with pytest.raises(UserError, match=r"^data.root: expected the variable NOWHERE"):

@@ -2,6 +2,7 @@ import json
 import shutil
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -14,6 +15,7 @@ from tests.train.fixture import assert_same
 from tutelage.files import write_record
 from tutelage.study import load_study, plan, read_values, run_study
 from tutelage.study.execute import fabric_for
+from tutelage.study.loggers import run_loggers
 from tutelage.study.teachers import load_tensors
 
 METHODS = ["single", "uniform", "uncertainty", "kd4mtl", "url"]
@@ -179,7 +181,8 @@ def test_the_board_has_every_point_once_after_a_resume(tmp_path: Path) -> None:
     study = tiny(tmp_path)
     folder = study.folder / plan(study.values)[0].id
     for done, steps in ((0, (20, 40, 60)), (40, (60, 80))):  # killed after 60, with a checkpoint of 40
-        fabric = fabric_for(study.objects.train, None, folder, done)
+        train = study.objects.train
+        fabric = fabric_for(train, None, run_loggers(train.logger, plan(study.values)[0], folder, done))
         for step in steps:
             fabric.log_dict({"loss/segmentation": float(step)}, step)
         for logger in fabric.loggers:
@@ -207,9 +210,10 @@ def test_images_of_several_sizes(tmp_path: Path) -> None:
             write(tmp_path / "data" / split, [stem], size=size)
     kinds = {"depth": "tutelage.data.DepthLabel", "normals": "tutelage.data.NormalsLabel"}
     folders = {"depth": "depth", "normals": "normal"}
-    labels = {t: {"folder": folders[t], "kind": {"class_path": kind}} for t, kind in kinds.items()}
+    labels: dict[str, Any] = {t: {"folder": folders[t], "kind": {"class_path": kind}} for t, kind in kinds.items()}
     values = read_values("rooms-tiny")
     del values["tasks"]["segmentation"]
+    labels["depth"]["kind"]["init_args"] = {"scale": 1 / 25.5}  # of 8 bits
     arguments = {"root": str(tmp_path / "data"), "labels": labels}
     values |= {"data": {"class_path": "tutelage.data.Folders", "init_args": arguments}, "methods": ["kd4mtl"]}
     file = tmp_path / "study.yaml"

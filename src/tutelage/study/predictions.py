@@ -77,12 +77,17 @@ def shown_predictions(
 
 def image_metrics(tasks: Mapping[str, Task], predictions: Mapping[str, Tensor], batch: Batch) -> dict[str, list[float]]:
     """The main metric of every image by itself, for each task with predictions; nan where an image has no label."""
+    from torchmetrics import Metric  # takes seconds
+
     values: dict[str, list[float]] = {}
     for t, prediction in predictions.items():
         target = batch.targets.get(t)
         if not isinstance(target, MaskedTarget):
             continue
         metric = tasks[t].metrics("image")
+        for part in metric.modules():
+            if isinstance(part, Metric):  # these images are of this process alone: nobody would answer
+                part.distributed_available_fn = _alone
         values[t] = []
         for i, labelled in enumerate(batch.labelled[t].tolist()):
             metric.reset()
@@ -92,6 +97,11 @@ def image_metrics(tasks: Mapping[str, Task], predictions: Mapping[str, Tensor], 
                 )
             values[t].append(float(metric.compute()[tasks[t].main]) if labelled else nan)
     return values
+
+
+def _alone() -> bool:
+    """For torchmetrics: that there is no other process."""
+    return False
 
 
 def _compact(value: Tensor) -> Tensor:

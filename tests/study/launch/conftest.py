@@ -49,7 +49,7 @@ def assert_equal(study: Study, other: Study) -> None:
 
 def _timeless(value: Any) -> Any:
     if isinstance(value, Mapping):
-        return {key: _timeless(x) for key, x in value.items() if key != "seconds"}
+        return {key: _timeless(x) for key, x in value.items() if key not in ("seconds", "digest")}
     return [_timeless(x) for x in value] if isinstance(value, list) else value
 
 

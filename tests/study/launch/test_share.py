@@ -41,7 +41,7 @@ def test_by_default_every_gpu_has_one_run(machine: pytest.MonkeyPatch) -> None:
 
 
 def test_a_run_of_several_processes_has_so_many_devices(machine: pytest.MonkeyPatch) -> None:
-    assert shares(TrainConfig(devices=4)) == [Share(4)] * 2
+    assert shares(TrainConfig(devices=4, batch_size=4)) == [Share(4)] * 2
     assert shares(TrainConfig(devices=16, batch_size=16)) == [Share(8)]
     with_gpus(machine, 5)
     assert shares(TrainConfig(devices=2)) == [Share(4, "0,1"), Share(4, "2,3")]
