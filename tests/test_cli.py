@@ -84,7 +84,7 @@ def test_dry_run_prints_the_plan_and_writes_nothing(
     monkeypatch.chdir(tmp_path)
     status, text, _ = run(capsys, "run", "rooms-tiny", "--dry-run", "--seeds", "0,1", "--data.train", "16")
     assert status == 0
-    for expected in ("single depth", "kd4mtl", "14", "parameters", "valid"):
+    for expected in ("single depth", "kd4mtl", "14", "epochs", "disk", "valid"):
         assert expected in text, expected
     assert list(tmp_path.iterdir()) == []
 

@@ -1,6 +1,7 @@
 """Every data set of docs/data.md trains with the config that stands there."""
 
 import re
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -34,23 +35,25 @@ def test_every_source_has_a_config() -> None:
     assert set(configs()) == names() - ELSEWHERE - INSIDE
 
 
-def picture(path: Path, size: tuple[int, ...], below: int = 256) -> None:
+def picture(path: Path, size: tuple[int, ...], below: int = 256, values: type = np.uint8) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(np.random.default_rng(0).integers(1, below, size, dtype=np.uint8)).save(path)
+    array = np.random.default_rng(0).integers(1, below, size).astype(values)
+    Image.fromarray(array * 20 if values is np.uint16 else array).save(path)
 
 
-def write_scenes(root: Path) -> None:
+def write_scenes(root: Path, values: type = np.uint16) -> None:
     for i in range(12):
         for split in ("train", "test"):
             picture(root / split / f"image/{i}.png", (64, 96, 3))
             picture(root / split / f"normal/{i}.png", (64, 96, 3))
-            picture(root / split / f"depth/{i}.png", (64, 96))
+            picture(root / split / f"depth/{i}.png", (64, 96), values=values)
             for label in ("label", "label7"):
                 picture(root / split / f"{label}/{i}.png", (64, 96), below=7)
 
 
 WRITE = {
-    "nyuv2": write_scenes, "cityscapes": write_scenes, "kitchen": write_scenes, "streets": write_scenes,
+    "nyuv2": partial(write_scenes, values=np.uint8),
+    "cityscapes": write_scenes, "kitchen": write_scenes, "streets": write_scenes,
     "mnist": write_mnist, "usps": write_usps, "svhn": write_svhn, "omniglot": write_omniglot,
 }  # fmt: skip
 

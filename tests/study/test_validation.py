@@ -146,10 +146,10 @@ def test_a_run_that_is_continued_has_the_same_result(selected: tuple[Path, Notes
 WRONG = {
     "a part above 1": ({"validation": 1.5}, "train.validation: expected a part between 0 and 1, or null, found 1.5"),
     "best of nothing": ({"keep": "best"}, "train.validation: expected a part of train such as 0.1 for `keep: best`"),
-    "an unknown choice": ({"keep": "first"}, "train.keep: expected one of 'last', 'best', found first"),
+    "an unknown choice": ({"keep": "first"}, "train.keep: expected `last` or `best`, found `first`"),
     "a class that is none": (
-        {"callbacks": [{"class_path": "tutelage.nets.SegNet"}]},
-        "train.callbacks: .*expected a subclass of Callback, found tutelage.nets.SegNet",
+        {"callbacks": [{"class_path": "tutelage.data.Augment"}]},
+        "train.callbacks: .*expected a subclass of Callback, found tutelage.data.Augment",
     ),
     "the authors' selection too": (
         {"keep": "best", "validation": 0.1, "official_quirks": True},
