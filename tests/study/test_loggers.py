@@ -159,5 +159,5 @@ def test_mlflow_has_one_run_per_run_which_continues(
 def test_a_missing_package_is_one_line(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tutelage.train.config.find_spec", lambda name: None)
     with pytest.raises(UserError, match=rf"train.logger: expected the package {name}, found none; pip install 'tutel"):
-        TrainConfig(logger=[name])  # type: ignore[list-item]
+        TrainConfig(logger=[name])  # type: ignore[list-item]  # a text of the table
     TrainConfig(logger=["csv", "tensorboard"])
