@@ -182,7 +182,7 @@ def test_what_a_study_says_cannot_reach_the_terminal_as_commands(tmp_path: Path)
     for printed in (text(comparison), compared_markdown(comparison), compared_latex(comparison)):
         assert "\x1b" not in printed
         assert "\x07" not in printed
-        assert "a [31mred" in printed.replace(r"\_", "_")
+        assert "ared" in printed
 
 
 def test_studies_without_a_common_task_are_refused(tmp_path: Path) -> None:
