@@ -88,17 +88,23 @@ def one_line(error: BaseException, most: int = 160) -> str:
     )
 
 
+def nearest(found: object, names: Iterable[str]) -> str | None:
+    """The name that is close to what was found; None where none is."""
+    folded = {name.lower().replace("_", "-"): name for name in names}
+    word = str(found).lower().replace("_", "-")
+    begin = [name for name in folded if name.startswith(word)] if len(word) > 2 else []
+    near = get_close_matches(word, folded, n=1) or begin
+    return folded[near[0]] if near else None
+
+
 def did_you_mean(found: object, names: Iterable[str]) -> str:
     """What a message adds where a name is close to what was found; empty where none is.
 
     >>> did_you_mean("kd5mtl", ["url", "kd4mtl"]), did_you_mean("xyz", ["url"])
     ('; did you mean `kd4mtl`?', '')
     """
-    folded = {name.lower().replace("_", "-"): name for name in names}
-    word = str(found).lower().replace("_", "-")
-    begin = [name for name in folded if name.startswith(word)] if len(word) > 2 else []
-    near = get_close_matches(word, folded, n=1) or begin
-    return f"; did you mean `{folded[near[0]]}`?" if near else ""
+    near = nearest(found, names)
+    return "" if near is None else f"; did you mean `{near}`?"
 
 
 def near_path(path: Path) -> str:

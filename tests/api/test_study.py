@@ -46,7 +46,7 @@ def test_objects_give_the_values_of_the_file(tmp_path: Path) -> None:
 
 
 def test_a_saved_study_is_the_same_study(tmp_path: Path) -> None:
-    study = make(tmp_path / "runs", callbacks=[EarlyStopping(2)], validation=0.25)
+    study = make(tmp_path / "runs", study="1e5", callbacks=[EarlyStopping(2)], validation=0.25)
     file = study.save(tmp_path / "study.yaml")
     assert dict(load_study(file).values) == dict(study.values)
     assert dict(tutelage.Study(file).values) == dict(study.values)

@@ -62,3 +62,8 @@ def test_everything_that_is_wrong_is_listed(root: Path, capsys: pytest.CaptureFi
 def test_a_flag_of_the_study(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["inspect", "study.yaml", "--tasks.x.classes", "3"]) == 2
     assert "expected classes 0..2, or -1 where unlabelled, found 3" in capsys.readouterr().out
+
+
+def test_a_misspelt_flag_of_its_own(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["inspect", "study.yaml", "--pag", "page.html"]) == 2
+    assert "found `--pag`; did you mean `--page`?" in capsys.readouterr().err

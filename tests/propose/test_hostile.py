@@ -166,3 +166,11 @@ def test_nothing_is_written_over(tmp_path: Path, capsys: pytest.CaptureFixture[s
     ):
         assert main(["init", *words]) == 2
         assert message in capsys.readouterr().err
+
+
+def test_names_that_look_like_numbers_stay_names(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write(tmp_path / "2011", {"08/#.jpg": "photo", "1e5/#.png": "classes"})
+    init("2011", capsys)
+    values = read_draft("study.yaml").values
+    source = values["data"]["init_args"]
+    assert (values["study"], source["image"], source["labels"]["segmentation"]["folder"]) == ("2011", "08", "1e5")

@@ -2,11 +2,14 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
 
+from tutelage.data.fingerprint import _FORMER
 from tutelage.errors import UserError
+from tutelage.study.config import Builder
 from tutelage.study.mixing import refuse_mixing
 
 CONFIG = {"study": "a", "train": {"epochs": 1}}
@@ -20,3 +23,16 @@ def test_the_fingerprint_of_an_earlier_version_is_enough(tmp_path: Path) -> None
         refuse_mixing(tmp_path, CONFIG, "new", former=lambda: "another")
     with pytest.raises(UserError, match=r"and train.epochs"):
         refuse_mixing(tmp_path, {**CONFIG, "train": {"epochs": 2}}, "new", former=lambda: "old")
+
+
+def test_data_are_read_once_for_each_fingerprint() -> None:
+    read: list[str] = []
+
+    def fingerprint() -> str:
+        read.append("old" if _FORMER.get() else "new")
+        return read[-1]
+
+    objects, build = SimpleNamespace(data=SimpleNamespace(fingerprint=fingerprint)), Builder()
+    for _ in range(3):  # runs
+        assert (build.fingerprint(objects), build.former_fingerprint(objects)) == ("new", "old")  # type: ignore[arg-type]
+    assert read == ["new", "old"]

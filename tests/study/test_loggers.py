@@ -60,6 +60,10 @@ class Wandb(ModuleType):
         self.finished += 1
 
 
+class MlflowException(Exception):  # noqa: N818  # its name there
+    pass
+
+
 class Client:
     """MLflow's client, and the service behind it."""
 
@@ -70,6 +74,8 @@ class Client:
         return SimpleNamespace(experiment_id=self.experiments[name]) if name in self.experiments else None
 
     def create_experiment(self, name: str) -> str:
+        if name in self.experiments:
+            raise MlflowException(f"Experiment '{name}' already exists.")
         return self.experiments.setdefault(name, str(len(self.experiments)))
 
     def create_run(self, experiment_id: str, run_name: str | None = None) -> Any:
@@ -135,16 +141,24 @@ def test_wandb_has_one_run_per_run_which_continues(
     assert len(service.runs) == 2
 
 
-def test_mlflow_has_one_run_per_run_which_continues(
-    spec: RunSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def mlflow(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Client, "experiments", {})
     monkeypatch.setattr(Client, "runs", {})
     monkeypatch.setitem(sys.modules, "mlflow", ModuleType("mlflow"))
-    for name, content in (("tracking", {"MlflowClient": Client}), ("entities", {"Metric": Metric})):
+    contents = {
+        "tracking": {"MlflowClient": Client},
+        "entities": {"Metric": Metric},
+        "exceptions": {"MlflowException": MlflowException},
+    }
+    for name, content in contents.items():
         module = ModuleType(f"mlflow.{name}")
         vars(module).update(content)
         monkeypatch.setitem(sys.modules, f"mlflow.{name}", module)
+
+
+@pytest.mark.usefixtures("mlflow")
+def test_mlflow_has_one_run_per_run_which_continues(spec: RunSpec, tmp_path: Path) -> None:
     log(["mlflow"], spec, tmp_path, range(1, 3))
     log(["mlflow"], spec, tmp_path, range(3, 4), done=2)
     (run,) = Client.runs.values()
@@ -153,6 +167,24 @@ def test_mlflow_has_one_run_per_run_which_continues(
     losses = [(step, value) for step, name, value in run["metrics"] if name == "loss/depth"]
     assert losses == [(n, 1 / n) for n in (1, 2, 3)]
     assert run["config.yaml"]["train"]["batch_size"] == 8
+
+
+@pytest.mark.usefixtures("mlflow")
+def test_runs_that_begin_at_once_share_an_experiment(
+    spec: RunSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look = Client.get_experiment_by_name
+
+    def look_before_another_run_creates_it(client: Client, name: str) -> Any:
+        if name in Client.experiments:
+            return look(client, name)
+        Client.experiments[name] = "5"
+        return None
+
+    monkeypatch.setattr(Client, "get_experiment_by_name", look_before_another_run_creates_it)
+    log(["mlflow"], spec, tmp_path, range(1, 3))
+    (run,) = Client.runs.values()
+    assert run["experiment"] == "5"
 
 
 @pytest.mark.parametrize("name", ["wandb", "mlflow"])

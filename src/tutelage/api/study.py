@@ -6,8 +6,6 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
 
-import yaml
-
 from tutelage.api.keys import KEYS, with_keys
 from tutelage.api.main_module import check_main_module
 from tutelage.api.results import Results
@@ -19,7 +17,7 @@ from tutelage.study import InProcess, Method, Pool, TeacherConfig, check_data, c
 from tutelage.study import Study as ValidatedStudy
 from tutelage.train import TrainConfig
 from tutelage.types import MultiTaskNet, Task
-from tutelage.values import make_draft, read_values, with_new_names, with_overlays
+from tutelage.values import dump_yaml, make_draft, read_values, with_new_names, with_overlays
 
 _NEEDED = {
     "data": "a source such as tutelage.data.Folders(...)",
@@ -95,7 +93,7 @@ class Study:
 
     def save(self, path: str | PathLike[str]) -> Path:
         """Write the study as a YAML file, for `tutelage run FILE`."""
-        write_text(Path(path), yaml.safe_dump(dict(self._study.values), sort_keys=False))
+        write_text(Path(path), dump_yaml(self._study.values))
         return Path(path)
 
     def run(

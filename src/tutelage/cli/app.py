@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console
 
 from tutelage.cli.output import say
-from tutelage.cli.parsing import add_device_option, add_model_options, positive
+from tutelage.cli.parsing import add_device_option, add_model_options, positive, size_of
 from tutelage.errors import UserError
 from tutelage.layout import find_model
 
@@ -44,8 +44,7 @@ def execute(args: argparse.Namespace, console: Console) -> int:
     from tutelage.deploy import find_device, load
     from tutelage.deploy.app import build_app
 
-    size = None if args.size is None else (args.size[0], args.size[1])
-    predictor = load(model, args.trust, "keep" if args.keep_size else size or "trained").to(find_device(args.device))
+    predictor = load(model, args.trust, size_of(args)).to(find_device(args.device))
     page = build_app(predictor, f"tutelage: {args.model}")
     try:
         _, address, _ = page.launch(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from tutelage.cli.output import say
-from tutelage.cli.parsing import add_model_options, whole
+from tutelage.cli.parsing import add_model_options, size_of, whole
 from tutelage.errors import UserError
 from tutelage.layout import find_model
 
@@ -46,8 +46,7 @@ def execute(args: argparse.Namespace, console: Console) -> int:
     model = find_model(args.model)  # a mistake in a name is found before PyTorch is loaded
     from tutelage.deploy import export, load
 
-    size = None if args.size is None else (args.size[0], args.size[1])
-    predictor = load(model, args.trust, "keep" if args.keep_size else size or "trained")
+    predictor = load(model, args.trust, size_of(args))
     with console.status("exporting, and comparing with the network"):
         exported = export(predictor, args.out, args.format, args.opset)
     say(console, "\n".join(_lines(exported)))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from tutelage.cli.output import say
+from tutelage.cli.studies import own_flags
 
 if TYPE_CHECKING:
     from tutelage.study import Study
@@ -33,7 +34,7 @@ def add_parser(verbs: Any) -> None:
         help="which samples are decoded; by default all up to 20,000, else a sample",
     )  # fmt: skip
     parser.add_argument("--page", type=Path, metavar="FILE", help="where the page goes; by default data-NAME.html")
-    parser.set_defaults(execute=execute)
+    parser.set_defaults(execute=execute, parser=parser)
 
 
 def execute(args: argparse.Namespace, console: Console) -> int:
@@ -43,7 +44,9 @@ def execute(args: argparse.Namespace, console: Console) -> int:
         return _show(_proposed(folder, args.flags, console), args, console)
     from tutelage.values import read_draft
 
-    draft = read_draft(args.study, args.flags)  # a mistake in a name or file is found before PyTorch is loaded
+    draft = read_draft(
+        args.study, args.flags, own_flags(args)
+    )  # a mistake in a name or file is found before PyTorch is loaded
     from tutelage.study import complete
 
     return _show(complete(draft), args, console)

@@ -4,7 +4,7 @@ import argparse
 import re
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any, NoReturn, TypeVar
+from typing import Any, Literal, NoReturn, TypeVar
 
 from tutelage.errors import did_you_mean, printable
 
@@ -114,6 +114,13 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
         "--size", type=positive, nargs=2, metavar=("H", "W"), help="resize images to this; by default as in training"
     )
     sizes.add_argument("--keep-size", action="store_true", help="do not resize images")
+
+
+def size_of(args: argparse.Namespace) -> "tuple[int, int] | Literal['trained', 'keep']":
+    """What the sizes of `add_model_options` say, as `tutelage.load` takes it."""
+    if args.keep_size:
+        return "keep"
+    return "trained" if args.size is None else (args.size[0], args.size[1])
 
 
 def add_device_option(parser: argparse.ArgumentParser) -> None:

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from tutelage.cli.output import say
-from tutelage.cli.parsing import add_device_option, add_model_options, positive
+from tutelage.cli.parsing import add_device_option, add_model_options, positive, size_of
 from tutelage.errors import UserError, printable
 from tutelage.layout import find_model
 
@@ -68,8 +68,7 @@ def execute(args: argparse.Namespace, console: Console) -> int:
 
     device = find_device(args.device)
     images = find_images(args.images, leave_out=args.out)
-    size = None if args.size is None else (args.size[0], args.size[1])
-    predictor = load(model, args.trust, "keep" if args.keep_size else size or "trained").to(device)
+    predictor = load(model, args.trust, size_of(args)).to(device)
     batch_size = args.batch_size or (1 if device.type == "cpu" else 8)
     started = time.monotonic()
     with _progress(console) as progress:

@@ -7,6 +7,7 @@ from typing import Any
 from rich.console import Console
 
 from tutelage.cli.output import say
+from tutelage.cli.parsing import add_trust
 from tutelage.errors import UserError
 from tutelage.files import write_text
 from tutelage.layout import find_network
@@ -32,10 +33,7 @@ def add_parser(verbs: Any) -> None:
     )
     parser.add_argument("--private", action="store_true", help="make a new place private")
     parser.add_argument("--save", type=Path, metavar="DIR", help="write the files to a folder, and upload nothing")
-    parser.add_argument(
-        "--trust", action="append", default=[], metavar="MODULE",
-        help="module of your own whose classes may be built; may be repeated",
-    )  # fmt: skip
+    add_trust(parser)
     parser.set_defaults(execute=execute)
 
 

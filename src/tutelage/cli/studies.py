@@ -23,6 +23,11 @@ def add_study(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-h", "--help", action="store_true", help="print this text; after STUDY, all of its keys")
 
 
+def own_flags(args: argparse.Namespace) -> list[str]:
+    """The flags of the verb itself, without dashes, which a mistake may have meant."""
+    return [flag.removeprefix("--") for flag in args.parser.options]
+
+
 def read_study(args: argparse.Namespace, console: Console, flags: Sequence[str]) -> "Draft":
     """Read the study with its flags, and say what it is, before PyTorch is loaded.
 
@@ -31,7 +36,7 @@ def read_study(args: argparse.Namespace, console: Console, flags: Sequence[str])
     """
     from tutelage.values import read_draft
 
-    draft = read_draft(args.study, flags, [flag.removeprefix("--") for flag in args.parser.options])
+    draft = read_draft(args.study, flags, own_flags(args))
     if int(os.environ.get("RANK") or os.environ.get("SLURM_PROCID") or 0) == 0:  # of those that were started together
         say(console, f"study     {_headline(draft.laid)}")
     return draft
@@ -50,7 +55,7 @@ def describe(args: argparse.Namespace) -> int:
         if args.flags and not args.help:
             from tutelage.values import check_flags
 
-            check_flags(args.flags, [flag.removeprefix("--") for flag in args.parser.options])
+            check_flags(args.flags, own_flags(args))
             args.parser.error("the following arguments are required: STUDY")
         print(args.parser.format_help())
         return 0 if args.help else 2

@@ -4,12 +4,11 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-import yaml
-
 from tutelage.propose.dataset import DataSet
 from tutelage.propose.labels import CLASS, Label
 from tutelage.propose.names import count, words
 from tutelage.propose.training import Training
+from tutelage.values import dump_line
 
 
 def lines(data: DataSet) -> list[str]:
@@ -48,7 +47,7 @@ def write_study(data: DataSet, training: Training, name: str, file: str) -> str:
         *(f"# - left out: {line}" for line in data.left_out),
         f"# Train and compare: tutelage run {file}  (--dry-run: the plan and the time; --epochs 2: a first look)",
         "# Any value below is also a flag, such as --data.holdout 0.3; all keys: tutelage run FILE --help.",
-        f"study: {name}",
+        f"study: {dump_line(name)}",
         "",
         "data:",
         *_indented(_source(data, training), 2),
@@ -69,23 +68,22 @@ def write_study(data: DataSet, training: Training, name: str, file: str) -> str:
 
 
 def _source(data: DataSet, training: Training) -> list[str]:
-    args = [f"root: {_value(str(data.root.resolve()))}"]
+    args = [f"root: {dump_line(str(data.root.resolve()))}"]
     if data.classes:
         args.append(f"task: {CLASS}  # its label: a number for each folder, in the order of their names")
     else:
-        args.append(f"image: {_value(data.images.pattern)}  # the images: a folder, or a pattern of their names")
-    args.append(
-        f"size: {_value(list(training.size))}  # height and width to which all are resized; larger is better and slower"
-    )
+        args.append(f"image: {dump_line(data.images.pattern)}  # the images: a folder, or a pattern of their names")
+    about = "height and width to which all are resized; larger is better and slower"
+    args.append(f"size: {dump_line(list(training.size))}  # {about}")
     args += _splits(data)
     if not data.classes:
         lacking = [t for t, label in data.labels.items() if label.count() < data.count()]
         about = f"some images have no {' or no '.join(lacking)}" if lacking else "every image has all labels"
-        args.append(f"partial: {_value(bool(lacking))}  # {about}; false: a missing label is an error")
+        args.append(f"partial: {dump_line(bool(lacking))}  # {about}; false: a missing label is an error")
     if training.cache:
         args.append("cache: true  # decoded images stay in memory")
     if data.exclude:
-        args += ["exclude:  # not read; the reasons are above", *(f"  - {_value(x)}" for x in data.exclude)]
+        args += ["exclude:  # not read; the reasons are above", *(f"  - {dump_line(x)}" for x in data.exclude)]
     if not data.classes:
         args.append("labels:")
         for task, label in data.labels.items():
@@ -99,13 +97,13 @@ def _source(data: DataSet, training: Training) -> list[str]:
 
 def _splits(data: DataSet) -> list[str]:
     if data.test is not None:
-        return [f"train: {_value(data.train)}", f"test: {_value(data.test)}  # read once, after training"]
+        return [f"train: {dump_line(data.train)}", f"test: {dump_line(data.test)}  # read once, after training"]
     about = "the part that is held out to test; who is in it depends on the names alone"
-    result = [f"holdout: {_value(data.holdout)}  # {about}"]
+    result = [f"holdout: {dump_line(data.holdout)}  # {about}"]
     if data.holdout_seed:
         result.append(f"holdout_seed: {data.holdout_seed}  # with which both parts have every label")
     if data.train or data.has_split_folders:
-        result += [f"train: {_value(data.train)}", f"test: {_value(data.train)}  # a part of it"]
+        result += [f"train: {dump_line(data.train)}", f"test: {dump_line(data.train)}  # a part of it"]
     return result
 
 
@@ -115,7 +113,7 @@ def _label(task: str, label: Label) -> list[str]:
     return [
         f"{task}:  # {label.guess.words}",
         *(f"  {line}" for line in guessed),
-        f"  folder: {_value(label.series.pattern)}",
+        f"  folder: {dump_line(label.series.pattern)}",
         "  kind:",
         *_indented(_object(kind), 4),
     ]
@@ -150,12 +148,12 @@ def _methods(training: Training) -> list[str]:
     if len(training.methods) == 1:
         return [
             "# There is one task, so there is nothing to share: with a second kind of label, add kd4mtl.",
-            f"methods: {_value(training.methods)}",
+            f"methods: {dump_line(training.methods)}",
             "seeds: [0]  # [0, 1, 2] trains each network three times, and gives intervals",
         ]
     return [
         "# Single-task networks are trained first; then one network for all tasks, without and with these as teachers.",
-        f"methods: {_value(training.methods)}  # also uncertainty, url, bam, ...: tutelage presets",
+        f"methods: {dump_line(training.methods)}  # also uncertainty, url, bam, ...: tutelage presets",
         "seeds: [0]  # [0, 1, 2] trains each network three times, and gives intervals",
     ]
 
@@ -163,12 +161,7 @@ def _methods(training: Training) -> list[str]:
 def _object(values: Mapping[str, Any]) -> list[str]:
     args = values["init_args"]
     result = [f"class_path: {values['class_path']}"]
-    return result + ([f"init_args: {_value(dict(args))}"] if args else [])
-
-
-def _value(value: Any) -> str:
-    text: str = yaml.safe_dump(value, default_flow_style=True, width=float("inf"), allow_unicode=True, sort_keys=False)
-    return text.removesuffix("\n").removesuffix("...").strip()
+    return result + ([f"init_args: {dump_line(dict(args))}"] if args else [])
 
 
 def _indented(text: list[str], by: int) -> list[str]:

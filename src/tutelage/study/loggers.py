@@ -129,12 +129,22 @@ class MLflow(_RunLogger):
         self.client.update_run(self.id, status="RUNNING")
 
     def _create(self, spec: RunSpec) -> str:
-        study = _study_of(spec)
-        experiment = self.client.get_experiment_by_name(study)
-        number = self.client.create_experiment(study) if experiment is None else experiment.experiment_id
-        run: str = self.client.create_run(number, run_name=spec.id).info.run_id
+        run: str = self.client.create_run(self._experiment(_study_of(spec)), run_name=spec.id).info.run_id
         self.client.log_dict(run, dict(spec.config), "config.yaml")
         return run
+
+    def _experiment(self, name: str) -> str:
+        from mlflow.exceptions import MlflowException
+
+        experiment = self.client.get_experiment_by_name(name)
+        if experiment is None:
+            try:
+                return str(self.client.create_experiment(name))
+            except MlflowException:  # another run of the study, which began at the same moment, has created it
+                experiment = self.client.get_experiment_by_name(name)
+                if experiment is None:
+                    raise
+        return str(experiment.experiment_id)
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         """Log one line."""

@@ -143,8 +143,7 @@ def refuse_mixing(
         also = f" (and {', '.join(more[:3])}{', ...' if more[3:] else ''})" if more else ""
         raise UserError(
             f"{folder}: expected the config that its run was made with, {first} = {_short(before.get(first))}; found "
-            f"{_short(now.get(first))}{also}; give another folder (--out, or out= in Python), or "
-            "remove this one"
+            f"{_short(now.get(first))}{also}; give another folder (--out, or out= in Python), or remove this one"
         )
     for name, network in (environment.get("networks") or {}).items():
         if network != (networks or {}).get(name, network):

@@ -47,7 +47,7 @@ def write_spec(folder: Path, spec: RunSpec) -> None:
 
 
 def has_spec(folder: Path, spec: RunSpec) -> bool:
-    """Whether spec.json is there, and says what `write_spec` would write."""
+    """Whether spec.json is there, whole, and with the keys that `write_spec` would write."""
     try:
         record = read_record(folder / "spec.json")
     except UserError:

@@ -8,7 +8,7 @@ from tutelage.values.plain import parse
 from tutelage.values.presets import methods, overlays, presets, read_values
 from tutelage.values.schema import check_flags, flag_names, flags_of
 from tutelage.values.teachers import TeacherSpec, check_names, teacher_specs
-from tutelage.values.yaml_text import dump_yaml, load_yaml
+from tutelage.values.yaml_text import dump_line, dump_yaml, load_yaml
 
 __all__ = [
     "DESCRIPTIVE",
@@ -16,6 +16,7 @@ __all__ = [
     "TeacherSpec",
     "check_flags",
     "check_names",
+    "dump_line",
     "dump_yaml",
     "flag_names",
     "flags_of",

@@ -8,10 +8,9 @@ import yaml
 
 from tutelage.errors import one_line
 from tutelage.files import DIGEST, record_digest
-from tutelage.values.yaml_text import load_yaml
+from tutelage.values.yaml_text import SAFE_LOADER, load_yaml
 
 _DEEPEST = 100  # mappings and lists inside each other
-_EVENTS = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _MOST = 10**6  # values: an alias in YAML repeats what it names, so that a few lines could stand for any number
 
 
@@ -36,7 +35,7 @@ def parse(text: str | bytes, suffix: str) -> Any:
 
 def _parse_yaml(text: str | bytes) -> Any:
     depth = 0
-    for event in yaml.parse(text, Loader=_EVENTS):  # what builds the values would overflow the stack of C
+    for event in yaml.parse(text, Loader=SAFE_LOADER):  # what builds the values would overflow the stack of C
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if depth > _DEEPEST:
             raise ValueError(f"more than {_DEEPEST} levels of keys and lists")

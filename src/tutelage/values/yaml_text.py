@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # several times as fast, where PyYAML has it
+SAFE_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # several times as fast, where PyYAML has it
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
 _RULES = (  # tag, pattern, first characters; in this order
     ("null", re.compile(r"~|null|Null|NULL|"), ["~", "n", "N", ""]),
@@ -17,7 +17,7 @@ _RULES = (  # tag, pattern, first characters; in this order
 )
 
 
-class _Reader(_Loader):  # type: ignore[misc, valid-type]  # one of two classes
+class _Reader(SAFE_LOADER):  # type: ignore[misc, valid-type]  # one of two classes
     """Reads scalars by the core schema of YAML 1.2."""
 
     yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012  # PyYAML's own, which `add_implicit_resolver` fills
@@ -52,3 +52,15 @@ def dump_yaml(values: Mapping[str, Any]) -> str:
     "study: '1e-1'\\nlr: 0.1\\n"
     """
     return yaml.dump(dict(values), Dumper=_Writer, sort_keys=False)
+
+
+def dump_line(value: Any) -> str:
+    """One value as text that may stand behind its key.
+
+    >>> dump_line(["08", 8, "a b"])
+    "['08', 8, a b]"
+    """
+    text: str = yaml.dump(
+        value, Dumper=_Writer, default_flow_style=True, width=float("inf"), allow_unicode=True, sort_keys=False
+    )
+    return text.removesuffix("\n").removesuffix("...").strip()

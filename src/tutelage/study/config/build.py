@@ -3,6 +3,7 @@
 import copy
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import fields
 from typing import Any
 
@@ -39,7 +40,7 @@ class Builder:
 
     def __init__(self) -> None:
         self._objects: dict[str, Any] = {}  # field and plain value -> object
-        self._fingerprints: dict[int, str] = {}
+        self._fingerprints: dict[tuple[int, bool], str] = {}
 
     def __call__(self, values: Mapping[str, Any]) -> StudyConfig:
         """The objects of a study's values.
@@ -79,15 +80,18 @@ class Builder:
 
     def fingerprint(self, objects: StudyConfig) -> str:
         """The fingerprint of a study's data, which are read once for it."""
-        key = id(objects.data)  # the builder keeps the object
-        if key not in self._fingerprints:
-            self._fingerprints[key] = objects.data.fingerprint()
-        return self._fingerprints[key]
+        return self._fingerprint(objects, former=False)
 
     def former_fingerprint(self, objects: StudyConfig) -> str:
         """The fingerprint that an earlier version gave the same data, of which it read parts alone."""
-        with as_formerly():
-            return objects.data.fingerprint()
+        return self._fingerprint(objects, former=True)
+
+    def _fingerprint(self, objects: StudyConfig, former: bool) -> str:
+        key = id(objects.data), former  # the builder keeps the object
+        if key not in self._fingerprints:
+            with as_formerly() if former else nullcontext():
+                self._fingerprints[key] = objects.data.fingerprint()
+        return self._fingerprints[key]
 
 
 def build_some(values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

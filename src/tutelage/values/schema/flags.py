@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from tutelage.errors import UserError, did_you_mean
+from tutelage.errors import UserError, nearest
 from tutelage.values.methods import merge
 from tutelage.values.schema.below import SHORT, enter, flag_names
 from tutelage.values.schema.keys import study_keys, train_keys
@@ -120,15 +120,11 @@ class Place:
 
     def _unknown(self, i: int, names: Mapping[str, Any]) -> str:
         """The message where word `i` is none of the names that may stand there."""
-        if i == 0:
-            near = did_you_mean(self.words[0], [*flag_names(), *self.others])
-        else:
-            near = did_you_mean(self.words[i], names)
-        near = near.replace("mean `", f"mean `--{''.join(f'{word}.' for word in self.words[:i])}")
-        near = near.replace("`?", "".join(f".{word}" for word in self.words[i + 1 :]) + "`?")
-        return (
-            f"expected a flag of the study, found `{self.written}`{near or '; `tutelage run STUDY --help` lists them'}"
-        )
+        near = nearest(self.words[i], names if i else [*flag_names(), *self.others])
+        advice = "`tutelage run STUDY --help` lists them"
+        if near is not None:
+            advice = f"did you mean `--{'.'.join([*self.words[:i], near, *self.words[i + 1 :]])}`?"
+        return f"expected a flag of the study, found `{self.written}`; {advice}"
 
     def lay(self, given: str) -> str:
         """Lay a value over the study's, and return it as jsonargparse reads it: lists in brackets."""

@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from tutelage.errors import UserError, did_you_mean, near_path
+from tutelage.errors import UserError, did_you_mean, near_path, nearest
 from tutelage.values.schema.kinds import Declaration, Kind, declaration
 from tutelage.values.schema.source import MissingNameError, SourceError, UnreadableError, find_module
 
@@ -116,7 +116,7 @@ def full_path(path: str, key: str) -> str:
     known = _classes()
     if path in known:
         return known[path]
-    if near := did_you_mean(path, known).partition("`")[2].removesuffix("`?"):
+    if near := nearest(path, known):
         raise UserError(f"{key}: expected a class_path, found `{path}`; did you mean `{known[near]}`?")
     raise UnreadableError(path)
 
