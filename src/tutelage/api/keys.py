@@ -2,13 +2,12 @@
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import fields
-from difflib import get_close_matches
 from functools import partial
 from typing import Any
 
 from torch import nn
 
-from tutelage.errors import UserError
+from tutelage.errors import UserError, did_you_mean
 from tutelage.recorded import plain
 from tutelage.study import StudyConfig
 from tutelage.train import TrainConfig
@@ -41,9 +40,8 @@ def with_keys(values: Mapping[str, Any], keywords: Mapping[str, Any], known: Col
         elif name in _TRAIN:
             settings[name] = plain(value, name)
         else:
-            near = get_close_matches(name, [*known, *_TRAIN], 1)
-            remedy = f"did you mean `{near[0]}`?" if near else "docs/studies.md lists them"
-            raise UserError(f"{name}: expected a key of a study or of its `train`, found `{name}`; {remedy}")
+            remedy = did_you_mean(name, [*known, *_TRAIN]) or "; docs/studies.md lists them"
+            raise UserError(f"{name}: expected a key of a study or of its `train`, found `{name}`{remedy}")
     if settings:
         result["train"] = merge(result.get("train"), settings)
     return result
