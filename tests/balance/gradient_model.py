@@ -9,7 +9,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - the field's name for it
 
 from tutelage.balance import Uniform
-from tutelage.distill import FeatureDistiller, LogitDistiller
+from tutelage.distill import (
+    AverageDistiller,
+    FeatureDistiller,
+    LogitDistiller,
+    OnlineDistiller,
+    SumDistiller,
+    TeacherLosses,
+)
 from tutelage.tasks import Depth, Normals, Segmentation
 from tutelage.train import PartialStep, make_batch, objective, training_step
 from tutelage.types import Balancer, Batch, Distiller, MultiTaskNet, Output, Sample, Task, ViewKey
@@ -17,7 +24,7 @@ from tutelage.types import Balancer, Batch, Distiller, MultiTaskNet, Output, Sam
 TASKS: dict[str, Task] = {"segmentation": Segmentation(classes=3), "depth": Depth(), "normals": Normals()}
 SHAPE = (4, 6)
 Heads = Literal["last", "aliases", "both", "nothing"]
-Distil = Literal["features", "predictions"]
+Distil = Literal["features", "predictions", "average", "online", "compared"]
 
 
 class Net(MultiTaskNet):
@@ -98,6 +105,13 @@ def build(
             distiller = FeatureDistiller(net, teachers, sample(0)["image"][None], match, weights)
         elif distil == "predictions":
             distiller = LogitDistiller(net, teachers, sample(0)["image"][None], weights)
+        elif distil == "average":
+            distiller = AverageDistiller(net, {}, sample(0)["image"][None], LogitDistiller, decay=0.5)
+        elif distil == "online":
+            distiller = OnlineDistiller(net, teachers, sample(0)["image"][None], {"last": "last"}, warmup=0.0)
+        elif distil == "compared":
+            parts = [lambda *given: FeatureDistiller(*given, {"last": "last"}), TeacherLosses]
+            distiller = SumDistiller(net, teachers, sample(0)["image"][None], parts)
         if distiller is not None:
             distiller.setup(TASKS)
     balancer.setup({t: TASKS[t] for t in tasks}, net, distiller)

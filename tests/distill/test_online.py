@@ -114,6 +114,12 @@ def test_features_of_one_task_are_compared_with_its_own_network() -> None:
     torch.testing.assert_close(distiller.distances()["features/last"], expected.detach(), rtol=1e-4, atol=1e-5)
 
 
+def test_one_network_under_two_names_learns_once() -> None:
+    net = tiny.student()
+    teachers = {name: Teacher(name, net, (t,)) for name, t in (("a", "colour"), ("b", "height"))}
+    assert OnlineDistiller(tiny.student(), teachers, EXAMPLE, SAME).networks() == [net]
+
+
 def test_state_and_references() -> None:
     one, other = build(), build()
     with torch.no_grad():

@@ -55,6 +55,14 @@ def test_a_step_of_each(teachers: str, tmp_path: Path) -> None:
         assert all(p.grad is not None and p.grad.isfinite().all() for p in trained), spec.method
 
 
+def test_networks_beside_the_student_have_its_learning_rate(tmp_path: Path) -> None:
+    study = overlaid(tmp_path / "out", "methods: [okd-mtl]\nmethod: {okd-mtl: {lr: 0.5}}\n")
+    (spec,) = (spec for spec in plan(study.values) if spec.method == "okd-mtl")
+    run, _ = built(study, spec, trained=False)
+    lr = run.optimisers.lr()
+    assert lr["student"] == lr["networks"] == 0.5 != lr["adaptors"]
+
+
 SAK_NET = "{class_path: tutelage.nets.SAK, init_args: {encoder: test_resnet, decoder_args: {decoder_channels: 8}}}"
 
 

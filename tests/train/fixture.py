@@ -1,6 +1,6 @@
 """A small run: random images, depth and classes, a network without batch norm so that sums over images are exact."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -12,7 +12,7 @@ from tutelage.data import ClassesLabel, DepthLabel, Samples
 from tutelage.distill import FeatureDistiller
 from tutelage.tasks import Depth, Segmentation
 from tutelage.train import Optim, Optimisers, Stream, Streams, TrainConfig, Training, fit, seeded, training_loader
-from tutelage.types import Balancer, Batch, MultiTaskNet, Output, Sample, Task
+from tutelage.types import Balancer, Batch, Distiller, MultiTaskNet, Output, Sample, Task
 
 TASKS: dict[str, Task] = {"segmentation": Segmentation(classes=4), "depth": Depth()}
 MODALITIES = {"segmentation": ClassesLabel(), "depth": DepthLabel()}
@@ -60,6 +60,10 @@ class Images(Samples):
         return Sample(image=image, labels=labels)
 
 
+def features(student: Net, teachers: dict[str, Net], example: Tensor) -> Distiller:
+    return FeatureDistiller(student, teachers, example, {"last": "last"})
+
+
 @dataclass
 class Run:
     """Builds a run from scratch, as often as a test needs it."""
@@ -70,6 +74,7 @@ class Run:
     net: dict[str, float | bool] = field(default_factory=dict)
     dataset: Samples = field(default_factory=Images)
     fabric: Fabric = field(default_factory=lambda: Fabric(accelerator="cpu", devices=1, precision="32-true"))
+    distiller: Callable[[Net, dict[str, Net], Tensor], Distiller] = features
 
     def build(self) -> Training:
         with seeded(1, "net"):
@@ -78,9 +83,10 @@ class Run:
         if self.distill:
             with seeded(2, "teachers"):
                 teachers = {t: Net({t: task.width}, **self.net) for t, task in TASKS.items()}
-                distiller = FeatureDistiller(student, teachers, self.dataset[0]["image"][None], {"last": "last"})
+                distiller = self.distiller(student, teachers, self.dataset[0]["image"][None])
+                distiller.setup(TASKS)
         balancer = self.balancer()
-        balancer.setup(TASKS, student)
+        balancer.setup(TASKS, student, distiller)
         parts = {
             "student": (list(student.parameters()), self.config.student),
             "adaptors": ([p for p in distiller.parameters() if p.requires_grad] if distiller else [], Optim()),
@@ -97,7 +103,7 @@ class Run:
         return run
 
     def streams(self, config: TrainConfig) -> Streams:
-        return streams_of([Stream(self.dataset, MODALITIES)], config)
+        return streams_of([Stream(self.dataset, MODALITIES)], config, self.balancer().draws)
 
 
 def streams_of(streams: Sequence[Stream], config: TrainConfig, draws: int = 1) -> Streams:

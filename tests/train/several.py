@@ -13,12 +13,17 @@ from torch.nn.functional import cross_entropy
 
 from tutelage.balance import (
     DBMTL,
+    DTOKD,
     IMTLH,
+    MOML,
     Aggregator,
+    AutoLambda,
+    FeedbackWeighting,
     GradDrop,
     GradNorm,
     IndependentDraws,
     MoCo,
+    OnlineWeighting,
     Scalarizer,
     ScaleInvariant,
     Uncertainty,
@@ -188,6 +193,11 @@ BALANCERS: dict[str, Callable[[], Balancer]] = {
     "moco": MoCo,
     "two draws": lambda: IndependentDraws("MoDoWeighting", draws=2),
     "three draws": lambda: IndependentDraws("SDMGradWeighting", draws=3),
+    "auto-lambda": AutoLambda,
+    "auto-lambda, separately": lambda: AutoLambda(balance="separately"),
+    "moml": MOML,
+    "dto-kd": DTOKD,
+    "dto-kd at the representation": lambda: DTOKD("representation"),
 }  # fmt: skip
 
 STEPS: dict[str, Check] = {
@@ -199,6 +209,9 @@ STEPS: dict[str, Check] = {
     "accumulated uncertainty": lambda world: train(world, Uncertainty(), "features", 1, batch=2, accumulate=4),
     "accumulated rows": lambda world: train(world, Aggregator("UPGrad"), "features", 1, batch=2, accumulate=4),
     "average": lambda world: train(world, Uniform(), "features", 4, ema=0.9),
+    "average teaches": lambda world: train(world, Uniform(), "average", 4),
+    "networks beside": lambda world: train(world, OnlineWeighting(), "online", 6),  # an epoch and a step
+    "compared with teachers": lambda world: train(world, FeedbackWeighting(), "compared", 6),
 }
 LONG: dict[str, Check] = {
     name: lambda world, make=make: train(world, make(), "features", 50, tasks=TASKS64, double=True)

@@ -10,6 +10,7 @@ from tests.train.fixture import Images, KillAt, Killed, Run, assert_same, indice
 
 from tutelage.balance import Aggregator, Combined, MoCo, TaskGradients, Uncertainty, Uniform
 from tutelage.data import Augment
+from tutelage.distill import OnlineDistiller
 from tutelage.train import JsonLines, NonFiniteError, Stream, TrainConfig, recorder, training_loader
 from tutelage.train.optim import Optim
 from tutelage.types import Terms
@@ -71,6 +72,15 @@ def test_clipping_concerns_the_student_alone() -> None:
     setup.fit(run)
     assert norms["student"] == pytest.approx(1e-3, rel=1e-3)
     assert norms["adaptors"] > 1e-2
+
+
+def test_networks_beside_the_student_are_clipped_as_it_is() -> None:
+    setup = Run(replace(CONFIG, max_steps=1, clip_norm=1e-3))
+    setup.distiller = lambda *given: OnlineDistiller(*given, {"last": "last"})
+    run = setup.fit(setup.build())
+    for network in (run.student, *run.distiller.networks()):
+        norm = torch.stack([p.grad.norm() for p in network.parameters() if p.grad is not None]).norm()
+        assert norm == pytest.approx(1e-3, rel=1e-3)
 
 
 def test_the_average_is_the_moving_average_of_the_weights() -> None:

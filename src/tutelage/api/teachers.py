@@ -16,7 +16,7 @@ from tutelage.images import Size
 from tutelage.nets.resized import Resized
 from tutelage.study.build import example
 from tutelage.types import MultiTaskNet, Task
-from tutelage.types.network import check_network
+from tutelage.types.network import check_network, in_eval_mode
 
 AnyTeacher = Teacher | nn.Module | str | PathLike[str]
 
@@ -85,11 +85,10 @@ def _teacher(
 
 def _predictions(name: str, net: MultiTaskNet, images: Tensor) -> dict[str, Tensor]:
     """The raw predictions of a network for some images; its modes stay as they are."""
-    modes = [(module, module.training) for module in net.modules()]
     device = next((p.device for p in net.parameters()), images.device)
     try:
-        with torch.no_grad():
-            predictions: dict[str, Tensor] = net.eval()(images.to(device)).predictions
+        with torch.no_grad(), in_eval_mode(net):
+            predictions: dict[str, Tensor] = net(images.to(device)).predictions
             return predictions
     except Exception as error:  # whatever a network of the user's own raises
         size = "x".join(map(str, images.shape[2:]))
@@ -97,6 +96,3 @@ def _predictions(name: str, net: MultiTaskNet, images: Tensor) -> dict[str, Tens
             f"teachers['{name}']: expected a network for images of {size}, found {type(error).__name__}: "
             f"{one_line(error)}; give the data another size"
         ) from error
-    finally:
-        for module, mode in modes:
-            module.training = mode

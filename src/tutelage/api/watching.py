@@ -7,23 +7,16 @@ from contextlib import contextmanager
 from rich.console import Console
 
 from tutelage.study import ConsoleDisplay, Display
+from tutelage.study.observers import Silent
 
 
-class _Nobody:
+class _Nobody(Silent):
     """A display, and the observer of each of its runs, that shows nothing."""
 
     def count(self, finished: int, of: int) -> None: ...
 
     def run(self, name: str, index: int, of: int) -> "_Nobody":
         return self
-
-    def begin(self, resumed: int) -> None: ...
-
-    def step(self, step: int, total: int) -> None: ...
-
-    def log(self, step: int, values: Mapping[str, float]) -> None: ...
-
-    def note(self, text: str) -> None: ...
 
     def finish(self, metrics: Mapping[str, Mapping[str, float | None]]) -> None: ...
 

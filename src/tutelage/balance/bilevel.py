@@ -64,11 +64,10 @@ class Bilevel(GradientBalancer):
         first, second = gradients.matrices
         if gradients.group == "task":
             chosen = [i for i, name in enumerate(gradients.names) if self.primary is None or name in self.primary]
-            held = second[chosen]
-            self._held = held[held.any(1)]  # a task without a label on the second batch asks for nothing
+            self._held = second[chosen]  # 0 of a task without a label on the second batch
         learnt = self.learnt[gradients.group]
         learnt.grad = torch.zeros_like(learnt)
-        if self._held is not None and len(self._held):
+        if self._held is not None:
             products = torch.zeros(len(self._held), len(learnt), dtype=first.dtype, device=first.device)
             products[:, gradients.index] = self._held @ first.T
             learnt.grad = self.descend(products, learnt.detach()).to(learnt)
@@ -81,7 +80,7 @@ class Bilevel(GradientBalancer):
 
     @abstractmethod
     def descend(self, products: Tensor, learnt: Tensor) -> Tensor:
-        """The gradient of what is learnt, given grad l_s . grad o_t [S, T]."""
+        """The gradient of what is learnt, given grad l_s . grad o_t [S, T]; a row of 0 asks for nothing."""
 
 
 class AutoLambda(Bilevel):
@@ -143,7 +142,10 @@ class MOML(Bilevel):
 
         p = torch.softmax(learnt, 0)
         slopes = len(p) * (p.diag() - torch.outer(p, p))  # d lambda / d a
-        matrix = -products.to(slopes) @ slopes
+        asking = products[products.any(1)]  # waits for the device, as the solver does
+        if not len(asking):
+            return torch.zeros_like(learnt)
+        matrix = -asking.to(slopes) @ slopes
         scale = matrix.abs().max().clamp(min=torch.finfo(matrix.dtype).tiny)  # torchjd takes tiny gradients for none
         shortest: Tensor = MGDA()(matrix / scale) * scale
         return shortest

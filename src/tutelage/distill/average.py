@@ -18,7 +18,7 @@ AVERAGE = "average"  # the teacher's name
 class AverageDistiller(Distiller):
     """Any distiller, with the moving average of the student as its one teacher, of all tasks (mean teacher).
 
-    theta' <- a theta' + (1 - a) theta before every step but the first,   a = min(decay, n / (n + 9)) at step n
+    theta' <- a theta' + (1 - a) theta before step n = 0, 1, ...,   a = min(decay, n / (n + 9))
 
     where theta are the parameters of the student and, taken as they are, its buffers. The average runs in eval mode on
     the same views as the student, so that the two differ by the average alone, by dropout, and by batch norm. It is
@@ -84,13 +84,11 @@ class AverageDistiller(Distiller):
     @torch.no_grad()
     def begin_step(self, progress: float, observed: bool) -> None:
         """Move the average towards the student as the last step left it."""
-        n = int(self.steps)
-        if n:
-            share = 1 - min(self.decay, n / (n + 9))
-            for mine, theirs in zip(self.average.parameters(), self._student[0].parameters(), strict=True):
-                mine.lerp_(theirs.detach(), share)
-            for kept, own in zip(self.average.buffers(), self._student[0].buffers(), strict=True):
-                kept.copy_(own)
+        share = 1 - (self.steps.double() / (self.steps + 9)).clamp(max=self.decay)  # on the device: nothing waits for n
+        for mine, theirs in zip(self.average.parameters(), self._student[0].parameters(), strict=True):
+            mine.lerp_(theirs.detach(), share.to(mine))
+        for kept, own in zip(self.average.buffers(), self._student[0].buffers(), strict=True):
+            kept.copy_(own)
         self.steps += 1
         self.distiller.begin_step(progress, observed)
 

@@ -168,16 +168,17 @@ class FeatureDistiller(Distiller):
 
     def forward(self, batch: Batch, output: Output) -> TermMap:
         """{term: (sum over images of b lambda_t sum_k w_t^k d_t^k, number of images)}; the sums are fp32."""
-        terms, distances = TermMap(), dict[str, dict[str, Tensor]]()
+        terms, distances, seen = TermMap(), dict[str, dict[str, Tensor]](), dict[str, Tensor | None]()
         images = self.teachers.counts(batch)
         with self.teachers.passes.batch():
             for name in (name for name, count in images.items() if count):
                 reading = self.teachers.read(batch, name)
+                seen[name] = reading.indices
                 distances[name] = {
                     term: torch.stack([self._measure(link, output.taps, reading) for link in links])  # [taps, images]
                     for term, links in links_by_term(self.links[name]).items()
                 }
-        factors = self._factors(batch, distances) if self.drop else {}
+        factors = self._factors(distances, seen, len(batch.images)) if self.drop and distances else {}
         for name, by_term in distances.items():
             for term, d in by_term.items():
                 total = (d * factors[name] if factors else d).sum()
@@ -185,14 +186,15 @@ class FeatureDistiller(Distiller):
                 terms[term] = Term(self._factor * self.weights[name] * total, count)
         return terms
 
-    def _factors(self, batch: Batch, distances: Mapping[str, Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    def _factors(
+        self, distances: Mapping[str, Mapping[str, Tensor]], seen: Mapping[str, Tensor | None], images: int
+    ) -> dict[str, Tensor]:
         """What each teacher's distances are multiplied by, for the images that it sees: 0 where it is dropped."""
         totals = {
             name: self.weights[name] * torch.stack([d.detach().sum(0) for d in by_term.values()]).sum(0)
             for name, by_term in distances.items()
         }
-        seen = {name: self.teachers.images(batch, name) for name in totals}
-        return teacher_factors(totals, seen, len(batch.images), self.drop) if totals else {}
+        return teacher_factors(totals, seen, images, self.drop)
 
     def _measure(self, link: Link, student: Taps, reading: Reading) -> Tensor:
         """w_t^k d_t^k(A_t^k(phi^k(x)), phi_t^k'(x)) for each image that the teacher sees, [B]."""

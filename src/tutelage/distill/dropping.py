@@ -14,18 +14,18 @@ def teacher_factors(
 
     Args:
         distances: Of every teacher, for the images that it sees.
-        seen: The indices of these images; None: all.
+        seen: The indices of these images, on their device; None: all.
         images: How many there are in the batch.
         probability: That a teacher is dropped.
     """
     rows = []
     for name, values in distances.items():
         row = values.new_full((images,), -torch.inf)
-        row[slice(None) if (indices := seen[name]) is None else indices.to(row.device)] = values.detach()
+        row[slice(None) if (indices := seen[name]) is None else indices] = values
         rows.append(row)
     factors = keep_teachers(torch.stack(rows), probability)
     return {
-        name: row if (indices := seen[name]) is None else row[indices.to(row.device)]
+        name: row if (indices := seen[name]) is None else row[indices]
         for name, row in zip(distances, factors, strict=True)
     }
 

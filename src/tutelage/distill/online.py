@@ -110,8 +110,8 @@ class OnlineDistiller(Distiller):
         return {None: list(self.named)}
 
     def networks(self) -> list[nn.Module]:
-        """The networks that learn beside the student."""
-        return list(self.online.values())
+        """The networks that learn beside the student, each once."""
+        return list(dict.fromkeys(self.online.values()))
 
     def references(self) -> dict[str, str]:
         """{task: the key of the loss of its network}, the first one's of several."""

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from tutelage.types import MultiTaskNet, Output
-from tutelage.types.network import check_network
+from tutelage.types.network import check_network, in_eval_mode
 
 Taps = Mapping[str, Tensor | dict[str, Tensor]]  # a tap is one feature for all tasks, or one per task (MTAN)
 
@@ -15,14 +15,9 @@ Taps = Mapping[str, Tensor | dict[str, Tensor]]  # a tap is one feature for all 
 def network_taps(net: MultiTaskNet, images: Tensor) -> Taps:
     """The taps of a student, whose modes and batch-norm statistics stay as they are."""
     check_network(net, "student", "{TASK: CHANNELS}")
-    modes = [(module, module.training) for module in net.modules()]
-    net.eval()
-    try:
+    with in_eval_mode(net):
         output: Output = net(images, tasks=())
-        return output.taps
-    finally:
-        for module, mode in modes:
-            module.training = mode
+    return output.taps
 
 
 def read_tap(taps: Taps, name: str, task: str | None) -> Tensor:

@@ -69,8 +69,7 @@ def load_into(net: nn.Module, path: Path, prefix: str) -> None:
         if own[name].shape != x.shape:
             raise UserError(
                 f"{path}: expected the module's tensors, `{name}` of shape {list(own[name].shape)}, found "
-                f"{list(x.shape)}; "
-                "give the weights of this module, or the arguments with which theirs was built"
+                f"{list(x.shape)}; give the weights of this module, or the arguments with which theirs was built"
             )
     net.load_state_dict(state, strict=False)
 

@@ -19,6 +19,7 @@ from tutelage.nets.quiet import quiet
 from tutelage.nets.tap import Tap, channels_first, describe, select
 from tutelage.nets.widths import resolve_tasks
 from tutelage.types import MultiTaskNet, Output
+from tutelage.types.network import in_eval_mode
 
 
 class TappedModule(MultiTaskNet):
@@ -108,14 +109,8 @@ class TappedModule(MultiTaskNet):
         for name, values in (("mean", mean), ("std", std)):
             self.register_buffer(name, None if values is None else torch.tensor(values, device=device).view(3, 1, 1))
         self.heads = nn.ModuleDict()
-        modes = [(part, part.training) for part in self.net.modules()]
-        self.net.eval()
-        try:
-            with torch.inference_mode(False), torch.enable_grad():
-                self._try(torch.zeros(1, 3, *(self.size or (224, 224)), device=device))
-        finally:
-            for part, mode in modes:
-                part.training = mode
+        with in_eval_mode(self.net), torch.inference_mode(False), torch.enable_grad():
+            self._try(torch.zeros(1, 3, *(self.size or (224, 224)), device=device))
 
     def forward(self, images: Tensor, tasks: Collection[str] | None = None) -> Output:
         """Predictions of `tasks` (None: all) and every tap, for images [B, 3, H, W]."""

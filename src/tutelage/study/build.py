@@ -161,7 +161,7 @@ def _build_optimisers(
         "networks": (online, train.student),
         "balancer": (list(balancer.parameters()), method.balancer_optim),
     }
-    rates = {} if method.lr is None else {"student": method.lr}
+    rates = {} if method.lr is None else {"student": method.lr, "networks": method.lr}
     factor, scheduled = stretch(spec, objects), streams.length.scheduled
     return Optimisers(parts, train.epochs, scheduled, rates, factor, early=train.official_quirks)
 

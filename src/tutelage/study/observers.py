@@ -20,7 +20,7 @@ class RunObserver(Observer, Protocol):
 
 
 class Silent:
-    """The observer in a process that is not the main one."""
+    """The observer that shows nothing: in a process that is not the main one, or where nobody watches."""
 
     def begin(self, resumed: int) -> None:
         """Nothing."""

@@ -52,7 +52,7 @@ class TrainConfig:
         batch_size: images of one forward pass; with several sources, of their forward passes together.
         accumulate: forward passes whose gradients are added to one step; batch norm uses the statistics of each.
         student: optimiser and scheduler of the student, and of each teacher when it is trained.
-        clip_norm: largest norm of the network's gradient; gradients of adaptors and balancer are never clipped.
+        clip_norm: largest norm of a network's gradient; gradients of adaptors and balancer are never clipped.
         ema: decay of the exponential moving average of the weights, for example 0.999; the average is then evaluated
             and saved in place of the weights.
         augment: random views of the training images; null trains on the images unchanged.

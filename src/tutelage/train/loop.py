@@ -89,7 +89,8 @@ def fit(
             gradients.finish()
             recorder.end_parts(weights, reduces)
             if config.clip_norm is not None:
-                nn.utils.clip_grad_norm_(run.student.parameters(), config.clip_norm)
+                for network in (run.student, *(() if run.distiller is None else run.distiller.networks())):
+                    nn.utils.clip_grad_norm_(network.parameters(), config.clip_norm)
             run.optimisers.step()
             run.balancer.after_step(partial(_again, fabric, run, tasks, parts, reduces, seed))
             run.end_step(length.per_epoch)

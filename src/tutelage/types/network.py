@@ -1,7 +1,8 @@
 """What a network computes, and the base class of networks."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from torch import Tensor, nn
@@ -49,6 +50,18 @@ class MultiTaskNet(Recorded, nn.Module, ABC):
     @abstractmethod
     def shared_parameters(self) -> list[nn.Parameter]:
         """The parameters that two or more tasks use; empty for single-task networks."""
+
+
+@contextmanager
+def in_eval_mode(net: nn.Module) -> Iterator[None]:
+    """Put a network in eval mode for a block; every part then has its own mode again."""
+    modes = [(part, part.training) for part in net.modules()]
+    net.eval()
+    try:
+        yield
+    finally:
+        for part, mode in modes:
+            part.training = mode
 
 
 def check_network(value: object, key: str, widths: str) -> None:
