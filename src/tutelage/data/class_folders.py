@@ -138,7 +138,8 @@ class ClassFolders(ItemSource):
         """Files that lie beside those that are used, also beside the folders of the classes."""
         used = {path for files in self.files.values() for paths in files.values() for path in paths}
         splits = [self.root / folder for folder in self._folders.values()]
-        return unused_files([*splits, *(path.parent for path in used)], used, PICTURES)
+        folders = [*splits, *(path.parent for path in used)]
+        return unused_files(folders, used, PICTURES, Excluded(self.exclude, self.root))
 
     def doubts(self) -> list[Warned]:
         """Folders that are named after numbers whose order is another than that of the names."""
