@@ -65,8 +65,8 @@ def read_array(path: Path, use: Use) -> tuple[Array, str]:
         raise
     except Exception as error:  # numpy and Pillow name their errors by what the bytes look like; all mean the same here
         raise UserError(
-            f"{path}: expected a readable {path.suffix or 'picture'} file, found {one_line(error)}; replace or remove "
-            "it"
+            f"{path}: expected a readable {path.suffix or 'picture'} file, found {one_line(error)}; "
+            "replace or remove it"
         ) from error
 
 

@@ -119,8 +119,8 @@ class ClassFolders(ItemSource):
         for split, files in self.files.items():
             if not files:
                 raise UserError(
-                    f"{self.root / self._folders[split]}: expected a folder for every class, found none; see "
-                    "docs/own.md"
+                    f"{self.root / self._folders[split]}: expected a folder for every class, found none; "
+                    "see docs/own.md"
                 )
             for name, paths in files.items():
                 if not paths:
