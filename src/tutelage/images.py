@@ -59,14 +59,14 @@ def read_array(path: Path, use: Use) -> tuple[Array, str]:
         if path.suffix.lower() == ".npy":
             with path.open("rb") as file:  # np.load would also take archives and pickles
                 return _native(np.lib.format.read_array(file, allow_pickle=False)), ""
-        with _open(path) as picture:
+        with open_picture(path) as picture:
             return _native(_pixels(picture, use, str(path))), picture.mode
     except UserError:
         raise
     except Exception as error:  # numpy and Pillow name their errors by what the bytes look like; all mean the same here
         raise UserError(
-            f"{path}: expected a readable {path.suffix or 'picture'} file, found {one_line(error)}; replace or remove "
-            "it"
+            f"{path}: expected a readable {path.suffix or 'picture'} file, found {one_line(error)}; "
+            "replace or remove it"
         ) from error
 
 
@@ -227,8 +227,13 @@ def _too_large(where: str, found: str) -> UserError:
     )
 
 
-def _open(path: Path) -> PillowImage.Image:
-    """A picture whose size is known and whose pixels are not read yet."""
+def open_picture(path: Path) -> PillowImage.Image:
+    """A picture whose size is known and whose pixels are not read yet, of one of `FORMATS`.
+
+    Raises:
+        UserError: Pillow refuses its size.
+        OSError: It cannot be read; Pillow may raise anything else, too.
+    """
     if os.environ.get(_VARIABLE):
         PillowImage.MAX_IMAGE_PIXELS = None  # the user's limit takes the place of Pillow's
     try:
@@ -262,12 +267,17 @@ def _pixels(picture: PillowImage.Image, use: Use, where: str) -> Array:
     return np.asarray(picture if mode == read_as else picture.convert(read_as))
 
 
-def _upright(picture: PillowImage.Image) -> PillowImage.Image:
+def orientation(picture: PillowImage.Image) -> int:
+    """The EXIF orientation of a picture, 1 to 8; 1, as stored, where it has none."""
     try:
-        orientation = picture.getexif().get(ExifTags.Base.Orientation, 1)
+        found = int(picture.getexif().get(ExifTags.Base.Orientation, 1))
     except Exception:  # damaged EXIF data, whose errors Pillow names by what the bytes look like, say nothing
-        return picture
-    return picture if orientation == 1 else ImageOps.exif_transpose(picture)
+        return 1
+    return found if 1 <= found <= 8 else 1
+
+
+def _upright(picture: PillowImage.Image) -> PillowImage.Image:
+    return picture if orientation(picture) == 1 else ImageOps.exif_transpose(picture)
 
 
 def _native(array: Array) -> Array:

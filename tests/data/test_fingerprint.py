@@ -50,21 +50,27 @@ def test_a_fingerprint_of_files_sees_names_sizes_and_contents(tmp_path: Path) ->
     assert fingerprint() != before
 
 
-def test_contents_are_read_once_until_a_file_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of the files whose contents are read, all of which are as if written long ago."""
+    monkeypatch.setattr("tutelage.data.digests._SETTLED", -(10**12))
+    names: list[str] = []
+    original = digests_module.file_digest
+
+    def counted(file: IO[bytes], digest: Callable[[], Any]) -> Any:
+        names.append(Path(file.name).name)
+        return original(file, digest)
+
+    monkeypatch.setattr(digests_module, "file_digest", counted)
+    return names
+
+
+def test_contents_are_read_once_until_a_file_changes(tmp_path: Path, read: list[str]) -> None:
     paths = [tmp_path / "data" / name for name in ("a", "b")]
     for path in paths:
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(bytes(5000))
         os.utime(path, ns=(10**18, 10**18))
-    monkeypatch.setattr("tutelage.data.digests._SETTLED", -(10**12))  # as if long ago
-    read: list[str] = []
-    original = digests_module.file_digest
-
-    def counted(file: IO[bytes], digest: Callable[[], Any]) -> Any:
-        read.append(Path(file.name).name)
-        return original(file, digest)
-
-    monkeypatch.setattr(digests_module, "file_digest", counted)
 
     def fingerprint() -> str:
         return fingerprint_of_files("", [(path.name, path) for path in paths])
@@ -80,6 +86,21 @@ def test_contents_are_read_once_until_a_file_changes(tmp_path: Path, monkeypatch
     shutil.copytree(tmp_path / "data", tmp_path / "copy")
     paths = [tmp_path / "copy" / path.name for path in paths]
     assert fingerprint() == fingerprint_of_files("", [(path.name, tmp_path / "data" / path.name) for path in paths])
+
+
+def test_sources_of_one_folder_and_of_folders_side_by_side_share_no_memory_that_one_overwrites(
+    tmp_path: Path, read: list[str]
+) -> None:
+    paths = [tmp_path / source / folder / name for source in "xy" for folder in "pq" for name in ("0", "1")]
+    for path in paths:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"1")
+    for _ in range(2):
+        digests(paths[:4])
+        digests(paths[4:])
+        digests(paths[0:4:3])
+        digests(paths[1:3])
+    assert len(read) == len(paths)
 
 
 def test_a_file_that_has_just_changed_is_not_remembered(tmp_path: Path) -> None:

@@ -107,6 +107,9 @@ def test_excluded_files_are_not_there(tmp_path: Path) -> None:
     source.check(["seg"])
     samples = {Path(x.where(i)).stem: x.tasks(i) for x in map(source.split, ("train", "test")) for i in range(len(x))}
     assert samples == {"1": [], **{key: ["seg"] for key in "0345"}}
+    assert [out.reason for out in source.left_out()] == [
+        "no image has this name"
+    ]  # of label/2.png, which nobody excluded
     assert source.fingerprint() != folders(tmp_path, "label", "image", partial=True).fingerprint()
     with pytest.raises(ValueError, match=r"data.exclude: expected a file, found none named .*label.7.png; correct"):
         folders(tmp_path, "label", "image", exclude=["label/7.png"]).check(["seg"])
@@ -140,6 +143,7 @@ def test_a_folder_for_every_class_without_train(tmp_path: Path) -> None:
     source = ClassFolders(tmp_path, exclude=["cat/3.png"])
     source.check(["class"])
     assert source.classes == ["cat", "dog"]
+    assert [Path(out.folder).name for out in source.left_out()] == ["test"]  # test/0.png, ..., and not cat/3.png
     assert [len(source.split(split)) for split in ("train", "test")] == [7, 1]
     other = ClassFolders(tmp_path, train="test", test="test")
     assert other.classes == ["cat"]

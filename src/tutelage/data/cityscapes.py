@@ -33,8 +33,7 @@ class TrainIdsLabel(ClassesLabel):
         if int(label.max()) >= self.classes:
             raise UserError(
                 f"{where}: expected classes 0..{self.classes - 1}, 255 for none, found {int(label.max())}; where "
-                "these are "
-                "Cityscapes' ids 0..33 (labelIds), write train ids with `tutelage prepare cityscapes`"
+                "these are Cityscapes' ids 0..33 (labelIds), write train ids with `tutelage prepare cityscapes`"
             )
         return label
 

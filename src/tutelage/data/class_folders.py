@@ -119,8 +119,8 @@ class ClassFolders(ItemSource):
         for split, files in self.files.items():
             if not files:
                 raise UserError(
-                    f"{self.root / self._folders[split]}: expected a folder for every class, found none; see "
-                    "docs/own.md"
+                    f"{self.root / self._folders[split]}: expected a folder for every class, found none; "
+                    "see docs/own.md"
                 )
             for name, paths in files.items():
                 if not paths:
@@ -138,7 +138,8 @@ class ClassFolders(ItemSource):
         """Files that lie beside those that are used, also beside the folders of the classes."""
         used = {path for files in self.files.values() for paths in files.values() for path in paths}
         splits = [self.root / folder for folder in self._folders.values()]
-        return unused_files([*splits, *(path.parent for path in used)], used, PICTURES)
+        folders = [*splits, *(path.parent for path in used)]
+        return unused_files(folders, used, PICTURES, Excluded(self.exclude, self.root))
 
     def doubts(self) -> list[Warned]:
         """Folders that are named after numbers whose order is another than that of the names."""

@@ -27,10 +27,10 @@ def digests(paths: Sequence[Path]) -> list[str]:
     known = _read(memory)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         found = list(pool.map(lambda file: _digest(file, known.get(file)), files))
-    remembered = {file: entry for file, entry in zip(files, found, strict=True) if entry[-1] is not None}
-    if memory is not None and any(known.get(file) != entry for file, entry in remembered.items()):
+    changed = {f: x for f, x in zip(files, found, strict=True) if x[-1] is not None and known.get(f) != x}
+    if memory is not None and changed:
         with suppress(OSError):  # a full disk: they are read again next time
-            write_text(memory, json.dumps(remembered))
+            write_text(memory, json.dumps(known | changed))  # another source may read other files of the same folder
     return [str(entry[0]) for entry in found]
 
 
@@ -47,10 +47,10 @@ def _digest(file: str, known: Any) -> list[Any]:
 
 
 def _memory(files: Sequence[str]) -> Path | None:
-    """Where the digests of a data set are remembered; None where there is no home folder."""
+    """Where the digests of the files of one folder are remembered; None where there is no home folder."""
     if not files:
         return None
-    name = blake2b(os.path.dirname(os.path.commonpath(files)).encode(), digest_size=16).hexdigest()
+    name = blake2b(os.path.commonpath(files).encode(), digest_size=16).hexdigest()
     try:
         return cache_root() / "digests" / f"{name}.json"
     except OSError:

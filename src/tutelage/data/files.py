@@ -11,6 +11,7 @@ PICTURES = (
     *(".gif", ".jp2", ".pgm", ".ppm", ".tga"),
 )
 TEXTS = (".npy", ".txt")  # of numbers for the whole image
+SYSTEM_FILES = ("thumbs.db", "desktop.ini", "ehthumbs.db")  # what systems write into any folder, in small letters
 
 
 def none_found(folder: Path, suffixes: Collection[str]) -> str:

@@ -151,11 +151,7 @@ class Folders(DataSource):
         used = {path for files in self.files.values() for path in files.values()}
         folders = [self.root / pattern_in(split, name).folder for split, name in self.files]
         folders = [*folders, *(path.parent for path in used)]
-        excluded = Excluded(self.exclude, self.root)
-        asked_for = [
-            path for folder in set(folders) if folder.is_dir() for path in folder.iterdir() if path in excluded
-        ]
-        rest = unused_files(folders, {*used, *asked_for}, (*PICTURES, *TEXTS))
+        rest = unused_files(folders, used, (*PICTURES, *TEXTS), Excluded(self.exclude, self.root))
         for split in dict.fromkeys(self._folders.values()):
             images = self.files[split, self.image]
             for name in dict.fromkeys(label.folder for label in self.labels.values()):

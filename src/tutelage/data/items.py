@@ -154,8 +154,8 @@ class Items(Samples):
                 item = self.dataset[index]
         except Exception as error:  # whatever a dataset of the user's raises
             raise UserError(
-                f"{self.where(index)}: expected a sample, found {type(error).__name__}: {one_line(error)}; correct the "
-                "dataset"
+                f"{self.where(index)}: expected a sample, found {type(error).__name__}: {one_line(error)}; "
+                "correct the dataset"
             ) from error
         if isinstance(item, Mapping) and set(item) >= {"image", "labels"} and isinstance(item["labels"], Mapping):
             return item["image"], item["labels"]

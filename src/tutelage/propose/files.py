@@ -4,13 +4,12 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tutelage.data.files import PICTURES, TEXTS, natural
+from tutelage.data.files import PICTURES, SYSTEM_FILES, TEXTS, natural
 from tutelage.data.patterns import SPLIT, walk
 from tutelage.errors import printable
 from tutelage.propose.names import Affix, affixes, count, split_word, words
 
 _ODD = "with *, {split} or a control character in its name"
-_SYSTEM = ("thumbs.db", "desktop.ini", "ehthumbs.db")
 _REASONS = {
     **dict.fromkeys((".csv", ".tsv", ".xlsx", ".parquet"), "tables are not read: write a .txt of numbers per image"),
     **dict.fromkeys((".json", ".xml", ".yaml", ".yml"), "boxes and polygons are not read: draw them as pictures"),
@@ -66,7 +65,7 @@ def find(root: Path) -> Found:
     paths, unfit = [], []
     for path in sorted(walk(root), key=lambda path: natural(str(path))):
         suffix, name = path.suffix.lower(), path.relative_to(root).as_posix()
-        if path.name.lower() in _SYSTEM or "__MACOSX" in path.parts:
+        if path.name.lower() in SYSTEM_FILES or "__MACOSX" in path.parts:
             continue
         if "*" in name or SPLIT in name or printable(name) != name:
             others[_ODD].append(printable(path.name))

@@ -6,11 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-from PIL import ExifTags
-from PIL import Image as PillowImage
 
 from tutelage.errors import UserError, one_line
-from tutelage.images import Size, read_array
+from tutelage.images import Size, check_pixels, open_picture, orientation, read_array
 
 _DECODED = 4000  # files up to which all are decoded; of more, only the beginnings are read
 _TURNED = (5, 6, 7, 8)  # EXIF orientations that exchange height and width
@@ -48,9 +46,12 @@ def _header(path: Path) -> Size:
     try:
         if path.suffix.lower() == ".npy":
             return _size(np.lib.format.open_memmap(path, mode="r").shape)
-        with PillowImage.open(path) as picture:
-            turned = picture.getexif().get(ExifTags.Base.Orientation, 1) in _TURNED
+        with open_picture(path) as picture:
+            check_pixels(*picture.size, str(path))
+            turned = orientation(picture) in _TURNED
             return (picture.width, picture.height) if turned else (picture.height, picture.width)
+    except UserError:
+        raise
     except Exception as error:  # numpy and Pillow name their errors by what the bytes look like
         raise UserError(f"{path}: expected a readable file, found {one_line(error)}") from error
 

@@ -4,10 +4,9 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from PIL import Image as PillowImage
-
 from tutelage.data.look import Guess, guess
 from tutelage.data.patterns import SPLIT
+from tutelage.images import open_picture
 from tutelage.propose.files import Leaf
 from tutelage.propose.names import Affix, common_affixes, count, says_image, without
 
@@ -73,10 +72,19 @@ def find_images(leaves: Collection[Leaf]) -> Series | None:
     images = [(leaf, look) for leaf in leaves if (look := guess(list(leaf.files.values()), leaf.name)).is_image]
     if not images:
         return None
-    best, look = max(images, key=lambda x: (_says(x[0]), _looks(*x), len(x[0].files)))
+    drawn = [_has_few_colours(leaf) for leaf, _ in images]
+    order = [
+        (_says(leaf), _looks(leaf, look) - few, len(leaf.files))
+        for (leaf, look), few in zip(images, drawn, strict=True)
+    ]
+    first = order.index(max(order))
+    best, look = images[first]
     # Folders of the same kind are scenes, or the classes of their images.
-    alike = [leaf for leaf, _ in images if _says(leaf) == _says(best) and leaf.affix == best.affix]
-    alike = [leaf for leaf in alike if has_few_colours(leaf) == has_few_colours(best)]
+    alike = [
+        leaf
+        for (leaf, _), few in zip(images, drawn, strict=True)
+        if few == drawn[first] and _says(leaf) == _says(best) and leaf.affix == best.affix
+    ]
     folders = [leaf.folder for leaf in alike]
     before = _common(folders)
     after = tuple(reversed(_common([folder[len(before) :][::-1] for folder in folders])))
@@ -92,15 +100,15 @@ def _says(leaf: Leaf) -> int:
 
 
 def _looks(leaf: Leaf, look: Guess) -> float:
-    return any(x.lossy for x in look.stored) + 0.5 * (leaf.affix == Affix()) - has_few_colours(leaf)
+    return any(x.lossy for x in look.stored) + 0.5 * (leaf.affix == Affix())
 
 
-def has_few_colours(leaf: Leaf) -> bool:
+def _has_few_colours(leaf: Leaf) -> bool:
     """Whether the first picture has as few colours as drawings, and labels that are drawn in colours."""
     path = next(iter(leaf.files.values()))
     if path.suffix.lower() == ".npy":
         return False
-    with PillowImage.open(path) as picture:
+    with open_picture(path) as picture:
         return picture.convert("RGB").getcolors(_FEW) is not None
 
 

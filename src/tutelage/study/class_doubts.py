@@ -51,8 +51,6 @@ def _check_ignored(kind: Modality, train: Seen, width: int) -> None:
         values = ", ".join(map(str, kind.ignore))
         raise UserError(
             f"{train.place}: expected pixels of {width} classes, found class {next(iter(train.measures.classes))} "
-            "alone, "
-            f"beside {values} for no label; where {values} is a class, give the label the kind "
-            "tutelage.data.MaskLabel (255 "
-            "is 1), or write the classes as 0, 1, ..."
+            f"alone, beside {values} for no label; where {values} is a class, give the label the kind "
+            "tutelage.data.MaskLabel (255 is 1), or write the classes as 0, 1, ..."
         )

@@ -39,11 +39,9 @@ def doubts_of_images(seen: Seen, labels: Mapping[str, Modality]) -> list[Warned]
     if not turned:
         return []
     text = (
-        "expected labels of images that are turned by their EXIF orientation to be turned likewise, found "
-        f"{len(turned)} "
-        "turned images whose labels have no such tag; look at one with `tutelage inspect`, and turn the labels where "
-        "they "
-        "show the image as it is stored"
+        f"expected labels of images that are turned by their EXIF orientation to be turned likewise, found "
+        f"{len(turned)} turned images whose labels have no such tag; look at one with `tutelage inspect`, and turn the "
+        "labels where they show the image as it is stored"
     )
     return [Warned(turned[0].where(), text)]
 
@@ -73,8 +71,7 @@ def _check_bits(kind: Modality, *splits: Seen) -> None:
         (seen, x), (other, y) = coarse[0], fine[0]
         raise UserError(
             f"{other.first(y)}: expected {x.bits} bits as in {seen.first(x)}, since one `scale` ({kind.scale:.4g}) "
-            "holds for "
-            f"both, found {y.bits}; write all in one unit and with as many bits"
+            f"holds for both, found {y.bits}; write all in one unit and with as many bits"
         )
 
 
@@ -86,8 +83,7 @@ def _check_lossy_classes(kind: Modality, *splits: Seen) -> None:
             if x.lossy:
                 raise UserError(
                     f"{seen.first(x)}: expected class numbers as they were drawn, found {x.format}, which changes "
-                    "them at "
-                    "every edge; save PNG from the original, not from this file"
+                    "them at every edge; save PNG from the original, not from this file"
                 )
 
 
@@ -124,8 +120,7 @@ def _apart(kind: Modality, train: Seen, test: Seen) -> list[Warned]:
     unit = kind.unit and f" {kind.unit}"
     text = (
         f"expected one unit, found a median of {middles[low]:.3g}{unit} in {low} and of {middles[high]:.3g}{unit} in "
-        f"{high}; "
-        "compare their units, and set `scale`"
+        f"{high}; compare their units, and set `scale`"
     )
     return [Warned(train.place, text)]
 

@@ -4,9 +4,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import ExifTags
 from PIL import Image as PillowImage
 from torch import Tensor
+
+from tutelage.images import open_picture, orientation
 
 _MODES = {
     "1": "1 bit",
@@ -59,7 +60,7 @@ def stored_in_file(path: Path) -> Stored | None:
             return Stored("text")
         if path.suffix.lower() == ".npy":
             return Stored("npy", str(np.lib.format.open_memmap(path, mode="r").dtype))
-        with PillowImage.open(path) as picture:
+        with open_picture(path) as picture:
             return _of_picture(picture, picture.format == "WEBP" and not _is_lossless_webp(path))
     except Exception:  # numpy and Pillow name their errors by what the bytes look like
         return None
@@ -77,13 +78,8 @@ def stored_as(value: object) -> Stored | None:
 
 
 def _of_picture(picture: PillowImage.Image, lossy: bool) -> Stored:
-    try:
-        orientation = int(picture.getexif().get(ExifTags.Base.Orientation, 1))
-    except Exception:  # damaged EXIF data say nothing; `images` reads such a picture as it is stored, too
-        orientation = 1
-    orientation = orientation if 1 <= orientation <= 8 else 1
     lossy = lossy or picture.format in _NEVER_LOSSLESS
-    return Stored(picture.format or "", picture.mode, orientation, lossy, picture=True)
+    return Stored(picture.format or "", picture.mode, orientation(picture), lossy, picture=True)
 
 
 def _is_lossless_webp(path: Path) -> bool:

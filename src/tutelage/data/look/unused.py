@@ -1,28 +1,33 @@
 """Files that lie beside those that are used."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Container, Iterable, Mapping
 from pathlib import Path
 
+from tutelage.data.files import SYSTEM_FILES
 from tutelage.types.look import LeftOut
 
 _EXAMPLES = 3
-_OF_NOBODY = ("thumbs.db", "desktop.ini")  # what systems write into any folder
 
 
-def unused_files(folders: Iterable[Path], used: Collection[Path], suffixes: Collection[str]) -> list[LeftOut]:
+def unused_files(
+    folders: Iterable[Path], used: Collection[Path], suffixes: Collection[str], excluded: Container[Path] = ()
+) -> list[LeftOut]:
     """What lies in folders and is not used: files of other suffixes, files that nothing names, and sub-folders.
 
     Args:
         folders: Where the used files lie. Hidden files are never counted.
         used: The files that are used.
         suffixes: Those that are read, in small letters.
+        excluded: Those that the study leaves out itself, of which nothing need be said.
     """
     names = set(used)
     above = {parent for path in names for parent in path.parents}
     found: dict[tuple[Path, str], list[str]] = {}
     for folder in dict.fromkeys(folders):
         for path in sorted(folder.iterdir()) if folder.is_dir() else ():
-            if path in names or path in above or path.name.startswith(".") or path.name.lower() in _OF_NOBODY:
+            if path in names or path in above or path.name.startswith(".") or path.name.lower() in SYSTEM_FILES:
+                continue
+            if path in excluded:
                 continue
             if path.is_dir():
                 reason = "sub-folders are not read"
