@@ -42,6 +42,16 @@ def test_costs_are_those_of_the_formula() -> None:
     assert (measured["size"], measured["device"]) == ([8, 10], "CPU")
 
 
+def test_weights_are_no_activations() -> None:
+    class Linear(Plain):
+        def forward(self, images: torch.Tensor, tasks: object = None) -> Output:
+            return Output({"depth": self.last(images[:, :, 0].flatten(1))}, {})
+
+    net = Linear()
+    net.last = nn.Linear(3 * 10, 50)  # whose transpose is a view of the weights
+    assert cost(net, torch.rand(1, 3, 8, 10))["activations"] == 4 * 50 + 4 * 30
+
+
 @pytest.fixture(scope="module")
 def shown(finished: tuple, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("showing") / "runs"
