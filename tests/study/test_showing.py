@@ -7,6 +7,7 @@ import torch
 from tests.study.conftest import tiny
 from torch import nn
 
+from tutelage.files import locked, write_json
 from tutelage.study import plan, save_showing
 from tutelage.study.cost import cost
 from tutelage.study.teachers import load_tensors
@@ -87,6 +88,22 @@ def test_what_is_there_is_kept(shown: Path) -> None:
     assert len(files) == 3 * len(plan(tiny(shown).values))
     save_showing(tiny(shown), print)
     assert files == {path: path.stat().st_mtime_ns for path in files}
+
+
+def test_no_other_process_writes_to_a_folder_meanwhile(
+    finished: tuple, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = {}
+
+    def write(path: Path, value: object) -> None:
+        with locked(path.parent) as free:
+            written[path.name] = not free
+        write_json(path, value)
+
+    monkeypatch.setattr("tutelage.study.showing.write_json", write)
+    shutil.copytree(finished[0], tmp_path / "runs")
+    save_showing(tiny(tmp_path / "runs"), print)
+    assert written == {"cost.json": True, "extremes.json": True}
 
 
 def test_an_unfinished_study_shows_nothing(finished: tuple, tmp_path: Path) -> None:
