@@ -166,8 +166,15 @@ def locked(folder: Path, wait: bool = False) -> Iterator[bool]:
         yield flock(file, wait=wait)
 
 
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Write to a folder that several processes share, one at a time, after removing what a killed one left there."""
+    with locked(folder, wait=True):
+        remove_parts(folder)
+        yield
+
+
 def write_shared(path: Path, text: str) -> None:
-    """Write a text file into a folder that several processes share, and remove what a killed one left there."""
-    with locked(path.parent, wait=True):
-        remove_parts(path.parent)
+    """Write a text file into a folder that several processes share."""
+    with alone(path.parent):
         write_text(path, text)

@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 from typing import Any
 
@@ -6,9 +7,10 @@ from rich.console import Console
 from tests.report.folder import TASKS, change_rows, write
 from tests.report.page import page
 
-from tutelage.report import markdown, sentence
+from tutelage.report import latex, markdown, sentence, table
 from tutelage.report.conclusion import conclusion
 from tutelage.report.results import Results
+from tutelage.report.sections.numbers import numbers
 
 
 def with_deltas(folder: Path, **gains: list[float | None]) -> Results:
@@ -85,3 +87,32 @@ def test_terminal_document_and_page_say_the_same(tmp_path: Path) -> None:
     with console.capture() as capture:
         console.print(sentence(tmp_path, TASKS))
     assert capture.get().strip() == expected
+
+
+def test_given_teachers_are_compared_with_in_place_of_single_task_networks(tmp_path: Path) -> None:
+    folder = write(tmp_path, seeds=(0, 1))
+    change_rows(folder, lambda row: row.update(method={"single": "teacher"}.get(row["method"], row["method"])))
+    results = Results(folder, TASKS)
+    assert "; against the teachers: " in conclusion(results)
+    [*_, section] = markdown(folder, TASKS).split("Delta main of each seed")
+    assert [line.split("`")[1] for line in section.split("Paired")[0].splitlines() if line.startswith("| `")] == [
+        "uniform", "kd4mtl",
+    ]  # fmt: skip
+    shown = numbers(results)
+    assert shown is not None
+    chart = shown.views[0].deltas[0].chart
+    assert chart is not None
+    assert "kd4mtl" in chart.panels[0]
+    assert "teacher" not in chart.panels[0]
+
+
+def test_where_delta_compares_with_nothing_no_text_says_with_what(tmp_path: Path) -> None:
+    folder = write(tmp_path, seeds=(0, 1))
+    results = json.loads((folder / "results.json").read_text())
+    results["rows"] = [row for row in results["rows"] if row["method"] != "single"]
+    (folder / "results.json").write_text(json.dumps(results))
+    console = Console(width=500)
+    with console.capture() as capture:
+        console.print(table(folder, TASKS, 500))
+    for text in (markdown(folder, TASKS), latex(folder, TASKS), page(folder).text, capture.get()):
+        assert "None" not in text

@@ -197,7 +197,11 @@ def test_what_was_seen_is_written_for_the_report(tmp_path: Path) -> None:
     photographs(tmp_path)
     labels(tmp_path, "x/{}.png", lambda split, i: AREAS + 1)
     found = study(tmp_path, CLASSES, segmentation(5))
+    found.folder.mkdir(parents=True, exist_ok=True)
+    half = found.folder / ".data.json.part-1"  # of a killed process
+    half.touch()
     seen = look(found)
+    assert not half.exists()
     record = json.loads((found.folder / "data.json").read_text())
     assert record["version"] == 1
     assert record["warnings"] == [{"where": w.where, "text": w.text} for w in seen.warnings]

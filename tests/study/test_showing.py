@@ -7,6 +7,7 @@ import torch
 from tests.study.conftest import tiny
 from torch import nn
 
+from tutelage.files import locked, write_json
 from tutelage.study import plan, save_showing
 from tutelage.study.cost import cost
 from tutelage.study.teachers import load_tensors
@@ -40,6 +41,16 @@ def test_costs_are_those_of_the_formula() -> None:
     assert measured["activations"] == 4 * 80 * 8  # before and after relu, 4 channels each: more than with the output
     assert measured["milliseconds"] > 0
     assert (measured["size"], measured["device"]) == ([8, 10], "CPU")
+
+
+def test_weights_are_no_activations() -> None:
+    class Linear(Plain):
+        def forward(self, images: torch.Tensor, tasks: object = None) -> Output:
+            return Output({"depth": self.last(images[:, :, 0].flatten(1))}, {})
+
+    net = Linear()
+    net.last = nn.Linear(3 * 10, 50)  # whose transpose is a view of the weights
+    assert cost(net, torch.rand(1, 3, 8, 10))["activations"] == 4 * 50 + 4 * 30
 
 
 @pytest.fixture(scope="module")
@@ -77,6 +88,22 @@ def test_what_is_there_is_kept(shown: Path) -> None:
     assert len(files) == 3 * len(plan(tiny(shown).values))
     save_showing(tiny(shown), print)
     assert files == {path: path.stat().st_mtime_ns for path in files}
+
+
+def test_no_other_process_writes_to_a_folder_meanwhile(
+    finished: tuple, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = {}
+
+    def write(path: Path, value: object) -> None:
+        with locked(path.parent) as free:
+            written[path.name] = not free
+        write_json(path, value)
+
+    monkeypatch.setattr("tutelage.study.showing.write_json", write)
+    shutil.copytree(finished[0], tmp_path / "runs")
+    save_showing(tiny(tmp_path / "runs"), print)
+    assert written == {"cost.json": True, "extremes.json": True}
 
 
 def test_an_unfinished_study_shows_nothing(finished: tuple, tmp_path: Path) -> None:

@@ -3,10 +3,12 @@
 import math
 from dataclasses import dataclass
 
-from tutelage.layout import SINGLE
+from tutelage.layout import SINGLE, TEACHER
 from tutelage.report.results import Results
 from tutelage.report.statistics import Summary
 from tutelage.report.tables import Verdict, verdict
+
+_BASES = {SINGLE: "one network per task", TEACHER: "the teachers"}
 
 
 @dataclass(frozen=True)
@@ -41,11 +43,12 @@ def headline(results: Results) -> Headline | None:
 
 
 def conclusion(results: Results) -> str:
-    """One sentence about the first method that distils: Delta main against the first without, and against `single`.
+    """One sentence about the first method that distils: Delta main against the first without, and against the base.
 
-    Which methods are compared follows from their order in the study, never from their results; controls are left out.
-    Without a method of one of the two kinds the first multi-task method is compared with the single-task networks
-    alone. "Better" and "worse" are said only where the 95 % interval of the paired differences excludes 0.
+    The base are the networks that Delta compares with. Which methods are compared follows from their order in the
+    study, never from their results; controls are left out. Without a method of one of the two kinds the first
+    multi-task method is compared with the base alone. "Better" and "worse" are said only where the 95 % interval of
+    the paired differences excludes 0.
 
     Args:
         results: of the study.
@@ -56,9 +59,9 @@ def conclusion(results: Results) -> str:
     subject, plain = _subject(results)
     if subject is None:
         return ""
-    others = {SINGLE: "one network per task"}
-    if plain is not None:
-        others = {plain: plain, **others}
+    others = {} if plain is None else {plain: plain}
+    if results.base is not None:
+        others[results.base] = _BASES[results.base]
     clauses: list[str] = []
     for other, name in others.items():
         gap = results.difference(subject, other, results.protocol, "main")

@@ -12,7 +12,7 @@ from tutelage.report.statistics import Summary
 from tutelage.types import MetricProtocol
 
 Verdict = Literal["", "better", "worse"]  # what a paired interval without 0 in it says; empty: it says nothing
-Kind = Literal["values", "seeds", "delta", "metric", "parameters", "minutes", "difference", "words", "number"]
+Kind = Literal["values", "seeds", "delta", "metric", "parameters", "difference", "words", "number"]
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,7 @@ def metric_table(results: Results, protocol: MetricProtocol) -> TableModel:
         for name, info in task.metric_info.items():
             better = "↑" if info.higher_is_better else "↓"
             columns.append(Column("metric", name, t, info.unit, better, name == task.main))
-    columns += [Column("parameters", "parameters", "cost"), Column("minutes", "training", "cost", "min")]
+    columns.append(Column("parameters", "parameters", "cost"))
     lines = (
         Line(m, _fewer(results, m), tuple(_metric_cell(results, m, protocol, column) for column in columns))
         for m in results.methods
@@ -148,12 +148,8 @@ def _metric_cell(results: Results, method: str, protocol: MetricProtocol, column
         gap = results.metric_difference(method, results.base or SINGLE, protocol, column.group, column.name)
         values = results.metric(method, protocol, column.group, column.name)
         return summary_cell(values, column.unit, strong=verdict(gap, column.better))
-    rows = results.of(method, protocol)
     if column.kind == "seeds":
-        return text_cell(str(len(rows)))
-    if column.kind == "minutes":
-        minutes = sum(row.seconds for row in rows) / 60 / len(rows) if rows else None
-        return text_cell("-" if minutes is None else f"{minutes:.1f}", minutes)
+        return text_cell(str(len(results.of(method, protocol))))
     row = results.first(method)
     return text_cell(row.values) if column.kind == "values" else text_cell(count(row.parameters), row.parameters)
 
@@ -188,7 +184,7 @@ def seed_table(results: Results) -> TableModel:
     columns = tuple(Column("number", f"seed {seed}") for seed in results.seeds)
     lines: list[Line] = []
     for method in results.methods:
-        if method != SINGLE:
+        if method != results.base:
             gains = results.deltas(method, results.protocol, "main")
             values = (gains.get(seed) for seed in results.seeds)
             cells = tuple(text_cell("" if gain is None else f"{gain:+.2f}", gain) for gain in values)
@@ -199,10 +195,10 @@ def seed_table(results: Results) -> TableModel:
 def count(number: float) -> str:
     """A number of parameters or operations in three digits.
 
-    >>> count(25_055_185), count(512_345), count(999), count(1_500_000_000)
-    ('25.1 M', '512 k', '999', '1.5 G')
+    >>> count(25_055_185), count(512_345), count(999), count(999_900), count(1_500_000_000)
+    ('25.1 M', '512 k', '999', '1 M', '1.5 G')
     """
     for factor, name in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
-        if number >= factor:
+        if number >= 0.9995 * factor:  # with three digits it is 1 of the larger unit
             return f"{number / factor:.3g}{name}"
     return f"{number:.0f}"

@@ -14,7 +14,7 @@ from tutelage.data import DataSource, Modality
 from tutelage.data.base import Split
 from tutelage.data.shards import Keeper
 from tutelage.errors import UserError, one_line
-from tutelage.files import write_text
+from tutelage.files import write_shared
 from tutelage.images import Size
 from tutelage.layout import DATA, FEATURES
 from tutelage.study.check_samples import Checked, Level, Of, check_samples
@@ -63,7 +63,7 @@ def check_data(study: Study, console: Console, level: Literal["auto"] | Level = 
         note(line)
     _check_nets(study, {n: _smallest(x.finding.size for s in get_args(Split) for x in checked[s, n]) for n in sources})
     if write:
-        write_text(study.folder / DATA, json.dumps(look.record(), indent=1))
+        write_shared(study.folder / DATA, json.dumps(look.record(), indent=1))
     return look
 
 

@@ -1,7 +1,7 @@
 """What a network costs where it is used: one image of the study, forward, in fp32."""
 
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from time import perf_counter
 from typing import Any
 
@@ -30,12 +30,12 @@ def cost(net: MultiTaskNet, image: Tensor) -> dict[str, Any]:
         the most bytes of tensors that a pass holds at once besides these; and what that depends on: `size`, `device`,
         `threads`.
     """
-    counter, watch = FlopCounterMode(display=False), _Watch()
+    tensors = [*net.parameters(), *net.buffers()]
+    counter, watch = FlopCounterMode(display=False), _Watch([*tensors, image])
     with evaluating(net):
         with counter, watch:
             net(image)
         milliseconds = 1000 * min(_times(lambda: net(image), image.device))
-    tensors = [*net.parameters(), *net.buffers()]
     return {
         "parameters": sum(p.numel() for p in net.parameters()),
         "multiply_adds": counter.get_total_flops() // 2,
@@ -63,12 +63,16 @@ def _times(compute: Callable[[], object], device: torch.device) -> list[float]:
 
 
 class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch has no types for it
-    """Counts the bytes of the tensors that operations return, for as long as something holds them."""
+    """Counts the bytes of the tensors that operations return, for as long as something holds them.
 
-    def __init__(self) -> None:
+    Args:
+        given: what is there before, and not counted: an operation may return a view of it, as a linear layer does.
+    """
+
+    def __init__(self, given: Iterable[Tensor]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # as above
         self.now = self.most = 0
-        self._seen: set[int] = set()
+        self._seen = {x.untyped_storage()._cdata for x in given}
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))

@@ -13,11 +13,11 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from tutelage.cache import cache_root
-from tutelage.files import remove_parts, write_json
+from tutelage.files import alone, write_json
 from tutelage.study.build import example
 from tutelage.study.config import StudyConfig
 from tutelage.study.plan import RunSpec
-from tutelage.study.store import locked, processor, read_record, record_fact
+from tutelage.study.store import processor, read_record, record_fact
 from tutelage.study.teachers import build_net
 from tutelage.train import seeded
 from tutelage.types import MultiTaskNet
@@ -89,8 +89,7 @@ def _remembered(spec: RunSpec, objects: StudyConfig, note: Callable[[str], None]
     text = json.dumps(facts, sort_keys=True, default=str)
     try:
         file = cache_root() / _FOLDER / f"{blake2b(text.encode(), digest_size=8).hexdigest()}.json"
-        with locked(file.parent, wait=True):
-            remove_parts(file.parent)
+        with alone(file.parent):
             decided = _read(file)
             if decided is None:
                 decided = _measure(lambda: build_net(spec.key, objects.net, widths), images)

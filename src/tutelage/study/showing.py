@@ -1,14 +1,13 @@
 """What the report's page shows besides the results: the costs of the networks, and the best and the worst image."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from lightning_fabric import Fabric
 
 from tutelage.errors import one_line
-from tutelage.files import locked, remove_parts, write_json
-from tutelage.layout import COST, EXTREMES, extreme_file
+from tutelage.files import alone, write_json
+from tutelage.layout import COST, EXTREMES, STUDENT, extreme_file
 from tutelage.study.build import build_student, example
 from tutelage.study.config import Study, StudyConfig
 from tutelage.study.cost import cost
@@ -41,19 +40,11 @@ def save_showing(study: Study, note: Callable[[str], None]) -> None:
             if not (study.folder / spec.id / COST).exists():
                 network = _Network(study, spec)
                 image = example(network.objects.data, network.objects.tasks, network.fabric.device)
-                with _alone(study.folder / spec.id):
+                with alone(study.folder / spec.id):
                     write_json(study.folder / spec.id / COST, cost(network.net, image))
         _save_extremes(study, specs)
     except Exception as error:  # of the disk, or of a network of the user's own; the results are complete without
         note(f"the page lacks costs or images: {one_line(error)}")
-
-
-@contextmanager
-def _alone(place: Path) -> Iterator[None]:
-    """Write to the folder of a run, after removing what a killed process left of its writing."""
-    with locked(place, wait=True):
-        remove_parts(place)
-        yield
 
 
 class _Network:
@@ -64,7 +55,7 @@ class _Network:
         train: TrainConfig = self.objects.train
         self.fabric: Fabric = fabric_for(train)
         self.net: MultiTaskNet = build_student(spec, self.objects, train, self.fabric.device)
-        self.net.load_state_dict(load_tensors(study.folder / spec.id / "student.safetensors"))
+        self.net.load_state_dict(load_tensors(study.folder / spec.id / STUDENT))
 
     def save(self, path: Path, indices: Sequence[int]) -> None:
         """Keep what it predicts for one test image of every source."""
@@ -88,10 +79,11 @@ def _save_extremes(study: Study, specs: Sequence[RunSpec]) -> None:
         files = {study.folder / spec.id / name: indices for name, indices in chosen}
         if missing := [path for path in files if not path.exists()]:
             network = _Network(study, spec)
-            with _alone(study.folder / spec.id):
+            with alone(study.folder / spec.id):
                 for path in missing:
                     network.save(path, files[path])
-    write_json(file, record)  # last: it says that all is there
+    with alone(study.folder):
+        write_json(file, record)  # last: it says that all is there
 
 
 def _subject(specs: Sequence[RunSpec]) -> RunSpec | None:

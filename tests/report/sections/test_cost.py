@@ -37,6 +37,17 @@ def test_a_student_is_compared_with_all_networks_that_it_replaces(tmp_path: Path
     assert "For one image of 48 x 64 in fp32 (CPU, 2 threads)" in text
 
 
+def test_a_method_without_rows_in_the_protocol_of_the_table_has_a_dash(tmp_path: Path) -> None:
+    path = measured(tmp_path) / "results.json"
+    results = json.loads(path.read_text())
+    results["rows"] = [row for row in results["rows"] if (row["method"], row["protocol"]) != ("uniform", "dataset")]
+    path.write_text(json.dumps(results))
+    section = cost(Results(tmp_path, TASKS))
+    assert section is not None
+    assert {line.name: line.cells[-1].text for line in section.table.lines}["uniform"] == "-"
+    page(tmp_path)
+
+
 @pytest.mark.parametrize("damage", ["", "[]", '{"multiply_adds": "many", "size": 3}', None])
 def test_what_was_not_measured_has_a_dash(tmp_path: Path, damage: str | None) -> None:
     file = measured(tmp_path) / "single/depth/seed0/cost.json"

@@ -32,7 +32,8 @@ def latex(folder: Path, tasks: Mapping[str, Task], seeds: Collection[int] | None
     main = [column for column in (*model.of_kind("metric"), *model.of_kind("delta")) if column.main]
     over = "one seed"
     if len(results.seeds) > 1:
-        over = f"{len(results.seeds)} seeds, mean and half the 95 % interval, bold: differs from {results.base}"
+        bold = f", bold: differs from {results.base}" if results.base else ""
+        over = f"{len(results.seeds)} seeds, mean and half the 95 % interval{bold}"
     over += f", {results.selection}" if results.selection else ""
     parts = [
         _tabular(model.select(main), f"{results.study}, split {results.split}, {results.protocol} protocol, {over}")

@@ -26,7 +26,8 @@ def markdown(folder: Path, tasks: Mapping[str, Task], seeds: Collection[int] | N
     names = ", ".join(map(str, results.seeds))
     over = f"seed {names}; no interval"
     if len(results.seeds) > 1:
-        over = f"seeds {names}; mean ± half the 95 % interval; bold: differs from `{results.base}`"
+        bold = f"; bold: differs from `{results.base}`" if results.base else ""
+        over = f"seeds {names}; mean ± half the 95 % interval{bold}"
     chosen = f"; weights: {results.selection}" if results.selection else ""
     parts = [f"Split `{results.split}`, {over}{chosen}.\n"]
     for protocol in results.protocols:

@@ -62,7 +62,8 @@ def _metrics(results: Results, model: TableModel, intervals: bool) -> Table:
     seeds = len(results.seeds)
     over = "1 seed, no interval"
     if seeds > 1:
-        over = f"{seeds} seeds, mean{' ± 95 % interval' if intervals else ''}; bold: differs from {results.base}"
+        bold = f"; bold: differs from {results.base}" if results.base else ""
+        over = f"{seeds} seeds, mean{' ± 95 % interval' if intervals else ''}{bold}"
     chosen = f", {results.selection}" if results.selection else ""
     rendered = _empty(f"{results.study}: split {results.split}, {results.protocol} protocol, {over}{chosen}")
     for group, columns in model.groups:

@@ -47,7 +47,7 @@ class _Used:
     multiply_adds: float | None
     milliseconds: float | None
     megabytes: float | None
-    minutes: float
+    minutes: float | None
 
     @property
     def values(self) -> tuple[float | None, ...]:
@@ -78,7 +78,7 @@ def _files(results: Results, method: str) -> list[Mapping[str, Any]]:
 def _used(results: Results, method: str, files: Sequence[Mapping[str, Any]]) -> _Used:
     """Several networks run one after the other, and all of them stay in memory."""
     rows = results.of(method, results.protocol)
-    minutes = sum(row.seconds for row in rows) / 60 / len(rows)
+    minutes = sum(row.seconds for row in rows) / 60 / len(rows) if rows else None
     weights, activations = _numbers(files, "weights"), _numbers(files, "activations")
     return _Used(
         results.first(method).parameters,
@@ -100,12 +100,21 @@ def _sum(values: Sequence[float]) -> float | None:
 
 
 def _cells(used: _Used, base: _Used | None) -> list[Cell]:
-    texts: list[Callable[[float], str]] = [count, count, "{:.3g}".format, "{:.3g}".format, "{:.1f}".format]
+    texts: list[Callable[[float], str]] = [count, count, _digits, _digits, "{:.1f}".format]
     cells = []
     for value, single, text in zip(used.values, base.values if base else [None] * len(texts), texts, strict=True):
         share = f" ({value / single:.2f})" if value is not None and single else ""
         cells.append(text_cell("-" if value is None else f"{text(value)}{share}", value))
     return cells
+
+
+def _digits(number: float) -> str:
+    """Three digits, or all of a whole number that has more.
+
+    >>> _digits(0.01234), _digits(12.34), _digits(1234.5)
+    ('0.0123', '12.3', '1234')
+    """
+    return f"{number:.3g}" if number < 999.5 else f"{number:.0f}"
 
 
 def _summary(results: Results, used: Mapping[str, _Used]) -> str:

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tutelage.layout import SINGLE
 from tutelage.report.charts import Chart, strip_chart
 from tutelage.report.conclusion import Headline, conclusion, headline
 from tutelage.report.results import Results
@@ -68,7 +67,7 @@ def numbers(results: Results) -> Numbers | None:
 
 def _view(results: Results, protocol: MetricProtocol) -> ProtocolView:
     model = metric_table(results, protocol)
-    table = model.select(column for column in model.columns if column.kind not in ("seeds", "parameters", "minutes"))
+    table = model.select(column for column in model.columns if column.kind not in ("seeds", "parameters"))
     return ProtocolView(protocol, table, [_delta(results, protocol, *each) for each in CONVENTIONS.items()])
 
 
@@ -76,7 +75,7 @@ def _delta(results: Results, protocol: MetricProtocol, convention: str, better: 
     """Every method against every method that is no control, pair by pair; no differences for one seed."""
     gains: dict[str, list[float]] = {}
     for method in results.methods:
-        if method != SINGLE:
+        if method != results.base:
             values = results.deltas(method, protocol, convention).values()
             gains[method] = [value for value in values if value is not None]
     side = "right" if better == "↑" else "left"
