@@ -24,6 +24,11 @@ _VARIABLE = "TUTELAGE_MAX_PIXELS"
 _MAX_PIXELS = 2**30 // 12  # where Pillow begins to warn: a quarter of a GiB
 # What is read: no format whose reader starts another program, as that of EPS does.
 FORMATS = ("BMP", "DIB", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TGA", "TIFF", "WEBP")
+# By these suffixes files of a folder are taken for pictures.
+PICTURES = (
+    *(".npy", ".png", ".jpg", ".jpeg", ".jfif", ".webp", ".bmp", ".tif", ".tiff"),
+    *(".gif", ".jp2", ".pgm", ".ppm", ".tga"),
+)
 
 # Pillow's mode -> the mode whose values are read. Transparency is left out.
 READ_AS = {

@@ -4,6 +4,7 @@ import pytest
 import torch
 from tests.deploy.files import picture, reads_video, video
 
+from tutelage.data.files import PICTURES
 from tutelage.deploy import find_images
 from tutelage.deploy.inputs import read_images
 
@@ -22,6 +23,12 @@ def test_a_folder_means_what_is_in_it_and_below(tmp_path: Path) -> None:
     assert find_images([tmp_path / "out/b.depth.png"], tmp_path / "out").keys() == {"b.depth"}  # it is meant by name
     images = find_images([tmp_path], leave_out=tmp_path / "out")
     assert images == {"a/b": tmp_path / "a/b.JPG", "a/clip": tmp_path / "a/clip.mp4", "b": tmp_path / "b.png"}
+
+
+def test_a_folder_has_the_pictures_that_training_finds_in_it(tmp_path: Path) -> None:
+    for suffix in PICTURES:
+        (tmp_path / f"{suffix[1:]}{suffix}").touch()
+    assert find_images([tmp_path]).keys() == {suffix[1:] for suffix in PICTURES}
 
 
 def test_a_pattern_means_what_it_matches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -146,7 +146,7 @@ def mlflow(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Client, "experiments", {})
     monkeypatch.setattr(Client, "runs", {})
     monkeypatch.setitem(sys.modules, "mlflow", ModuleType("mlflow"))
-    contents = {
+    contents: dict[str, dict[str, Any]] = {
         "tracking": {"MlflowClient": Client},
         "entities": {"Metric": Metric},
         "exceptions": {"MlflowException": MlflowException},

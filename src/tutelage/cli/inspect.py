@@ -71,7 +71,7 @@ def _proposed(folder: Path, flags: list[str], console: Console) -> "Study":
 
 
 def _show(study: "Study", args: argparse.Namespace, console: Console) -> int:
-    from tutelage.report import Shown, inspection_messages, inspection_tables, write_inspection
+    from tutelage.report import inspection_messages, inspection_tables, write_inspection
     from tutelage.study import inspect_data
 
     look, examples = inspect_data(study, console, args.check)
@@ -82,6 +82,6 @@ def _show(study: "Study", args: argparse.Namespace, console: Console) -> int:
         for line in lines:
             say(console, f"  {line}")
     page = args.page or Path(f"data-{study.name}.html")
-    write_inspection(page, study.name, look, tasks, [Shown(**vars(one)) for one in examples])
+    write_inspection(page, study.name, look, tasks, examples)
     say(console, f"\npage      {page}")
     return 2 if look.wrong else 0

@@ -5,11 +5,8 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 
 from tutelage.errors import UserError, one_line
+from tutelage.images import PICTURES as PICTURES
 
-PICTURES = (
-    *(".npy", ".png", ".jpg", ".jpeg", ".jfif", ".webp", ".bmp", ".tif", ".tiff"),
-    *(".gif", ".jp2", ".pgm", ".ppm", ".tga"),
-)
 TEXTS = (".npy", ".txt")  # of numbers for the whole image
 SYSTEM_FILES = ("thumbs.db", "desktop.ini", "ehthumbs.db")  # what systems write into any folder, in small letters
 

@@ -10,12 +10,12 @@ from collections import abc
 from collections.abc import Collection, Mapping
 from dataclasses import is_dataclass
 from pathlib import Path
-from types import NoneType, UnionType
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from types import NoneType
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import torch
 
-from tutelage.deploy.limits import check_depth, check_value
+from tutelage.deploy.limits import check_depth, check_value, members
 from tutelage.deploy.predictor import Predictor, check_names
 from tutelage.deploy.trust import PACKAGES, resolve, within, without_default_weights, without_weights
 from tutelage.errors import UserError, one_line
@@ -102,9 +102,9 @@ def _value(value: Any, hint: Any, trust: list[str], where: str) -> Any:
     Where an object is allowed, as in `TappedModule.module`, a string is read as the path of one.
     """
     check_value(value, hint, where)
-    members = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
-    origins = [get_origin(member) or member for member in members]
-    classes = [m for m in members if is_dataclass(m) and within(m.__module__, [*PACKAGES.values(), *trust])]
+    allowed = members(hint)
+    origins = [get_origin(member) or member for member in allowed]
+    classes = [m for m in allowed if is_dataclass(m) and within(m.__module__, [*PACKAGES.values(), *trust])]
     if isinstance(value, str) and any(origin not in (*_PLAIN, *classes) for origin in origins):
         target = resolve(value, None, trust, where)
         if any(origin in _MAPS for origin in origins):  # the class that receives it resolves it again
@@ -121,10 +121,10 @@ def _value(value: Any, hint: Any, trust: list[str], where: str) -> Any:
     if isinstance(value, Mapping):
         if classes and not any(origin in _MAPS for origin in origins):
             return _call(classes[0], (), dict(value), trust, where)
-        inner = next((get_args(m)[-1] for m in members if get_origin(m) in _MAPS), Any)
+        inner = next((get_args(m)[-1] for m in allowed if get_origin(m) in _MAPS), Any)
         return {key: _value(item, inner, trust, f"{where}.{key}") for key, item in value.items()}
     if isinstance(value, list):
-        inner = next((get_args(m)[0] for m in members if get_origin(m) in _LISTS), Any)
+        inner = next((get_args(m)[0] for m in allowed if get_origin(m) in _LISTS), Any)
         items = [_value(item, inner, trust, where) for item in value]
         return tuple(items) if tuple in origins and list not in origins else items
     return value

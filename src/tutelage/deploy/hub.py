@@ -46,7 +46,7 @@ def download(
         if not local_files_only:
             try:  # asked once: `hf_hub_download` would ask a hub that does not answer for half a minute
                 get_hf_file_metadata(hf_hub_url(repo_id, PREDICTOR, revision=revision), token=token)
-            except Exception as error:
+            except Exception as error:  # classes of its HTTP client, which differ between versions: by name in `_found`
                 if _found(error)[0] != _FOUND["RequestError"][0]:
                     raise
                 local_files_only = True

@@ -9,9 +9,8 @@ from torch import Tensor
 
 from tutelage.deploy.video import read_frames
 from tutelage.errors import UserError
-from tutelage.images import as_image
+from tutelage.images import PICTURES, as_image
 
-PICTURES = (".jpg", ".jpeg", ".png", ".npy", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm")
 VIDEOS = (".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv")
 
 

@@ -55,17 +55,18 @@ def check_value(value: Any, hint: Any, where: str) -> None:
     if not _fits(value, hint):
         name = inspect.formatannotation(hint).replace("collections.abc.", "").replace("typing.", "")
         raise UserError(f"{where}: expected {name}, found {value!r:.80}")
-    largest = _LARGEST_INTEGER if type(value) is int and float not in _members(hint) else _LARGEST
+    largest = _LARGEST_INTEGER if type(value) is int and float not in members(hint) else _LARGEST
     if type(value) in (int, float) and not abs(value) <= largest:
         raise UserError(f"{where}: expected a number of at most {largest:,.0f}, found {str(value)[:40]}")
 
 
-def _members(hint: Any) -> tuple[Any, ...]:
+def members(hint: Any) -> tuple[Any, ...]:
+    """The annotations that a union allows; any other is alone."""
     return get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
 
 
 def _fits(value: Any, hint: Any) -> bool:
-    return any(_fits_one(value, member) for member in _members(hint))
+    return any(_fits_one(value, member) for member in members(hint))
 
 
 def _fits_one(value: Any, hint: Any) -> bool:

@@ -3,7 +3,7 @@
 from tutelage.report.compare import Comparison
 from tutelage.report.evidence import evidence
 from tutelage.report.figures import write_figures
-from tutelage.report.inspection import Shown, inspection_messages, inspection_tables, write_inspection
+from tutelage.report.inspection import inspection_messages, inspection_tables, write_inspection
 from tutelage.report.render.latex import compared_latex, latex
 from tutelage.report.render.markdown import compared_markdown, markdown
 from tutelage.report.render.notebook import notebook
@@ -17,7 +17,6 @@ from tutelage.report.tasks import read_tasks
 __all__ = [
     "Comparison",
     "Results",
-    "Shown",
     "Summary",
     "compared",
     "compared_latex",

@@ -17,7 +17,7 @@ _LOSSY: dict[str, Any] = {"quality": 88}
 _EXACT: dict[str, Any] = {"lossless": True, "quality": 60}  # of webp; here `quality` is the effort
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # each is itself: pictures have no single answer to ==
 class Drawing:
     """A picture, and whether it is a photograph, whose small errors nobody sees."""
 

@@ -7,37 +7,18 @@ from pathlib import Path
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
-from torch import Tensor
 
 from tutelage.errors import printable
 from tutelage.files import write_text
 from tutelage.report.charts import Swatch
 from tutelage.report.encode import Drawing, address
 from tutelage.report.render.page import environment
+from tutelage.report.sections.seen import Row
 from tutelage.types import Task
-from tutelage.types.look import Look, Summary
+from tutelage.types.look import Example, Look
 
 _WIDE = 120  # columns that the table needs
 _CLASSES = 20  # that a terminal shows of a label
-
-
-@dataclass(frozen=True)
-class Shown:
-    """An image with its label, to be drawn.
-
-    Attributes:
-        caption: What it stands for.
-        where: The file of the label, or of the image.
-        image: [3, H, W] in 0..1.
-        task: The name of the label's task; "" where the image stands for itself.
-        label: As the task expects it.
-    """
-
-    caption: str
-    where: str
-    image: Tensor
-    task: str = ""
-    label: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -51,24 +32,9 @@ class Drawn:
     legend: Sequence[Swatch]
 
 
-@dataclass(frozen=True)
-class Row:
-    """One label of one split, in words."""
-
-    source: str
-    label: str
-    split: str
-    files: str
-    stored: str
-    reading: str
-    values: str
-    unlabelled: str
-    classes: Sequence[tuple[str, str, float]]  # name, share in words, share
-
-
 def inspection_tables(look: Look, tasks: Mapping[str, Task], width: int) -> RenderableType:
     """What a terminal of that many columns shows: a table, or in a narrow one a line per label and split."""
-    rows = [_row(summary, tasks) for summary in look.labels]
+    rows = _rows(look, tasks)
     parts: list[RenderableType] = [_table(rows)] if width >= _WIDE else [Text(_words(row)) for row in rows]
     parts.append(Text(""))
     for row in rows:
@@ -87,6 +53,10 @@ def inspection_messages(look: Look) -> list[tuple[str, list[str]]]:
         ("Not used", look.left_out),
     )
     return [(title, [printable(str(one)) for one in ones]) for title, ones in parts if ones]
+
+
+def _rows(look: Look, tasks: Mapping[str, Task]) -> list[Row]:
+    return [Row.of(summary, getattr(tasks.get(summary.label), "names", ())) for summary in look.labels]
 
 
 def _words(row: Row) -> str:
@@ -115,14 +85,14 @@ def _table(rows: Sequence[Row]) -> Table:
     return table
 
 
-def write_inspection(path: Path, name: str, look: Look, tasks: Mapping[str, Task], shown: Sequence[Shown]) -> None:
+def write_inspection(path: Path, name: str, look: Look, tasks: Mapping[str, Task], shown: Sequence[Example]) -> None:
     """Write the page, which loads nothing; the template escapes every name."""
     page = (
         environment()
         .get_template("inspection.html")
         .render(
             name=name,
-            rows=[_row(summary, tasks) for summary in look.labels],
+            rows=_rows(look, tasks),
             messages=inspection_messages(look),
             drawn=[_draw(one, tasks) for one in shown],
         )
@@ -130,32 +100,7 @@ def write_inspection(path: Path, name: str, look: Look, tasks: Mapping[str, Task
     write_text(path, page)
 
 
-def _row(summary: Summary, tasks: Mapping[str, Task]) -> Row:
-    measures, names = summary.measures, getattr(tasks.get(summary.label), "names", [])
-    values = "none"
-    if measures.low is not None and not measures.classes:
-        assert measures.middle is not None and measures.high is not None  # noqa: PT018  # one of them is all of them
-        values = f"{measures.low:.3g} .. {measures.middle:.3g} .. {measures.high:.3g} {summary.unit}".strip()
-    if measures.classes:
-        count = len(measures.classes)
-        values = f"{count} class{'' if count == 1 else 'es'}, {min(measures.classes)} to {max(measures.classes)}"
-    files = f"{summary.files} of {summary.looked_at}" if summary.files != summary.looked_at else str(summary.files)
-    if summary.looked_at != summary.samples:
-        files += f" ({summary.samples} in all)"
-    return Row(
-        summary.source,
-        summary.label or "image",
-        summary.split,
-        files,
-        ", ".join(f"{kind} ({n})" if len(summary.stored) > 1 else kind for kind, n in summary.stored.items()) or "made",
-        summary.reading,
-        values,
-        _percent(measures.unlabelled) if summary.label and summary.files else "",
-        [(names[c] if c < len(names) else str(c), _percent(x), x) for c, x in measures.classes.items()],
-    )
-
-
-def _draw(shown: Shown, tasks: Mapping[str, Task]) -> Drawn:
+def _draw(shown: Example, tasks: Mapping[str, Task]) -> Drawn:
     image = address(Drawing((shown.image.permute(1, 2, 0) * 255).round().byte().numpy(), photograph=True))
     if shown.label is None:
         return Drawn(shown.caption, shown.where, image, None, ())
@@ -164,7 +109,3 @@ def _draw(shown: Shown, tasks: Mapping[str, Task]) -> Drawn:
     valid = target.valid[0] if hasattr(target, "valid") else None
     legend = [Swatch(name, "#{:02x}{:02x}{:02x}".format(*colour)) for name, colour in task.legend()]
     return Drawn(shown.caption, shown.where, image, address(Drawing(task.draw(shown.label, valid))), legend)
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.2g} %" if share == 0 or share >= 0.0005 else "< 0.05 %"

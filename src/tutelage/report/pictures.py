@@ -55,10 +55,10 @@ class Gallery:
     sources: Mapping[str, Sequence[Scene]]
     extremes: str = ""
 
-    def addresses(self) -> dict[int, str]:
-        """The address of every drawing by its `id`; together at most about 5 MB."""
+    def addresses(self) -> dict[Drawing, str]:
+        """The address of every drawing; together at most about 5 MB."""
         drawings = [drawing for scenes in self.sources.values() for scene in scenes for drawing in _drawings(scene)]
-        return dict(zip(map(id, drawings), addresses(drawings, _BUDGET), strict=True))
+        return dict(zip(drawings, addresses(drawings, _BUDGET), strict=True))
 
 
 def _drawings(scene: Scene) -> list[Drawing]:

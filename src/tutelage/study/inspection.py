@@ -1,11 +1,9 @@
 """A look at a study's data without training: all that is wrong or doubtful, and samples to be drawn."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Literal, get_args
 
 from rich.console import Console
-from torch import Tensor
 
 from tutelage.data.base import Split
 from tutelage.data.look import Stored
@@ -13,26 +11,7 @@ from tutelage.study.check import decode
 from tutelage.study.check_samples import Checked, Level, Of
 from tutelage.study.config import Study
 from tutelage.study.look import look_at
-from tutelage.types.look import Look
-
-
-@dataclass(frozen=True)
-class Example:
-    """A sample that stands for a kind of label, or for a way in which images are stored.
-
-    Attributes:
-        caption: What it stands for.
-        where: The origin of the label, or of the image.
-        image: [3, H, W] in 0..1.
-        task: Of the label; "" where there is none.
-        label: As the task expects it; None where the image stands for itself.
-    """
-
-    caption: str
-    where: str
-    image: Tensor
-    task: str = ""
-    label: Tensor | None = None
+from tutelage.types.look import Example, Look
 
 
 def inspect_data(study: Study, console: Console, level: Literal["auto"] | Level = "auto") -> tuple[Look, list[Example]]:

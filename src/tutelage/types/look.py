@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from torch import Tensor
+
 _VERSION = 1
 
 
@@ -99,6 +101,25 @@ class Summary:
 
 
 @dataclass(frozen=True)
+class Example:
+    """A sample that stands for a kind of label, or for a way in which images are stored.
+
+    Attributes:
+        caption: What it stands for.
+        where: The origin of the label, or of the image.
+        image: [3, H, W] in 0..1.
+        task: Of the label; "" where there is none.
+        label: As the task expects it; None where the image stands for itself.
+    """
+
+    caption: str
+    where: str
+    image: Tensor
+    task: str = ""
+    label: Tensor | None = None
+
+
+@dataclass(frozen=True)
 class Look:
     """All that was seen of a study's data.
 
@@ -128,3 +149,39 @@ class Look:
     def record(self) -> dict[str, Any]:
         """As plain values, for `data.json`."""
         return {"version": _VERSION, **asdict(self)}
+
+    @classmethod
+    def of(cls, record: Mapping[str, Any]) -> "Look":
+        """The look of a `record`, which may come from anybody.
+
+        Raises:
+            ValueError: It is of another version, or damaged.
+        """
+        if record.get("version") != _VERSION:
+            raise ValueError(
+                f"expected version {_VERSION} of what was seen of data, found {record.get('version')!r:.40}"
+            )
+        try:
+            return cls(
+                [_summary(x) for x in record["labels"]],
+                [
+                    LeftOut(str(x["folder"]), str(x["reason"]), int(x["count"]), tuple(map(str, x["examples"])))
+                    for x in record["left_out"]
+                ],
+                [Warned(str(x["where"]), str(x["text"])) for x in record["warnings"]],
+                [str(line) for line in record["wrong"]],
+            )
+        except (AttributeError, LookupError, OverflowError, TypeError, ValueError) as error:  # of any other values
+            raise ValueError(f"expected what was seen of data, found a damaged record ({error!r:.80})") from error
+
+
+def _summary(x: Mapping[str, Any]) -> Summary:
+    words = [str(x[name]) for name in ("source", "split", "label", "kind", "reading", "unit")]
+    numbers = [int(x[name]) for name in ("samples", "files", "looked_at")]
+    values = x["measures"]
+    low, middle, high = (None if values[k] is None else float(values[k]) for k in ("low", "middle", "high"))
+    classes = {int(c): float(share) for c, share in values["classes"].items()}
+    measures = Measures(
+        int(values["count"]), int(values["empty"]), float(values["unlabelled"]), low, middle, high, classes
+    )
+    return Summary(*words, *numbers, {str(how): int(n) for how, n in x["stored"].items()}, measures)  # type: ignore[arg-type]

@@ -68,7 +68,6 @@ def _page(results: Results) -> str:
         "cost": cost(results),
         "gallery": shown,
         "addresses": {} if shown is None else shown.addresses(),
-        "identity": id,
         "training": training(results),
         "conflict": conflict(results),
         "health": health(results),

@@ -1,25 +1,57 @@
-"""The page's section on what was seen of the data before training: what is doubtful, and a summary of each label."""
+"""What was seen of data before training, in words, and the section of the page about it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from tutelage.layout import DATA
 from tutelage.report.results import Results
 from tutelage.report.run_files import read_mapping
-from tutelage.report.tables import Cell, Column, Line, TableModel, text_cell
+from tutelage.report.tables import Column, Line, TableModel, text_cell
+from tutelage.types.look import LeftOut, Look, Summary, Warned
 
-_VERSION = 1  # of data.json
-_COLUMNS = (
-    Column("words", "split"),
-    Column("words", "stored as"),
-    Column("words", "read as"),
-    Column("number", "files"),
-    Column("number", "without\nlabel", unit="% of pixels"),
-    Column("number", "lowest"),
-    Column("number", "middle"),
-    Column("number", "highest"),
-)
+_COLUMNS = tuple(Column("words", name) for name in ("split", "files", "stored", "read as", "values", "no label"))
+
+
+@dataclass(frozen=True)
+class Row:
+    """One label of one split, in words."""
+
+    source: str
+    label: str
+    split: str
+    files: str
+    stored: str
+    reading: str
+    values: str
+    unlabelled: str
+    classes: Sequence[tuple[str, str, float]]  # name, share in words, share
+
+    @classmethod
+    def of(cls, summary: Summary, names: Sequence[str] = ()) -> "Row":
+        """The summary in words; classes by their `names`, where these are known."""
+        measures = summary.measures
+        values = "none"
+        known = [x for x in (measures.low, measures.middle, measures.high) if x is not None]
+        if known:
+            values = f"{' .. '.join(f'{x:.3g}' for x in known)} {summary.unit}".strip()
+        if measures.classes:
+            count = len(measures.classes)
+            values = f"{count} class{'' if count == 1 else 'es'}, {min(measures.classes)} to {max(measures.classes)}"
+        files = f"{summary.files} of {summary.looked_at}" if summary.files != summary.looked_at else str(summary.files)
+        if summary.looked_at != summary.samples:
+            files += f" ({summary.samples} in all)"
+        return cls(
+            summary.source,
+            summary.label or "image",
+            summary.split,
+            files,
+            ", ".join(f"{kind} ({n})" if len(summary.stored) > 1 else kind for kind, n in summary.stored.items())
+            or "made",
+            summary.reading,
+            values,
+            _percent(measures.unlabelled) if summary.label and summary.files else "",
+            [(names[c] if c < len(names) else str(c), _percent(x), x) for c, x in measures.classes.items()],
+        )
 
 
 @dataclass(frozen=True)
@@ -27,64 +59,30 @@ class Seen:
     """What the check of the data wrote.
 
     Attributes:
-        warnings: what is doubtful and may still be right: where, and a line about it.
-        left_out: files that are not read, a line each.
+        warnings: what is doubtful and may still be right.
+        left_out: files that are not read.
         table: a line for the images and for the labels of each task, by split.
     """
 
-    warnings: Sequence[tuple[str, str]]
-    left_out: Sequence[str]
+    warnings: Sequence[Warned]
+    left_out: Sequence[LeftOut]
     table: TableModel | None
 
 
 def seen(results: Results) -> Seen | None:
-    """What data.json says; None where there is none, or one of another version."""
-    record = read_mapping(results.folder / DATA)
-    if record.get("version") != _VERSION:
+    """What data.json says; None where there is none, one of another version, or a damaged one."""
+    try:
+        look = Look.of(read_mapping(results.folder / DATA))
+    except ValueError:
         return None
-    lines = tuple(_line(label) for label in _mappings(record, "labels"))
-    return Seen(
-        [(str(warned.get("where", "")), str(warned.get("text", ""))) for warned in _mappings(record, "warnings")],
-        [_left_out(files) for files in _mappings(record, "left_out")],
-        TableModel(_COLUMNS, lines) if lines else None,
-    )
+    rows = [Row.of(summary) for summary in look.labels]
+    return Seen(look.warnings, look.left_out, TableModel(_COLUMNS, tuple(map(_line, rows))) if rows else None)
 
 
-def _mappings(record: Mapping[str, Any], key: str) -> list[Mapping[str, Any]]:
-    """The mappings in a list of the file; anything else is skipped."""
-    values = record.get(key)
-    return [value for value in values if isinstance(value, dict)] if isinstance(values, list) else []
+def _line(row: Row) -> Line:
+    cells = (row.split, row.files, row.stored, row.reading, row.values, row.unlabelled)
+    return Line(f"{row.source} {row.label}".strip(), "", tuple(map(text_cell, cells)))
 
 
-def _left_out(files: Mapping[str, Any]) -> str:
-    """`data/train/image: 6 not read, suffix .heic is not read (a.heic, b.heic, ...)`."""
-    names = files.get("examples")
-    names = [str(name) for name in names] if isinstance(names, list) else []
-    number = files.get("count")
-    rest = ", ..." if isinstance(number, int) and number > len(names) else ""
-    examples = f" ({', '.join(names)}{rest})" if names else ""
-    return f"{files.get('folder', '')}: {number} left out, {files.get('reason', '')}{examples}"
-
-
-def _line(label: Mapping[str, Any]) -> Line:
-    stored, measures = label.get("stored"), label.get("measures")
-    stored = stored if isinstance(stored, dict) else {}
-    measures = measures if isinstance(measures, dict) else {}
-    formats = ", ".join(f"{form} ({number})" if len(stored) > 1 else str(form) for form, number in stored.items())
-    name = " ".join(str(part) for part in (label.get("source"), label.get("label") or "image") if part)
-    unlabelled = measures.get("unlabelled")
-    cells = [
-        text_cell(str(label.get("split", ""))),
-        text_cell(formats),
-        text_cell(str(label.get("reading", ""))),
-        _number(label.get("files"), "{:d}"),
-        _number(100 * unlabelled if isinstance(unlabelled, float | int) else None, "{:.1f}"),
-        *(_number(measures.get(key), "{:.4g}", str(label.get("unit", ""))) for key in ("low", "middle", "high")),
-    ]
-    return Line(name, "", tuple(cells))
-
-
-def _number(value: object, form: str, unit: str = "") -> Cell:
-    if not isinstance(value, int | float):
-        return text_cell("-")
-    return text_cell(f"{form.format(value)} {unit}".strip(), value)
+def _percent(share: float) -> str:
+    return f"{100 * share:.2g} %" if share == 0 or share >= 0.0005 else "< 0.05 %"
