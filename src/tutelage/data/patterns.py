@@ -105,7 +105,9 @@ class Excluded:
         self.root, self.paths = root, {root / text for text in exclude if "*" not in text}
         self.patterns = [Pattern(text) for text in exclude if "*" in text]
 
-    def __contains__(self, path: Path) -> bool:
+    def __contains__(self, path: object) -> bool:
+        if not isinstance(path, Path):
+            return False
         name = path.relative_to(self.root).as_posix() if self.patterns else ""
         return path in self.paths or any(pattern.key(name) is not None for pattern in self.patterns)
 

@@ -176,12 +176,14 @@ class Look:
 
 
 def _summary(x: Mapping[str, Any]) -> Summary:
-    words = [str(x[name]) for name in ("source", "split", "label", "kind", "reading", "unit")]
-    numbers = [int(x[name]) for name in ("samples", "files", "looked_at")]
     values = x["measures"]
     low, middle, high = (None if values[k] is None else float(values[k]) for k in ("low", "middle", "high"))
     classes = {int(c): float(share) for c, share in values["classes"].items()}
     measures = Measures(
         int(values["count"]), int(values["empty"]), float(values["unlabelled"]), low, middle, high, classes
     )
-    return Summary(*words, *numbers, {str(how): int(n) for how, n in x["stored"].items()}, measures)  # type: ignore[arg-type]
+    text = {name: str(x[name]) for name in ("source", "split", "label", "kind", "reading", "unit")}
+    numbers = {name: int(x[name]) for name in ("samples", "files", "looked_at")}
+    stored = {str(how): int(n) for how, n in x["stored"].items()}
+    fields: dict[str, Any] = {**text, **numbers, "stored": stored, "measures": measures}
+    return Summary(**fields)
