@@ -1,10 +1,10 @@
 """What a training step computes, counted in operations, so that methods compare at equal compute on any machine."""
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from lightning_fabric import Fabric
-from torch.utils.flop_counter import FlopCounterMode
 
 from tutelage.balance import Uniform
 from tutelage.study.budget import training_config
@@ -12,6 +12,7 @@ from tutelage.study.build import build_run
 from tutelage.study.config import StudyConfig
 from tutelage.study.plan import RunSpec
 from tutelage.train import Streams, fit, objective, training_loader
+from tutelage.train.operations import operations
 
 
 def step_operations(spec: RunSpec, objects: StudyConfig, folder: Path, fabric: Fabric) -> dict[str, int]:
@@ -28,13 +29,13 @@ def step_operations(spec: RunSpec, objects: StudyConfig, folder: Path, fabric: F
     two = Streams(streams.streams, config.batch_size, config.epochs, config.accumulate, 2, draws)
     batches = list(training_loader(two, objects.tasks, config, spec.seed, 0))
     batches = batches[: len(batches) // two.length.steps]  # the last step of a run measures the conflict of gradients
-    step, plain = FlopCounterMode(display=False), FlopCounterMode(display=False)
-    with step:
-        fit(fabric, run, objects.tasks, batches, config, two.length, spec.seed)
-    run.train()
-    with plain:
+
+    def plain() -> None:
         for batch in batches[: len(batches) // draws]:  # a plain step takes one draw
             terms, _ = objective([batch.to(fabric.device)], run.student, objects.tasks, None, Uniform())
             losses = [term.sum for term in terms.task.values()]
             sum(losses[1:], losses[0]).backward()  # type: ignore[no-untyped-call]  # torch has no types for it
-    return {"step": int(step.get_total_flops()), "plain": int(plain.get_total_flops())}
+
+    step = operations(partial(fit, fabric, run, objects.tasks, batches, config, two.length, spec.seed))
+    run.train()
+    return {"step": step, "plain": operations(plain)}
