@@ -7,7 +7,7 @@ import torch
 from tests.study.conftest import built, tiny
 from torch.utils.flop_counter import FlopCounterMode
 
-from tutelage.study import plan
+from tutelage.study import load_study, plan
 from tutelage.study.compute import step_operations
 from tutelage.study.execute import fabric_for
 
@@ -62,3 +62,17 @@ def test_parts_of_a_step_are_added(flags: tuple[str, ...], tmp_path: Path) -> No
     images = objects.train.batch_size * objects.train.accumulate
     assert found["step"] == found["plain"]
     assert 2.8 < found["plain"] / forward(tmp_path, spec.id, images) < 3
+
+
+@pytest.mark.slow  # networks that people use: seconds for each step
+def test_the_control_of_the_pretrained_preset_has_the_compute_of_kd4mtl(tmp_path: Path) -> None:
+    pytest.importorskip("segmentation_models_pytorch")  # of the extra tutelage[nets]
+    # Two steps in an epoch, since its last one measures the conflict of gradients as well.
+    rooms = '{"class_path": "tutelage.data.Rooms", "init_args": {"train": 16, "test": 2, "size": [96, 128]}}'
+    study = load_study("nyuv2-lite", ["--data", rooms, "--net.pretrained", "false", "--out", str(tmp_path)])
+    found, seed = {}, {run.id: run for run in plan(study.values) if run.method in ("single", "kd4mtl")}
+    for name, spec in seed.items():
+        objects = study.build(spec.config)
+        found[name] = step_operations(spec, objects, study.folder, fabric_for(objects.train))
+    total = sum(count["step"] for count in found.values()) / found["kd4mtl/seed0"]["plain"]
+    assert study.values["method"]["uniform-as-long"]["budget"] == pytest.approx(total, abs=0.05)
