@@ -19,7 +19,7 @@ from tutelage.study.config import StudyConfig
 from tutelage.study.plan import RunSpec
 from tutelage.study.store import processor, read_record, record_fact
 from tutelage.study.teachers import build_net
-from tutelage.train import seeded
+from tutelage.train import seeded, select
 from tutelage.train.operations import operations
 from tutelage.types import MultiTaskNet
 
@@ -74,7 +74,8 @@ def _recorded(place: Path | None) -> bool | None:
 
 def _remembered(spec: RunSpec, objects: StudyConfig, note: Callable[[str], None]) -> bool:
     """What was measured on this machine for this network, or is measured now: by one process at a time."""
-    count = max(2, objects.train.batch_size)  # batch norm may refuse a single image: `build_run` says so better
+    # Batch norm may refuse a single image, and a batch may have more images than there are: `build_run` says so better.
+    count = max(2, min(objects.train.batch_size, sum(map(len, select(objects.data, objects.tasks)))))
     images = example(objects.data, objects.tasks, torch.device("cpu")).expand(count, -1, -1, -1)
     widths = {t: task.width for t, task in objects.tasks.items()}
     facts = {
