@@ -6,6 +6,7 @@ from functools import partial
 
 import torch
 
+from tutelage.data.base import Split
 from tutelage.layout import FEATURES, SINGLE
 from tutelage.study.config import Method, StudyConfig, teacher_specs
 from tutelage.study.plan import RunSpec
@@ -23,6 +24,16 @@ def training_config(spec: RunSpec, objects: StudyConfig) -> TrainConfig:
     factor = stretch(spec, objects)
     steps = None if train.max_steps is None else max(1, round(train.max_steps * factor))
     return replace(train, epochs=max(1, round(train.epochs * factor)), max_steps=steps)
+
+
+def passes(objects: StudyConfig, runs: int) -> dict[Split, float]:
+    """How often runs read the samples of each split, those with the budget of the student."""
+    train = objects.train
+    of_run = float(train.epochs)
+    if train.max_steps is not None:
+        images = sum(len(part.source.split("train")) for part in objects.data.parts().values())
+        of_run = min(of_run, train.max_steps * train.batch_size * train.accumulate / max(1, images))
+    return {"train": runs * of_run, "test": float(runs)}
 
 
 def method_of(objects: StudyConfig) -> Method:

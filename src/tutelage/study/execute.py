@@ -16,7 +16,7 @@ from tutelage.data.shards import Keeper
 from tutelage.deploy import fingerprint, write_bundle
 from tutelage.errors import UserError, writing_to
 from tutelage.files import write_record
-from tutelage.study.budget import training_config
+from tutelage.study.budget import passes, training_config
 from tutelage.study.build import build_run, estimate_norms, norm_batches
 from tutelage.study.config import Builder
 from tutelage.study.loggers import run_loggers
@@ -113,7 +113,9 @@ def _compute(
     """Train and evaluate a run, in each of its processes; the main one writes the result and returns it."""
     build, place = build or Builder(), folder / spec.id
     objects = with_memory_format(spec, build(spec.config), place, observer.note)
-    objects.data.keep_decoded(Keeper(objects.train.shards, observer.note))
+    # What `auto` does not keep the check has said, once for all runs.
+    note = observer.note if objects.train.shards == "always" else Silent().note
+    objects.data.keep_decoded(Keeper(objects.train.shards, note, passes(objects, runs=1)))
     config, tasks = training_config(spec, objects), objects.tasks
     with deterministic(config.deterministic) as forced:  # before anything runs on a GPU
         run, streams = build_run(spec, objects, folder, fabric_for(config, world).device, world=world)

@@ -75,8 +75,8 @@ class TrainConfig:
             shared among them. Where torchrun or SLURM started several processes, it is their number that counts.
         workers: processes that load images; 0 loads them in the training process, which is best for data in memory.
         shards: keep decoded images and labels in memory-mapped files for all runs of all studies (`tutelage cache
-            list`): `auto` where decoding takes time and at most a quarter of the free disk per split is needed,
-            `always`, or `never`. It changes no value.
+            list`): `auto` where decoding takes time, samples are read more than once and at most a quarter of the
+            free disk per split is needed, `always`, or `never`. It changes no value.
         checkpoint_seconds: longest time between two checkpoints.
         checkpoint_steps: steps between two checkpoints, too; null saves by time alone.
         keep_checkpoint: keep the checkpoint of a finished run, which is three times as large as its student.
@@ -111,7 +111,7 @@ class TrainConfig:
     accelerator: Literal["auto", "cpu", "cuda"] = "auto"
     devices: int = 1
     workers: int = 0
-    shards: Mode = "never"
+    shards: Mode = "auto"
     checkpoint_seconds: float = 60.0
     checkpoint_steps: int | None = None
     keep_checkpoint: bool = False
