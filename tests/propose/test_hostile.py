@@ -128,7 +128,12 @@ WRONG = {
         r"beside the 8 images \(a/\*\), found 9 files b/\*: none has the name of an image",
     ),
     "images of train in another folder than those of val": (
-        {"train/a/below/#.jpg": "photo", "train/b/#.png": "classes", "val/a/1#.jpg": "photo", "val/b/1#.png": "classes"},
+        {
+            "train/a/below/#.jpg": "photo",
+            "train/b/#.png": "classes",
+            "val/a/1#.jpg": "photo",
+            "val/b/1#.png": "classes",
+        },
         r"expected labels beside the 16 images \(a/\*\), found .*b/\*: there is no image of this name.*; see docs/own.md",
     ),
     "labels of other sizes": (
