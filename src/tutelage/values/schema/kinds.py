@@ -88,6 +88,14 @@ class Argument:
         """What may stand there; of classes outside of tutelage nothing is known."""
         return _kind(self.annotation, self.module) if self.module.ours else ANYTHING
 
+    @cached_property
+    def nullable(self) -> bool:
+        """Whether null may stand there, for all that is known."""
+        if self.annotation is None or (isinstance(self.default, ast.Constant) and self.default.value is None):
+            return True
+        kind = _kind(self.annotation, self.module)
+        return kind.open or "None" in kind.scalars
+
     @property
     def default_path(self) -> str | None:
         """The class that stands there by default; None: it has no name."""
