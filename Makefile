@@ -17,7 +17,7 @@ demo: $(STAMP)
 	$(BIN)/tutelage run rooms
 
 test: $(STAMP)
-	$(BIN)/pytest --numprocesses 2
+	$(BIN)/pytest --numprocesses 2 --dist worksteal
 
 check: $(STAMP)
 	$(BIN)/ruff check .
