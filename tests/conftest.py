@@ -21,6 +21,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 os.environ.pop("TUTELAGE_CACHE", None)  # no test sees the user's cache
 os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp()  # of fixtures of the session
 atexit.register(shutil.rmtree, os.environ["XDG_CACHE_HOME"], ignore_errors=True)
+os.fsync = lambda handle: None  # a disk takes milliseconds for it, and nobody cuts its power (tests/test_files.py)
 COUNT = itertools.count()
 os.environ["TUTELAGE_JOBS"] = "1"  # in the process that the test looks into; tests of several say so
 
