@@ -3,7 +3,6 @@
 import re
 import runpy
 import shlex
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,12 +47,11 @@ def commands(page: Path) -> list[list[str]]:
     return [words[words.index("tutelage") + 1 :] for words in lines(page) if "tutelage" in words]
 
 
-def follow(page: Path, more: Mapping[str, Sequence[str]], capsys: Any) -> None:
+def follow(page: Path, capsys: Any) -> None:
     """Do in the working folder what a page shows, in its order: write its files, run its commands and its Python.
 
     Args:
         page: the page.
-        more: verb -> flags that shorten it.
         capsys: of pytest: a `text` block has to be what was printed just before.
     """
     names: dict[str, Any] = {}
@@ -72,7 +70,7 @@ def follow(page: Path, more: Mapping[str, Sequence[str]], capsys: Any) -> None:
                     runpy.run_path(words[1])
                 else:
                     assert words[0] == "tutelage", words
-                    status = main([*words[1:], *more.get(words[1], ())])
+                    status = main(words[1:])
                     assert status == 0, (words, capsys.readouterr().err)
             shown = capsys.readouterr().out
 

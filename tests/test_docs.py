@@ -13,7 +13,7 @@ import pytest
 import torch
 import yaml
 from tests.distill.tiny import Tiny
-from tests.pages import PAGES, ROOT, name_of
+from tests.pages import PAGES, ROOT, blocks, name_of
 from tests.train.fixture import Run
 
 from tutelage import distill
@@ -133,6 +133,25 @@ def test_the_methods_of_the_page_on_distilling_build(tmp_path: Path) -> None:
         make = config.method[name].distiller
         assert make is not None, name
         assert isinstance(make(student, teachers, torch.zeros(1, 3, 4, 6)), Distiller), name
+
+
+@pytest.mark.parametrize("page", ["balancing.md", "studies.md"])
+def test_the_yaml_of_the_docs_is_a_study(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for shown in (block for block in yaml_blocks(page) if "teachers" not in block):
+        if "data" in shown:
+            shown["data"]["init_args"]["root"] = str(tmp_path)
+        study = shown if "study" in shown else read_values("rooms-tiny") | shown
+        Path("study.yaml").write_text(yaml.safe_dump(study))
+        assert load_study("study.yaml").methods == study.get("methods", load_study("rooms-tiny").methods)
+
+
+def test_the_python_of_the_page_on_studies_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (block,) = blocks(ROOT / "docs/studies.md", "python")
+    names: dict[str, Any] = {}
+    exec(block.text, names)
+    assert names["net"](torch.rand(1, 3, 32, 32)).predictions.keys() == {"segmentation", "depth", "normals"}
 
 
 @pytest.mark.parametrize("page", ["distillation.md", "studies.md"])

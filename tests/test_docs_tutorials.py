@@ -1,4 +1,4 @@
-"""The tutorials do what they say, command by command: shortened here, as they stand with `-m slow`."""
+"""The tutorials do what they say, block by block; those that train for minutes with `-m slow`."""
 
 import json
 from pathlib import Path
@@ -8,9 +8,9 @@ import pytest
 from tests.pages import ROOT, blocks, follow
 
 from tutelage import Results
+from tutelage.cli import main
 
 TUTORIALS = ROOT / "docs/tutorials"
-SHORT = ["--max-steps", "1", "--batch-size", "2", "--precision", "32-true"]
 
 
 @pytest.fixture(autouse=True)
@@ -20,19 +20,17 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_teachers(capsys: pytest.CaptureFixture[str]) -> None:
-    follow(TUTORIALS / "teachers.md", {}, capsys)
+    follow(TUTORIALS / "teachers.md", capsys)
     assert set(Results("runs/distill").methods) == {"teacher", "kd4mtl", "url"}
     assert Path("student.safetensors").exists()
 
 
-def test_photographs(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("onnxruntime", reason="the page exports: pip install 'tutelage[onnx]'")
-    monkeypatch.setattr("tutelage.api.study.run_study", lambda *args: pytest.skip("its Python is run with -m slow"))
-    with pytest.raises(pytest.skip.Exception):
-        follow(TUTORIALS / "photographs.md", {"run": SHORT}, capsys)
-    assert len(list(Path("predictions").glob("*.depth.png"))) == 60
-    assert Path("predictions/contact-sheet.jpg").exists()
-    assert Path("student.onnx").exists()
+def test_init_says_of_the_photographs_what_the_page_shows(capsys: pytest.CaptureFixture[str]) -> None:
+    page = TUTORIALS / "photographs.md"
+    make = next(block for block in blocks(page, "python") if block.title == "make_photos.py")
+    exec(make.text, {})
+    assert main(["init", "photos"]) == 0
+    assert capsys.readouterr().out == blocks(page, "text")[0].text
 
 
 def test_the_python_of_photographs_has_fifteen_lines() -> None:
@@ -43,9 +41,13 @@ def test_the_python_of_photographs_has_fifteen_lines() -> None:
 @pytest.mark.slow  # minutes: it trains 15 networks
 @pytest.mark.parametrize("page", ["rooms", "photographs"])
 def test_it_runs_as_it_stands(page: str, capsys: pytest.CaptureFixture[str]) -> None:
-    follow(TUTORIALS / f"{page}.md", {}, capsys)
+    follow(TUTORIALS / f"{page}.md", capsys)
     for results in Path("runs").glob("*/results.json"):
         assert {row["method"] for row in json.loads(results.read_text())["rows"]} >= {"single", "uniform", "kd4mtl"}
+    if page == "photographs":
+        assert len(list(Path("predictions").glob("*.depth.png"))) == 60
+        assert Path("predictions/contact-sheet.jpg").exists()
+        assert Path("student.onnx").exists()
 
 
 @pytest.mark.slow  # it trains, in a kernel of its own
