@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,9 @@ from jsonargparse import ArgumentParser, Namespace
 from tutelage.errors import UserError
 from tutelage.study.config.build import Builder, study_parser
 from tutelage.study.config.definitions import parse_method
+from tutelage.study.config.precision import resolve_precision, slow_in_bf16
 from tutelage.study.config.schema import StudyConfig
-from tutelage.study.config.study import Study
+from tutelage.study.config.study import Study, study_folder
 from tutelage.study.config.validate import validate
 from tutelage.train import TrainConfig
 from tutelage.values import DESCRIPTIVE, Draft, read_draft, read_values, rephrase, with_new_names
@@ -81,10 +83,8 @@ def _parse(values: Mapping[str, Any], flags: Sequence[str] = ()) -> tuple[dict[s
         plain: dict[str, Any] = yaml.safe_load(study_parser().dump(parsed, skip_validation=True))
         for name, method in others.items():
             plain["method"][name], parsed.method[name] = parse_method(name, method)
-        train = TrainConfig(precision=plain["train"]["precision"], accelerator=plain["train"]["accelerator"])
     except Exception as error:  # jsonargparse raises many kinds
         raise UserError(rephrase(error)) from error
-    plain["train"]["precision"] = parsed.train.precision = train.resolved_precision()
     return plain, parsed
 
 
@@ -101,6 +101,13 @@ def _study(
     plain: dict[str, Any], parsed: Namespace, builder: Builder | None = None, notes: Sequence[str] = ()
 ) -> Study:
     build = builder or Builder()
+    try:
+        train = TrainConfig(precision=plain["train"]["precision"], accelerator=plain["train"]["accelerator"])
+    except ValueError as error:
+        raise UserError(rephrase(error)) from error
+    folder = study_folder(plain)
+    precision = resolve_precision(train, folder, partial(slow_in_bf16, plain))
+    plain["train"]["precision"] = parsed.train.precision = precision
     build.add(plain, parsed)
     study = Study(plain, build, list(notes))
     validate(study)
