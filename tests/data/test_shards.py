@@ -26,7 +26,7 @@ from tutelage.data import (
     Rooms,
     Samples,
 )
-from tutelage.data.shards import Keeper, Shard
+from tutelage.data.shards import Keeper, Mode, Shard
 from tutelage.types import Sample
 
 LABELS = {
@@ -285,8 +285,11 @@ def test_sizes_that_differ_are_not_kept(root: Path) -> None:
     assert isinstance(kept(folders(root, size=(12, 16))).decoded("train"), Shard)
 
 
-def test_the_user_is_told_once_how_much_is_kept(root: Path) -> None:
+def test_the_user_is_told_once_how_much_is_kept(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     notes: list[str] = []
+    kept(folders(root, size=(8, 8)), notes=notes).decoded("train")
+    assert notes == []  # of what is small
+    monkeypatch.setattr("tutelage.data.shards.keeper._TOLD", 0)
     kept(folders(root), notes=notes).decoded("train")
     kept(folders(root), notes=notes).decoded("train")
     assert len(notes) == 1
@@ -301,6 +304,18 @@ def test_auto_takes_no_more_than_a_quarter_of_the_free_disk(root: Path, monkeypa
     assert "more than a quarter" in notes[0]
     assert isinstance(kept(folders(root), "always", notes).decoded("train"), Shard)
     assert not isinstance(kept(folders(root), "never", notes).decoded("train"), Shard)
+
+
+def test_auto_begins_no_shard_that_is_read_once_but_reads_one_that_is_there(root: Path) -> None:
+    def samples(mode: Mode, passes: float, width: int = 16) -> Samples:
+        source = folders(root, size=(12, width))
+        source.keep_decoded(Keeper(mode, print, {"train": passes}))
+        return source.decoded("train")
+
+    assert not isinstance(samples("auto", 1), Shard)
+    assert isinstance(samples("auto", 1.5), Shard)
+    assert isinstance(samples("auto", 1), Shard)
+    assert isinstance(samples("always", 1, width=20), Shard)
 
 
 def test_a_full_disk_falls_back_with_a_line(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

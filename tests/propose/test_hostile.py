@@ -134,7 +134,8 @@ WRONG = {
             "val/a/1#.jpg": "photo",
             "val/b/1#.png": "classes",
         },
-        r"labels beside the 16 images \(a/\*\), found .*b/\*: there is no image of this name.*; see docs/own.md",
+        r"expected labels beside the 16 images \(a/\*\), found .*b/\*: there is no image of this name.*; "
+        r"see docs/own.md",
     ),
     "labels of other sizes": (
         {"a/#.jpg": "photo", "b/#.png": "small"},

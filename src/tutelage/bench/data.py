@@ -97,5 +97,5 @@ def _sources(folder: Path, size: Size, count: int, settings: Settings) -> dict[s
     """The same pictures, decoded for every batch and decoded once."""
     files = write_pictures(folder, size, count)
     shards = Folders(files.root, files.labels)
-    shards.keep_decoded(Keeper("always", settings.note, folder / "shards"))
+    shards.keep_decoded(Keeper("always", settings.note, root=folder / "shards"))
     return {_FILES: files, _SHARDS: shards}

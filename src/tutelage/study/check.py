@@ -17,10 +17,12 @@ from tutelage.errors import UserError, one_line
 from tutelage.files import write_shared
 from tutelage.images import Size
 from tutelage.layout import DATA, FEATURES
+from tutelage.study.budget import passes
 from tutelage.study.check_samples import Checked, Level, Of, check_samples
 from tutelage.study.config import Study, teacher_specs
 from tutelage.study.findings import Findings
 from tutelage.study.look import lines, look_at
+from tutelage.study.plan import plan
 from tutelage.study.teachers import build_net, teacher_net
 from tutelage.types import MultiTaskNet, Task
 from tutelage.types.look import Look
@@ -43,7 +45,7 @@ def check_data(study: Study, console: Console, level: Literal["auto"] | Level = 
         level: `full` decodes every sample of both splits, `sample` at most 2000 of each split and source, at even
             distances, `none` one image of each source, whose size is tried on augmentation and network. `auto` is
             `full` up to 20,000 samples in all, and `sample` above. Of a trusted source, a few samples suffice.
-        write: Write `data.json`.
+        write: Write `data.json`, and keep decoded samples as `train.shards` says.
 
     Returns:
         What was seen.
@@ -53,7 +55,8 @@ def check_data(study: Study, console: Console, level: Literal["auto"] | Level = 
     """
     objects = study.objects
     note = partial(console.print, markup=False, highlight=False, soft_wrap=True)
-    objects.data.keep_decoded(Keeper(objects.train.shards, note))
+    if write:
+        objects.data.keep_decoded(Keeper(objects.train.shards, note, passes(objects, len(plan(study.values)))))
     sources = {name: part.source for name, part in objects.data.parts().items()}
     for name, source in sources.items():
         _check_contents(name if len(sources) > 1 else "", source, objects.tasks)

@@ -16,8 +16,8 @@ from tutelage.data.shards import Keeper
 from tutelage.deploy import fingerprint, write_bundle
 from tutelage.errors import UserError, writing_to
 from tutelage.files import write_record
-from tutelage.study.budget import training_config
-from tutelage.study.build import build_run
+from tutelage.study.budget import passes, training_config
+from tutelage.study.build import build_run, estimate_norms, norm_batches
 from tutelage.study.config import Builder
 from tutelage.study.loggers import run_loggers
 from tutelage.study.memory_format import with_memory_format
@@ -38,6 +38,7 @@ from tutelage.train import (
     evaluate,
     fit,
     main_first,
+    seeded,
     share_state,
     this_world,
     training_loader,
@@ -112,7 +113,9 @@ def _compute(
     """Train and evaluate a run, in each of its processes; the main one writes the result and returns it."""
     build, place = build or Builder(), folder / spec.id
     objects = with_memory_format(spec, build(spec.config), place, observer.note)
-    objects.data.keep_decoded(Keeper(objects.train.shards, observer.note))
+    # What `auto` does not keep the check has said, once for all runs.
+    note = observer.note if objects.train.shards == "always" else Silent().note
+    objects.data.keep_decoded(Keeper(objects.train.shards, note, passes(objects, runs=1)))
     config, tasks = training_config(spec, objects), objects.tasks
     with deterministic(config.deterministic) as forced:  # before anything runs on a GPU
         run, streams = build_run(spec, objects, folder, fabric_for(config, world).device, world=world)
@@ -132,6 +135,9 @@ def _compute(
                 with compiled(run, config, streams.batch_sizes, tasks, partial(_note, observer, spec)):
                     held = measure(objects, run, fabric, world)
                     fit(fabric, run, tasks, loader, config, streams.length, spec.seed, path, observer, world, held)
+                if config.batch_norm == "estimated":
+                    with seeded(spec.seed, "norms"), fabric.autocast():
+                        estimate_norms(run.result, norm_batches(objects, config, fabric.device))
         except NonFiniteError as error:
             raise NonFiniteError(f"{spec.label}: {error}") from error
         finally:

@@ -55,8 +55,13 @@ class TrainConfig:
         clip_norm: largest norm of a network's gradient; gradients of adaptors and balancer are never clipped.
         ema: decay of the exponential moving average of the weights, for example 0.999; the average is then evaluated
             and saved in place of the weights.
+        batch_norm: `running`: networks are evaluated with the running statistics of their batch norm; `estimated`: with
+            the mean of those of up to 64 batches of training images, as they are, under the final weights. Running ones
+            are behind in short runs.
         augment: random views of the training images; null trains on the images unchanged.
-        precision: `32-true`, `bf16-mixed`, or `auto`: bf16 where the device computes it in hardware.
+        precision: `32-true`, `bf16-mixed`, or `auto`: that of the runs that are in the study's folder, else bf16 where
+            the device computes it in hardware, but for networks of many depthwise convolutions on a CPU, which are
+            slower in it.
         deterministic: use deterministic algorithms on a GPU, which are slower; the run records which operations were
             replaced and which have no deterministic algorithm. On a CPU a run is repeatable without it, for the same
             number of threads.
@@ -72,8 +77,8 @@ class TrainConfig:
             shared among them. Where torchrun or SLURM started several processes, it is their number that counts.
         workers: processes that load images; 0 loads them in the training process, which is best for data in memory.
         shards: keep decoded images and labels in memory-mapped files for all runs of all studies (`tutelage cache
-            list`): `auto` where decoding takes time and at most a quarter of the free disk per split is needed,
-            `always`, or `never`. It changes no value.
+            list`): `auto` where decoding takes time, samples are read more than once and at most a quarter of the
+            free disk per split is needed, `always`, or `never`. It changes no value.
         checkpoint_seconds: longest time between two checkpoints.
         checkpoint_steps: steps between two checkpoints, too; null saves by time alone.
         keep_checkpoint: keep the checkpoint of a finished run, which is three times as large as its student.
@@ -98,6 +103,7 @@ class TrainConfig:
     student: Optim = field(default_factory=Optim)
     clip_norm: float | None = None
     ema: float | None = None
+    batch_norm: Literal["running", "estimated"] = "running"
     augment: Augment | None = None
     precision: Precision = "auto"
     deterministic: bool = False
@@ -107,7 +113,7 @@ class TrainConfig:
     accelerator: Literal["auto", "cpu", "cuda"] = "auto"
     devices: int = 1
     workers: int = 0
-    shards: Mode = "never"
+    shards: Mode = "auto"
     checkpoint_seconds: float = 60.0
     checkpoint_steps: int | None = None
     keep_checkpoint: bool = False
@@ -177,7 +183,7 @@ class TrainConfig:
         return torch.channels_last if self.known_channels_last() else torch.contiguous_format
 
     def resolved_precision(self) -> Literal["32-true", "bf16-mixed"]:
-        """`precision`, with `auto` replaced by what this machine supports."""
+        """`precision`, with `auto` replaced by what this machine supports; a study asks its network and folder, too."""
         if self.precision != "auto":
             return self.precision
         if self.accelerator != "cpu" and torch.cuda.is_available():

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import blake2b
 from importlib.metadata import version
+from math import inf
 from pathlib import Path
 from typing import Any, Literal
 
@@ -27,6 +28,7 @@ _SHARE = 0.25  # of the free disk that `auto` takes at most for one shard
 _LOOKED_AT = 16  # samples from which the types of the rows follow
 _COPIED = 64  # rows at a time
 _GB = 1e9
+_TOLD = 0.1  # GB from which a shard takes a line
 
 
 class Keeper:
@@ -37,16 +39,24 @@ class Keeper:
     the old one, which is then removed. Where a sample has no stamp, the source's fingerprint stands for all of them.
 
     Args:
-        mode: `auto` keeps what takes time to decode, at most a quarter of the free disk per split: not sources in
-            memory, samples without stamps, nor what classes outside of tutelage decode, whose code may change.
-            `always` keeps these, too, whatever is free.
+        mode: `auto` keeps what takes time to decode and is read more than once, at most a quarter of the free disk per
+            split: not sources in memory, samples without stamps, nor what classes outside of tutelage decode, whose
+            code may change. It reads what is kept already. `always` keeps these, too, whatever is free.
         note: is told what is kept, or why it is not.
+        passes: how often the samples of a split are read, as far as that is known.
         root: the folder of the cache; None: the user's.
     """
 
-    def __init__(self, mode: Mode, note: Callable[[str], None], root: Path | None = None) -> None:
-        self.mode, self.note, self._root = mode, note, root
+    def __init__(
+        self,
+        mode: Mode,
+        note: Callable[[str], None],
+        passes: Mapping[Split, float] | None = None,
+        root: Path | None = None,
+    ) -> None:
+        self.mode, self.note, self._passes, self._root = mode, note, passes or {}, root
         self._opened: dict[tuple[int, Split], tuple[DataSource, Samples]] = {}
+        self._failed: set[str] = set()  # what was said once
 
     @property
     def root(self) -> Path:
@@ -62,7 +72,10 @@ class Keeper:
                 shard = self._open(source, split, samples.dataset if isinstance(samples, Memory) else samples)
             except OSError as error:
                 reason = "the disk is full" if is_disk_full(error) else str(error)
-                self.note(f"data: `{source.name}` is decoded in every epoch, and not kept: {reason}")
+                text = f"data: `{source.name}` is decoded in every epoch, and not kept: {reason}"
+                if text not in self._failed:
+                    self.note(text)
+                self._failed.add(text)
                 shard = None
             self._opened[key] = source, shard or samples
         return self._opened[key][1]
@@ -76,6 +89,8 @@ class Keeper:
         rows = _rows_of(stamps)
         facts = _facts(source, split, None if None in stamps else rows)
         earlier = self._earlier(facts, len(samples))
+        if earlier is None and self.mode == "auto" and self._passes.get(split, inf) <= 1:
+            return None
         decoded = {} if earlier else _some(samples)
         if decoded is None:
             return None
@@ -104,7 +119,8 @@ class Keeper:
         if self.mode == "auto" and key.bytes > _SHARE * free:
             self.note(f"data: {size}, more than a quarter, so they are not kept; --shards always keeps them")
             return False
-        self.note(f"data: kept decoded for all runs: {size}")
+        if key.bytes >= _TOLD * _GB:
+            self.note(f"data: kept decoded for all runs: {size}")
         return True
 
     def _earlier(self, facts: Mapping[str, Any], rows: int) -> Key | None:

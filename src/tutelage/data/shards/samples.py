@@ -71,10 +71,11 @@ class Shard(Around):
         if not self._writes:
             return
         row = torch.tensor([index])
+        fields = self.layout.pack(sample, self.stamps[index])  # in parallel, where threads decode
         try:
             with self.entry.filling():
                 if not bool(self.entry.has(row)):
-                    self.entry.write(row, self.layout.pack(sample, self.stamps[index]))
+                    self.entry.write(row, fields)
         except OSError as error:  # a full disk, or a folder that others own: what is not kept is decoded again
             self._writes = False
             warnings.warn(f"{self.entry.folder}: decoded images are no longer kept: {error}", stacklevel=2)
