@@ -40,6 +40,10 @@ DATA: dict[str, tuple[Make, str]] = {
         images(lambda train: ((train / "depth/3.png").unlink(), os.mkfifo(train / "depth/3.png"))),
         r"train/depth/3.png: expected a file, found a pipe; replace or remove it",
     ),
+    "a name in other bytes": (
+        images(lambda train: os.rename(train / "depth/3.png", os.fsencode(train / "depth") + b"/\xff.png")),
+        r"train/depth/ .png: expected a name in UTF-8, found other bytes in it; rename the file",
+    ),
     "a device": (
         images(lambda train: ((train / "image/3.png").unlink(), (train / "image/3.png").symlink_to("/dev/zero"))),
         r"train/image/3.png: expected a file, found a device; replace or remove it",

@@ -187,3 +187,12 @@ def test_an_image_is_turned_alike_in_training_and_prediction(tmp_path: Path, ori
     turned = np.rot90(pixels, 2 if orientation == 3 else -1).copy()
     for read in (Rgb().decode, as_image):
         assert torch.equal(read(tmp_path / "a.png"), torch.from_numpy(turned).permute(2, 0, 1) / 255)
+
+
+def test_components_of_normals_that_float32_cannot_hold_are_no_label() -> None:
+    array = np.zeros((2, 2, 3))
+    array[..., 2] = 1
+    array[0, 0] = 1e300
+    normals = NormalsLabel().convert(array, "", "here")
+    assert normals[:, 0, 0].tolist() == [0, 0, 0]
+    assert normals[:, 1, 1].tolist() == [0, 0, 1]

@@ -9,7 +9,7 @@ from tutelage.data.files import PICTURES, find_test_folder, none_found
 from tutelage.data.fingerprint import arguments_text, fingerprint_of_files, stamp_of_files
 from tutelage.data.items import Items, ItemSource
 from tutelage.data.look import unused_files
-from tutelage.data.patterns import Excluded
+from tutelage.data.patterns import Excluded, check_name
 from tutelage.data.whole_labels import ClassLabel
 from tutelage.errors import UserError
 from tutelage.files import expand_home
@@ -73,7 +73,7 @@ class ClassFolders(ItemSource):
         others = () if split else self._folders.values()
         return {
             path.name: sorted(
-                file
+                check_name(file)
                 for file in path.iterdir()
                 if file.suffix.lower() in PICTURES and not file.name.startswith(".") and file not in excluded
             )

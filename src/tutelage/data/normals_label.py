@@ -37,7 +37,8 @@ class NormalsLabel(Modality):
             raise UserError(
                 f"{where}: expected normals [H, W, 3], found {describe(array, mode)}; save three values per pixel"
             )
-        n = torch.from_numpy(np.ascontiguousarray(array.transpose(2, 0, 1)).astype(np.float32))
+        with np.errstate(over="ignore"):  # what float32 cannot hold is infinite, and no label
+            n = torch.from_numpy(np.ascontiguousarray(array.transpose(2, 0, 1)).astype(np.float32))
         if mode:
             none = (n == 0).all(0) | ((n - 127.5).abs() <= _GREY).all(0)
             return _unit(torch.where(none, 0.0, n / 127.5 - 1))

@@ -124,7 +124,7 @@ def walk(folder: Path, levels: int | None = None) -> Iterator[Path]:
     depth = len(folder.parts)
     for here, folders, files in os.walk(folder, onerror=_refuse, followlinks=True) if folder.is_dir() else ():
         path = Path(here)
-        yield from (path / name for name in files if not name.startswith("."))
+        yield from (check_name(path / name) for name in files if not name.startswith("."))
         seen.add(os.path.realpath(here))
         deeper = levels is None or len(path.parts) - depth < levels
         folders[:] = [
@@ -132,6 +132,13 @@ def walk(folder: Path, levels: int | None = None) -> Iterator[Path]:
             for name in sorted(folders)
             if deeper and not name.startswith(".") and os.path.realpath(path / name) not in seen
         ]
+
+
+def check_name(path: Path) -> Path:
+    """The path; a UserError where its name is not UTF-8, which no study, no report and no JSON can hold."""
+    if path.name.encode(errors="replace").decode() != path.name:
+        raise UserError(f"{path}: expected a name in UTF-8, found other bytes in it; rename the file")
+    return path
 
 
 def _refuse(error: OSError) -> None:

@@ -63,4 +63,5 @@ class NumbersLabel(Whole):
 
     def convert(self, array: Array, mode: str, where: str) -> Tensor:
         """[D], float32."""
-        return torch.from_numpy(array.reshape(-1).astype(np.float32))
+        with np.errstate(over="ignore"):  # what float32 cannot hold is infinite
+            return torch.from_numpy(array.reshape(-1).astype(np.float32))
