@@ -228,6 +228,16 @@ CASES = {
         ["key", "union", "no class", "value of a union", "choice", "path", "alternative", "value for a teacher"],
         ["--teachers", "{depth: 3}"],
     ),
+    "a distance for augmentation": Case(
+        "train.augment: expected a subclass of Augment, found tutelage.distill.NormalisedL2",
+        ["key", "union", "other class of a union", "optional", "value of a union"],
+        ["--train.augment", "tutelage.distill.NormalisedL2"],
+    ),
+    "a number among keys": Case(
+        f"method: adaptor_optim.optimizer: expected {SUCH}, found keys of the kind int",
+        ["key", "class that a key implies", "keys that are no text"],
+        keys={"method": {"uniform": {"adaptor_optim": {"optimizer": "{0}"}}}},
+    ),
     "an abstract task": Case(
         "tasks: expected a class that can be built, found the abstract tutelage.types.Task",
         ["key", "abstract class"],

@@ -27,6 +27,14 @@ RULES: dict[str, tuple[str, str]] = {
         r"Import path (\S+) does not correspond to a subclass of (\w+)",
         r"expected a subclass of \2, found \1",
     ),
+    "other class of a union": (
+        r"Import path does not correspond to a subclass of (\w+)",
+        r"expected a subclass of \1",
+    ),
+    "keys that are no text": (
+        r"unsupported operand type\(s\) for \+: '(\w+)' and 'str'",
+        rf"expected {_SUCH}, found keys of the kind \1",
+    ),
     "other class for a factory": (
         r"Expected '([^']+)' to be a subclass of <class '([^']+)'>\.?",
         r"expected a subclass of \2, found \1",
