@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: demo test check docs nyuv2-small nyuv2-balancing nyuv2-nets data clean
+.PHONY: demo test test-docs check docs nyuv2-small nyuv2-balancing nyuv2-nets data clean
 .DELETE_ON_ERROR:
 
 $(STAMP): pyproject.toml constraints.txt
@@ -17,14 +17,18 @@ demo: $(STAMP)
 	$(BIN)/tutelage run rooms
 
 test: $(STAMP)
-	$(BIN)/pytest --numprocesses 2
+	$(BIN)/pytest --numprocesses 2 --dist worksteal
+
+# Every command and snippet of the README and the docs, also those that take minutes.
+test-docs: $(STAMP)
+	$(BIN)/pytest --numprocesses 2 -m "slow or not slow" tests/test_docs*.py
 
 check: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 # What docs/results.md has of NYU-v2: make nyuv2-small DATA=DIR, again wherever it stopped; started twice, two processes share it.
 SMALL := nyuv2-segnet-small --data.root $(DATA)
@@ -52,7 +56,7 @@ nyuv2-nets: data $(STAMP)
 	$(BIN)/tutelage run $(SMALL) --study nyuv2-small-own-teachers $(NETS) --net.filters "[8,16,24,32,32]"
 
 docs: $(STAMP)
-	$(BIN)/mkdocs serve
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve
 
 clean:
 	rm -rf .venv site .pytest_cache .ruff_cache .mypy_cache .import_linter_cache

@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+from decimal import ROUND_HALF_UP, Decimal
 from inspect import isabstract
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 import torch
 import yaml
 from tests.distill.tiny import Tiny
+from tests.pages import PAGES, ROOT, blocks, name_of
 from tests.train.fixture import Run
 
 from tutelage import distill
@@ -20,9 +22,6 @@ from tutelage.study import TeacherConfig, load_study, methods, presets, read_val
 from tutelage.train import TrainConfig
 from tutelage.types import Distiller, MultiTaskNet
 
-ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-
 
 def yaml_blocks(page: str) -> list[dict[str, Any]]:
     """What the YAML of a page holds."""
@@ -30,7 +29,7 @@ def yaml_blocks(page: str) -> list[dict[str, Any]]:
     return [yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", text, flags=re.DOTALL)]
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_links_lead_somewhere(page: Path) -> None:
     text = page.read_text()
     for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", text):
@@ -38,7 +37,7 @@ def test_links_lead_somewhere(page: Path) -> None:
             assert (page.parent / target).exists(), target
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_places_in_the_code_exist(page: Path) -> None:
     for file, symbol in re.findall(r"`([\w/]+\.py)(?::([\w.]+))?`", page.read_text()):
         paths = [p for p in (ROOT / "src/tutelage" / file, ROOT / file) if p.exists()]
@@ -49,7 +48,7 @@ def test_places_in_the_code_exist(page: Path) -> None:
             assert re.search(rf"\b{name}\b", path.read_text()), f"{file}:{symbol}"
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_commands_name_presets(page: Path) -> None:
     for source in re.findall(r"tutelage run ([\w-]+)(?!\.yaml)\b(?!\.)", page.read_text()):
         assert source in presets(), source
@@ -60,6 +59,20 @@ def test_the_results_of_the_readme_are_those_of_the_docs() -> None:
     results = (ROOT / "docs/results.md").read_text().splitlines()
     assert len(rows) >= 4
     assert not set(rows) - set(results)
+
+
+def test_the_numbers_of_the_page_on_when_it_helps_are_those_of_the_results() -> None:
+    number = r"(\d+(?:\.\d+)?) ± (\d+(?:\.\d+)?)"
+    measured = re.findall(number, (ROOT / "docs/results.md").read_text())
+    shown = re.findall(number, (ROOT / "docs/when.md").read_text())
+    assert len(shown) > 20
+    for pair in shown:  # as it stands there, or rounded
+        digits = [len(x.partition(".")[2]) for x in pair]
+        assert any(all(round_as(x, n) == y for x, n, y in zip(m, digits, pair, strict=True)) for m in measured), pair
+
+
+def round_as(number: str, digits: int) -> str:
+    return str(Decimal(number).quantize(Decimal(1).scaleb(-digits), ROUND_HALF_UP))
 
 
 def test_the_readme_names_every_method() -> None:
@@ -120,6 +133,25 @@ def test_the_methods_of_the_page_on_distilling_build(tmp_path: Path) -> None:
         make = config.method[name].distiller
         assert make is not None, name
         assert isinstance(make(student, teachers, torch.zeros(1, 3, 4, 6)), Distiller), name
+
+
+@pytest.mark.parametrize("page", ["balancing.md", "studies.md"])
+def test_the_yaml_of_the_docs_is_a_study(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for shown in (block for block in yaml_blocks(page) if "teachers" not in block):
+        if "data" in shown:
+            shown["data"]["init_args"]["root"] = str(tmp_path)
+        study = shown if "study" in shown else read_values("rooms-tiny") | shown
+        Path("study.yaml").write_text(yaml.safe_dump(study))
+        assert load_study("study.yaml").methods == study.get("methods", load_study("rooms-tiny").methods)
+
+
+def test_the_python_of_the_page_on_studies_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (block,) = blocks(ROOT / "docs/studies.md", "python")
+    names: dict[str, Any] = {}
+    exec(block.text, names)
+    assert names["net"](torch.rand(1, 3, 32, 32)).predictions.keys() == {"segmentation", "depth", "normals"}
 
 
 @pytest.mark.parametrize("page", ["distillation.md", "studies.md"])

@@ -35,6 +35,13 @@ def test_a_study_its_results_and_teachers_that_are_there(tmp_path: Path, monkeyp
     assert str(error.value) == REFUSAL
 
 
+def test_lr_is_the_learning_rate() -> None:
+    for study in (tutelage.Study("rooms-tiny", lr=0.02), tutelage.Study("rooms-tiny", train={"student": {}}, lr=2e-2)):
+        assert study.values["train"]["student"]["optimizer"]["init_args"]["lr"] == 0.02
+    with pytest.raises(UserError, match="lr"):
+        tutelage.Study("rooms-tiny", lr="fast")
+
+
 def test_a_loop_of_pytorch() -> None:
     names: dict[str, Any] = {}
     exec(LOOP, names)

@@ -1,5 +1,6 @@
 """Images, labels and folders of runs that are wrong: name -> how, and the line that says so."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +35,14 @@ DATA: dict[str, tuple[Make, str]] = {
     "a file is missing": (
         images(removed("depth/3.png")),
         r"train/depth: expected a file for each of the 8 images .* missing are 3; add .* data.init_args.partial: true",
+    ),
+    "a pipe": (
+        images(lambda train: ((train / "depth/3.png").unlink(), os.mkfifo(train / "depth/3.png"))),
+        r"train/depth/3.png: expected a file, found a pipe; replace or remove it",
+    ),
+    "a device": (
+        images(lambda train: ((train / "image/3.png").unlink(), (train / "image/3.png").symlink_to("/dev/zero"))),
+        r"train/image/3.png: expected a file, found a device; replace or remove it",
     ),
     "two files": (
         images(holding("depth/3.jpg", "")),

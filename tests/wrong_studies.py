@@ -84,6 +84,10 @@ STUDIES: dict[str, tuple[Make, str]] = {
         r"data: expected a class_path, found `rooms`; did you mean `tutelage.data.Rooms`",
     ),
     "a task as data": (key("data", DEPTH), r"data: expected a subclass of DataSource, found tutelage.tasks.Depth"),
+    "a class with arguments of its own as network": (
+        key("net", {"class_path": "tutelage.data.Folders"}),
+        r"net: expected a subclass of MultiTaskNet, found tutelage.data.Folders",
+    ),
     "a task as network": (key("net", DEPTH), r"net: expected a subclass of MultiTaskNet, found tutelage.tasks.Depth"),
     "data as augmentation": (
         key("train.augment", base()["data"]),
@@ -93,6 +97,20 @@ STUDIES: dict[str, tuple[Make, str]] = {
     # Values.
     "epochs in words": (flags("--epochs", "many"), r"train.epochs: expected a whole number, found `many`"),
     "steps in words": (flags("--max-steps", "few"), r"train.max_steps: expected a whole number or null, found `few`"),
+    "null for a number": (
+        key("train.epochs", None),
+        r"study.yaml: train.epochs: expected a value, found null; give one, or leave the key out for its default",
+    ),
+    "null for an argument of torch": (
+        key("train.student.optimizer.init_args.differentiable", None),
+        r"study.yaml: train.student.optimizer.differentiable: expected a value, found null; give one",
+    ),
+    "a number for a list": (key("methods", 10**30), r"study.yaml: methods: expected a list, found `1000"),
+    "keys for a number": (key("train.log_steps", {"a": 1}), r"train.log_steps: expected a whole number, found `{'a'"),
+    "a whole study for a name": (
+        key("methods", [{"x" * 90: 1}]),
+        r"methods: expected names among .*; found `{'x{78} \.\.\.`",
+    ),
     "train in a word": (key("train", "fast"), r"study.yaml: train: expected keys and values, found `fast`"),
     "tasks in a list": (key("tasks", ["depth"]), r"tasks: expected keys and values, found `\['depth'\]`"),
     "three sizes": (
@@ -110,6 +128,10 @@ STUDIES: dict[str, tuple[Make, str]] = {
     "batch": (
         flags("--batch-size", "5"),
         r"batch_size: expected at most the 4 training images of .*, found 5 x 1 per step",
+    ),
+    "batch of more images than fit a number": (
+        flags("--batch-size", str(10**30)),
+        r"batch_size: expected at most the 4 training images",
     ),
     "learning rate": (
         key("train.student.optimizer.init_args.lr", -1),

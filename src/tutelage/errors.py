@@ -107,6 +107,12 @@ def did_you_mean(found: object, names: Iterable[str]) -> str:
     return "" if near is None else f"; did you mean `{near}`?"
 
 
+def cut(value: object, most: int = 80) -> str:
+    """What a message quotes of a value that may be of any length."""
+    text = str(value)
+    return text if len(text) <= most else f"{text[:most]} ..."
+
+
 def near_path(path: Path) -> str:
     """What a message adds where a file or folder beside one that is not there has a name close to it."""
     try:

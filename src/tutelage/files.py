@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import secrets
+import stat
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -12,6 +13,8 @@ from hashlib import blake2b
 from math import isfinite
 from pathlib import Path
 from typing import IO, Any
+
+from tutelage.errors import UserError
 
 if sys.platform != "win32":
     import fcntl
@@ -62,6 +65,17 @@ def _write(path: Path, write: Callable[[IO[bytes]], object]) -> None:
 
 def _create(part: Path) -> IO[bytes]:
     return part.open("xb")
+
+
+def check_regular(path: str | Path) -> None:
+    """Raise a UserError for a pipe, a socket or a device: to read one may never end."""
+    try:
+        mode = os.stat(path).st_mode
+    except (OSError, ValueError):  # who opens it says more
+        return
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        kind = "a pipe" if stat.S_ISFIFO(mode) else "a socket" if stat.S_ISSOCK(mode) else "a device"
+        raise UserError(f"{path}: expected a file, found {kind}; replace or remove it")
 
 
 def remove_parts(folder: Path) -> None:

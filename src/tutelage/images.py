@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from tutelage.errors import UserError, one_line
+from tutelage.files import check_regular
 
 Array = npt.NDArray[Any]
 Size = tuple[int, int]  # height, width
@@ -62,6 +63,7 @@ def read_array(path: Path, use: Use) -> tuple[Array, str]:
     """
     try:
         if path.suffix.lower() == ".npy":
+            check_regular(path)
             with path.open("rb") as file:  # np.load would also take archives and pickles
                 return _native(np.lib.format.read_array(file, allow_pickle=False)), ""
         with open_picture(path) as picture:
@@ -236,12 +238,13 @@ def open_picture(path: Path) -> PillowImage.Image:
     """A picture whose size is known and whose pixels are not read yet, of one of `FORMATS`.
 
     Raises:
-        UserError: Pillow refuses its size.
+        UserError: Pillow refuses its size, or it is no file.
         OSError: It cannot be read; Pillow may raise anything else, too.
     """
     if os.environ.get(_VARIABLE):
         PillowImage.MAX_IMAGE_PIXELS = None  # the user's limit takes the place of Pillow's
     try:
+        check_regular(path)
         return PillowImage.open(path, formats=FORMATS)
     except (PillowImage.DecompressionBombError, PillowImage.DecompressionBombWarning) as error:
         pixels = re.search(r"\d+", str(error))

@@ -9,12 +9,12 @@ import torch
 from tutelage.bench import PARTS, Cost, Settings
 from tutelage.bench.cached import read_from_cache
 from tutelage.bench.case import Case, make_tasks, random_batch
-from tutelage.bench.machine import operations
 from tutelage.bench.networks import NETWORKS
 from tutelage.bench.plain_loop import PlainLoop
 from tutelage.bench.shares import SHARES, Stopwatch
 from tutelage.cli import main
 from tutelage.cli.bench import PARTS as DESCRIBED
+from tutelage.train.operations import operations
 
 NETWORK = "segnet-quarter"
 

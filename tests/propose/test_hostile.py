@@ -1,5 +1,6 @@
 """What cannot be used of a folder is left out with a reason, and what is no data set is refused in one line."""
 
+import os
 import re
 from pathlib import Path
 
@@ -126,6 +127,16 @@ WRONG = {
         {"a/#.jpg": "photo", "b/x#y.png": "classes", "b/z.png": "classes"},
         r"beside the 8 images \(a/\*\), found 9 files b/\*: none has the name of an image",
     ),
+    "images of train in another folder than those of val": (
+        {
+            "train/a/below/#.jpg": "photo",
+            "train/b/#.png": "classes",
+            "val/a/1#.jpg": "photo",
+            "val/b/1#.png": "classes",
+        },
+        r"expected labels beside the 16 images \(a/\*\), found .*b/\*: there is no image of this name.*; "
+        r"see docs/own.md",
+    ),
     "labels of other sizes": (
         {"a/#.jpg": "photo", "b/#.png": "small"},
         r"found 8 files b/\*: 0.png is 16x20, its image 32x40; resize one of them",
@@ -142,6 +153,14 @@ def test_what_is_no_data_set_is_one_line(name: str, tmp_path: Path, capsys: pyte
     error = capsys.readouterr().err
     assert re.search(message, error), error
     assert error.count("\n") == 1
+    assert not Path("study.yaml").exists()
+
+
+def test_a_name_that_no_study_can_hold_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write(tmp_path / "data", {"a/#.jpg": "photo", "b/#.png": "classes"})
+    os.rename(tmp_path / "data/b/3.png", os.fsencode(tmp_path / "data/b") + b"/\xff.png")
+    assert main(["init", "data", "--out", "study.yaml"]) == 2
+    assert "expected a name in UTF-8, found other bytes in it; rename the file" in capsys.readouterr().err
     assert not Path("study.yaml").exists()
 
 

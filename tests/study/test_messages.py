@@ -21,6 +21,7 @@ from tutelage.values.methods import definitions
 
 DEPTH = {"class_path": "tutelage.tasks.Depth"}
 SEGNET = {"class_path": "tutelage.nets.SegNet"}
+SUCH = "a class_path such as tutelage.nets.SegNet"
 HELP = "`tutelage run STUDY --help` lists them"
 
 
@@ -226,6 +227,26 @@ CASES = {
         "teachers: expected keys of a teacher, `features`, or a file, found 3",
         ["key", "union", "no class", "value of a union", "choice", "path", "alternative", "value for a teacher"],
         ["--teachers", "{depth: 3}"],
+    ),
+    "an abstract task": Case(
+        "tasks: expected a class that can be built, found the abstract tutelage.types.Task",
+        ["key", "abstract class"],
+        keys={"tasks": {"depth": {"class_path": "tutelage.types.Task"}}},
+    ),
+    "a number for the arguments of a class": Case(
+        "tasks: tutelage.tasks.Depth: expected keys and values, found a int",
+        ["key", "class", "keys of a class"],
+        keys={"tasks": {"depth": {**DEPTH, "init_args": 3}}},
+    ),
+    "a number for a class_path": Case(
+        f"net: expected {SUCH}, found a float",
+        ["key", "number for a class_path"],
+        keys={"net": {"class_path": 0.5}},
+    ),
+    "a class for the range of a search": Case(
+        "method: search: expected the keys of Range, found tutelage.data.Augment",
+        ["key", "union", "class that a key implies", "class for keys"],
+        keys={"method": {"uniform": {"search": {"lr": {"class_path": "tutelage.data.Augment"}}}}},
     ),
 }
 

@@ -16,7 +16,7 @@ from tutelage.files import write_record
 from tutelage.nets import EncoderDecoder, SegNet, TappedModule
 from tutelage.report import write_report
 from tutelage.study import Study, check_data, estimate, load_study, run_study
-from tutelage.study.budget import operations, stretch, training_config
+from tutelage.study.budget import forward_operations, stretch, training_config
 from tutelage.study.plan import plan
 from tutelage.study.teachers import load_tensors
 
@@ -169,18 +169,18 @@ def test_the_teachers_compute_is_counted(tmp_path: Path) -> None:
     width = {"depth": 1}
 
     def whole(made: Study) -> int:
-        return operations(made.objects, made.objects.net)
+        return forward_operations(made.objects, made.objects.net)
 
     def cost(made: Study) -> float:
-        return operations(made.objects, made.objects.teacher_net["depth"], width) / whole(made)
+        return forward_operations(made.objects, made.objects.teacher_net["depth"], width) / whole(made)
 
     wide = overlaid(tmp_path / "wide", text + "teacher_net: {depth: {class_path: tutelage.nets.SegNet, init_args: "
                  "{filters: [16, 32, 32, 48, 48]}}}")  # fmt: skip
     alone = overlaid(tmp_path / "alone", f"{text}teacher_net: {{depth: {FEATURES}}}\nteachers: {{depth: features}}")
-    one = operations(alone.objects, alone.objects.teacher_net["depth"], {}) / whole(alone)
+    one = forward_operations(alone.objects, alone.objects.teacher_net["depth"], {}) / whole(alone)
     assert factor(alone) == pytest.approx(factor(same) - 4 / 3 * cost(same) + one / 3)  # it is not trained
-    own = operations(wide.objects, wide.objects.net, width)
-    more = operations(wide.objects, wide.objects.teacher_net["depth"], width) - own
+    own = forward_operations(wide.objects, wide.objects.net, width)
+    more = forward_operations(wide.objects, wide.objects.teacher_net["depth"], width) - own
     assert factor(wide) - factor(same) == pytest.approx(4 / 3 * more / whole(wide))
     assert more > 2 * own
 

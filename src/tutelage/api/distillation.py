@@ -69,7 +69,8 @@ def distill(
         check: which samples are decoded before training (docs/data.md).
         quiet: print nothing.
         train: how the student is trained.
-        settings: keys of `train` without that prefix: `epochs=20`, `batch_size=8`, `callbacks=[...]`.
+        settings: keys of `train` without that prefix: `epochs=20`, `batch_size=8`, `callbacks=[...]`; and `lr`, the
+            learning rate.
 
     Returns:
         A table of the teachers, where together they predict every task, and of the student; Delta is over the teachers.

@@ -12,7 +12,7 @@ from tutelage.recorded import plain
 from tutelage.study import StudyConfig
 from tutelage.train import TrainConfig
 from tutelage.types import MultiTaskNet
-from tutelage.values import merge
+from tutelage.values import lay_over, merge
 
 KEYS = tuple(field.name for field in fields(StudyConfig))
 _TRAIN = tuple(field.name for field in fields(TrainConfig))
@@ -24,7 +24,8 @@ def with_keys(values: Mapping[str, Any], keywords: Mapping[str, Any], known: Col
 
     Args:
         values: of the study.
-        keywords: objects or plain values by key; those of `train` without that prefix.
+        keywords: objects or plain values by key; those of `train` without that prefix; `lr` is the learning rate of
+            the student and of every single-task network.
         known: the keys of the study that may be given.
 
     Raises:
@@ -39,11 +40,15 @@ def with_keys(values: Mapping[str, Any], keywords: Mapping[str, Any], known: Col
             result[name] = merge(result.get(name), plain(value, name)) if name in _LAID_OVER else plain(value, name)
         elif name in _TRAIN:
             settings[name] = plain(value, name)
+        elif name == "lr":
+            continue
         else:
-            remedy = did_you_mean(name, [*known, *_TRAIN]) or "; docs/studies.md lists them"
+            remedy = did_you_mean(name, [*known, *_TRAIN, "lr"]) or "; docs/studies.md lists them"
             raise UserError(f"{name}: expected a key of a study or of its `train`, found `{name}`{remedy}")
     if settings:
         result["train"] = merge(result.get("train"), settings)
+    if "lr" in keywords:  # of the optimiser that is there now
+        _, result = lay_over(result, [("--lr", str(keywords["lr"]))])
     return result
 
 

@@ -53,7 +53,8 @@ class Study:
         overlays: names of presets (`ablation`, `balancing`) or YAML files, laid over the study before the other
             arguments.
         train: how every network is trained.
-        settings: keys of `train` without that prefix: `epochs=2`, `batch_size=8`, `callbacks=[...]`.
+        settings: keys of `train` without that prefix: `epochs=2`, `batch_size=8`, `callbacks=[...]`; and `lr`, the
+            learning rate.
 
     Raises:
         UserError: a key is wrong; one line names it, what was expected and what was found.

@@ -16,9 +16,9 @@ from tutelage.types import Distiller, MultiTaskNet, Task, World
 class GradDrop(GradientBalancer):
     """Gradient sign dropout (Chen et al., NeurIPS 2020, arXiv:2010.06808, algorithm 1), at the representation z.
 
-    G_t = sum over images of sgn(z) dL_t/dz,   P = (1 + sum_t G_t / sum_t |G_t|) / 2,   u ~ U(0, 1) at every position
-    M_t = [P > u] [G_t > 0] + [P < u] [G_t < 0]
-    update: sum_t (leak_t + (1 - leak_t) M_t) dL_t/dz
+        G_t = sum over images of sgn(z) dL_t/dz,   P = (1 + sum_t G_t / sum_t |G_t|) / 2,   u ~ U(0, 1) per position
+        M_t = [P > u] [G_t > 0] + [P < u] [G_t < 0]
+        update: sum_t (leak_t + (1 - leak_t) M_t) dL_t/dz
 
     for every tensor that the heads read, [B, ...] with the images first: the gradients of all tasks choose one sign per
     position, for all images, and gradients of the other sign are dropped there. Heads get their own task's gradient,

@@ -9,8 +9,9 @@ from tutelage.bench.cached import read_from_cache
 from tutelage.bench.case import DTYPES, MATCH, Case, machine_precision, make_tasks, random_batch
 from tutelage.bench.cost import Cost, Spread
 from tutelage.bench.harness import Settings, in_turns
-from tutelage.bench.machine import bytes_per_second, operations, operations_per_second
+from tutelage.bench.machine import bytes_per_second, operations_per_second
 from tutelage.bench.networks import Network, chosen
+from tutelage.train.operations import operations
 from tutelage.types import Output
 
 # The highest ratios: from the cache to a plain step; computed, to a plain step and one pass of every teacher.

@@ -5,9 +5,10 @@ import torch
 from tutelage.bench.case import DTYPES, Case, machine_precision, make_tasks, random_batch
 from tutelage.bench.cost import Cost, Spread
 from tutelage.bench.harness import Settings, in_turns
-from tutelage.bench.machine import operations, operations_per_second
+from tutelage.bench.machine import operations_per_second
 from tutelage.bench.networks import Network, chosen
 from tutelage.train import evaluate
+from tutelage.train.operations import operations
 from tutelage.types import Batch
 
 _BATCHES = 4

@@ -3,28 +3,19 @@
 import importlib.metadata
 import os
 import platform
-from collections.abc import Callable
 from functools import cache
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.functional import conv2d
-from torch.utils.flop_counter import FlopCounterMode
 
 from tutelage.bench.harness import seconds
 from tutelage.train.config import cpu_has_bf16
+from tutelage.train.operations import operations
 
 _TRIES = 5
 _COPIED = 2**26  # bytes: beyond every cache
-
-
-def operations(action: Callable[[], object]) -> int:
-    """Floating-point operations of the matrix products and convolutions in a call, its backward passes included."""
-    counter = FlopCounterMode(display=False)
-    with counter:
-        action()
-    return int(counter.get_total_flops())
 
 
 @cache

@@ -3,9 +3,10 @@
 from tutelage.bench.case import DTYPES, Case, Precision, make_tasks, random_batch
 from tutelage.bench.cost import Cost, Spread
 from tutelage.bench.harness import Action, Settings, in_turns
-from tutelage.bench.machine import operations, operations_per_second
+from tutelage.bench.machine import operations_per_second
 from tutelage.bench.networks import Network, chosen
 from tutelage.bench.plain_loop import PlainLoop
+from tutelage.train.operations import operations
 
 # What bf16 in channels_last may take of the time of fp32 in torch's own layout, where the processor has bf16.
 LIMITS = {"segnet": 0.40, "segnet-quarter": 0.60}

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tutelage.cache import cache_root
-from tutelage.files import write_text
+from tutelage.files import check_regular, write_text
 
 _SETTLED = 2 * 10**9  # ns after which a file that changes again has another time of change, on any file system
 
@@ -40,6 +40,7 @@ def _digest(file: str, known: Any) -> list[Any]:
     state = [before.st_size, before.st_mtime_ns, before.st_ctime_ns]
     if isinstance(known, list) and known[1:] == [state]:
         return known
+    check_regular(file)
     with open(file, "rb") as opened:
         digest = file_digest(opened, lambda: blake2b(digest_size=16)).hexdigest()
     settled = max(state[1:]) < time.time_ns() - _SETTLED

@@ -5,6 +5,7 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 
 from tutelage.errors import UserError, one_line
+from tutelage.files import check_regular
 from tutelage.images import PICTURES as PICTURES
 
 TEXTS = (".npy", ".txt")  # of numbers for the whole image
@@ -32,6 +33,7 @@ def read_numbers(path: Path) -> list[float]:
     Raises:
         UserError: The file holds something else, or nothing.
     """
+    check_regular(path)
     try:
         words = path.read_text(encoding="utf-8-sig").replace(",", " ").split()
         numbers = [float(word) for word in words]

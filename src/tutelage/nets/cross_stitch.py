@@ -38,10 +38,12 @@ class CrossStitch(SoftSharing):
     decoders. The paper starts from trained single-task networks (table 3), and its units have 100 to 1000 times the
     learning rate (table 2); here they have the optimiser's.
 
+    `encoder`, `decoder`, `pretrained`, `output_stride`, `encoder_args` and `decoder_args` are as in
+    `EncoderDecoder`, for every encoder and decoder. The encoder has to run stage by stage: ResNet, ConvNeXt, Swin, ...;
+    no plain ViT.
+
     Args:
         widths: Channels of each task's head.
-        encoder, decoder, pretrained, output_stride, encoder_args, decoder_args: As in `EncoderDecoder`, for
-            every encoder and decoder. The encoder has to run stage by stage: ResNet, ConvNeXt, Swin, ...; no plain ViT.
         per_channel: One coefficient per channel; otherwise one for all channels.
         alpha_same: The initial weight of a task's own feature.
         alpha_different: The initial weight of each other task's feature; None: (1 - alpha_same) in equal parts.

@@ -44,10 +44,11 @@ class DSelectK(SoftSharing):
     images, while theirs is summed; its minimum is 0, while theirs is 1 per selector. LibMTL adds the penalty of the
     last task only.
 
+    `encoder`, `decoder`, `pretrained`, `output_stride`, `encoder_args` and `decoder_args` are as in
+    `EncoderDecoder`, for every encoder and decoder.
+
     Args:
         widths: Channels of each task's head.
-        encoder, decoder, pretrained, output_stride, encoder_args, decoder_args: As in `EncoderDecoder`, for
-            every encoder and decoder.
         experts: n, the number of encoders.
         k: The largest number of experts that a task selects.
         gamma: The width of the smooth step.

@@ -33,10 +33,11 @@ class MMoE(SoftSharing):
     layers on a vector, which the gates read, too. LibMTL has whole encoders as experts, as here; its gates have a bias
     and read all pixels, which fixes the size of the images, while these read the grid.
 
+    `encoder`, `decoder`, `pretrained`, `output_stride`, `encoder_args` and `decoder_args` are as in
+    `EncoderDecoder`, for every encoder and decoder.
+
     Args:
         widths: Channels of each task's head.
-        encoder, decoder, pretrained, output_stride, encoder_args, decoder_args: As in `EncoderDecoder`, for
-            every encoder and decoder.
         experts: Number of encoders.
         grid: The gates read the image at grid x grid.
 

@@ -45,11 +45,12 @@ class PLE(SoftSharing):
     Recommendations", where experts are layers on vectors. LibMTL's PLE runs the shared experts on the features of every
     task and has no shared gates; its gates have a bias and read all values, which fixes the size of the images.
 
+    `encoder`, `decoder`, `pretrained`, `output_stride`, `encoder_args` and `decoder_args` are as in
+    `EncoderDecoder`, for every encoder and decoder. With two levels or more the encoder has to run stage by stage:
+    ResNet, ConvNeXt, Swin, ...; no plain ViT.
+
     Args:
         widths: Channels of each task's head.
-        encoder, decoder, pretrained, output_stride, encoder_args, decoder_args: As in `EncoderDecoder`, for
-            every encoder and decoder. With two levels or more the encoder has to run stage by stage: ResNet, ConvNeXt,
-            Swin, ...; no plain ViT.
         shared_experts: Number of encoders that all tasks share.
         task_experts: Number of encoders of each task.
         levels: L; the stages are divided evenly among the levels. None: one level per stage.

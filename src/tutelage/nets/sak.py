@@ -41,9 +41,11 @@ class SAK(SoftSharing):
     C. There a path adapts the patch embedding and every block, here every stage; distillation is at four depths and
     first on ImageNet, here at the last stage and together with the tasks.
 
+    `encoder`, `decoder`, `pretrained`, `output_stride`, `encoder_args` and `decoder_args` are as in
+    `EncoderDecoder`.
+
     Args:
         widths: Channels of each task's head.
-        encoder, decoder, pretrained, output_stride, encoder_args, decoder_args: As in `EncoderDecoder`.
         paths: The names of the paths; None: one per task, named after it.
         reduction: By how much an adapter narrows the channels.
 

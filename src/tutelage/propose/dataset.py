@@ -90,12 +90,14 @@ def explore(folder: Path, advance: Callable[[], None], total: Callable[[int], No
     images, others = match(images, find_others(leaves, images))
     labels, left_out = find_labels(images, others, sizes)
     data = DataSet(folder, images, sizes, labels, left_out=[*left_out, *found.left_out], splits=found.splits)
-    if not labels and not _are_classes(images):
-        raise UserError(
-            f"{folder}: expected labels beside the {count(len(images.files), 'image')} ({images.name}), found "
-            f"{'; '.join(left_out) or 'none with their names'}; see docs/own.md"
-        )
+    number = count(len(images.files), "image")
     _choose_splits(data)
+    if not data.labels and not _are_classes(images):
+        why = "; ".join(line for line in data.left_out if line not in found.left_out)
+        raise UserError(
+            f"{folder}: expected labels beside the {number} ({images.name}), found "
+            f"{why or 'none with their names'}; see docs/own.md"
+        )
     _choose_root(data)
     data.exclude = exclusions(data, leaves, [*wrong, *found.unfit])
     data.left_out += [f"{path.relative_to(folder).as_posix()}: {what}" for path, what in wrong.items()]

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from tutelage.data.files import PICTURES
 from tutelage.data.patterns import pattern_in
+from tutelage.errors import UserError
 from tutelage.propose.files import Leaf
 
 if TYPE_CHECKING:
@@ -39,7 +40,10 @@ def _pattern(root: Path, path: Path, leaf: Leaf) -> str:
 
 
 def _under(root: Path, path: Path) -> str:
-    return path.relative_to(root).as_posix()
+    name = path.relative_to(root).as_posix()
+    if name != name.encode(errors="replace").decode():  # no YAML file can hold it
+        raise UserError(f"{path}: expected a name in UTF-8, found other bytes in it; rename the file")
+    return name
 
 
 def _in_class_folders(data: "DataSet") -> Callable[[Path], bool]:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from tutelage.errors import UserError, one_line
+from tutelage.files import check_regular
 from tutelage.images import Size, check_pixels, open_picture, orientation, read_array
 
 _DECODED = 4000  # files up to which all are decoded; of more, only the beginnings are read
@@ -45,6 +46,7 @@ def _decoded(path: Path) -> Size:
 def _header(path: Path) -> Size:
     try:
         if path.suffix.lower() == ".npy":
+            check_regular(path)
             return _size(np.lib.format.open_memmap(path, mode="r").shape)
         with open_picture(path) as picture:
             check_pixels(*picture.size, str(path))

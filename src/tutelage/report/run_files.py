@@ -75,6 +75,12 @@ def read_teachers(run: Path, method: str) -> dict[str, Teacher]:
     return {str(name): _teacher(str(name), values) for name, values in spec["teachers"].items()}
 
 
+def read_needs(run: Path) -> list[str]:
+    """The runs, below the folder of the study, that a run needed, from spec.json."""
+    needs = read_mapping(run / "spec.json").get("needs")
+    return [need for need in needs if isinstance(need, str) and _RUN.fullmatch(need)] if isinstance(needs, list) else []
+
+
 def _teacher(name: str, values: Any) -> Teacher:
     """One entry of spec.json; what is missing or of another type reads as unknown."""
     values = values if isinstance(values, dict) else {}

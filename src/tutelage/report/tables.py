@@ -6,13 +6,14 @@ from math import isnan
 from typing import Literal
 
 from tutelage.layout import SINGLE
+from tutelage.report.compute import student_steps
 from tutelage.report.results import Results
 from tutelage.report.rows import CONVENTIONS
 from tutelage.report.statistics import Summary
 from tutelage.types import MetricProtocol
 
 Verdict = Literal["", "better", "worse"]  # what a paired interval without 0 in it says; empty: it says nothing
-Kind = Literal["values", "seeds", "delta", "metric", "parameters", "difference", "words", "number"]
+Kind = Literal["values", "seeds", "delta", "metric", "parameters", "compute", "difference", "words", "number"]
 
 
 @dataclass(frozen=True)
@@ -105,6 +106,11 @@ def summary_cell(summary: Summary, unit: str, signed: bool = False, strong: Verd
     return Cell(summary.text(unit, signed), summary.without_interval().text(unit, signed), strong, value)
 
 
+def steps_cell(steps: float | None) -> Cell:
+    """The compute of a training, in steps of the student."""
+    return text_cell("-" if steps is None else f"{steps:,.0f}", steps)
+
+
 def verdict(gap: Summary, better: str) -> Verdict:
     """What paired differences show: nothing, unless their 95 % interval excludes 0.
 
@@ -133,6 +139,8 @@ def metric_table(results: Results, protocol: MetricProtocol) -> TableModel:
             better = "↑" if info.higher_is_better else "↓"
             columns.append(Column("metric", name, t, info.unit, better, name == task.main))
     columns.append(Column("parameters", "parameters", "cost"))
+    if any(student_steps(results, m) is not None for m in results.methods):
+        columns.append(Column("compute", "training", "cost", "steps"))
     lines = (
         Line(m, _fewer(results, m), tuple(_metric_cell(results, m, protocol, column) for column in columns))
         for m in results.methods
@@ -150,6 +158,8 @@ def _metric_cell(results: Results, method: str, protocol: MetricProtocol, column
         return summary_cell(values, column.unit, strong=verdict(gap, column.better))
     if column.kind == "seeds":
         return text_cell(str(len(results.of(method, protocol))))
+    if column.kind == "compute":
+        return steps_cell(student_steps(results, method))
     row = results.first(method)
     return text_cell(row.values) if column.kind == "values" else text_cell(count(row.parameters), row.parameters)
 

@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
 from tutelage.data.base import Split
 from tutelage.layout import FEATURES, SINGLE
@@ -12,6 +12,7 @@ from tutelage.study.config import Method, StudyConfig, teacher_specs
 from tutelage.study.plan import RunSpec
 from tutelage.study.teachers import teacher_net
 from tutelage.train import TrainConfig, select
+from tutelage.train.operations import operations
 from tutelage.types import MultiTaskNet
 
 
@@ -59,12 +60,12 @@ def stretch(spec: RunSpec, objects: StudyConfig) -> float:
     for teacher in teachers:
         run_only = teacher.kind == FEATURES
         widths = {} if run_only else {t: objects.tasks[t].width for t in teacher.tasks}
-        forward = operations(objects, teacher_net(objects, teacher), widths)
+        forward = forward_operations(objects, teacher_net(objects, teacher), widths)
         cost += forward if run_only else 4 * forward
-    return 1 + cost / (3 * operations(objects, objects.net))
+    return 1 + cost / (3 * forward_operations(objects, objects.net))
 
 
-def operations(
+def forward_operations(
     objects: StudyConfig, net: Callable[[dict[str, int]], MultiTaskNet], widths: dict[str, int] | None = None
 ) -> int:
     """Floating-point operations of matrix products and convolutions in a forward pass of one image of the study.
@@ -78,7 +79,5 @@ def operations(
     with torch.random.fork_rng(devices=[]):  # weights are drawn and not used again
         network = net({t: task.width for t, task in tasks.items()} if widths is None else widths).eval()
     stream = select(objects.data, tasks)[0]
-    counter = FlopCounterMode(display=False)
-    with counter, torch.no_grad():
-        network(stream.samples[stream.index(0)]["image"][None])
-    return int(counter.get_total_flops())
+    with torch.no_grad():
+        return operations(partial(network, stream.samples[stream.index(0)]["image"][None]))

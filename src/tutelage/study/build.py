@@ -22,6 +22,7 @@ from tutelage.train import EpochSelection, Optimisers, Streams, TrainConfig, Tra
 from tutelage.types import Balancer, Distiller, MultiTaskNet, World
 
 _IMAGES, _BATCH = 64, 8  # of a source, that the statistics of teachers are estimated on
+_BATCHES = 64  # of training, that the statistics of a trained network are estimated on
 
 
 def build_run(
@@ -172,15 +173,25 @@ def example(source: DataSource, tasks: Collection[str], device: torch.device) ->
     return stream.samples[stream.index(0)]["image"][None].to(device)
 
 
-def some_images(source: DataSource, tasks: Collection[str] | None, device: torch.device) -> Iterator[Tensor]:
-    """Batches of a few training images with a label of one of `tasks` (None: of all), evenly through every source."""
+def some_images(
+    source: DataSource, tasks: Collection[str] | None, device: torch.device, count: int = _IMAGES, size: int = _BATCH
+) -> Iterator[Tensor]:
+    """Batches of at most `count` training images, evenly through every source.
+
+    Args:
+        source: the images.
+        tasks: those with a label of one of these; None: all.
+        device: where they go.
+        count: images of every source, at most.
+        size: of a batch.
+    """
     for stream in select(source, tasks or (), everything=tasks is None):
-        count = min(len(stream), _IMAGES)
-        indices = [stream.index(i * len(stream) // count) for i in range(count)]
+        found = min(len(stream), count)
+        indices = [stream.index(i * len(stream) // found) for i in range(found)]
         images = [stream.samples[index]["image"].to(device) for index in indices]
         alike = [image for image in images if image.shape == images[0].shape]
-        for begin in range(0, len(alike), _BATCH):
-            yield torch.stack(alike[begin : begin + _BATCH])
+        for begin in range(0, len(alike), size):
+            yield torch.stack(alike[begin : begin + size])
 
 
 def check_single_images(net: MultiTaskNet, streams: Streams, device: torch.device, sizes: Sequence[int]) -> None:
@@ -227,8 +238,17 @@ def check_features(spec: RunSpec, method: Method, distiller: Distiller | None) -
 
 
 def estimate_norms(net: MultiTaskNet, batches: Iterable[Tensor]) -> None:
-    """Give the batch norm of an untrained network the statistics of some images.
+    """Give batch norm the mean of the statistics of some batches.
 
-    With those that it is built with, mean 0 and variance 1, the features of a deep network all but vanish.
+    Running ones are of earlier weights. With those that an untrained network is built with, mean 0 and variance 1, the
+    features of a deep one all but vanish.
     """
     update_bn(batches, net)
+
+
+def norm_batches(objects: StudyConfig, train: TrainConfig, device: torch.device) -> Iterator[Tensor]:
+    """The training images, as they are, that the batch norm of a trained network is estimated on."""
+    size = train.batch_size
+    for images in some_images(objects.training_data, None, device, _BATCHES * size, size):
+        if len(images) > 1 or size == 1:  # a rest of one image has no variance of its own
+            yield images.contiguous(memory_format=train.memory_format)

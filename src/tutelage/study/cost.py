@@ -2,15 +2,16 @@
 
 import weakref
 from collections.abc import Callable, Iterable
+from functools import partial
 from time import perf_counter
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import FlopCounterMode
 
 from tutelage.train.evaluate import evaluating
+from tutelage.train.operations import operations
 from tutelage.types import MultiTaskNet
 
 _PASSES = 3, 20  # that are timed: at least, at most
@@ -31,14 +32,14 @@ def cost(net: MultiTaskNet, image: Tensor) -> dict[str, Any]:
         `threads`.
     """
     tensors = [*net.parameters(), *net.buffers()]
-    counter, watch = FlopCounterMode(display=False), _Watch([*tensors, image])
+    watch = _Watch([*tensors, image])
     with evaluating(net):
-        with counter, watch:
-            net(image)
+        with watch:
+            multiply_adds = operations(partial(net, image)) // 2
         milliseconds = 1000 * min(_times(lambda: net(image), image.device))
     return {
         "parameters": sum(p.numel() for p in net.parameters()),
-        "multiply_adds": counter.get_total_flops() // 2,
+        "multiply_adds": multiply_adds,
         "milliseconds": round(milliseconds, 3),
         "weights": sum(x.numel() * x.element_size() for x in tensors),
         "activations": watch.most,

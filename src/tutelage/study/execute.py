@@ -17,7 +17,7 @@ from tutelage.deploy import fingerprint, write_bundle
 from tutelage.errors import UserError, writing_to
 from tutelage.files import write_record
 from tutelage.study.budget import passes, training_config
-from tutelage.study.build import build_run
+from tutelage.study.build import build_run, estimate_norms, norm_batches
 from tutelage.study.config import Builder
 from tutelage.study.loggers import run_loggers
 from tutelage.study.memory_format import with_memory_format
@@ -38,6 +38,7 @@ from tutelage.train import (
     evaluate,
     fit,
     main_first,
+    seeded,
     share_state,
     this_world,
     training_loader,
@@ -134,6 +135,9 @@ def _compute(
                 with compiled(run, config, streams.batch_sizes, tasks, partial(_note, observer, spec)):
                     held = measure(objects, run, fabric, world)
                     fit(fabric, run, tasks, loader, config, streams.length, spec.seed, path, observer, world, held)
+                if config.batch_norm == "estimated":
+                    with seeded(spec.seed, "norms"), fabric.autocast():
+                        estimate_norms(run.result, norm_batches(objects, config, fabric.device))
         except NonFiniteError as error:
             raise NonFiniteError(f"{spec.label}: {error}") from error
         finally:

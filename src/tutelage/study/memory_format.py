@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from hashlib import blake2b
 from pathlib import Path
 from statistics import median
@@ -10,7 +11,6 @@ from time import perf_counter
 
 import torch
 from torch import Tensor
-from torch.utils.flop_counter import FlopCounterMode
 
 from tutelage.cache import cache_root
 from tutelage.files import alone, write_json
@@ -19,7 +19,8 @@ from tutelage.study.config import StudyConfig
 from tutelage.study.plan import RunSpec
 from tutelage.study.store import processor, read_record, record_fact
 from tutelage.study.teachers import build_net
-from tutelage.train import seeded
+from tutelage.train import seeded, select
+from tutelage.train.operations import operations
 from tutelage.types import MultiTaskNet
 
 _FOLDER = "memory_format"  # of the cache
@@ -73,7 +74,8 @@ def _recorded(place: Path | None) -> bool | None:
 
 def _remembered(spec: RunSpec, objects: StudyConfig, note: Callable[[str], None]) -> bool:
     """What was measured on this machine for this network, or is measured now: by one process at a time."""
-    count = max(2, objects.train.batch_size)  # batch norm may refuse a single image: `build_run` says so better
+    # Batch norm may refuse a single image, and a batch may have more images than there are: `build_run` says so better.
+    count = max(2, min(objects.train.batch_size, sum(map(len, select(objects.data, objects.tasks)))))
     images = example(objects.data, objects.tasks, torch.device("cpu")).expand(count, -1, -1, -1)
     widths = {t: task.width for t, task in objects.tasks.items()}
     facts = {
@@ -121,9 +123,9 @@ def _measure(build: Callable[[], MultiTaskNet], images: Tensor) -> bool:
         torch.autograd.backward([prediction.sum() for prediction in predictions])
         return perf_counter() - started
 
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        nets[False](placed[False])
-    if counter.get_total_flops() < 2 * _SMALL:
+    with torch.no_grad():
+        count = operations(partial(nets[False], placed[False]))
+    if count < 2 * _SMALL:
         return False
     started = perf_counter()
     step(False)

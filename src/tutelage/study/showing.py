@@ -9,6 +9,7 @@ from tutelage.errors import one_line
 from tutelage.files import alone, write_json
 from tutelage.layout import COST, EXTREMES, STUDENT, extreme_file
 from tutelage.study.build import build_student, example
+from tutelage.study.compute import step_operations
 from tutelage.study.config import Study, StudyConfig
 from tutelage.study.cost import cost
 from tutelage.study.execute import fabric_for
@@ -40,8 +41,11 @@ def save_showing(study: Study, note: Callable[[str], None]) -> None:
             if not (study.folder / spec.id / COST).exists():
                 network = _Network(study, spec)
                 image = example(network.objects.data, network.objects.tasks, network.fabric.device)
+                found = cost(network.net, image)
+                if spec.file is None:
+                    found["training"] = step_operations(spec, network.objects, study.folder, network.fabric)
                 with alone(study.folder / spec.id):
-                    write_json(study.folder / spec.id / COST, cost(network.net, image))
+                    write_json(study.folder / spec.id / COST, found)
         _save_extremes(study, specs)
     except Exception as error:  # of the disk, or of a network of the user's own; the results are complete without
         note(f"the page lacks costs or images: {one_line(error)}")

@@ -55,6 +55,9 @@ class TrainConfig:
         clip_norm: largest norm of a network's gradient; gradients of adaptors and balancer are never clipped.
         ema: decay of the exponential moving average of the weights, for example 0.999; the average is then evaluated
             and saved in place of the weights.
+        batch_norm: `running`: networks are evaluated with the running statistics of their batch norm; `estimated`: with
+            the mean of those of up to 64 batches of training images, as they are, under the final weights. Running ones
+            are behind in short runs.
         augment: random views of the training images; null trains on the images unchanged.
         precision: `32-true`, `bf16-mixed`, or `auto`: that of the runs that are in the study's folder, else bf16 where
             the device computes it in hardware, but for networks of many depthwise convolutions on a CPU, which are
@@ -100,6 +103,7 @@ class TrainConfig:
     student: Optim = field(default_factory=Optim)
     clip_norm: float | None = None
     ema: float | None = None
+    batch_norm: Literal["running", "estimated"] = "running"
     augment: Augment | None = None
     precision: Precision = "auto"
     deterministic: bool = False

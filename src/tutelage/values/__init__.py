@@ -6,7 +6,7 @@ from tutelage.values.messages import rephrase
 from tutelage.values.methods import DESCRIPTIVE, merge, with_names
 from tutelage.values.plain import parse
 from tutelage.values.presets import methods, overlays, presets, read_values
-from tutelage.values.schema import check_flags, flag_names, flags_of
+from tutelage.values.schema import check_flags, flag_names, flags_of, lay_over
 from tutelage.values.teachers import TeacherSpec, check_names, teacher_specs
 from tutelage.values.yaml_text import dump_line, dump_yaml, load_yaml
 
@@ -20,6 +20,7 @@ __all__ = [
     "dump_yaml",
     "flag_names",
     "flags_of",
+    "lay_over",
     "load_yaml",
     "make_draft",
     "merge",

@@ -35,6 +35,16 @@ RULES: dict[str, tuple[str, str]] = {
         r"Expected '[^']+' to be a function that returns <class '([^']+)'>\.?",
         r"expected a function that returns a \1",
     ),
+    "abstract class": (
+        r"Expected an instantiatable class, but (\S+) is abstract",
+        r"expected a class that can be built, found the abstract \1",
+    ),
+    "keys of a class": (r"'(\w+)' object has no attribute 'keys'", r"expected keys and values, found a \1"),
+    "number for a class_path": (r"argument of type '(\w+)' is not iterable", rf"expected {_SUCH}, found a \1"),
+    "class for keys": (
+        r"Subclasses are disabled for (\w+), thus '([^']+)' is not accepted as class_path\..*",
+        r"expected the keys of \1, found \2",
+    ),
     "no class": (
         r"Not a valid subclass of (\w+)(\. Got value: .*?)? Subclass types expect one of:.*?\(implicit class_path\)",
         r"expected class_path and init_args for \1\2",
@@ -105,4 +115,4 @@ def rephrase(error: Exception) -> str:
     text = one_line(error, 10_000)  # the rules cut it off where it repeats what it was given
     for pattern, replacement in RULES.values():
         text = re.sub(pattern, replacement, text)
-    return text
+    return re.sub(r"(\bfound\b.{160}).{40,}", r"\1 ...", text)  # it may quote a whole study

@@ -3,7 +3,7 @@
 from collections.abc import Container
 from typing import Any
 
-from tutelage.errors import UserError, did_you_mean
+from tutelage.errors import UserError, cut, did_you_mean
 from tutelage.layout import SINGLE, TEACHER
 from tutelage.values.presets import methods, read_method
 from tutelage.values.teachers import teacher_specs
@@ -20,12 +20,12 @@ def definitions(values: dict[str, Any], selected: list[str]) -> dict[str, Any]:
     """
     own, presets = values.get("method") or {}, methods()
     if not isinstance(own, dict):
-        raise UserError(f"method: expected names and values of methods, found {own!r}")
+        raise UserError(f"method: expected names and values of methods, found `{cut(own)}`")
     for name in selected:
         if name == TEACHER or (name != SINGLE and name not in own and name not in presets):
             names = {**presets, **own}
             raise UserError(
-                f"methods: expected names among {', '.join(names)}; found `{name}`{did_you_mean(name, names)}"
+                f"methods: expected names among {', '.join(names)}; found `{cut(name)}`{did_you_mean(name, names)}"
             )
     defined = {name: _definition(name, own, values) for name in selected if name != SINGLE}
     for name in (name for name in (SINGLE, TEACHER) if name in own):

@@ -27,8 +27,8 @@ def test_a_student_is_compared_with_all_networks_that_it_replaces(tmp_path: Path
     assert section is not None
     texts = {line.name: [cell.text for cell in line.cells] for line in section.table.lines}
     # Two networks one after the other: both weights, and the activations of one at a time.
-    assert texts["single"] == ["1.23 k", "6 M", "8", "5", "1.0"]
-    assert texts["kd4mtl"] == ["1.23 k (1.00)", "3 M (0.50)", "4 (0.50)", "3 (0.60)", "1.0 (1.00)"]
+    assert texts["single"] == ["1.23 k", "6 M", "8", "5", "-", "1.0"]
+    assert texts["kd4mtl"] == ["1.23 k (1.00)", "3 M (0.50)", "4 (0.50)", "3 (0.60)", "-", "1.0 (1.00)"]
     assert section.summary == (
         "One network by kd4mtl has 1.00 of the parameters, 0.50 of the multiply-adds, 0.50 of the time and 0.60 of the "
         "memory of the networks that it replaces (single)."
@@ -55,8 +55,8 @@ def test_what_was_not_measured_has_a_dash(tmp_path: Path, damage: str | None) ->
     section = cost(Results(tmp_path, TASKS))
     assert section is not None
     cells = {line.name: [cell.text for cell in line.cells] for line in section.table.lines}
-    assert cells["single"] == ["1.23 k", "-", "-", "-", "1.0"]
-    assert cells["kd4mtl"] == ["1.23 k (1.00)", "3 M", "4", "3", "1.0 (1.00)"]
+    assert cells["single"] == ["1.23 k", "-", "-", "-", "-", "1.0"]
+    assert cells["kd4mtl"] == ["1.23 k (1.00)", "3 M", "4", "3", "-", "1.0 (1.00)"]
     assert (
         section.summary == "One network by kd4mtl has 1.00 of the parameters of the networks that it replaces (single)."
     )

@@ -35,7 +35,9 @@ def markdown(folder: Path, tasks: Mapping[str, Task], seeds: Collection[int] | N
         values = [*model.of_kind("delta"), *model.of_kind("metric")]
         parts.append(f"*{protocol}* protocol:\n")
         main = [column for column in values if column.main]
-        parts.append(_table(model.select([*model.of_kind("values", "seeds"), *main]), _heading))
+        parts.append(
+            _table(model.select([*model.of_kind("values", "seeds"), *main, *model.of_kind("compute")]), _heading)
+        )
         parts.append(_table(model.select(column for column in values if not column.main), _heading))
     parts += [f"{note}\n" for note in (undefined(results), conclusion(results)) if note]
     if len(results.seeds) > 1:

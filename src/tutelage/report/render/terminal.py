@@ -34,20 +34,20 @@ def table(folder: Path, tasks: Mapping[str, Task], width: int = 80, seeds: Colle
     In the dataset protocol, unless the study has `official_quirks`. Several seeds give mean ± half the 95 % interval.
     Bold: the 95 % interval of the differences from the single-task networks of the same seeds does not include 0.
     Where `width` columns are not enough for all metrics, each task is represented by its main one; after that the
-    numbers of parameters are left out, then the origin of the values, and the intervals last.
+    numbers of parameters and the compute are left out, then the origin of the values, and the intervals last.
 
     Raises:
         UserError: There is no results.json in `folder`.
     """
     results = Results(folder, tasks, seeds)
     model = metric_table(results, results.protocol)
-    metrics, [parameters] = model.of_kind("metric"), model.of_kind("parameters")
+    metrics, cost = model.of_kind("metric"), model.of_kind("parameters", "compute")
     main = [column for column in metrics if column.main]
     values = model.of_kind("values")
     delta = [column for column in model.of_kind("delta") if column.main]
     stages: Sequence[list[Column]] = (
-        [*values, *metrics, *delta, parameters],
-        [*values, *main, *delta, parameters],
+        [*values, *metrics, *delta, *cost],
+        [*values, *main, *delta, *cost],
         [*values, *main, *delta],
         [*main, *delta],
     )
@@ -72,6 +72,8 @@ def _metrics(results: Results, model: TableModel, intervals: bool) -> Table:
                 rendered.add_column(Text(column.name), no_wrap=True, vertical="bottom", style="dim")
             elif column.kind == "parameters":
                 rendered.add_column(Text("para-\nmeters"), justify="right", no_wrap=True)
+            elif column.kind == "compute":
+                rendered.add_column(Text("training\nstudent\nsteps"), justify="right", no_wrap=True)
             else:
                 heading = f"{group if index == 0 else ''}\n{column.name}\n{column.mark}"
                 rendered.add_column(Text(heading), justify="right", no_wrap=True)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tutelage.layout import COST
+from tutelage.report.compute import student_steps
 from tutelage.report.conclusion import headline
 from tutelage.report.results import Results
 from tutelage.report.run_files import read_mapping
@@ -16,6 +17,7 @@ _COLUMNS = (
     Column("number", "multiply-adds"),
     Column("number", "time", unit="ms"),
     Column("number", "memory", unit="MB"),
+    Column("number", "training", unit="student steps"),
     Column("number", "training", unit="min"),
 )
 
@@ -26,7 +28,7 @@ class Cost:
 
     Attributes:
         base: the networks that a student replaces.
-        table: parameters, multiply-adds, milliseconds, memory, and minutes of training.
+        table: parameters, multiply-adds, milliseconds, memory; compute (`student_steps`) and minutes of training.
         summary: of the method that the study is about, against the networks that it replaces; empty: unknown.
         size: height and width of the image; None where nothing was measured.
         machine: device and threads.
@@ -47,11 +49,12 @@ class _Used:
     multiply_adds: float | None
     milliseconds: float | None
     megabytes: float | None
+    steps: float | None
     minutes: float | None
 
     @property
     def values(self) -> tuple[float | None, ...]:
-        return self.parameters, self.multiply_adds, self.milliseconds, self.megabytes, self.minutes
+        return self.parameters, self.multiply_adds, self.milliseconds, self.megabytes, self.steps, self.minutes
 
 
 def cost(results: Results) -> Cost | None:
@@ -85,6 +88,7 @@ def _used(results: Results, method: str, files: Sequence[Mapping[str, Any]]) -> 
         _sum(_numbers(files, "multiply_adds")),
         _sum(_numbers(files, "milliseconds")),
         (sum(weights) + max(activations)) / 1e6 if weights and activations else None,
+        student_steps(results, method),
         minutes,
     )
 
@@ -100,7 +104,7 @@ def _sum(values: Sequence[float]) -> float | None:
 
 
 def _cells(used: _Used, base: _Used | None) -> list[Cell]:
-    texts: list[Callable[[float], str]] = [count, count, _digits, _digits, "{:.1f}".format]
+    texts: list[Callable[[float], str]] = [count, count, _digits, _digits, "{:,.0f}".format, "{:.1f}".format]
     cells = []
     for value, single, text in zip(used.values, base.values if base else [None] * len(texts), texts, strict=True):
         share = f" ({value / single:.2f})" if value is not None and single else ""

@@ -67,7 +67,7 @@ def numbers(results: Results) -> Numbers | None:
 
 def _view(results: Results, protocol: MetricProtocol) -> ProtocolView:
     model = metric_table(results, protocol)
-    table = model.select(column for column in model.columns if column.kind not in ("seeds", "parameters"))
+    table = model.select(column for column in model.columns if column.kind not in ("seeds", "parameters", "compute"))
     return ProtocolView(protocol, table, [_delta(results, protocol, *each) for each in CONVENTIONS.items()])
 
 

@@ -8,8 +8,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from tutelage.errors import UserError, did_you_mean, near_path, nearest
-from tutelage.values.schema.kinds import Declaration, Kind, declaration
+from tutelage.errors import UserError, cut, did_you_mean, near_path, nearest
+from tutelage.values.schema.kinds import Declaration, Kind, ancestors, declaration
 from tutelage.values.schema.source import MissingNameError, SourceError, UnreadableError, find_module
 
 STUDY = "tutelage.study.config.schema.StudyConfig"
@@ -52,6 +52,9 @@ def _check_arguments(values: Mapping[str, Any], declared: Declaration, key: str,
     downloads = bool(values.get("download"))  # so a folder need not be there
     for name, value in values.items():
         if (argument := declared.arguments.get(name)) is not None:
+            if value is None and not argument.nullable:  # which jsonargparse takes where there is a default
+                advice = "give one" if argument.default is None else "give one, or leave the key out for its default"
+                raise UserError(f"{prefix}{name}: expected a value, found null; {advice}")
             _check(value, argument.kind, f"{prefix}{name}", not downloads)
 
 
@@ -71,6 +74,10 @@ def _check(value: Any, kind: Kind, key: str, is_there: bool = True) -> None:
         elif kind.values is not None and not kind.builds:
             for name, item in value.items():
                 _check(item, kind.values, f"{key}.{name}")
+        elif kind.only_scalars:
+            _check_scalar(value, kind, key, is_there)
+        elif kind.only_lists:
+            raise UserError(f"{key}: expected a list, found `{cut(value)}`")
     elif isinstance(value, list) and kind.item is not None:
         for item in value:
             _check(item, kind.item, key, is_there)
@@ -81,8 +88,10 @@ def _check(value: Any, kind: Kind, key: str, is_there: bool = True) -> None:
             _check_class({"class_path": value}, kind, key)
     elif kind.only_scalars:
         _check_scalar(value, kind, key, is_there)
+    elif kind.only_lists:
+        raise UserError(f"{key}: expected a list, found `{cut(value)}`")
     elif kind.only_keys:
-        raise UserError(f"{key}: expected keys and values, found `{str(value)[:60]}`")
+        raise UserError(f"{key}: expected keys and values, found `{cut(value)}`")
 
 
 def _check_class(value: Mapping[str, Any], kind: Kind, key: str) -> None:
@@ -93,7 +102,8 @@ def _check_class(value: Mapping[str, Any], kind: Kind, key: str) -> None:
     if not isinstance(path, str) or not isinstance(arguments, Mapping) or value.get("dict_kwargs"):
         return  # refused, or understood, when the study is parsed
     try:
-        declared = declaration(full_path(path, key))
+        full = full_path(path, key)
+        declared = declaration(full)
     except UnreadableError:
         return
     except MissingNameError as error:
@@ -101,7 +111,14 @@ def _check_class(value: Mapping[str, Any], kind: Kind, key: str) -> None:
         near = did_you_mean(name, _names_in(module))
         advice = "; correct class_path or install it" if "module" in str(error) else "; correct class_path"
         raise UserError(f"{key}: expected a class, found {error}{near or advice}") from error
-    _check_arguments(arguments, declared.without_first(kind.skip), key, path)
+    try:
+        _check_arguments(arguments, declared.without_first(kind.skip), key, path)
+    except UserError as error:  # reading the bases of every class takes longer than all else here
+        above = ancestors(full) if kind.bases else None
+        if above is None or above & kind.bases:
+            raise
+        expected = " or ".join(sorted(name.rpartition(".")[2] for name in kind.bases))
+        raise UserError(f"{key}: expected a subclass of {expected}, found {path}") from error
 
 
 def full_path(path: str, key: str) -> str:
@@ -161,7 +178,7 @@ def _check_scalar(value: Any, kind: Kind, key: str, is_there: bool) -> None:
         kinds = [_NAMES[name] for name in ("int", "float", "bool", "None") if name in scalars]
         expected = " or ".join([*(f"`{choice}`" for choice in kind.choices), *kinds])
         near = did_you_mean(word, map(str, kind.choices))
-        raise UserError(f"{key}: expected {expected}, found `{value}`{near}")
+        raise UserError(f"{key}: expected {expected}, found `{cut(value)}`{near}")
 
 
 def _is_number(word: str) -> bool:

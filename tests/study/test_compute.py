@@ -1,0 +1,78 @@
+"""The operations of a training step, against the sum of its parts."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from tests.study.conftest import built, tiny
+from torch.utils.flop_counter import FlopCounterMode
+
+from tutelage.study import load_study, plan
+from tutelage.study.compute import step_operations
+from tutelage.study.execute import fabric_for
+
+
+def counts(folder: Path, *methods: str) -> dict[str, dict[str, int]]:
+    study = tiny(folder, "--methods", ",".join(methods))
+    found = {}
+    for spec in plan(study.values):
+        objects = study.build(spec.config)
+        found[spec.id] = step_operations(spec, objects, study.folder, fabric_for(objects.train))
+    return found
+
+
+def forward(folder: Path, run: str, images: int, heads: bool = True) -> int:
+    """The operations of a network's forward pass."""
+    study = tiny(folder, "--methods", "uniform")
+    [spec] = [spec for spec in plan(study.values) if spec.id == run]
+    training, streams = built(study, spec, trained=False)
+    image = streams.streams[0].samples[0]["image"]
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        training.student(image[None].expand(images, -1, -1, -1), tasks=None if heads else ())
+    return int(counter.get_total_flops())
+
+
+def test_the_step_of_a_method_is_the_sum_of_its_parts(tmp_path: Path) -> None:
+    found = counts(tmp_path, "uniform", "kd4mtl", "pcgrad")
+    uniform, distilled, projected = (found[f"{name}/seed0"] for name in ("uniform", "kd4mtl", "pcgrad"))
+    assert uniform["step"] == uniform["plain"] == distilled["plain"] == projected["plain"]
+    singles = [run for run in found if run.startswith("single/")]
+    assert all(found[run]["step"] == found[run]["plain"] for run in singles)
+    batch = tiny(tmp_path).objects.train.batch_size
+    student = forward(tmp_path, "uniform/seed0", batch)
+    teachers = [forward(tmp_path, run, batch, heads=False) for run in singles]  # features alone
+    assert 2.8 * student < uniform["plain"] < 3 * student  # the images need no gradient
+    adaptors = distilled["step"] - uniform["plain"] - sum(teachers)
+    assert 0 < adaptors < 0.1 * student  # a 1x1 convolution of the narrow feature before the heads, per task
+    shared = projected["step"] - uniform["plain"]  # of three backward passes through what is shared two are its own
+    assert 1.5 * student < shared < 4 * student
+
+
+def test_a_step_of_two_draws_counts_both(tmp_path: Path) -> None:
+    found = counts(tmp_path, "auto-lambda")["auto-lambda/seed0"]
+    assert found["step"] > 2 * found["plain"]
+
+
+@pytest.mark.parametrize("flags", [(), ("--train.batch_size", "4", "--train.accumulate", "2")])
+def test_parts_of_a_step_are_added(flags: tuple[str, ...], tmp_path: Path) -> None:
+    study = tiny(tmp_path, "--methods", "uniform", *flags)
+    spec = plan(study.values)[-1]
+    objects = study.build(spec.config)
+    found = step_operations(spec, objects, study.folder, fabric_for(objects.train))
+    images = objects.train.batch_size * objects.train.accumulate
+    assert found["step"] == found["plain"]
+    assert 2.8 < found["plain"] / forward(tmp_path, spec.id, images) < 3
+
+
+@pytest.mark.slow  # networks that people use: seconds for each step
+def test_the_control_of_the_pretrained_preset_has_the_compute_of_kd4mtl(tmp_path: Path) -> None:
+    pytest.importorskip("segmentation_models_pytorch")  # of the extra tutelage[nets]
+    # Two steps in an epoch, since its last one measures the conflict of gradients as well.
+    rooms = '{"class_path": "tutelage.data.Rooms", "init_args": {"train": 16, "test": 2, "size": [96, 128]}}'
+    study = load_study("nyuv2-lite", ["--data", rooms, "--net.pretrained", "false", "--out", str(tmp_path)])
+    found, seed = {}, {run.id: run for run in plan(study.values) if run.method in ("single", "kd4mtl")}
+    for name, spec in seed.items():
+        objects = study.build(spec.config)
+        found[name] = step_operations(spec, objects, study.folder, fabric_for(objects.train))
+    total = sum(count["step"] for count in found.values()) / found["kd4mtl/seed0"]["plain"]
+    assert study.values["method"]["uniform-as-long"]["budget"] == pytest.approx(total, abs=0.05)
