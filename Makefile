@@ -17,7 +17,7 @@ demo: $(STAMP)
 	$(BIN)/tutelage run rooms
 
 test: $(STAMP)
-	$(BIN)/pytest --numprocesses 2
+	$(BIN)/pytest --numprocesses 2 --dist worksteal
 
 # Every command and snippet of the README and the docs, also those that take minutes.
 test-docs: $(STAMP)

@@ -40,6 +40,21 @@ def test_nothing_stays_of_a_file_that_could_not_be_written(tmp_path: Path) -> No
     assert (tmp_path / "a").read_text() == "before"
 
 
+def test_a_file_is_on_the_disk_before_it_has_its_name_and_its_name_before_the_writer_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moments, replace = [], os.replace
+
+    def flush(handle: int) -> None:
+        kind = "folder" if stat.S_ISDIR(os.fstat(handle).st_mode) else os.fstat(handle).st_size
+        moments.append((kind, (tmp_path / "a").exists()))
+
+    monkeypatch.setattr("os.fsync", flush)
+    monkeypatch.setattr("os.replace", lambda *paths: (moments.append("replace"), replace(*paths)))
+    write_text(tmp_path / "a", "text")
+    assert moments == [(4, False), "replace", ("folder", True)]
+
+
 def test_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:
     (tmp_path / ".a.part-12345678").touch()
     (tmp_path / "a").touch()

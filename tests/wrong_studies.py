@@ -84,6 +84,10 @@ STUDIES: dict[str, tuple[Make, str]] = {
         r"data: expected a class_path, found `rooms`; did you mean `tutelage.data.Rooms`",
     ),
     "a task as data": (key("data", DEPTH), r"data: expected a subclass of DataSource, found tutelage.tasks.Depth"),
+    "a class with arguments of its own as network": (
+        key("net", {"class_path": "tutelage.data.Folders"}),
+        r"net: expected a subclass of MultiTaskNet, found tutelage.data.Folders",
+    ),
     "a task as network": (key("net", DEPTH), r"net: expected a subclass of MultiTaskNet, found tutelage.tasks.Depth"),
     "data as augmentation": (
         key("train.augment", base()["data"]),

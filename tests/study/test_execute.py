@@ -1,7 +1,6 @@
 """One run by itself: any launcher can call it, and it leaves all that others read."""
 
 import json
-import multiprocessing
 import pickle
 import sys
 from collections.abc import Mapping
@@ -11,6 +10,7 @@ import pytest
 import torch
 import yaml
 from tests.study.conftest import Notes, tiny
+from tests.study.fragile import context
 from tests.train.fixture import assert_same
 
 import tutelage
@@ -40,11 +40,8 @@ def test_another_launcher_needs_specs_and_a_folder_alone(tmp_path: Path) -> None
     flags = [*FLAGS, "--method.kd4mtl.distiller.weights", "null"]
     run_study(tiny(tmp_path / "local", *flags), Notes())
     study = tiny(tmp_path / "other", *flags)
-    processes = multiprocessing.get_context("spawn")
     for spec in plan(study.values):  # each in a process of its own, which knows nothing of the study
-        process = processes.Process(
-            target=worker, args=(pickle.dumps(spec), str(study.folder), torch.get_num_threads())
-        )
+        process = context.Process(target=worker, args=(pickle.dumps(spec), str(study.folder), torch.get_num_threads()))
         process.start()
         process.join()
         assert process.exitcode == 0

@@ -3,7 +3,6 @@
 import contextlib
 import io
 import json
-import multiprocessing
 import os
 import signal
 import socket
@@ -12,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from tests.study.conftest import Notes, tiny
+from tests.study.fragile import context
 
 from tutelage.errors import UserError
 from tutelage.study import RunSpec, Study, execute, plan
@@ -83,7 +83,6 @@ def launched(rank: int, size: int, port: int, words: list[str], report: Path) ->
 
 
 def launch(report: Path, *words: str) -> list[dict[str, str | int]]:
-    context = multiprocessing.get_context("forkserver")
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         port = found.getsockname()[1]
@@ -92,7 +91,7 @@ def launch(report: Path, *words: str) -> list[dict[str, str | int]]:
     for process in processes:
         process.start()
     for process in processes:
-        process.join(150)
+        process.join(300)
         process.kill()
     return [json.loads((report / f"{rank}.json").read_text()) for rank in range(2)]
 

@@ -13,7 +13,7 @@ from tutelage.study.config import Method, Range, TeacherConfig
 from tutelage.study.config.build import study_parser
 from tutelage.train import TeacherCache, TrainConfig
 from tutelage.values import methods, overlays, presets, read_draft
-from tutelage.values.schema.kinds import Argument, Declaration, Kind, declaration
+from tutelage.values.schema.kinds import Argument, Declaration, Kind, ancestors, declaration
 from tutelage.values.schema.source import MissingNameError, UnreadableError, find_module
 
 PACKAGES = ("balance", "data", "distill", "nets", "tasks", "train")
@@ -54,6 +54,14 @@ def test_arguments_are_those_of_the_imported_class(path: str) -> None:
     assert declared.open == any(p.kind is p.VAR_KEYWORD for p in parameters)
 
 
+@pytest.mark.parametrize("path", [path for path in classes() if path.startswith("tutelage.")])
+def test_ancestors_are_those_of_the_imported_class(path: str) -> None:
+    ours = {f"{c.__module__}.{c.__qualname__}" for c in imported(path).__mro__ if c.__module__.startswith("tutelage")}
+    found = ancestors(path)
+    assert found is not None
+    assert found == ours
+
+
 def test_nearly_all_classes_of_ours_are_read() -> None:
     unread = [path for path in classes() if path.startswith("tutelage.") and declaration(path).open]
     assert len(unread) < 10, unread
@@ -83,10 +91,12 @@ def test_what_annotations_let_stand() -> None:
     assert kind(train, "max_steps") == Kind(frozenset({"int", "None"}))
     assert kind(train, "precision") == Kind(choices=("auto", "32-true", "bf16-mixed"))  # an alias
     assert kind(train, "channels_last") == Kind(frozenset({"bool"}), ("auto",))
-    assert kind(train, "augment") == Kind(frozenset({"None"}), builds=True)
+    augment = frozenset({"tutelage.data.augment.Augment"})
+    assert kind(train, "augment") == Kind(frozenset({"None"}), builds=True, bases=augment)
     assert kind(study, "seeds") == Kind(item=Kind(frozenset({"int"})))
     assert kind(study, "net").skip == 1  # {task: channels} is given later
-    assert kind(study, "tasks").values == Kind(builds=True)
+    assert kind(study, "net").bases == {"tutelage.types.network.MultiTaskNet"}
+    assert kind(study, "tasks").values == Kind(builds=True, bases=frozenset({"tutelage.types.task.Task"}))
     teacher = kind(study, "teachers").values
     assert teacher is not None
     assert (teacher.scalars, teacher.choices) == ({"Path"}, ("features",))

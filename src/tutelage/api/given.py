@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,7 +14,7 @@ from tutelage.errors import UserError
 from tutelage.layout import FEATURES
 from tutelage.recorded import Recorded, built_by, plain
 from tutelage.study import Method, RunSpec, Study, StudyConfig, TeacherConfig
-from tutelage.study.config import Builder, build_some
+from tutelage.study.config import Builder, build_some, is_slow_in_bf16, resolve_precision
 from tutelage.study.plan import method_run, teacher_run
 from tutelage.train import process_count, save_safetensors
 from tutelage.types import MultiTaskNet, Task
@@ -59,7 +60,9 @@ def given_study(
         methods = with_names(methods, tasks, teachers)
     built, objects = build_some({"train": values["train"], "method": methods})
     train_config = objects["train"]
-    precision = train_config.resolved_precision()  # the run keeps it wherever it is continued
+    widths = {t: task.width for t, task in tasks.items()}
+    # The run keeps it wherever it is continued.
+    precision = resolve_precision(train_config, out, partial(is_slow_in_bf16, lambda: _maker(student)(widths)))
     objects["train"], built["train"]["precision"] = replace(train_config, precision=precision), precision
     values |= built
     if objects["method"][name].distiller is None:

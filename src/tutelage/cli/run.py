@@ -97,6 +97,8 @@ def _plan(console: Console, study: "Study") -> int:
     say(console, "\n".join(plan_lines(study.name, study.seeds, kinds, console.width)))
     if (line := cache_line(study.seeds, kinds)) is not None:
         console.print(line, markup=False)
+    precision = study.values["train"]["precision"]
+    console.print(f"All runs train in {precision} (train.precision).", markup=False)
     console.print(
         f"The study is valid. Nothing was written; without --dry-run it goes to {study.folder}.", markup=False
     )

@@ -59,7 +59,9 @@ class TrainConfig:
             the mean of those of up to 64 batches of training images, as they are, under the final weights. Running ones
             are behind in short runs.
         augment: random views of the training images; null trains on the images unchanged.
-        precision: `32-true`, `bf16-mixed`, or `auto`: bf16 where the device computes it in hardware.
+        precision: `32-true`, `bf16-mixed`, or `auto`: that of the runs that are in the study's folder, else bf16 where
+            the device computes it in hardware, but for networks of many depthwise convolutions on a CPU, which are
+            slower in it.
         deterministic: use deterministic algorithms on a GPU, which are slower; the run records which operations were
             replaced and which have no deterministic algorithm. On a CPU a run is repeatable without it, for the same
             number of threads.
@@ -181,7 +183,7 @@ class TrainConfig:
         return torch.channels_last if self.known_channels_last() else torch.contiguous_format
 
     def resolved_precision(self) -> Literal["32-true", "bf16-mixed"]:
-        """`precision`, with `auto` replaced by what this machine supports."""
+        """`precision`, with `auto` replaced by what this machine supports; a study asks its network and folder, too."""
         if self.precision != "auto":
             return self.precision
         if self.accelerator != "cpu" and torch.cuda.is_available():

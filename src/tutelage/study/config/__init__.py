@@ -2,6 +2,7 @@
 
 from tutelage.study.config.build import Builder, build_some
 from tutelage.study.config.load import complete, describe, load_study, resolve
+from tutelage.study.config.precision import is_slow_in_bf16, resolve_precision
 from tutelage.study.config.schema import Method, Range, StudyConfig, TeacherConfig
 from tutelage.study.config.study import Study
 from tutelage.values import (
@@ -27,12 +28,14 @@ __all__ = [
     "build_some",
     "complete",
     "describe",
+    "is_slow_in_bf16",
     "load_study",
     "methods",
     "overlays",
     "presets",
     "read_values",
     "resolve",
+    "resolve_precision",
     "teacher_specs",
     "with_new_names",
 ]

@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,10 @@ from jsonargparse import ArgumentParser, Namespace
 
 from tutelage.errors import UserError
 from tutelage.study.config.build import Builder, study_parser
+from tutelage.study.config.definitions import parse_method
+from tutelage.study.config.precision import resolve_precision, slow_in_bf16
 from tutelage.study.config.schema import StudyConfig
-from tutelage.study.config.study import Study
+from tutelage.study.config.study import Study, study_folder
 from tutelage.study.config.validate import validate
 from tutelage.train import TrainConfig
 from tutelage.values import DESCRIPTIVE, Draft, read_draft, read_values, rephrase, with_new_names
@@ -73,21 +76,38 @@ def describe(source: str | Path) -> str:
 
 def _parse(values: Mapping[str, Any], flags: Sequence[str] = ()) -> tuple[dict[str, Any], Namespace]:
     """Values with flags laid over them and every default filled in: as plain values, and as jsonargparse has them."""
-    values, flags = expand_paths(dict(values)), expand_flags(flags)
+    whole, flags = expand_paths(dict(values)), expand_flags(flags)
+    flagged, others = _split_methods(whole.get("method", {}), flags)
     try:
-        parsed = study_parser(values).parse_args(flags)
+        parsed = study_parser(whole | {"method": flagged}).parse_args(flags)
         plain: dict[str, Any] = yaml.safe_load(study_parser().dump(parsed, skip_validation=True))
-        train = TrainConfig(precision=plain["train"]["precision"], accelerator=plain["train"]["accelerator"])
+        for name, method in others.items():
+            plain["method"][name], parsed.method[name] = parse_method(name, method)
     except Exception as error:  # jsonargparse raises many kinds
         raise UserError(rephrase(error)) from error
-    plain["train"]["precision"] = parsed.train.precision = train.resolved_precision()
     return plain, parsed
+
+
+def _split_methods(methods: Any, flags: Sequence[str]) -> tuple[Any, dict[str, Any]]:
+    """The definitions that flags change, and the others."""
+    if not isinstance(methods, dict) or "--method" in flags:
+        return methods, {}
+    names = {flag.split(".")[1] for flag in flags if flag.startswith("--method.")}
+    flagged = {name: method for name, method in methods.items() if name in names}
+    return flagged, {name: method for name, method in methods.items() if name not in names}
 
 
 def _study(
     plain: dict[str, Any], parsed: Namespace, builder: Builder | None = None, notes: Sequence[str] = ()
 ) -> Study:
     build = builder or Builder()
+    try:
+        train = TrainConfig(precision=plain["train"]["precision"], accelerator=plain["train"]["accelerator"])
+    except ValueError as error:
+        raise UserError(rephrase(error)) from error
+    folder = study_folder(plain)
+    precision = resolve_precision(train, folder, partial(slow_in_bf16, plain))
+    plain["train"]["precision"] = parsed.train.precision = precision
     build.add(plain, parsed)
     study = Study(plain, build, list(notes))
     validate(study)
@@ -121,4 +141,8 @@ def _check_file(values: dict[str, Any], flags: list[str]) -> None:
     flagged = {path[0] for path in paths if not (path[0] == "train" and len(path) == 2)}  # no key of `train` is needed
     parser = ArgumentParser(exit_on_error=False)
     parser.add_class_arguments(StudyConfig, skip=flagged & {field.name for field in fields(StudyConfig)})
-    parser.parse_object(copy.deepcopy({k: v for k, v in values.items() if k not in flagged}), defaults=True)
+    rest = {key: value for key, value in values.items() if key not in flagged}
+    methods = rest.pop("method", {})
+    parser.parse_object(copy.deepcopy(rest), defaults=True)
+    for name, method in methods.items():
+        parse_method(name, method)

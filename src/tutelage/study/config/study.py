@@ -47,4 +47,9 @@ class Study:
     @property
     def folder(self) -> Path:
         """Where its runs and results are."""
-        return Path(self.values.get("out") or f"runs/{self.name}")
+        return study_folder(self.values)
+
+
+def study_folder(values: Mapping[str, Any]) -> Path:
+    """Where the runs and results of a study with these values are."""
+    return Path(values.get("out") or f"runs/{values['study']}")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tutelage.errors import UserError, cut, did_you_mean, near_path, nearest
-from tutelage.values.schema.kinds import Declaration, Kind, declaration
+from tutelage.values.schema.kinds import Declaration, Kind, ancestors, declaration
 from tutelage.values.schema.source import MissingNameError, SourceError, UnreadableError, find_module
 
 STUDY = "tutelage.study.config.schema.StudyConfig"
@@ -102,7 +102,8 @@ def _check_class(value: Mapping[str, Any], kind: Kind, key: str) -> None:
     if not isinstance(path, str) or not isinstance(arguments, Mapping) or value.get("dict_kwargs"):
         return  # refused, or understood, when the study is parsed
     try:
-        declared = declaration(full_path(path, key))
+        full = full_path(path, key)
+        declared = declaration(full)
     except UnreadableError:
         return
     except MissingNameError as error:
@@ -110,7 +111,14 @@ def _check_class(value: Mapping[str, Any], kind: Kind, key: str) -> None:
         near = did_you_mean(name, _names_in(module))
         advice = "; correct class_path or install it" if "module" in str(error) else "; correct class_path"
         raise UserError(f"{key}: expected a class, found {error}{near or advice}") from error
-    _check_arguments(arguments, declared.without_first(kind.skip), key, path)
+    try:
+        _check_arguments(arguments, declared.without_first(kind.skip), key, path)
+    except UserError as error:  # reading the bases of every class takes longer than all else here
+        above = ancestors(full) if kind.bases else None
+        if above is None or above & kind.bases:
+            raise
+        expected = " or ".join(sorted(name.rpartition(".")[2] for name in kind.bases))
+        raise UserError(f"{key}: expected a subclass of {expected}, found {path}") from error
 
 
 def full_path(path: str, key: str) -> str:

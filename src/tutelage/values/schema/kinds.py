@@ -24,6 +24,7 @@ class Kind:
         values: what a mapping of names holds; None: no such mapping may stand here.
         config: the class whose keys stand here as they are.
         builds: whether a class may be named here, with `class_path` and `init_args`.
+        bases: the classes of tutelage that it may derive from; empty: any, for all that is known.
         skip: the number of arguments that such a class receives later, when it is called.
         open: whether anything else may stand here, for all that is known.
     """
@@ -34,6 +35,7 @@ class Kind:
     values: "Kind | None" = None
     config: "Declaration | None" = None
     builds: bool = False
+    bases: frozenset[str] = frozenset()
     skip: int = 0
     open: bool = False
 
@@ -45,6 +47,7 @@ class Kind:
             self.values or other.values,
             self.config or other.config,
             self.builds or other.builds,
+            frozenset() if any(kind.builds and not kind.bases for kind in (self, other)) else self.bases | other.bases,
             max(self.skip, other.skip),
             self.open or other.open,
         )
@@ -211,7 +214,7 @@ def _of_generic(name: str, parts: list[ast.expr], module: Module) -> Kind:
         return Kind(values=_kind(parts[-1], module))
     if name == "Callable":
         later = parts[0].elts if isinstance(parts[0], ast.List) else []
-        return Kind(builds=True, skip=len(later))
+        return Kind(builds=True, bases=_kind(parts[-1], module).bases, skip=len(later))
     return ANYTHING
 
 
@@ -234,4 +237,47 @@ def _of_class(node: ast.expr, module: Module) -> Kind:
         return _kind(found.node.value, found.module)
     if not isinstance(found.node, ast.ClassDef):
         return ANYTHING
-    return Kind(config=_declared(found) if is_dataclass(found.node) else None, builds=True)
+    bases = frozenset() if "Protocol" in map(last_word, found.node.bases) else frozenset({_name(found)})
+    return Kind(config=_declared(found) if is_dataclass(found.node) else None, builds=True, bases=bases)
+
+
+def ancestors(path: str) -> frozenset[str] | None:
+    """The names of a class of tutelage and of those of tutelage that it derives from; None: only an import could tell.
+
+    Raises:
+        MissingNameError: there is none.
+        UnreadableError: only an import could tell.
+    """
+    found = find(path)
+    return _ancestors(found) if found.module.ours and isinstance(found.node, ast.ClassDef) else None
+
+
+def _ancestors(found: Found) -> frozenset[str] | None:
+    assert isinstance(found.node, ast.ClassDef)
+    names = {_name(found)}
+    for base in found.node.bases:
+        try:
+            above = resolve(base, found.module)
+        except SourceError:
+            if not _is_foreign(base, found.module):
+                return None
+            continue
+        if above.module.ours and isinstance(above.node, ast.ClassDef):
+            of_base = _ancestors(above)
+            if of_base is None:
+                return None
+            names |= of_base
+    return frozenset(names)
+
+
+def _is_foreign(node: ast.expr, module: Module) -> bool:
+    """Whether a name is certainly none of tutelage's."""
+    try:
+        return not full_name(node.value if isinstance(node, ast.Subscript) else node, module).startswith("tutelage.")
+    except SourceError:
+        return isinstance(node, ast.Subscript | ast.Name | ast.Attribute) and last_word(node) in _NO_ARGUMENTS
+
+
+def _name(found: Found) -> str:
+    assert isinstance(found.node, ast.ClassDef)
+    return f"{found.module.name}.{found.node.name}"
