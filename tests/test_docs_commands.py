@@ -55,6 +55,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         tasks = yaml.safe_load(block.text)["tasks"]
         (place / f"{next(iter(tasks))}.yaml").write_text(block.text)
     (place / "segmentation.yaml").rename(place / "scenes.yaml")
+    (place / "scenes").mkdir()
     for study in ("rooms", "nyuv2-segnet-small"):
         (place / f"runs/{study}/tune").mkdir(parents=True)
         (place / f"runs/{study}/tune/tuned.yaml").write_text("method: {uniform: {values: tuned, lr: 0.002}}\n")
