@@ -65,7 +65,7 @@ DATA: dict[str, tuple[Make, str]] = {
         r"depth/3.png: expected distances \[H, W\], found an array \[36, 44, 3\] of a picture in mode RGB; save",
     ),
     "a class too many": (
-        images(nothing, "--tasks.segmentation.classes", "5"),
+        images(nothing, "--tasks.segmentation.classes", "5", "--tasks.segmentation.names", "null"),
         r"label/1.png: expected .* 0..4, .*found 5, 6,",
     ),
     "a negative class": (

@@ -31,9 +31,19 @@ def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
         OSError: The system could not write, for example because the disk is full; it names `path`.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    try:
+    with naming(path):
         _write(path, write)
-    except (OSError, RuntimeError) as error:  # torch's zip writer wraps the system's error in one of its own
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Let the system's error in a block name the file that is written there.
+
+    Torch's zip writer and Fabric's logger of TensorBoard wrap it in an error of their own.
+    """
+    try:
+        yield
+    except (OSError, RuntimeError, ValueError) as error:
         system = _system_error(error)
         if system is None or system.errno is None:
             raise
@@ -65,6 +75,11 @@ def _write(path: Path, write: Callable[[IO[bytes]], object]) -> None:
 
 def _create(part: Path) -> IO[bytes]:
     return part.open("xb")
+
+
+def expand_home(path: str | os.PathLike[str]) -> Path:
+    """The path, with the home folder in place of a leading `~`, which a shell replaces only at the start of a word."""
+    return Path(os.path.expanduser(path))
 
 
 def check_regular(path: str | Path) -> None:

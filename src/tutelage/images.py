@@ -284,6 +284,15 @@ def orientation(picture: PillowImage.Image) -> int:
     return found if 1 <= found <= 8 else 1
 
 
+def is_turned(path: Path) -> bool:
+    """Whether the image in a file is turned or mirrored when it is read, since its EXIF orientation says so."""
+    try:
+        with open_picture(path) as picture:
+            return orientation(picture) != 1
+    except Exception:  # no picture of Pillow's, or a damaged one, of which decoding it says more
+        return False
+
+
 def _upright(picture: PillowImage.Image) -> PillowImage.Image:
     return picture if orientation(picture) == 1 else ImageOps.exif_transpose(picture)
 

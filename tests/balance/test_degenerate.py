@@ -92,8 +92,8 @@ BALANCERS |= {
 }
 
 
-def train(make: Make, count: int, zero: Zero, steps: int = 3) -> Net:
-    """Some steps with a plain optimiser."""
+def train(make: Make, count: int, zero: Zero, steps: int = 3, images: int = 4, unlabelled: int = 0) -> Net:
+    """Some steps with a plain optimiser; in the first of them, an epoch, the first task may have no label."""
     torch.manual_seed(0)
     names = [f"task{i}" for i in range(count)]
     tasks: dict[str, Task] = {t: Regression() for t in names}
@@ -110,8 +110,9 @@ def train(make: Make, count: int, zero: Zero, steps: int = 3) -> Net:
         balancer.begin_step(n / steps)
         draws = []
         for draw in range(balancer.draws):
-            labels = {t: torch.full((1,), i + n / 7) for i, t in enumerate(names)}
-            samples = [Sample(image=torch.rand(3, 4, 4), labels=labels, view=ViewKey(draw * 4 + i)) for i in range(4)]
+            labels = {t: torch.full((1,), i + n / 7) for i, t in enumerate(names) if i or n >= unlabelled}
+            views = [ViewKey(draw * 4 + i) for i in range(images)]
+            samples = [Sample(image=torch.rand(3, 4, 4), labels=labels, view=view) for view in views]
             draws.append([[make_batch(samples, tasks)]])
         for draw, parts in enumerate(draws):
             for part, reduce in zip(parts, PartialStep.split(parts, None, draw), strict=True):
@@ -120,6 +121,8 @@ def train(make: Make, count: int, zero: Zero, steps: int = 3) -> Net:
         for p in learning:
             assert p.grad is None or bool(p.grad.isfinite().all()), f"step {n}"
         optimiser.step()
+        if n + 1 == unlabelled:
+            balancer.end_epoch()
     return net
 
 
@@ -144,3 +147,13 @@ def test_one_task_and_twelve(name: str, count: int) -> None:
             train(BALANCERS[name], count, "nothing", steps=2)
     else:
         train(BALANCERS[name], count, "nothing", steps=2)
+
+
+@pytest.mark.parametrize("name", BALANCERS)
+def test_an_epoch_without_a_label_of_a_task_and_then_one(name: str) -> None:
+    train(BALANCERS[name], 4, "nothing", steps=4, unlabelled=2)
+
+
+@pytest.mark.parametrize("name", BALANCERS)
+def test_one_image(name: str) -> None:
+    train(BALANCERS[name], 4, "nothing", images=1)

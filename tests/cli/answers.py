@@ -69,7 +69,7 @@ class Answers:
                 status, said, complained = self.pipe.recv()
                 return Answer(status, said, complained, time.monotonic() - began)
             why = "it hangs"
-        except EOFError:
+        except (EOFError, ConnectionError):
             why = "its process died"
         self.close()
         self._start()

@@ -90,7 +90,7 @@ def _swap(file: Path, dice: random.Random) -> None:
 
 def _mode(file: Path, dice: random.Random) -> None:
     image = Image.new(dice.choice(MODES), (44, 36))
-    image.save(file, format="TIFF") if image.mode in ("F", "CMYK") else image.save(file, format="PNG")
+    image.save(file, format="TIFF") if image.mode in ("F", "I", "CMYK") else image.save(file, format="PNG")
 
 
 def _size(file: Path, dice: random.Random) -> None:
@@ -101,7 +101,7 @@ def _size(file: Path, dice: random.Random) -> None:
 def _values(file: Path, dice: random.Random) -> None:
     value = dice.choice([0, 1, 12, 13, 127, 255])
     for path in file.parent.glob("*.png") if dice.random() < 0.5 else [file]:
-        Image.fromarray(np.full((36, 44), value, np.uint8)).save(path)
+        Image.fromarray(np.full((36, 44), value, np.uint8)).save(path, format="PNG")
 
 
 def _array(file: Path, dice: random.Random) -> None:

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from tests.test_wrong_own import OWN, STUDY
+from tests.wrong import base
 
 import tutelage
 from tutelage.cli import main
@@ -224,3 +226,19 @@ def test_a_reader_that_has_gone_is_no_error(verb: str, monkeypatch: pytest.Monke
     monkeypatch.setattr(f"tutelage.cli.{verb.split()[0]}.execute", gone)
     monkeypatch.setattr("os.dup2", lambda *_: None)
     assert main(verb.split()) == 0
+
+
+def test_a_process_that_loads_images_and_dies_ends_the_run_with_a_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    values = base(
+        data={"class_path": "tests.study.many.Deadly", "init_args": {"train": 4, "test": 2, "size": [32, 32]}}
+    )
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(values))
+    assert main(["run", str(tmp_path / "study.yaml"), "--out", str(tmp_path / "runs"), "--workers", "1"]) == 2
+    line = capsys.readouterr().err
+    assert re.fullmatch(
+        r"tutelage: expected processes that load images to stay alive, found RuntimeError: DataLoader worker "
+        r"\(pid.*\) (is killed by signal: Killed|exited unexpectedly).*; free memory .*, or lower train.workers\n",
+        line,
+    ), line

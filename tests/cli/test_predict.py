@@ -3,6 +3,7 @@ from typing import get_args
 
 import numpy as np
 import pytest
+from PIL import ExifTags, Image
 from tests.deploy.files import picture, reads_video, video
 from tests.deploy.study import write_study
 
@@ -56,6 +57,21 @@ def test_it_goes_on_after_a_file_that_is_no_picture(
     status, text, error = run(capsys, study, *words, "--overwrite")
     assert (status, error) == (0, "")
     assert text.startswith("predicted 2 of 2 images")  # those in `out` are not meant
+
+
+def test_it_says_once_which_images_it_turned(study: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    photos = [picture(tmp_path / f"photos/{name}.jpg") for name in ("a", "b", "c")]
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6  # turned by 90 degrees
+    for photo in photos[:2]:
+        with Image.open(photo) as image:
+            image.save(photo, exif=exif)
+    status, text, error = run(capsys, study, tmp_path / "photos", "--out", tmp_path / "out", "--write", "array")
+    assert (status, error) == (0, "")
+    line = f"turned    2 of them, as their EXIF orientation says, and so their predictions: {photos[0]}, {photos[1]}"
+    assert text.splitlines()[1:] == [line]
+    turned, upright = (np.load(tmp_path / f"out/{name}.depth.npy").shape[1:] for name in ("a", "c"))
+    assert turned == upright[::-1]
 
 
 @reads_video

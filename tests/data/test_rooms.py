@@ -9,7 +9,7 @@ from tutelage.data import DataSource, Rooms
 from tutelage.data.rooms.render import _FOCAL, render
 from tutelage.data.rooms.scene import Scene, furnish
 from tutelage.data.rooms.solids import CLASSES, FLOOR, OBJECTS, WALL, Solid
-from tutelage.tasks import Segmentation
+from tutelage.tasks.palette import NYU13
 
 
 class TestRooms(SourceTester):
@@ -86,7 +86,7 @@ def test_normals_are_those_of_the_depth() -> None:
 
 
 def test_classes_are_nyus_and_all_occur() -> None:
-    assert list(CLASSES) == Segmentation(13).names
+    assert list(CLASSES) == list(NYU13)
     source = Rooms(train=60, test=1, size=(48, 64))
     found = torch.cat([source.split("train")[i]["labels"]["segmentation"].flatten() for i in range(60)])
     counts = torch.bincount(found[found >= 0], minlength=13)

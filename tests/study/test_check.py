@@ -263,6 +263,14 @@ def test_runs_may_go_on_with_and_without_missing_labels(tmp_path: Path) -> None:
         refuse_mixing(tmp_path, {"data": {"init_args": {"size": 4, "partial": True}}}, "x")
 
 
+def test_names_of_classes_change_no_result(tmp_path: Path) -> None:
+    (tmp_path / "environment.json").write_text('{"data": "x"}')
+    (tmp_path / "config.yaml").write_text("tasks: {a: {init_args: {classes: 2}}}")
+    refuse_mixing(tmp_path, {"tasks": {"a": {"init_args": {"classes": 2, "names": ["road", "sky"]}}}}, "x")
+    with pytest.raises(ValueError, match=r"tasks.a.init_args.classes = 2; found 3"):
+        refuse_mixing(tmp_path, {"tasks": {"a": {"init_args": {"classes": 3, "names": ["a", "b", "c"]}}}}, "x")
+
+
 def test_a_network_of_the_users_own_that_cannot_be_built(root: Path) -> None:
     def broken(widths: dict[str, int]) -> MultiTaskNet:
         raise TypeError("no\nwidth")
@@ -537,7 +545,10 @@ def test_a_few_rooms_stand_for_all_but_classes_must_fit() -> None:
     found = load_study("rooms-tiny", ["--methods", "uniform"])
     assert check(found) == ""
     assert len(found.objects.data.split("train").kept) == 8
-    found = load_study("rooms-tiny", ["--methods", "uniform", "--tasks.segmentation.classes", "5"])
+    found = load_study(
+        "rooms-tiny",
+        ["--methods", "uniform", "--tasks.segmentation.classes", "5", "--tasks.segmentation.names", "null"],
+    )
     with pytest.raises(ValueError, match=r"data: train image 0 of Rooms: expected classes 0..4, .* found 5,"):
         check(found)
 

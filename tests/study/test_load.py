@@ -41,7 +41,7 @@ def test_flags_override_any_value() -> None:
         "--method.kd4mtl.distiller.weights",
         "{depth: 3}",
     ]
-    flags += ["--tasks.segmentation.classes", "40"]
+    flags += ["--tasks.segmentation.classes", "40", "--tasks.segmentation.names", "null"]
     study = load_study("rooms-tiny", flags)
     config = study.objects
     assert (config.train.epochs, config.train.max_steps) == (2, 9)

@@ -5,6 +5,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+import tutelage
+from tutelage.cli import main
+from tutelage.data import ClassFolders, DepthLabel, Folders, Label, Mnist, NYUv2, Omniglot
 from tutelage.errors import UserError
 from tutelage.study import load_study, read_values
 from tutelage.values.paths import expand_paths
@@ -30,6 +33,32 @@ def test_in_a_file_and_in_flags(home: Path, tmp_path: Path) -> None:
     assert study.objects.data.root == tmp_path / "data/nyuv2"  # type: ignore[attr-defined]  # of NYUv2
     study = load_study(tmp_path / "study.yaml", ["--out", "$DATA/runs", "--data.root=~"])
     assert (study.folder, study.values["data"]["init_args"]["root"]) == (tmp_path / "data/runs", str(home))
+
+
+def test_in_python(home: Path) -> None:
+    roots = [
+        Folders("~/data", {"depth": Label("depth", DepthLabel(0.001))}).root,
+        NYUv2("~/data").root,
+        Mnist("~/data").root,
+        Omniglot("~/data").root,
+        ClassFolders("~/data").root,
+    ]
+    assert roots == [home / "data"] * len(roots)
+    study = tutelage.Study("rooms-tiny", out="~/runs")
+    assert study.folder == home / "runs"
+    assert study.save("~/study.yaml") == home / "study.yaml"
+    assert (home / "study.yaml").exists()
+    with pytest.raises(UserError, match=f"^{home}/runs: expected the folder of a study"):
+        tutelage.Results("~/runs")
+    with pytest.raises(UserError, match=f"^{home}/a.safetensors: expected"):
+        tutelage.load("~/a.safetensors")
+
+
+def test_in_arguments_of_the_command(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["report", "~/runs"]) == 2
+    assert f"tutelage: {home}/runs: expected" in capsys.readouterr().err
+    assert main(["prepare", "cityscapes", "~/download", "~/out"]) == 2
+    assert str(home / "download") in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("text", ["$NOWHERE/x", "${NOWHERE}/x", "$NOWHERE"])

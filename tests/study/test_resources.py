@@ -43,15 +43,15 @@ def test_two_thousand_steps(tmp_path: Path) -> None:
         "--methods",
         "uniform",
         "--epochs",
-        "300",
+        "30",
         "--batch-size",
         "2",
         "--data.train",
-        "4",
-        "--checkpoint-steps",
-        "50",
+        "40",
+        "--data.size",
+        "[32,32]",
     ]
-    flags += ["--net.filters", "[4, 4, 4, 4, 4]", "--log-steps", "1"]
+    flags += ["--checkpoint-steps", "50", "--net.filters", "[4, 4, 4, 4, 4]", "--log-steps", "1"]
     notes = Measured(300, 2300)  # of the single-task networks and of `uniform`
     run_study(tiny(tmp_path / "runs", *flags), notes)
     (before, files), (after, files_after) = notes.at.values()

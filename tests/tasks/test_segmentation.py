@@ -8,7 +8,9 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 
 from tutelage.tasks import Segmentation
+from tutelage.tasks.palette import NYU13
 from tutelage.types import MaskedTarget
+from tutelage.values import presets, read_values
 
 
 class TestSegmentation(DenseTaskTester):
@@ -65,8 +67,14 @@ class TestSegmentation(DenseTaskTester):
         colours = [colour for _, colour in task.legend()]
         assert [tuple(c) for c in picture[0].tolist()] == [colours[0], colours[5], (0, 0, 0)]
 
+    def test_presets_with_nyus_classes_have_its_names(self) -> None:
+        studies = [read_values(name) for name in presets() if name.startswith(("nyuv2", "rooms"))]
+        assert len(studies) == 8
+        for values in studies:
+            assert values["tasks"]["segmentation"]["init_args"] == {"classes": 13, "names": list(NYU13)}
+
     def test_names(self) -> None:
-        assert [name for name, _ in Segmentation().legend()][:3] == ["bed", "books", "ceiling"]
+        assert [name for name, _ in Segmentation(13).legend()][:2] == ["class 0", "class 1"]  # anybody's, not NYU's
         assert [name for name, _ in Segmentation(2).legend()] == ["class 0", "class 1"]
         assert [name for name, _ in Segmentation(2, ["road", "sky"]).legend()] == ["road", "sky"]
         with pytest.raises(ValueError, match=r"expected 3 names, one per class\. Found 2"):

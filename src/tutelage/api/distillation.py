@@ -13,6 +13,7 @@ from tutelage.api.watching import watching
 from tutelage.api.wrong_objects import check_objects
 from tutelage.data import DataSource
 from tutelage.errors import writing_to
+from tutelage.files import expand_home
 from tutelage.study import Method, check_data, run_study
 from tutelage.study.config.validate import check_out
 from tutelage.study.teachers import load_tensors
@@ -80,10 +81,11 @@ def distill(
         UserError: something does not fit; found before anything is trained, as far as possible.
     """
     check_objects(student, data, tasks, teachers)
-    check_out(Path(out))
+    folder = expand_home(out)
+    check_out(folder)
     given = as_teachers(teachers, tasks, data)
     trained = with_keys({"train": {}}, {"train": train or {}, **settings}, known=["train"])["train"]
-    study, specs = given_study(given, student, data, tasks, method, trained, seed, Path(out))
+    study, specs = given_study(given, student, data, tasks, method, trained, seed, folder)
     with watching(quiet) as (console, display), writing_to(study.folder):
         data.check(tasks)
         check_data(study, console, level=check)

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from tutelage.deploy import Predictor, load
 from tutelage.errors import UserError
-from tutelage.files import write_shared
+from tutelage.files import expand_home, write_shared
 from tutelage.layout import SINGLE, run_id
 from tutelage.report import Results as StudyResults
 from tutelage.report import Summary, latex, markdown, notebook, read_tasks, tables, write_report
@@ -44,11 +44,13 @@ class Results:
         seeds: Collection[int] | None = None,
         trust: Collection[str] = (),
     ) -> None:
-        self.folder, self.seeds = Path(folder), seeds
+        self.folder, self.seeds = expand_home(folder), seeds
         if tasks is None:
-            if not (self.folder / "study.yaml").is_file():
-                raise UserError(f"{folder}: expected the folder of a study, found no study.yaml in it; run it first")
             file = self.folder / "study.yaml"
+            if not file.is_file():
+                raise UserError(
+                    f"{self.folder}: expected the folder of a study, found no study.yaml in it; run it first"
+                )
             tasks = read_tasks(with_new_names(read_values(file), {}), file, trust)
         self.tasks = dict(tasks)
         self._results = StudyResults(self.folder, self.tasks, seeds)

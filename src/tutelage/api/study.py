@@ -12,7 +12,7 @@ from tutelage.api.results import Results
 from tutelage.api.watching import watching
 from tutelage.data import DataSource
 from tutelage.errors import UserError, writing_to
-from tutelage.files import write_text
+from tutelage.files import expand_home, write_text
 from tutelage.study import InProcess, Method, Pool, TeacherConfig, check_data, complete, run_study, save_showing, shares
 from tutelage.study import Study as ValidatedStudy
 from tutelage.train import TrainConfig
@@ -94,8 +94,9 @@ class Study:
 
     def save(self, path: str | PathLike[str]) -> Path:
         """Write the study as a YAML file, for `tutelage run FILE`."""
-        write_text(Path(path), dump_yaml(self._study.values))
-        return Path(path)
+        file = expand_home(path)
+        write_text(file, dump_yaml(self._study.values))
+        return file
 
     def run(
         self,

@@ -2,7 +2,6 @@
 
 import argparse
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -10,6 +9,7 @@ from rich.console import Console
 from tutelage.cli.output import say
 from tutelage.cli.parsing import add_device_option, add_model_options, positive, size_of
 from tutelage.errors import UserError
+from tutelage.files import expand_home
 from tutelage.layout import find_model
 
 _ABOUT = """\
@@ -26,7 +26,7 @@ def add_parser(verbs: Any) -> None:
         "app", help="serve a page that predicts images", description=_ABOUT, allow_abbrev=False,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
-    parser.add_argument("model", type=Path, metavar="MODEL", help="folder of a run, or a .safetensors file")
+    parser.add_argument("model", type=expand_home, metavar="MODEL", help="folder of a run, or a .safetensors file")
     parser.add_argument("--port", type=positive, metavar="N", help="by default the first that is free from 7860 on")
     parser.add_argument(
         "--host", default=_LOOPBACK, metavar="ADDRESS", help="address to serve at; by default 127.0.0.1"

@@ -1,13 +1,13 @@
 """`tutelage bench`: measure what parts of training cost."""
 
 import argparse
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
 from tutelage.cli.output import say
 from tutelage.cli.parsing import whole, whole_numbers
+from tutelage.files import expand_home
 
 # Here, since importing the bench takes as long as importing torch.
 PARTS = {
@@ -48,7 +48,7 @@ def add_parser(verbs: Any) -> None:
     )
     parser.add_argument("--networks", metavar="A,B", help="of the parts that train one; by default all")
     parser.add_argument("--markdown", action="store_true", help="print the tables as Markdown")
-    parser.add_argument("--out", type=Path, metavar="FILE", help="write the figures as JSON")
+    parser.add_argument("--out", type=expand_home, metavar="FILE", help="write the figures as JSON")
     parser.set_defaults(execute=execute)
 
 

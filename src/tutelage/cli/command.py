@@ -79,7 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
     args = top.parse_args([word for word in words if word != _TRACEBACK])
     try:
-        with _terminable():
+        with _terminable(), _silent_threads():
             status: int = args.execute(args, new_console())
         return status
     except BrokenPipeError as error:
@@ -117,3 +117,22 @@ def _terminable() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, former if former is not None else signal.SIG_DFL)
+
+
+@contextmanager
+def _silent_threads() -> Iterator[None]:
+    """Let no thread print the traceback of an error of the system, such as that of a full disk.
+
+    TensorBoard writes in a thread, and raises what happened there with the next line that it is given.
+    """
+    former = threading.excepthook
+
+    def hook(arguments: threading.ExceptHookArgs) -> None:
+        if not isinstance(arguments.exc_value, OSError):
+            former(arguments)
+
+    threading.excepthook = hook
+    try:
+        yield
+    finally:
+        threading.excepthook = former

@@ -1,7 +1,6 @@
 """`tutelage compare`: studies, or methods of them, beside each other."""
 
 import argparse
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -9,6 +8,7 @@ from rich.console import Console
 from tutelage.cli.output import say
 from tutelage.cli.parsing import add_trust
 from tutelage.errors import UserError, printable_lines
+from tutelage.files import expand_home
 
 _ABOUT = """\
 Compare the first FOLDER with the others: what differs in their configs, their main metrics, and the differences between
@@ -24,7 +24,7 @@ def add_parser(verbs: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
     parser.add_argument(
-        "folders", type=Path, nargs="+", metavar="FOLDER", help="folder of a study, or of a method in it"
+        "folders", type=expand_home, nargs="+", metavar="FOLDER", help="folder of a study, or of a method in it"
     )
     add_trust(parser)
     formats = parser.add_mutually_exclusive_group()

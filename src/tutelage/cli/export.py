@@ -1,7 +1,6 @@
 """`tutelage export`: one trained network as a file for other programs."""
 
 import argparse
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -9,6 +8,7 @@ from rich.console import Console
 from tutelage.cli.output import say
 from tutelage.cli.parsing import add_model_options, size_of, whole
 from tutelage.errors import UserError
+from tutelage.files import expand_home
 from tutelage.layout import find_model
 
 if TYPE_CHECKING:
@@ -28,9 +28,9 @@ def add_parser(verbs: Any) -> None:
         "export", help="write one trained network as ONNX, torch.export or safetensors", description=_ABOUT,
         formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False,
     )  # fmt: skip
-    parser.add_argument("model", type=Path, metavar="MODEL", help="folder of a run, or a .safetensors file")
+    parser.add_argument("model", type=expand_home, metavar="MODEL", help="folder of a run, or a .safetensors file")
     parser.add_argument(
-        "--out", type=Path, required=True, metavar="FILE", help="file to write: .onnx, .pt2, .safetensors"
+        "--out", type=expand_home, required=True, metavar="FILE", help="file to write: .onnx, .pt2, .safetensors"
     )
     parser.add_argument("--format", choices=_FORMATS, help="by default what the suffix of FILE says")
     parser.add_argument("--opset", type=whole, metavar="N", help="version of ONNX's operators; by default torch's")

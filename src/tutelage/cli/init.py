@@ -8,6 +8,7 @@ from rich.console import Console
 
 from tutelage.cli.output import say
 from tutelage.errors import UserError
+from tutelage.files import expand_home
 
 _ABOUT = """\
 Look into a folder of images and labels, say what is in it, and write a commented study that trains on it as it is.
@@ -24,9 +25,9 @@ def add_parser(verbs: Any) -> None:
         "init", help="look into a folder and write a study for it", description=_ABOUT,
         formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False,
     )  # fmt: skip
-    parser.add_argument("folder", type=Path, metavar="FOLDER", help="folder of images and labels")
+    parser.add_argument("folder", type=expand_home, metavar="FOLDER", help="folder of images and labels")
     parser.add_argument(
-        "--out", type=Path, metavar="FILE", help="YAML file to write; by default NAME.yaml of the folder"
+        "--out", type=expand_home, metavar="FILE", help="YAML file to write; by default NAME.yaml of the folder"
     )
     parser.add_argument("--overwrite", action="store_true", help="replace an existing file")
     parser.set_defaults(execute=execute)
@@ -34,7 +35,7 @@ def add_parser(verbs: Any) -> None:
 
 def execute(args: argparse.Namespace, console: Console) -> int:
     """Look, say what was found, and write the study."""
-    folder = args.folder.expanduser()
+    folder = args.folder
     if not folder.is_dir():
         what = "a file" if folder.exists() else "none"
         raise UserError(f"{folder}: expected a folder of images and labels, found {what}; give another one")

@@ -8,6 +8,7 @@ from rich.console import Console
 
 from tutelage.cli.output import say
 from tutelage.cli.studies import own_flags
+from tutelage.files import expand_home
 
 if TYPE_CHECKING:
     from tutelage.study import Study
@@ -33,7 +34,9 @@ def add_parser(verbs: Any) -> None:
         "--check", choices=["full", "sample"], default="auto",
         help="which samples are decoded; by default all up to 20,000, else a sample",
     )  # fmt: skip
-    parser.add_argument("--page", type=Path, metavar="FILE", help="where the page goes; by default data-NAME.html")
+    parser.add_argument(
+        "--page", type=expand_home, metavar="FILE", help="where the page goes; by default data-NAME.html"
+    )
     parser.set_defaults(execute=execute, parser=parser)
 
 

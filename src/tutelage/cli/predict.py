@@ -13,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from tutelage.cli.output import say
 from tutelage.cli.parsing import add_device_option, add_model_options, positive, size_of
 from tutelage.errors import UserError, printable
+from tutelage.files import expand_home
 from tutelage.layout import find_model
 
 if TYPE_CHECKING:
@@ -40,11 +41,11 @@ def add_parser(verbs: Any) -> None:
         "predict", help="predict pictures and videos", description=_ABOUT, allow_abbrev=False,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
-    parser.add_argument("model", type=Path, metavar="MODEL", help="folder of a run, or a .safetensors file")
+    parser.add_argument("model", type=expand_home, metavar="MODEL", help="folder of a run, or a .safetensors file")
     parser.add_argument(
         "images", nargs="+", metavar="IMAGE", help="picture, .npy [H, W, 3], video, folder, or a pattern in quotes"
     )
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write to")
+    parser.add_argument("--out", type=expand_home, required=True, metavar="DIR", help="folder to write to")
     parser.add_argument("--overwrite", action="store_true", help="replace existing files")
     parser.add_argument(
         "--write", type=_kinds, default=_KINDS, metavar="KIND,KIND", help="what to write; by default all of the above"
@@ -93,6 +94,10 @@ def _summary(console: Console, done: "list[Predicted]", sheets: list[Path], out:
     count, files = len(done) - len(failed), sum(len(predicted.files) for predicted in done)
     rate = f"{seconds:.1f} s, {count / max(seconds, 1e-9):.1f} images/s"
     say(console, f"predicted {count} of {len(done)} images: {files} files in {out} ({rate})")
+    if turned := [predicted.path for predicted in done if predicted.turned]:
+        names = ", ".join(map(str, turned[:3])) + (", ..." if len(turned) > 3 else "")
+        text = "of them, as their EXIF orientation says, and so their predictions"
+        say(console, f"turned    {len(turned)} {text}: {names}")
     for sheet in sheets:
         say(console, f"sheet     {sheet}")
     for predicted in failed:

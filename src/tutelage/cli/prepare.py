@@ -1,13 +1,13 @@
 """`tutelage prepare`: turn an official download into the folders that tutelage reads."""
 
 import argparse
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
 from tutelage.cli.parsing import whole
 from tutelage.errors import writing_to
+from tutelage.files import expand_home
 
 _ABOUT = """\
 Turn an official download into the folders that tutelage reads. It ends with a summary to check, which is also in
@@ -25,14 +25,16 @@ def add_parser(verbs: Any) -> None:
     nyuv2 = downloads.add_parser(
         "nyuv2", help="NYU-Depth-v2: classes, depth and normals", description=_ABOUT, allow_abbrev=False
     )
-    nyuv2.add_argument("labeled", type=Path, metavar="nyu_depth_v2_labeled.mat", help="the official 1449 frames")
-    nyuv2.add_argument("splits", type=Path, metavar="splits.mat", help="their official split")
+    nyuv2.add_argument("labeled", type=expand_home, metavar="nyu_depth_v2_labeled.mat", help="the official 1449 frames")
+    nyuv2.add_argument("splits", type=expand_home, metavar="splits.mat", help="their official split")
     cityscapes = downloads.add_parser(
         "cityscapes", help="Cityscapes: classes, inverse depth", description=_ABOUT, allow_abbrev=False
     )
-    cityscapes.add_argument("folder", type=Path, metavar="DOWNLOAD", help="has leftImg8bit, gtFine and disparity")
+    cityscapes.add_argument(
+        "folder", type=expand_home, metavar="DOWNLOAD", help="has leftImg8bit, gtFine and disparity"
+    )
     for download, (height, width) in ((nyuv2, (288, 384)), (cityscapes, (128, 256))):
-        download.add_argument("out", type=Path, metavar="OUT", help="folder to write to")
+        download.add_argument("out", type=expand_home, metavar="OUT", help="folder to write to")
         download.add_argument(
             "--size", type=whole, nargs=2, default=[height, width], metavar=("H", "W"),
             help=f"height and width in pixels; by default {height} {width}",

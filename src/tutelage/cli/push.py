@@ -1,7 +1,6 @@
 """`tutelage push`: one trained network to the Hugging Face hub, with a card."""
 
 import argparse
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -9,7 +8,7 @@ from rich.console import Console
 from tutelage.cli.output import say
 from tutelage.cli.parsing import add_trust
 from tutelage.errors import UserError
-from tutelage.files import write_text
+from tutelage.files import expand_home, write_text
 from tutelage.layout import find_network
 
 _ABOUT = """\
@@ -26,13 +25,15 @@ def add_parser(verbs: Any) -> None:
         "push", help="upload one trained network to the Hugging Face hub", description=_ABOUT, allow_abbrev=False,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
-    parser.add_argument("model", type=Path, metavar="MODEL", help="folder of a run, or a .safetensors file")
+    parser.add_argument("model", type=expand_home, metavar="MODEL", help="folder of a run, or a .safetensors file")
     parser.add_argument("repo", metavar="USER/NAME", help="where to upload it; the place is made if there is none")
     parser.add_argument(
         "--license", required=True, metavar="NAME", help="that you choose, by the hub's name: mit, apache-2.0, ..."
     )
     parser.add_argument("--private", action="store_true", help="make a new place private")
-    parser.add_argument("--save", type=Path, metavar="DIR", help="write the files to a folder, and upload nothing")
+    parser.add_argument(
+        "--save", type=expand_home, metavar="DIR", help="write the files to a folder, and upload nothing"
+    )
     add_trust(parser)
     parser.set_defaults(execute=execute)
 

@@ -1,7 +1,6 @@
 """`tutelage report`: write the table and the page of a study again."""
 
 import argparse
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -9,13 +8,13 @@ from rich.console import Console
 from tutelage.cli.output import print_tables, say
 from tutelage.cli.parsing import add_trust, whole_numbers
 from tutelage.errors import UserError, printable_lines, writing_to
-from tutelage.files import write_shared
+from tutelage.files import expand_home, write_shared
 
 
 def add_parser(verbs: Any) -> None:
     """Add the verb to the command."""
     parser = verbs.add_parser("report", help="write the table and the page of a study again", allow_abbrev=False)
-    parser.add_argument("folder", type=Path, metavar="DIR", help="folder of a study, for example runs/rooms")
+    parser.add_argument("folder", type=expand_home, metavar="DIR", help="folder of a study, for example runs/rooms")
     parser.add_argument(
         "--seeds", type=whole_numbers, metavar="A,B", help="tables of these seeds alone; by default of all"
     )

@@ -10,6 +10,7 @@ from torch import Tensor
 from tutelage.data.folders import Folders, Label
 from tutelage.data.labels import ClassesLabel, InverseDepthLabel
 from tutelage.errors import UserError
+from tutelage.files import expand_home
 from tutelage.images import Array, Size
 
 # Classes -> the folders that may hold the labels, in the order in which they are looked for: those that `tutelage
@@ -73,7 +74,7 @@ class Cityscapes(Folders):
         if classes not in _FOLDERS:
             raise UserError(f"data.classes: expected 7 or 19, found {classes}")
         names = _FOLDERS[classes]
-        folder = next((name for name in names if (Path(root) / "train" / name).is_dir()), names[-1])
+        folder = next((name for name in names if (expand_home(root) / "train" / name).is_dir()), names[-1])
         labels = {
             "segmentation": Label(folder, TrainIdsLabel(classes=classes)),
             "depth": Label("depth", InverseDepthLabel()),

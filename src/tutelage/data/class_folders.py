@@ -12,6 +12,7 @@ from tutelage.data.look import unused_files
 from tutelage.data.patterns import Excluded
 from tutelage.data.whole_labels import ClassLabel
 from tutelage.errors import UserError
+from tutelage.files import expand_home
 from tutelage.images import Size
 from tutelage.types.look import LeftOut, Warned
 
@@ -53,7 +54,7 @@ class ClassFolders(ItemSource):
         test: str | None = None,
         exclude: Collection[str] = (),
     ) -> None:
-        self.root, self.task, self.train, self.test, self.exclude = Path(root), task, train, test, exclude
+        self.root, self.task, self.train, self.test, self.exclude = expand_home(root), task, train, test, exclude
         super().__init__(name or self.root.name, {task: ClassLabel()}, size, holdout, holdout_seed, cache)
 
     @cached_property

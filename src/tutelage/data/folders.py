@@ -15,6 +15,7 @@ from tutelage.data.modalities import Modality
 from tutelage.data.patterns import Excluded, folder_of_split, pattern_in
 from tutelage.data.samples import Memory, Samples
 from tutelage.errors import UserError
+from tutelage.files import expand_home
 from tutelage.images import Size
 from tutelage.types.look import LeftOut
 
@@ -79,7 +80,7 @@ class Folders(DataSource):
         exclude: Collection[str] = (),
     ) -> None:
         check_arguments(holdout, size)
-        self.root, self.labels, self.image = Path(root), labels, image
+        self.root, self.labels, self.image = expand_home(root), labels, image
         self.size, self.holdout, self.holdout_seed, self.cache = size, holdout, holdout_seed, cache
         self.name, self.partial = name or self.root.name, partial
         self.train, self.test, self.exclude = train, test, exclude

@@ -18,7 +18,7 @@ from tutelage.deploy.limits import no_larger_than
 from tutelage.deploy.predictor import Predictor
 from tutelage.deploy.trust import without_weights
 from tutelage.errors import UserError, one_line
-from tutelage.files import write_bytes
+from tutelage.files import expand_home, write_bytes
 from tutelage.images import Size
 from tutelage.layout import PREDICTOR, find_network, is_on_hub
 
@@ -55,7 +55,7 @@ def save(predictor: Predictor, path: str | Path, config: Mapping[str, Any] | Non
     _check_types(predictor, rebuilt)
     tensors = predictor.net.state_dict()
     _load_weights(rebuilt, tensors, "config.net")
-    path = Path(path)
+    path = expand_home(path)
     file = path if path.suffix == ".safetensors" else path / PREDICTOR
     write_bundle(file, plain["net"], plain["tasks"], predictor.size, tensors)
     return file
@@ -114,7 +114,8 @@ def load(
         ValueError: The file is missing or of another kind, names a class that is not trusted, or its weights do not
             fit; one line.
     """
-    file = download(Path(path).as_posix()) if is_on_hub(Path(path)) else find_network(Path(path))
+    path = expand_home(path)
+    file = download(path.as_posix()) if is_on_hub(path) else find_network(path)
     config, tensors = _read(file)
     if size != "trained":
         config = {**config, "size": None if size == "keep" else list(size)}

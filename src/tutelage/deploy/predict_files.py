@@ -15,6 +15,7 @@ from tutelage.deploy.sheet import ContactSheets
 from tutelage.deploy.video import check_readers
 from tutelage.deploy.write import KINDS, SUFFIXES, Kind, as_picture, describe, write_prediction
 from tutelage.errors import UserError
+from tutelage.images import is_turned
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,7 @@ class Predicted:
         files: What was written; empty where it could not be predicted.
         values: Task -> prediction as text, of tasks of the whole image.
         problem: Why it could not be predicted, one line; "" where it could.
+        turned: The image was turned or mirrored as its EXIF orientation says, and so are its predictions.
     """
 
     name: str
@@ -34,6 +36,7 @@ class Predicted:
     files: tuple[Path, ...] = ()
     values: Mapping[str, str] = field(default_factory=dict)
     problem: str = ""
+    turned: bool = False
 
 
 def predict_files(
@@ -93,7 +96,7 @@ def predict_files(
                 if sheets is not None:
                     sheets.add(read.name, picture, drawn)
                 values = {t: describe(predictor.tasks[t], x) for t, x in prediction.items() if t not in predictor.dense}
-                done.append(Predicted(read.name, read.path, tuple(written), values))
+                done.append(Predicted(read.name, read.path, tuple(written), values, turned=read.turned))
             note(done[-1])
     if sheets is not None:
         sheets.flush()
@@ -108,13 +111,14 @@ class _Read:
     path: Path
     image: Tensor | None
     problem: str = ""
+    turned: bool = False
 
 
 def _read(images: Mapping[str, Path], every: int) -> Iterator[_Read]:
     for name, path in images.items():
         try:
             for frame, image in read_images(name, path, every):
-                yield _Read(frame, path, image)
+                yield _Read(frame, path, image, turned=not is_video(path) and is_turned(path))
         except UserError as error:
             yield _Read(name, path, None, str(error))
 

@@ -7,6 +7,7 @@ import time
 import uuid
 from argparse import Namespace
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from lightning_fabric.loggers.logger import Logger
 from lightning_fabric.loggers.tensorboard import TensorBoardLogger
 from torch import Tensor
 
-from tutelage.files import write_json, write_text
+from tutelage.files import naming, write_json, write_text
 from tutelage.study.plan import RunSpec
 from tutelage.train import JsonLines
 
@@ -31,7 +32,7 @@ def run_loggers(names: Sequence[str], spec: RunSpec, place: Path, done: int) -> 
         done: its finished steps; what was logged after them is logged again.
     """
     makers: dict[str, Callable[[], Logger]] = {
-        "tensorboard": lambda: TensorBoardLogger(place, name="tensorboard", version="", purge_step=done + 1),
+        "tensorboard": lambda: TensorBoard(place, name="tensorboard", version="", purge_step=done + 1),
         "csv": lambda: CsvTable(place),
         "wandb": lambda: WeightsAndBiases(spec, place),
         "mlflow": lambda: MLflow(spec, place),
@@ -42,6 +43,20 @@ def run_loggers(names: Sequence[str], spec: RunSpec, place: Path, done: int) -> 
 def _study_of(spec: RunSpec) -> str:
     """The name of the study that a run belongs to; the config of a run is a study with a name of its own."""
     return str(spec.config["study"]).removesuffix(f"-{spec.id.replace('/', '-')}")
+
+
+class TensorBoard(TensorBoardLogger):
+    """Fabric's, whose errors of the system name the folder."""
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Log one line. A thread writes it: an error is raised with one of the next lines."""
+        with naming(Path(self.log_dir)):
+            super().log_metrics(metrics, step)
+
+    def finalize(self, status: str) -> None:
+        """Write what is left."""
+        with naming(Path(self.log_dir)):
+            super().finalize(status)
 
 
 class _RunLogger(Logger):
@@ -82,7 +97,10 @@ class CsvTable(_RunLogger):
 
     def finalize(self, status: str) -> None:
         """Write the table."""
-        lines = [json.loads(line) for line in (self.place / _LOG).read_text().splitlines()]
+        lines = []
+        for line in (self.place / _LOG).read_text().splitlines():
+            with suppress(ValueError):  # a full disk has cut it off
+                lines.append(json.loads(line))
         text = io.StringIO()
         table = csv.DictWriter(text, list(dict.fromkeys(name for line in lines for name in line)))
         table.writeheader()

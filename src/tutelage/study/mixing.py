@@ -23,7 +23,7 @@ _CANNOT_CHANGE_A_RESULT = (
     *(f"train.teacher_cache.{name}" for name in ("mode", "share")),  # what was decided is recorded
     *(f"data.init_args.{name}" for name in ("root", "data", "cache", "partial", "download")),
 )
-_DESCRIPTIVE_KEY = re.compile(rf"method\.[^.]+\.({'|'.join(DESCRIPTIVE)})(\..*)?")
+_DESCRIPTIVE_KEY = re.compile(rf"method\.[^.]+\.({'|'.join(DESCRIPTIVE)})(\..*)?|tasks\.[^.]+\.init_args\.names")
 
 
 class Guard:

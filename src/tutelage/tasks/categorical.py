@@ -88,5 +88,7 @@ def class_names(task: str, classes: int, names: list[str] | None) -> list[str]:
     if names is None:
         return [f"class {c}" for c in range(classes)]
     if len(names) != classes:
-        raise UserError(f"{task}: expected {classes} names, one per class. Found {len(names)}: {names}.")
+        raise UserError(
+            f"{task}: expected {classes} names, one per class. Found {len(names)}: {names}; give others, or null."
+        )
     return names

@@ -11,7 +11,6 @@ from torch.nn.functional import cross_entropy, log_softmax
 
 from tutelage import metrics
 from tutelage.tasks.categorical import UNLABELLED, Categorical
-from tutelage.tasks.palette import NYU13
 from tutelage.types import (
     Colour,
     DeterministicWarning,
@@ -37,7 +36,7 @@ class Segmentation(Categorical):
 
     Args:
         classes: C.
-        names: The name of every class, for pictures; default: NYU's for 13 classes, else `class 0`, `class 1`, ...
+        names: The name of every class, for pictures; default: `class 0`, `class 1`, ...
 
     Raises:
         UserError: There are fewer than two classes, or more or fewer names than classes; in `collate`, a label in host
@@ -52,8 +51,6 @@ class Segmentation(Categorical):
     remedy = "set the task's `classes`, name the values that mean no label in `ignore`, or mend the file"
 
     def __init__(self, classes: int = 13, names: list[str] | None = None) -> None:
-        if names is None and classes == len(NYU13):
-            names = list(NYU13)
         super().__init__(classes, names)
 
     def logits(self, raw: Tensor) -> Tensor:

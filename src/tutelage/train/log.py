@@ -9,7 +9,7 @@ from typing import Any
 from lightning_fabric.loggers.logger import Logger
 from torch import Tensor
 
-from tutelage.files import json_text, write_atomically
+from tutelage.files import json_text, naming, write_atomically
 
 
 class JsonLines(Logger):
@@ -41,7 +41,7 @@ class JsonLines(Logger):
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         """Append one line; a value that is not finite is null."""
-        with self.path.open("a") as file:
+        with naming(self.path), self.path.open("a") as file:
             file.write(json_text({"step": step, **metrics}) + "\n")
 
     def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Tensor, **kwargs: Tensor) -> None:

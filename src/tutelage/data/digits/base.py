@@ -16,6 +16,7 @@ from tutelage.data.modalities import Modality
 from tutelage.data.samples import Samples
 from tutelage.data.whole_labels import ClassLabel
 from tutelage.errors import UserError
+from tutelage.files import expand_home
 from tutelage.images import Size, in_unit_range
 from tutelage.types import Sample
 
@@ -87,7 +88,7 @@ class ImageFiles(DataSource):
 
     def __init__(self, root: Path, task: str, size: Size | None, train: int | None, seed: int) -> None:
         at_least(1, {"size": 1 if size is None else min(size), "train": 1 if train is None else train})
-        self.root, self.task, self.train, self.seed = Path(root), task, train, seed
+        self.root, self.task, self.train, self.seed = expand_home(root), task, train, seed
         self.size, self._resize_to = size or self.file_size, size  # a fingerprint has the argument as it was passed
         self.modalities: Mapping[str, Modality] = {task: ClassLabel()}
         self._splits: dict[Split, Samples] = {}  # kept, so that all runs of a study share them

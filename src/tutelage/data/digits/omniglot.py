@@ -13,6 +13,7 @@ from tutelage.data.fingerprint import fingerprint_of_files, stamp_of_files
 from tutelage.data.samples import Memory, Samples
 from tutelage.data.whole_labels import ClassLabel
 from tutelage.errors import UserError
+from tutelage.files import expand_home
 from tutelage.images import Size, read_rgb, resize_image
 from tutelage.types import Sample
 
@@ -48,7 +49,7 @@ class Omniglot(DataSource):
 
     def __init__(self, root: Path, task: str = "omniglot", size: Size = (32, 32), download: bool = False) -> None:
         at_least(1, {"size": min(size)})
-        self.root, self.task, self.size, self.download = Path(root), task, size, download
+        self.root, self.task, self.size, self.download = expand_home(root), task, size, download
         self.modalities = {task: ClassLabel()}
         self._splits: dict[Split, Samples] = {}  # kept, so that all runs of a study share them
 

@@ -136,10 +136,10 @@ class Place:
 
     def _set(self, node: dict[str, Any], word: str, given: str) -> None:
         try:
-            value = given if self.kind.only_scalars and "str" in self.kind.scalars else load_yaml(given)
+            value = given if self.kind.only_scalars and self.kind.scalars & {"str", "Path"} else load_yaml(given)
         except yaml.YAMLError:
             value = given
-        if given in _NULL:
+        if given in _NULL and not (given == "~" and "Path" in self.kind.scalars):  # there it is the home folder
             value = None
         before = node.get(word)
         if self.kind.builds and isinstance(value, str) and isinstance(before, dict) and "." in value:
