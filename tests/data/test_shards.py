@@ -26,6 +26,7 @@ from tutelage.data import (
     Rooms,
     Samples,
 )
+from tutelage.data.coding import Bytes, Coding, Same, Scaled, Whole
 from tutelage.data.shards import Keeper, Mode, Shard
 from tutelage.types import Sample
 
@@ -304,6 +305,21 @@ def test_auto_takes_no_more_than_a_quarter_of_the_free_disk(root: Path, monkeypa
     assert "more than a quarter" in notes[0]
     assert isinstance(kept(folders(root), "always", notes).decoded("train"), Shard)
     assert not isinstance(kept(folders(root), "never", notes).decoded("train"), Shard)
+
+
+@pytest.mark.parametrize(
+    "coding", [Bytes(), Whole(torch.uint8), Whole(torch.int16), Scaled(torch.int16, 0.001), Same(torch.float32)]
+)
+def test_a_batch_is_decoded_one_by_one_to_the_same_bits(coding: Coding) -> None:
+    if coding.stored.is_floating_point:
+        codes = torch.randn(3, 2, 128)
+    else:
+        info = torch.iinfo(coding.stored)
+        codes = torch.arange(info.min, info.min + 256).to(coding.stored).expand(3, 2, 256).flip(-1)
+    one, other = coding.decode_each(codes), coding.decode(codes)
+    assert one.dtype == other.dtype == coding.values
+    assert torch.equal(bits(one), bits(other))
+    assert coding.decode_each(codes[:0]).shape == codes[:0].shape
 
 
 def test_auto_begins_no_shard_that_is_read_once_but_reads_one_that_is_there(root: Path) -> None:

@@ -54,3 +54,13 @@ class TestNormals(DenseTaskTester):
         assert dict(task.legend())["up"] == (128, 255, 128)
         normal = torch.tensor([1.0, 0.0, 0.0]).reshape(3, 1, 1)
         assert np.array_equal(task.draw(normal)[0, 0], dict(task.legend())["right"])
+
+
+def test_large_labels_are_looked_at_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    label = torch.randn(3, 3, 4, 5)
+    label[1, :, 2], label[2, 0, 0] = 0, torch.nan
+    labels = list(label)
+    whole = Normals().collate(labels, torch.rand(3, 3, 4, 5)).valid
+    monkeypatch.setattr("tutelage.tasks.masked._CACHED", 100)  # more than one of them, less than two
+    assert torch.equal(Normals().collate(labels, torch.rand(3, 3, 4, 5)).valid, whole)
+    assert whole.sum() == 3 * 20 - 5 - 5

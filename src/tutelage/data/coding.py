@@ -27,6 +27,19 @@ class Coding(ABC):
     def decode(self, codes: Tensor) -> Tensor:
         """The values of stored numbers of any shape, on their device."""
 
+    def decode_each(self, codes: Tensor) -> Tensor:
+        """`decode` of a batch [B, ...]: on a CPU one after the other, so that no step waits for main memory."""
+        if codes.is_cuda:
+            return self.decode(codes)
+        values = torch.empty(codes.shape, dtype=self.values)
+        for one, of_one in zip(values, codes, strict=True):
+            self._decode_to(one, of_one)
+        return values
+
+    def _decode_to(self, values: Tensor, codes: Tensor) -> None:
+        """Decode on a CPU, to memory that is there."""
+        values.copy_(self.decode(codes))
+
     @abstractmethod
     def _codes(self, values: Tensor) -> Tensor:
         """The stored numbers of values, if these can be stored."""
@@ -56,6 +69,10 @@ class Same(Coding):
         """The values themselves."""
         return codes
 
+    def decode_each(self, codes: Tensor) -> Tensor:
+        """The values themselves."""
+        return codes
+
     def _codes(self, values: Tensor) -> Tensor:
         return values
 
@@ -71,6 +88,9 @@ class Bytes(Coding):
         """float32, k / 255."""
         # By a number of the host a GPU would not divide: it multiplies by 1 / 255, which is off by a bit for some k.
         return torch.div(codes, torch.full((), 255.0, device=codes.device))
+
+    def _decode_to(self, values: Tensor, codes: Tensor) -> None:
+        values.copy_(codes).div_(255.0)
 
     def _codes(self, values: Tensor) -> Tensor:
         return (values.clamp(0, 1) * 255).round().to(torch.uint8)
@@ -91,10 +111,17 @@ class Whole(Coding):
 
     def decode(self, codes: Tensor) -> Tensor:
         """int64."""
-        return codes.long().add_(self.lowest - torch.iinfo(self.stored).min)
+        return codes.long().add_(self._offset)
+
+    def _decode_to(self, values: Tensor, codes: Tensor) -> None:
+        values.copy_(codes).add_(self._offset)
+
+    @property
+    def _offset(self) -> int:
+        return self.lowest - torch.iinfo(self.stored).min
 
     def _codes(self, values: Tensor) -> Tensor:
-        return (values + (torch.iinfo(self.stored).min - self.lowest)).to(self.stored)
+        return (values - self._offset).to(self.stored)
 
 
 @dataclass(frozen=True)
@@ -112,7 +139,7 @@ class Scaled(Coding):
 
     def decode(self, codes: Tensor) -> Tensor:
         """float32."""
-        return (codes.double() - torch.iinfo(self.stored).min).mul_(self.scale).float()
+        return codes.double().sub_(torch.iinfo(self.stored).min).mul_(self.scale).float()
 
     def _codes(self, values: Tensor) -> Tensor:
         info = torch.iinfo(self.stored)

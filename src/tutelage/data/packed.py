@@ -26,7 +26,7 @@ class Column:
 
     def decode(self) -> Tensor:
         """The values [B, ...] themselves."""
-        return self.coding.decode(self.values)
+        return self.coding.decode_each(self.values)
 
     def holding(self, values: Tensor) -> "Column":
         """Decoded values in place of these, for the same samples."""

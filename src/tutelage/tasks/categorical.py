@@ -54,6 +54,7 @@ class Categorical(MaskedTask, ABC):
                     f"{type(self).__name__}: expected labels 0..{self.width - 1}, or -1 where unlabelled. Found "
                     f"{wrong}; change `classes` or the labels."
                 )
+            return label >= 0
         return (label >= 0) & (label < self.width)
 
     def validate_values(self, label: Tensor) -> str | None:

@@ -8,6 +8,8 @@ from torch import Tensor
 
 from tutelage.types import MaskedTarget, StackedLabels, Task, Term
 
+_CACHED = 1 << 18  # values that are looked at at once on a CPU
+
 
 class MaskedTask(Task[MaskedTarget], ABC):
     """A task whose labels are stacked to one tensor [B, ...], with a mask of the positions that are valid."""
@@ -35,7 +37,14 @@ class MaskedTask(Task[MaskedTarget], ABC):
         else:
             missing = self.missing(images[0])
             value = torch.stack([missing if label is None else label for label in labels])
-        return MaskedTarget(value, self.valid(value))
+        return MaskedTarget(value, self._valid_each(value))
+
+    def _valid_each(self, value: Tensor) -> Tensor:
+        """`valid` of labels [B, ...]: of large ones on a CPU one after the other, which its caches hold."""
+        if value.is_cuda or value.numel() <= _CACHED:
+            return self.valid(value)
+        parts = torch.split(value, max(1, _CACHED * len(value) // value.numel()))
+        return torch.cat([self.valid(part) for part in parts])
 
     def validate(self, label: Tensor, image: Tensor) -> str | None:
         """Another shape than that of `missing`, another kind of number, or what `validate_values` returns."""

@@ -10,7 +10,7 @@ from tutelage.distill.distances.base import Distance, fp32
 from tutelage.errors import UserError
 
 Guard = Literal["add", "clamp"]
-_BLOCK = 2**20  # numbers of a part: 4 MiB in fp32, of which the passes use three at a time
+_BLOCK = 2**18  # numbers of a part: 1 MiB in fp32, of which the passes use three at a time
 
 
 class NormalisedL2(Distance):
