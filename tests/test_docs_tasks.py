@@ -270,7 +270,7 @@ def test_unknown_classes_are_nan(tmp_path: Path) -> None:
 
 def test_mean_is_a_list(there: None, capsys: pytest.CaptureFixture[str]) -> None:
     Path("pose.yaml").write_text(BLOCKS["pose"].replace("mean: [1.4, 40]", "mean: 1.4"))
-    assert "mean: expected list, found 1.4" in line_of(["run", "segmentation.yaml", "--with", "pose.yaml"], capsys)
+    assert "mean: expected a list, found `1.4`" in line_of(["run", "segmentation.yaml", "--with", "pose.yaml"], capsys)
 
 
 # a task of one's own

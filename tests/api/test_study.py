@@ -19,11 +19,12 @@ from tutelage.data import Augment, Rooms
 from tutelage.errors import UserError
 from tutelage.files import write_record
 from tutelage.nets import SegNet
-from tutelage.study import load_study, run_study
+from tutelage.study import load_study, read_values, run_study
 from tutelage.tasks import Depth, Normals, Segmentation
 from tutelage.train import EarlyStopping, Optim, TrainConfig
 
-TASKS: dict[str, Any] = {"segmentation": Segmentation(13), "depth": Depth(), "normals": Normals()}
+NAMES = read_values("rooms-tiny")["tasks"]["segmentation"]["init_args"]["names"]
+TASKS: dict[str, Any] = {"segmentation": Segmentation(13, NAMES), "depth": Depth(), "normals": Normals()}
 NET = partial(SegNet, filters=[8, 16, 16, 24, 24])
 ADAM = Optim(partial(torch.optim.Adam, lr=1e-3))
 

@@ -3,6 +3,7 @@
 import traceback
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.weak import WeakTensorKeyDictionary
 
+import tutelage
 from tutelage.balance import (
     DBMTL,
     DTOKD,
@@ -42,6 +44,7 @@ from tutelage.tasks import Segmentation
 from tutelage.train import TrainConfig, fit, training_loader
 from tutelage.types import Balancer, Distiller
 
+PACKAGE = f"{Path(tutelage.__file__).parent}/"
 _WAITS = ("aten::_local_scalar_dense", "aten::nonzero", "aten::equal", "aten::is_nonzero", "aten::masked_select")
 CONFIG = TrainConfig(
     epochs=4, batch_size=4, precision="32-true", accelerator="cpu", log_steps=1000, observe_steps=1000, clip_norm=1.0
@@ -66,12 +69,12 @@ class Waits(TorchDispatchMode):
         of_host |= func._schema.name == "aten::lift_fresh"  # torch.tensor(number)
         masks = func._schema.name == "aten::index" and any(x is not None and x.dtype == torch.bool for x in args[1])
         if (func._schema.name in _WAITS or masks) and not of_host:
-            frames = [frame for frame in traceback.extract_stack() if "/tutelage/" in frame.filename]
+            frames = [frame for frame in traceback.extract_stack() if frame.filename.startswith(PACKAGE)]
             called = traceback.extract_stack()
             optimiser = any(frame.filename.endswith("torch/optim/optimizer.py") for frame in called)
             if not optimiser:  # which counts its steps on the host
                 last = frames[-1] if frames else called[0]
-                self.places.append(f"{last.filename.rpartition('/tutelage/')[2]}")
+                self.places.append(last.filename.removeprefix(PACKAGE))
         result = func(*args, **(kwargs or {}))
         if of_host:
             self.host.update({x: None for x in tree_leaves(result) if isinstance(x, Tensor)})
