@@ -1,11 +1,14 @@
 """Of many files the beginnings are read, and say the same as the whole files."""
 
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from tutelage.errors import UserError
+from tutelage.images import Size
 from tutelage.propose.read import read_sizes
 
 
@@ -30,3 +33,18 @@ def test_sizes_and_what_is_wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     }  # fmt: skip
     beginnings = {path.name: line[:19] for path, line in wrong.items()}
     assert beginnings == {"large.png": "expected at most 20", "program.png": "expected a readable"}
+
+
+def test_they_are_in_the_order_of_the_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = [tmp_path / f"{i}.png" for i in range(6)]
+
+    def slower_first(path: Path) -> Size:
+        time.sleep(0.02 * (6 - int(path.stem)))
+        if int(path.stem) % 2:
+            raise UserError(f"{path}: expected a picture, found none")
+        return 1, 2
+
+    monkeypatch.setattr("tutelage.propose.read._decoded", slower_first)
+    sizes, wrong = read_sizes(files, lambda: None)
+    assert list(sizes) == files[::2]
+    assert list(wrong) == files[1::2]

@@ -23,19 +23,19 @@ def read_sizes(files: Collection[Path], advance: Callable[[], None]) -> tuple[Ma
         advance: Called after each file.
     """
     read = _decoded if len(files) <= _DECODED else _header
-    sizes: dict[Path, Size] = {}
-    wrong: dict[Path, str] = {}
 
-    def look(path: Path) -> None:
+    def look(path: Path) -> Size | str:
         try:
-            sizes[path] = read(path)
+            return read(path)
         except UserError as error:
-            wrong[path] = str(error).removeprefix(f"{path}: ")
-        advance()
+            return str(error).removeprefix(f"{path}: ")
+        finally:
+            advance()
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        list(pool.map(look, files))
-    return sizes, wrong
+        found = dict(zip(files, pool.map(look, files), strict=True))  # in the order of the files, not of the threads
+    sizes = {path: size for path, size in found.items() if not isinstance(size, str)}
+    return sizes, {path: wrong for path, wrong in found.items() if isinstance(wrong, str)}
 
 
 def _decoded(path: Path) -> Size:
