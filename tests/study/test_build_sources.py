@@ -101,6 +101,23 @@ def test_some_images_are_of_every_source_that_the_teacher_sees_from_end_to_end(t
     assert [len(batch) for batch in found] == [8] * 8 + ([8, 2, 2] if teach == "all" else [8, 1])
 
 
+def test_one_batch_of_some_images_is_read_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    source = Plain(20, size=(2, 2))
+    samples, read = type(source.split("train")), list[int]()
+    original = samples.__getitem__
+
+    def noted(self: Any, index: int) -> Any:
+        read.append(index)
+        return original(self, index)
+
+    batches = some_images(source, None, CPU, count=20, size=4)
+    monkeypatch.setattr(samples, "__getitem__", noted)
+    next(batches)
+    before = len(read)
+    next(batches)
+    assert len(read) == before + 4
+
+
 def check(found: Study) -> None:
     check_data(found, Console(file=io.StringIO()), write=False)
 

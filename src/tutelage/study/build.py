@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import partial
+from itertools import chain, islice
 from pathlib import Path
 
 import torch
@@ -187,11 +188,11 @@ def some_images(
     """
     for stream in select(source, tasks or (), everything=tasks is None):
         found = min(len(stream), count)
-        indices = [stream.index(i * len(stream) // found) for i in range(found)]
-        images = [stream.samples[index]["image"].to(device) for index in indices]
-        alike = [image for image in images if image.shape == images[0].shape]
-        for begin in range(0, len(alike), size):
-            yield torch.stack(alike[begin : begin + size])
+        images = (stream.samples[stream.index(i * len(stream) // found)]["image"] for i in range(found))
+        first = next(images)
+        alike = chain([first], (image for image in images if image.shape == first.shape))
+        while batch := list(islice(alike, size)):  # in memory one at a time
+            yield torch.stack(batch).to(device)
 
 
 def check_single_images(net: MultiTaskNet, streams: Streams, device: torch.device, sizes: Sequence[int]) -> None:
