@@ -7,15 +7,16 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from tutelage.layout import run_folders
 from tutelage.study.config.build import build_some
 from tutelage.train import TrainConfig
+from tutelage.train.operations import operations
 from tutelage.values import parse
 
 Resolved = Literal["32-true", "bf16-mixed"]
-_OPERATIONS = 1000  # of everything else, for one output of a depthwise convolution
+_MULTIPLY_ADDS = 1000  # of the network, for one output of a depthwise convolution
 _IMAGE = 128, 128  # any size will do: both grow with it
 _Convolution = nn.Conv1d | nn.Conv2d | nn.Conv3d
 _RESOLVED: tuple[Resolved, ...] = ("32-true", "bf16-mixed")
@@ -42,7 +43,7 @@ def resolve_precision(train: TrainConfig, folder: Path, is_slow: Callable[[], bo
 def is_slow_in_bf16(build: Callable[[], nn.Module]) -> bool:
     """Whether a network has so many depthwise convolutions that bf16 makes a step of it slower on a CPU.
 
-    That is so where they have more than one output for every 1000 multiply-adds of everything else, as MobileNets and
+    That is so where they have more than one output for every 1000 multiply-adds of the network, as MobileNets and
     EfficientNets have: docs/performance.md has what was measured. Nothing is computed for it, but shapes.
 
     Args:
@@ -53,22 +54,14 @@ def is_slow_in_bf16(build: Callable[[], nn.Module]) -> bool:
             net = build().to("meta").eval()
             if not any(map(_is_depthwise, net.modules())):
                 return False
-            counts = {"outputs": 0, "operations": 0}
-            for layer in net.modules():
-                if isinstance(layer, nn.Linear | _Convolution):
-                    layer.register_forward_hook(partial(_count, counts))
+            outputs: list[int] = []
+            for layer in filter(_is_depthwise, net.modules()):
+                layer.register_forward_hook(lambda layer, images, output: outputs.append(output.numel()))
             with torch.no_grad():
-                net(torch.empty(1, 3, *_IMAGE))
+                multiply_adds = operations(partial(net, torch.empty(1, 3, *_IMAGE))) // 2
     except Exception:  # whatever a class of the user raises: it raises it again where the network is built and used
         return False
-    return counts["outputs"] * _OPERATIONS > counts["operations"]
-
-
-def _count(counts: dict[str, int], layer: nn.Module, images: tuple[Tensor, ...], output: Tensor) -> None:
-    if _is_depthwise(layer):
-        counts["outputs"] += output.numel()
-    else:
-        counts["operations"] += output.numel() * layer.weight[0].numel()  # type: ignore[index]
+    return sum(outputs) * _MULTIPLY_ADDS > multiply_adds
 
 
 def _is_depthwise(layer: nn.Module) -> bool:
