@@ -103,12 +103,12 @@ def fused(fuse: Fuse) -> Iterator[None]:
         end_step(self)
 
     os.fsync, os.replace, os.unlink = flushed, renamed, removed  # type: ignore[assignment]  # of what is called here
-    JsonLines.log_metrics, Saver.end_step = logged, ended  # type: ignore[method-assign]
+    JsonLines.log_metrics, Saver.end_step = logged, ended  # type: ignore[method-assign]  # on purpose, for the block
     try:
         yield
     finally:
         os.fsync, os.replace, os.unlink = fsync, replace, unlink
-        JsonLines.log_metrics, Saver.end_step = log, end_step  # type: ignore[method-assign]
+        JsonLines.log_metrics, Saver.end_step = log, end_step  # type: ignore[method-assign]  # as they were
 
 
 def _compute(compute: Any, fuse: Fuse, world: Any, *arguments: Any) -> Any:

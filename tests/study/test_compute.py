@@ -66,7 +66,7 @@ def test_parts_of_a_step_are_added(flags: tuple[str, ...], tmp_path: Path) -> No
 
 @pytest.mark.slow  # networks that people use: seconds for each step
 def test_the_control_of_the_pretrained_preset_has_the_compute_of_kd4mtl(tmp_path: Path) -> None:
-    pytest.importorskip("segmentation_models_pytorch")  # of the extra tutelage[nets]
+    pytest.importorskip("segmentation_models_pytorch", reason="the network needs the extra `nets`")
     # Two steps in an epoch, since its last one measures the conflict of gradients as well.
     rooms = '{"class_path": "tutelage.data.Rooms", "init_args": {"train": 16, "test": 2, "size": [96, 128]}}'
     study = load_study("nyuv2-lite", ["--data", rooms, "--net.pretrained", "false", "--out", str(tmp_path)])

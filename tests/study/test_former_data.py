@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import yaml
@@ -32,7 +33,9 @@ def test_data_are_read_once_for_each_fingerprint() -> None:
         read.append("old" if _FORMER.get() else "new")
         return read[-1]
 
-    objects, build = SimpleNamespace(data=SimpleNamespace(fingerprint=fingerprint)), Builder()
+    objects: Any = SimpleNamespace(data=SimpleNamespace(fingerprint=fingerprint))
+    build = Builder()
     for _ in range(3):  # runs
-        assert (build.fingerprint(objects), build.former_fingerprint(objects)) == ("new", "old")  # type: ignore[arg-type]
+        found = build.fingerprint(objects), build.former_fingerprint(objects)
+        assert found == ("new", "old")
     assert read == ["new", "old"]

@@ -63,7 +63,7 @@ def test_a_network_that_cannot_be_built_is_named_where_it_is_built() -> None:
 
 def test_all_runs_of_a_study_have_one_precision() -> None:
     assert precisions() == {"bf16-mixed"}
-    pytest.importorskip("segmentation_models_pytorch")
+    pytest.importorskip("segmentation_models_pytorch", reason="the networks need the extra `nets`")
     assert precisions(*NARROW) == {"32-true"}
     assert precisions(*NARROW, "--net.pretrained", "true") == {"32-true"}  # no weights are read for it
     assert precisions(*LITE) == {"bf16-mixed"}  # its wide decoders take most of the time
