@@ -7,6 +7,7 @@ import torch
 from tests.distill import tiny
 
 from tutelage.distill import MLP, FeatureDistiller
+from tutelage.distill.health import similarity
 
 EXAMPLE = torch.zeros(1, 3, 4, 6)
 
@@ -36,7 +37,7 @@ def test_dead_positions_are_counted() -> None:
 
 
 def test_only_observed_steps_are_looked_at() -> None:
-    assert not any(name.startswith("dead") for name in observe(build(), observed=False))
+    assert not any(name.startswith(("dead", "cka")) for name in observe(build(), observed=False))
 
 
 @pytest.mark.parametrize(
@@ -89,3 +90,46 @@ def test_some_of_the_taps() -> None:
     assert list(one.adaptors["colour"]) == ["last"]
     with pytest.raises(ValueError, match=r"taps: expected taps of `match` \(bottleneck, last\), found `first`"):
         FeatureDistiller(tiny.student(), tiny.teachers(), EXAMPLE, match, taps=["first"])
+
+
+def maps(*shape: int) -> torch.Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(sum(shape)))
+
+
+@pytest.mark.parametrize("shape", [(4, 3, 6, 8), (2, 40, 3, 4), (16, 5), (3, 6, 9)])
+def test_similarity_does_not_see_rotation_scale_and_shift(shape: tuple[int, ...]) -> None:
+    """With more positions than channels and with fewer; of maps, whole images and tokens."""
+    feature = maps(*shape)
+    rotation = torch.linalg.qr(maps(shape[1], shape[1])).Q
+    turned = 3 * torch.einsum("bc...,dc->bd...", feature, rotation) + 7
+    assert similarity(feature, turned).item() == pytest.approx(1.0, abs=1e-5)
+
+
+def test_similarity_is_the_formula_either_way() -> None:
+    x, y = maps(2, 3, 2, 2), maps(2, 5, 2, 2)
+    rows = [(z - z.mean((0, 2, 3), keepdim=True)).movedim(1, -1).reshape(8, -1).double() for z in (x, y)]
+    k, l_ = (r @ r.T for r in rows)
+    expected = float((k * l_).sum() / (k.norm() * l_.norm()))
+    assert similarity(x, y).item() == pytest.approx(expected, rel=1e-5)
+    wide = torch.cat([y, torch.zeros(2, 9, 2, 2)], 1)  # 14 channels, 8 positions
+    assert similarity(x, wide).item() == pytest.approx(expected, rel=1e-5)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert similarity(x, y).item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_similarity_of_other_sizes_and_kinds() -> None:
+    x = maps(4, 3, 4, 6)
+    assert similarity(torch.nn.functional.interpolate(x, scale_factor=2), x).item() > 0.9
+    assert similarity(x, x.flatten(2).mean(2)).item() == pytest.approx(1.0, abs=1e-5)
+    assert math.isnan(similarity(maps(1, 3), maps(1, 3)))
+
+
+def test_a_student_that_equals_its_teacher_is_as_alike_as_can_be() -> None:
+    teachers = tiny.teachers()
+    distiller = FeatureDistiller(teachers["colour"], teachers, EXAMPLE, {"bottleneck": "bottleneck"})
+    batch = tiny.batch()
+    distiller.begin_step(0.0, True)
+    distiller(batch, teachers["colour"](batch.images))
+    health = distiller.health()
+    assert health["cka/colour/bottleneck"].item() == pytest.approx(1.0, abs=1e-5)
+    assert health["cka/height/bottleneck"] < 0.99

@@ -55,15 +55,15 @@ def complete(top: Parser) -> None:
 
 def _add_flags(parser: Parser) -> None:
     """Add the flags of the study that the line names, or of any study."""
-    from tutelage.values import flag_names, flags_of, read_draft
-    from tutelage.values.presets import methods, overlays, presets
+    from tutelage.values import flag_names, flags_of, make_draft
+    from tutelage.values.presets import methods, overlays, presets, read_values
 
     line = shlex.split(environ.get("COMP_LINE", "").replace("'", "").replace('"', ""))
     study = next((word for word in line[2:] if word in presets() or Path(word).is_file()), None)
     flags = flag_names()
     if study is not None:
-        with suppress(UserError):  # the command itself will say it
-            flags |= flags_of(read_draft(study).laid)
+        with suppress(UserError):  # the command itself will say it; values that a later flag gives are still missing
+            flags |= flags_of(make_draft(study, read_values(study)).laid)
     lists: dict[str, Callable[..., list[str]]] = {"methods": _listed(methods), "with": lambda **_: list(overlays())}
     for name, choices in flags.items():
         if f"--{name}" not in parser.options:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from tutelage.distill.adaptors import Adaptor, Conv1x1
 from tutelage.distill.distances import Distance, NormalisedL2
 from tutelage.distill.dropping import teacher_factors
-from tutelage.distill.health import matrices, norm_and_rank
+from tutelage.distill.health import matrices, norm_and_rank, similarity
 from tutelage.distill.links import Link, build_links, links_by_term, resolve_matches
 from tutelage.distill.match import Match
 from tutelage.distill.means import Means
@@ -100,7 +100,7 @@ class FeatureDistiller(Distiller):
         self.schedule: Schedule = schedule
         self.links: dict[str, list[Link]] = {}  # by teacher
         self._factor, self._means = 1.0, Means()
-        self._observed, self._dead = False, dict[str, Tensor]()
+        self._observed, self._seen = False, dict[str, Tensor]()
 
         student_taps = network_taps(student, example)
         for name, matches in resolve_matches(self.teachers.named, match, taps, owner).items():
@@ -201,7 +201,8 @@ class FeatureDistiller(Distiller):
         phi = reading.select(read_tap(student, link.tap, link.task))
         phi_t = read_tap(reading.output.taps, link.teacher_tap, link.task)
         if self._observed:
-            self._dead[link.name] = (phi_t == 0).all(1).float().mean()
+            self._seen[f"dead/{link.name}"] = (phi_t == 0).all(1).float().mean()
+            self._seen[f"cka/{link.name}"] = similarity(phi, phi_t)
         if self.standardise is not None:
             phi_t = self._statistics(link)(phi_t)
         adapted = get_module(self.adaptors, link.term, link.tap)(phi, phi_t.shape[2:])
@@ -219,10 +220,11 @@ class FeatureDistiller(Distiller):
         """Of the last observed step, by term and student's tap.
 
         `dead`: the share of the teacher's positions that are zero in all channels, where a distance means nothing.
+        `cka`: how alike the student's feature and the teacher's are before the adaptor (`similarity`).
         `norm` and `rank`: the Frobenius norm and the effective rank (`norm_and_rank`) of the adaptor's weight matrix;
         the matrices of an adaptor with several are numbered, `norm/TERM/TAP/0`, in the order in which they are applied.
         """
-        values = {f"dead/{name}": value for name, value in self._dead.items()}
+        values = dict(self._seen)
         for term, taps in self.adaptors.items():
             for k, adaptor in cast(nn.ModuleDict, taps).items():
                 for end, weight in matrices(adaptor):

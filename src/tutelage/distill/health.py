@@ -1,9 +1,12 @@
-"""What an adaptor does, in two numbers per weight matrix."""
+"""What an adaptor does, in two numbers per weight matrix, and how alike two features are without one."""
 
 from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import cosine_similarity
+
+from tutelage.distill.adaptors.base import resized
 
 
 def matrices(adaptor: nn.Module) -> Iterator[tuple[str, Tensor]]:
@@ -23,3 +26,43 @@ def norm_and_rank(weight: Tensor) -> tuple[Tensor, Tensor]:
     finite = bool(weight.isfinite().all())  # the decomposition of anything else raises
     values = torch.linalg.svdvals(weight) if finite else weight.new_full((1,), torch.nan)
     return values.norm(), torch.special.entr(values / values.sum().clamp(min=1e-12)).sum().exp()
+
+
+@torch.no_grad()
+def similarity(feature: Tensor, taught: Tensor) -> Tensor:
+    """The linear centred kernel alignment of two features of the same images, [], in [0, 1]; NaN of one position.
+
+    CKA = <K, L> / (|K| |L|),   K = H X X^T H,   L = H Y Y^T H
+
+    where the rows of X and Y are the positions of all images, H = I - 1/n centres them, and products and norms are
+    Frobenius's (Kornblith et al., ICML 2019, arXiv:1905.00414). It is 1 where Y is X rotated and scaled, and needs no
+    adaptor, so that it tells features alike from features that an adaptor has made alike. Fewer positions than channels
+    raise it: compare it for the same tap and batch size.
+
+    Args:
+        feature: [B, C, ...]; a map of another size than the teacher's is resized.
+        taught: [B, C', ...]. Where a map faces something else, each image is one position, its mean.
+    """
+    if feature.shape[2:] != taught.shape[2:]:
+        if feature.ndim == taught.ndim == 4:
+            feature = resized(feature, taught.shape[2:])
+        else:
+            feature, taught = (x.flatten(2).mean(2) if x.ndim > 2 else x for x in (feature, taught))
+    x, y = (_centred_rows(tensor) for tensor in (feature, taught))
+    if len(x) < 2:
+        return x.new_full((), torch.nan)
+    with torch.autocast(x.device.type, enabled=False):
+        if len(x) < max(x.shape[1], y.shape[1]):
+            return cosine_similarity((x @ x.T).flatten(), (y @ y.T).flatten(), dim=0)
+        # <X X^T, Y Y^T> = |X^T Y|^2, of matrices of channels
+        squares = (x.T @ x).norm() * (y.T @ y).norm()
+        alike: Tensor = (x.T @ y).square().sum() / squares.clamp(min=1e-12)
+        return alike
+
+
+def _centred_rows(feature: Tensor) -> Tensor:
+    """[positions of all images, C], each channel with mean 0, of one size in all."""
+    rows = feature.detach().float().movedim(1, -1).flatten(0, -2)
+    rows = rows - rows.mean(0)
+    scaled: Tensor = rows / rows.norm().clamp(min=1e-12)
+    return scaled

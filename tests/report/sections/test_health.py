@@ -12,7 +12,7 @@ def test_health_of_distillation(tmp_path: Path) -> None:
     text = " ".join(shown[shown.index("Health of distillation") :].split())
     assert "The teachers by themselves: segmentation miou 40.00 %; depth abs_err 0.6000 m." in text
     line = text[text.index("kd4mtl", text.index("rank")) :]
-    assert line.startswith("kd4mtldepthlast1.5000.5000.3750.380.4")  # distance 1.5 -> 0.5; dead, norm, rank 3 / 8
+    assert line.startswith("kd4mtldepthlast1.5000.500--0.3750.380.4")  # distance; no CKA; dead, norm, rank
 
 
 def test_nothing_distilled_has_no_health(tmp_path: Path) -> None:
@@ -44,7 +44,8 @@ def test_teachers_have_names(tmp_path: Path) -> None:
     log(
         tmp_path,
         "kd4mtl/seed0",
-        {"epoch": 2, "distance/dino/last": 1.25, "distance/indoor/bottleneck": 0.75, "dead/dino/last": 0.125},
+        {"epoch": 2, "distance/dino/last": 1.25, "distance/indoor/bottleneck": 0.75}
+        | {"dead/dino/last": 0.125, "cka/dino/last": 0.5},
     )
     text = health(tmp_path)
     assert (
@@ -52,8 +53,8 @@ def test_teachers_have_names(tmp_path: Path) -> None:
         "indoor: segmentation miou 51.00 %, depth abs_err 0.2500 m; "
         "dino features alone; sam: segmentation unknown."
     ) in text
-    assert "kd4mtldinolast1.2501.2500.125--" in text
-    assert "kd4mtlindoorbottleneck0.7500.750---" in text
+    assert "kd4mtldinolast1.2501.2500.5000.5000.125--" in text
+    assert "kd4mtlindoorbottleneck0.7500.750-----" in text
     assert "kd4mtldepthlast" in text
 
 
@@ -76,4 +77,4 @@ def test_an_adaptor_of_several_matrices_has_a_norm_for_each(tmp_path: Path, suff
     for value, suffix in enumerate(suffixes, 2):
         line |= {f"norm/depth/last{suffix}": value, f"rank/depth/last{suffix}": 10 * value}
     log(tmp_path, "mlp/seed0", line)
-    assert "mlpdepthlast1.0001.000-2.00, 3.0020.0, 30.0" in health(tmp_path)
+    assert "mlpdepthlast1.0001.000---2.00, 3.0020.0, 30.0" in health(tmp_path)

@@ -10,7 +10,8 @@ from tutelage.report.tables import Column, Line, TableModel, text_cell
 
 _COLUMNS = (
     *(Column("words", name) for name in ("teacher", "tap")),
-    *(Column("number", name) for name in ("distance\nfirst", "distance\nlast", "dead", "norm", "rank")),
+    *(Column("number", f"{name}\n{end}") for name in ("distance", "CKA") for end in ("first", "last")),
+    *(Column("number", name) for name in ("dead", "norm", "rank")),
 )
 _DIGITS = {"dead": 3, "norm": 2, "rank": 1}
 
@@ -65,10 +66,15 @@ def _lines(method: str, log: Log, teachers: Sequence[str]) -> Iterable[Line]:
     for name in keys(log, "distance/"):
         pair = name.removeprefix("distance/")
         teacher = max((t for t in teachers if pair.startswith(f"{t}/")), key=len)
-        distances = [line[name] for line in log if name in line]
-        cells = [teacher, pair.removeprefix(f"{teacher}/"), f"{distances[0]:.3f}", f"{distances[-1]:.3f}"]
+        cells = [teacher, pair.removeprefix(f"{teacher}/"), *_ends(log, name), *_ends(log, f"cka/{pair}")]
         cells += [_last(log, f"{quantity}/{pair}", digits) for quantity, digits in _DIGITS.items()]
         yield Line(method, "", tuple(map(text_cell, cells)))
+
+
+def _ends(log: Log, name: str) -> tuple[str, str]:
+    """The first and the last value of a quantity."""
+    values = [f"{line[name]:.3f}" for line in log if name in line] or ["-"]
+    return values[0], values[-1]
 
 
 def _last(log: Log, name: str, digits: int) -> str:
