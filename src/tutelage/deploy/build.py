@@ -86,7 +86,7 @@ def _call(kind: Any, first: tuple[Any, ...], values: dict[str, Any], trust: list
         with suppress(ValueError):  # of a function of C, nothing is known
             inspect.signature(kind).bind(*first, **arguments)
     except TypeError as error:
-        raise UserError(f"{where}: expected arguments that {name} takes, found {one_line(error)}") from None
+        raise UserError(f"{where}: expected arguments of {name} that fit, found {one_line(error)}") from None
     try:
         return kind(*first, **without_default_weights(kind, arguments))
     except Exception as error:  # whatever a class raises when it is built
