@@ -89,6 +89,9 @@ def test_dry_run_prints_the_plan_and_writes_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
+
+
+
 def test_presets_and_help(capsys: pytest.CaptureFixture[str]) -> None:
     status, text, _ = run(capsys, "presets")
     assert status == 0

@@ -2,6 +2,7 @@
 
 import argparse
 import shlex
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -76,7 +77,7 @@ def _run(draft: "Draft", args: argparse.Namespace, console: Console) -> int:
         study.objects.data.check(study.objects.tasks)
         check_data(study, console, level=args.check, write=not args.dry_run)
         if args.dry_run:
-            return _plan(console, study)
+            return _plan(study, console)
         with ConsoleDisplay(console) as display:
             run_study(study, display, launcher)
             save_showing(study, display.note)
@@ -89,17 +90,28 @@ def _run(draft: "Draft", args: argparse.Namespace, console: Console) -> int:
     return 0
 
 
-def _plan(console: Console, study: "Study") -> int:
-    from tutelage.study import cache_line, estimate, plan_lines
+def _plan(study: "Study", console: Console) -> int:
+    """Print what is left to train; a folder that the run would refuse is refused here, too."""
+    from tutelage.study import Ready, cache_line, estimate, plan_lines
 
-    with console.status("a few steps of every kind of run"):
-        kinds = estimate(study)
+    ready = Ready(study)
+    ready.check_all()
+    finished, left = len(ready.specs) - len(ready.unfinished), ready.unfinished
+    if finished:
+        say(console, f"{finished} of {len(ready.specs)} runs are finished in {study.folder}; they are kept")
+    if not left:
+        say(console, "Nothing is left to train: without --dry-run the table and the page are written again.")
+        return 0
+    with console.status("a few steps of every kind of run") as status:
+        shown = status.update if console.is_terminal else partial(say, console)
+        kinds = estimate(study, left, shown)
     say(console, "\n".join(plan_lines(study.name, study.seeds, kinds, console.width)))
     if (line := cache_line(study.seeds, kinds)) is not None:
-        console.print(line, markup=False)
-    precision = study.values["train"]["precision"]
-    console.print(f"All runs train in {precision} (train.precision).", markup=False)
-    console.print(
-        f"The study is valid. Nothing was written; without --dry-run it goes to {study.folder}.", markup=False
-    )
+        say(console, line)
+    if begun := sum((study.folder / spec.id / "checkpoint.pt").exists() for spec in left):
+        say(console, f"{begun} of these runs {'has' if begun == 1 else 'have'} begun, and will need less time.")
+    precision = str(study.values["train"]["precision"])
+    mixed = ": fp32, but for matrix products and convolutions" if precision.endswith("-mixed") else ""
+    say(console, f"All runs train in {precision} (train.precision{mixed}).")
+    say(console, f"The study is valid. Nothing was written; without --dry-run it goes to {study.folder}.")
     return 0

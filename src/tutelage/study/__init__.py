@@ -21,7 +21,7 @@ from tutelage.study.duration import duration
 from tutelage.study.estimate import Estimate, estimate
 from tutelage.study.execute import execute, take_part
 from tutelage.study.inspection import inspect_data
-from tutelage.study.launch import Display, InProcess, Launcher, Pool, RunDisplay, Share, run_study, shares
+from tutelage.study.launch import Display, InProcess, Launcher, Pool, Ready, RunDisplay, Share, run_study, shares
 from tutelage.study.observers import RunObserver
 from tutelage.study.plan import RunSpec, plan
 from tutelage.study.plan_table import cache_line, plan_lines
@@ -39,6 +39,7 @@ __all__ = [
     "Launcher",
     "Method",
     "Pool",
+    "Ready",
     "RunDisplay",
     "RunObserver",
     "RunSpec",
