@@ -14,7 +14,7 @@ from tutelage.errors import writing_to
 from tutelage.files import write_shared
 
 if TYPE_CHECKING:
-    from tutelage.study import Study
+    from tutelage.study import Launcher, Study
     from tutelage.train import Processes
     from tutelage.values import Draft
 
@@ -77,7 +77,7 @@ def _run(draft: "Draft", args: argparse.Namespace, console: Console) -> int:
         study.objects.data.check(study.objects.tasks)
         check_data(study, console, level=args.check, write=not args.dry_run)
         if args.dry_run:
-            return _plan(study, console)
+            return _plan(study, launcher, console)
         with ConsoleDisplay(console) as display:
             run_study(study, display, launcher)
             save_showing(study, display.note)
@@ -90,9 +90,9 @@ def _run(draft: "Draft", args: argparse.Namespace, console: Console) -> int:
     return 0
 
 
-def _plan(study: "Study", console: Console) -> int:
+def _plan(study: "Study", launcher: "Launcher", console: Console) -> int:
     """Print what is left to train; a folder that the run would refuse is refused here, too."""
-    from tutelage.study import Ready, cache_line, estimate, plan_lines
+    from tutelage.study import Pool, Ready, cache_line, estimate, kind_of, last_end, plan_lines
 
     ready = Ready(study)
     ready.check_all()
@@ -104,8 +104,13 @@ def _plan(study: "Study", console: Console) -> int:
         return 0
     with console.status("a few steps of every kind of run") as status:
         shown = status.update if console.is_terminal else partial(say, console)
-        kinds = estimate(study, left, shown)
-    say(console, "\n".join(plan_lines(study.name, study.seeds, kinds, console.width)))
+        parts = launcher.shares if isinstance(launcher, Pool) else []
+        kinds = estimate(study, left, parts[0].threads if parts else None, shown)
+    of_kind = {kind.name: kind.seconds for kind in kinds}
+    seconds = last_end(left, lambda spec: of_kind.get(kind_of(spec), 0.0), max(1, len(parts)))
+    threads = parts and f"{parts[0].threads} thread{'s' if parts[0].threads > 1 else ''} each"
+    how = f"{len(parts)} runs side by side, {threads}" if parts else ""
+    say(console, "\n".join(plan_lines(study.name, study.seeds, kinds, seconds, console.width, how)))
     if (line := cache_line(study.seeds, kinds)) is not None:
         say(console, line)
     if begun := sum((study.folder / spec.id / "checkpoint.pt").exists() for spec in left):

@@ -18,10 +18,21 @@ from tutelage.study.config import (
     with_new_names,
 )
 from tutelage.study.duration import duration
-from tutelage.study.estimate import Estimate, estimate
+from tutelage.study.estimate import Estimate, estimate, kind_of
 from tutelage.study.execute import execute, take_part
 from tutelage.study.inspection import inspect_data
-from tutelage.study.launch import Display, InProcess, Launcher, Pool, Ready, RunDisplay, Share, run_study, shares
+from tutelage.study.launch import (
+    Display,
+    InProcess,
+    Launcher,
+    Pool,
+    Ready,
+    RunDisplay,
+    Share,
+    last_end,
+    run_study,
+    shares,
+)
 from tutelage.study.observers import RunObserver
 from tutelage.study.plan import RunSpec, plan
 from tutelage.study.plan_table import cache_line, plan_lines
@@ -57,6 +68,8 @@ __all__ = [
     "estimate",
     "execute",
     "inspect_data",
+    "kind_of",
+    "last_end",
     "load_study",
     "methods",
     "overlays",

@@ -4,6 +4,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from statistics import median
 from time import perf_counter
 from typing import Any
 
@@ -40,13 +41,10 @@ class Estimate:
     cache_bytes: int = 0  # of its teachers, for a seed
     cache_seconds: float = 0.0  # in which it is filled
 
-    @property
-    def total(self) -> float:
-        """Seconds of all its runs."""
-        return self.runs * self.seconds
 
-
-def estimate(study: Study, specs: Sequence[RunSpec], note: Callable[[str], None]) -> list[Estimate]:
+def estimate(
+    study: Study, specs: Sequence[RunSpec], threads: int | None, note: Callable[[str], None]
+) -> list[Estimate]:
     """Build every kind of run, train it for a few steps, and forget it: what works here works in the study.
 
     Only the steps are timed; evaluation and the loading of the data come on top. Of the disk, checkpoint, student and
@@ -55,14 +53,24 @@ def estimate(study: Study, specs: Sequence[RunSpec], note: Callable[[str], None]
     Args:
         study: whose runs.
         specs: those that are left to train.
+        threads: of a run; None: those of this process.
         note: is told which kind is tried next.
     """
+    own = torch.get_num_threads()
+    torch.set_num_threads(threads or own)
+    try:
+        return _estimate(study, specs, note)
+    finally:
+        torch.set_num_threads(own)
+
+
+def _estimate(study: Study, specs: Sequence[RunSpec], note: Callable[[str], None]) -> list[Estimate]:
     fabric = fabric_for(study.objects.train)
     trained = [spec for spec in specs if spec.file is None]
-    left = Counter(map(_kind, trained))
+    left = Counter(map(kind_of, trained))
     estimates = []
     for number, spec in enumerate(kinds(trained), 1):
-        note(f"[{number}/{len(left)}] {_kind(spec)}: a few steps")
+        note(f"[{number}/{len(left)}] {kind_of(spec)}: a few steps")
         silent = Silent().note  # the run itself says so
         objects = with_memory_format(spec, study.build(spec.config), None, silent)
         run, streams = build_run(spec, objects, study.folder, fabric.device, trained=False)
@@ -80,7 +88,7 @@ def estimate(study: Study, specs: Sequence[RunSpec], note: Callable[[str], None]
         disk = sum(map(_bytes, (run.state_dict(), run.result.state_dict(), shown)))
         cost = cache_cost(spec, objects, run, streams, fabric)
         plan_of = (length.steps / length.per_epoch, _batch(config), rate, length.steps, parameters, seconds, disk)
-        estimates.append(Estimate(_kind(spec), left[_kind(spec)], *plan_of, *cost))
+        estimates.append(Estimate(kind_of(spec), left[kind_of(spec)], *plan_of, *cost))
     return estimates
 
 
@@ -110,21 +118,23 @@ class _Clock(Silent):
 def _seconds(few: Sequence[float], steps: int, every: int) -> float:
     """The seconds of a run, from those of a few steps, of which the last is observed.
 
-    The fastest step counts, since other programs only slow one down.
+    The middle one of the others counts: now and then another program slows one down.
 
     Args:
         few: of each step.
         steps: of the run.
         every: after how many of them one is observed.
 
-    >>> _seconds([3.0, 1.2, 1.0, 1.1, 2.0], steps=18, every=6)
-    21.0
+    >>> _seconds([4.0, 9.0, 0.9, 1.0, 2.0], steps=18, every=6)
+    24.0
     """
-    plain = min(few[1:-1] or few)
-    return steps * plain + math.ceil(steps / every) * max(0.0, few[-1] - plain)
+    plain = median(few[1:-1] or few)
+    first, observed = (max(0.0, seconds - plain) for seconds in (few[0], few[-1]))
+    return steps * plain + first + math.ceil(steps / every) * observed
 
 
-def _kind(spec: RunSpec) -> str:
+def kind_of(spec: RunSpec) -> str:
+    """The name of the kind of a run: of its label, without the seed."""
     return spec.label.removesuffix(f", seed {spec.seed}")
 
 
