@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from tutelage.report.collapsed import collapsed
 from tutelage.report.compare import Comparison
 from tutelage.report.conclusion import conclusion
 from tutelage.report.results import Results
@@ -25,7 +26,9 @@ def tables(
         UserError: There is no results.json in `folder`.
     """
     optional = (differences(folder, tasks, width, seeds), sentence(folder, tasks, seeds))
-    return [table(folder, tasks, width, seeds), *(shown for shown in optional if shown is not None)]
+    warning = collapsed(Results(folder, tasks, seeds))
+    shown = [table(folder, tasks, width, seeds), *(one for one in optional if one is not None)]
+    return [*shown, Text(warning, style="bold")] if warning else shown
 
 
 def table(folder: Path, tasks: Mapping[str, Task], width: int = 80, seeds: Collection[int] | None = None) -> Table:
@@ -65,7 +68,8 @@ def _metrics(results: Results, model: TableModel, intervals: bool) -> Table:
         bold = f"; bold: differs from {results.base}" if results.base else ""
         over = f"{seeds} seeds, mean{' ± 95 % interval' if intervals else ''}{bold}"
     chosen = f", {results.selection}" if results.selection else ""
-    rendered = _empty(f"{results.study}: split {results.split}, {results.protocol} protocol, {over}{chosen}")
+    counted = f"; labelled {results.split} images: {results.labelled}" if results.labelled else ""
+    rendered = _empty(f"{results.study}: split {results.split}, {results.protocol} protocol, {over}{chosen}{counted}")
     for group, columns in model.groups:
         for index, column in enumerate(columns):
             if column.kind == "values":
