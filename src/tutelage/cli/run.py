@@ -83,11 +83,21 @@ def _run(draft: "Draft", args: argparse.Namespace, console: Console) -> int:
             save_showing(study, display.note)
         page = write_report(study.folder, study.objects.tasks, write_shared)
         print_tables(console, study.folder, study.objects.tasks)
-    say(console, f"page      {page}\nresults   {study.folder / 'results.json'}")
-    more = [] if len(study.seeds) > 1 else ["--seeds", "0,1,2"]
-    again = shlex.join(["tutelage", "run", args.study, *args.flags, *more])
-    say(console, f"next      open the page in a browser; more seeds: {again}; other studies: tutelage presets")
+    say(console, f"page      {page}  (open it in a browser)\nresults   {study.folder / 'results.json'}")
+    say(console, "next      " + "\n          ".join(map(shlex.join, _next(study, args))))
     return 0
+
+
+def _next(study: "Study", args: argparse.Namespace) -> list[list[str]]:
+    """What a user may want now, as words of commands: predictions and a file of the student, more seeds."""
+    from tutelage.study import main_method, plan
+
+    specs = plan(study.values)
+    model = str(study.folder / (main_method(specs) or specs[-1]).id)
+    commands = [["predict", model, "IMAGES", "--out", "predictions"], ["export", model, "--out", "student.onnx"]]
+    if len(study.seeds) == 1:
+        commands.append(["run", args.study, *args.flags, "--seeds", "0,1,2"])
+    return [["tutelage", *words] for words in commands]
 
 
 def _plan(study: "Study", launcher: "Launcher", console: Console) -> int:

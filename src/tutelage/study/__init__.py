@@ -37,7 +37,7 @@ from tutelage.study.observers import RunObserver
 from tutelage.study.plan import RunSpec, plan
 from tutelage.study.plan_table import cache_line, plan_lines
 from tutelage.study.progress import ConsoleDisplay
-from tutelage.study.showing import save_showing
+from tutelage.study.showing import main_method, save_showing
 from tutelage.study.store import write_shared
 from tutelage.study.tuning import Tuner
 
@@ -71,6 +71,7 @@ __all__ = [
     "kind_of",
     "last_end",
     "load_study",
+    "main_method",
     "methods",
     "overlays",
     "plan",
