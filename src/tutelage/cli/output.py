@@ -1,5 +1,6 @@
 """What several verbs print."""
 
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,7 +45,9 @@ def say(console: Console, text: str) -> None:
 
 def print_tables(console: Console, folder: Path, tasks: "Mapping[str, Task]", seeds: list[int] | None = None) -> None:
     """Print the tables of a study's results, of all seeds or of some, and what they show."""
-    from tutelage.report import tables
+    from tutelage.report import WIDE, tables
 
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console.width = WIDE  # a file is as wide as its lines
     for shown in tables(folder, tasks, console.width, seeds):
         console.print(shown)
