@@ -31,9 +31,10 @@ Predict every task of pictures and videos with one trained network. For each IMA
 
 and, for all of them, the sheet OUT/contact-sheet.jpg. Without --write: picture and sheet.
 
-MODEL is the folder of a run, that of a study with one student, a student.safetensors, or a file of `tutelage.deploy.save`. A file of weights never runs code: networks and tasks that
-are not tutelage's own are built only where --trust names their module. An IMAGE that cannot be read is named at the
-end, and the exit status is 2; the others are predicted all the same.
+MODEL is the folder of a run, that of a study with one student, a student.safetensors, or a file of
+`tutelage.deploy.save`. A file of weights never runs code: networks and tasks that are not tutelage's own are built only
+where --trust names their module. An IMAGE that cannot be read is named at the end, and the exit status is 2; the others
+are predicted all the same.
 """
 
 
