@@ -9,7 +9,6 @@ URL = ("--methods", "url", "--method.url.distiller.match")
 
 STUDIES: dict[str, tuple[Make, str]] = {
     # The command.
-    "no verb": (command(), r"VERB: expected a value, found none; see `tutelage --help`"),
     "unknown verb": (command("rum", "rooms"), r"VERB: expected one of .*, found `rum`; did you mean `run`\?; see"),
     "too many words": (command("presets", "--all"), r"expected a flag of `tutelage presets`, found `--all`; see"),
     "report of nothing": (command("report"), r"DIR: expected a value, found none; see `tutelage report --help`"),

@@ -119,4 +119,4 @@ def test_what_is_wrong_is_one_line(
 
 
 def test_the_kinds_are_those_that_are_written() -> None:
-    assert get_args(Kind) == predict._KINDS
+    assert get_args(Kind) == predict.KINDS

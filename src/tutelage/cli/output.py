@@ -14,6 +14,8 @@ from tutelage.errors import printable_lines
 if TYPE_CHECKING:
     from tutelage.types import Task
 
+_WIDE = 10_000
+
 
 class _Printable(RenderHook):
     """What a terminal would obey in names of files and in what is read from them becomes spaces."""
@@ -34,6 +36,8 @@ class _Cleaned:
 def new_console() -> Console:
     """A console on the standard output that writes printable characters, whatever is given to it."""
     console = Console()
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console.width = _WIDE  # a file is as wide as its lines
     console.push_render_hook(_Printable())
     return console
 
@@ -45,9 +49,7 @@ def say(console: Console, text: str) -> None:
 
 def print_tables(console: Console, folder: Path, tasks: "Mapping[str, Task]", seeds: list[int] | None = None) -> None:
     """Print the tables of a study's results, of all seeds or of some, and what they show."""
-    from tutelage.report import WIDE, tables
+    from tutelage.report import tables
 
-    if not console.is_terminal and "COLUMNS" not in os.environ:
-        console.width = WIDE  # a file is as wide as its lines
     for shown in tables(folder, tasks, console.width, seeds):
         console.print(shown)

@@ -19,7 +19,7 @@ from tutelage.layout import find_model
 if TYPE_CHECKING:
     from tutelage.deploy import Predicted
 
-_KINDS = ("picture", "overlay", "label", "array", "sheet")
+KINDS = ("picture", "overlay", "label", "array", "sheet")
 _USUAL = ("picture", "sheet")
 _ABOUT = """\
 Predict every task of pictures and videos with one trained network. For each IMAGE and task it can write
@@ -120,9 +120,9 @@ def _progress(console: Console) -> Progress:
 
 
 def _kinds(text: str) -> list[str]:
-    """Some of `_KINDS`, with commas between them."""
+    """Some of `KINDS`, with commas between them."""
     kinds = text.split(",")
     for kind in kinds:
-        if kind not in _KINDS:
-            raise argparse.ArgumentTypeError(f"expected some of {','.join(_KINDS)}, found `{kind}`")
+        if kind not in KINDS:
+            raise argparse.ArgumentTypeError(f"expected some of {','.join(KINDS)}, found `{kind}`")
     return kinds
