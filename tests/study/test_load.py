@@ -31,6 +31,13 @@ def test_every_preset_and_method_has_one_line() -> None:
         assert "\n" not in line
 
 
+def test_each_training_image_of_the_demo_is_labelled_for_one_task() -> None:
+    objects = load_study("rooms").objects
+    images = objects.data.split("train")
+    labelled = [tuple(images.tasks(i) or ()) for i in range(len(images))]
+    assert {t: labelled.count((t,)) for t in objects.tasks} == dict.fromkeys(objects.tasks, len(images) // 3)
+
+
 def test_flags_override_any_value() -> None:
     flags = ["--epochs", "2", "--seeds", "0,1,2", "--methods=uniform,kd4mtl", "--max-steps", "9", "--out", "elsewhere"]
     flags += [

@@ -14,7 +14,7 @@ from tests.train.fixture import assert_same
 
 from tutelage.nets import SegNet
 from tutelage.study import Study, execute, load_study, overlays, plan, read_values, run_study
-from tutelage.study.budget import training_config
+from tutelage.study.budget import stretch, training_config
 from tutelage.study.build import build_run
 from tutelage.study.launch.local import execute_next
 from tutelage.study.launch.ready import Ready
@@ -289,6 +289,53 @@ def test_a_budget_is_a_number_of_times_the_epochs(tmp_path: Path) -> None:
     for wrong in (0.0, -1.0):
         with pytest.raises(ValueError, match="budget: expected a positive factor"):
             load_study(written(tmp_path, methods=["more"], method={"more": {"base": "uniform", "budget": wrong}}))
+
+
+def test_single_task_networks_and_teachers_train_for_a_budget_of_their_own(tmp_path: Path) -> None:
+    """Each has its steps in its run, and a control with the teachers' compute counts them."""
+    text = {
+        "methods": ["kd4mtl", "long"],
+        "method": {
+            "single": {"budget": 3.0},
+            "teacher": {"budget": 2.0},
+            "long": {"base": "uniform", "budget": "with_teachers"},
+        },
+        "teachers": {"pair": {"tasks": ["depth", "normals"], "net": {"class_path": "tutelage.nets.SegNet"}}},
+    }
+    text["teachers"]["pair"]["net"]["init_args"] = {"width": 0.1}
+    study = load_study(written(tmp_path, **text), ["--out", str(tmp_path / "runs")])
+    one = study.objects.train.epochs
+    alone = {spec.id: study.build(spec.config) for spec in plan(study.values)}
+    epochs = {spec.id: training_config(spec, alone[spec.id]).epochs for spec in plan(study.values)}
+    assert {epochs[f"single/{t}/seed0"] for t in study.objects.tasks} == {3 * one}
+    assert epochs["teacher/pair/seed0"] == 2 * one
+    assert epochs["kd4mtl/seed0"] == one
+    (long,) = (spec for spec in plan(study.values) if spec.method == "long")
+    assert {kind: long.config["method"][kind]["budget"] for kind in ("single", "teacher")} == {
+        "single": 3.0,
+        "teacher": 2.0,
+    }
+    plain = study.build({**long.config, "method": {"long": long.config["method"]["long"]}})
+    without = replace(long, config={**long.config, "method": {"long": long.config["method"]["long"]}})
+    # 1 + sum of (3 budget + 1) f / 3: for budgets of 1 every teacher costs 4 f / 3
+    assert stretch(long, alone[long.id]) > stretch(without, plain)
+
+
+def test_the_compute_of_longer_single_task_networks(tmp_path: Path) -> None:
+    methods = {"single": {"budget": 3.0}, "long": {"base": "uniform", "budget": "with_teachers"}}
+    study = load_study(written(tmp_path, methods=["long"], method=methods))
+    (spec,) = (spec for spec in plan(study.values) if spec.method == "long")
+    assert stretch(spec, study.build(spec.config)) == pytest.approx(1 + 3 * (3 * 3 + 1) / 3)
+
+
+def test_longer_single_task_networks_are_trained_longer_and_are_not_mixed(tmp_path: Path) -> None:
+    study = tiny(tmp_path / "runs", "--methods", "single", "--method.single.budget", "2")
+    rows = run_study(study, Notes())
+    assert {row["values"] for row in rows} == {"changed"}
+    log = (study.folder / "single/depth/seed0/log.jsonl").read_text().splitlines()
+    assert json.loads(log[-1])["epoch"] == 2 * study.objects.train.epochs
+    with pytest.raises(ValueError, match=r"single/\w+/seed0: expected the config .*, method\.single\.budget"):
+        run_study(tiny(tmp_path / "runs", "--methods", "single"), Notes())
 
 
 def test_untrained_teachers_are_the_same_for_a_seed_and_not_trained() -> None:

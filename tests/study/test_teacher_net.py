@@ -320,12 +320,12 @@ def test_a_distiller_that_does_not_fit_them_is_named(tmp_path: Path) -> None:
         ("methods: [teacher]", "methods: expected names among single, .*; found `teacher`"),
         ("method: {teacher: {lr: 0.1}}", r"method\.teacher: expected one of the study's methods"),
         (
-            f"teacher_net: {SMALL}\nmethod: {{teacher: {{budget: 2}}}}",
-            r"method\.teacher: expected no more than an `lr`, found `budget`",
+            f"teacher_net: {SMALL}\nmethod: {{teacher: {{budget: with_teachers}}}}",
+            r"method\.teacher\.budget: expected a factor of the epochs, .* found `with_teachers`; give a number",
         ),
         (
             "method: {single: {balancer: {class_path: tutelage.balance.Uniform, init_args: {default: 0.5}}}}",
-            r"method\.single: expected no more than an `lr`, found `balancer`",
+            r"method\.single: expected no more than `lr` and `budget`, found `balancer`",
         ),
         ("method: {single: {adaptor_optim: {interval: step}}}", r"method\.single: .*, found `adaptor_optim`"),
     ],

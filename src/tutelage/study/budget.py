@@ -7,9 +7,9 @@ from functools import partial
 import torch
 
 from tutelage.data.base import Split
-from tutelage.layout import FEATURES, SINGLE
+from tutelage.layout import FEATURES, SINGLE, TEACHER
 from tutelage.study.config import Method, StudyConfig, teacher_specs
-from tutelage.study.plan import RunSpec
+from tutelage.study.plan import RunSpec, training_of
 from tutelage.study.teachers import teacher_net
 from tutelage.train import TrainConfig, select
 from tutelage.train.operations import operations
@@ -45,8 +45,9 @@ def method_of(objects: StudyConfig) -> Method:
 def stretch(spec: RunSpec, objects: StudyConfig) -> float:
     """How many times the study's epochs a run has: 1, the method's factor, or what the teachers' compute pays for.
 
-    With `with_teachers` and a forward pass as the unit: a step of the student costs 3, training a teacher 3, running it
-    1. T teachers of the student's architecture give 1 + 4 T / 3; others count by the operations of their forward pass.
+    With `with_teachers` and a forward pass as the unit: a step of the student costs 3, training a teacher 3 for each of
+    the study's epochs, running it 1. T teachers of the student's architecture give 1 + 4 T / 3; others count by the
+    operations of their forward pass.
     """
     budget = method_of(objects).budget
     if isinstance(budget, float):
@@ -54,15 +55,19 @@ def stretch(spec: RunSpec, objects: StudyConfig) -> float:
     if budget == "student":
         return 1.0
     teachers = teacher_specs(spec.config).values()
+    passes = {kind: 1 + 3 * _factor(spec, kind) for kind in (SINGLE, TEACHER)} | {FEATURES: 1.0}  # of training and use
     if all(teacher.kind == SINGLE for teacher in teachers):
-        return 1 + 4 * len(teachers) / 3
+        return 1 + passes[SINGLE] * len(teachers) / 3
     cost = 0.0
     for teacher in teachers:
-        run_only = teacher.kind == FEATURES
-        widths = {} if run_only else {t: objects.tasks[t].width for t in teacher.tasks}
-        forward = forward_operations(objects, teacher_net(objects, teacher), widths)
-        cost += forward if run_only else 4 * forward
+        widths = {} if teacher.kind == FEATURES else {t: objects.tasks[t].width for t in teacher.tasks}
+        cost += passes[teacher.kind] * forward_operations(objects, teacher_net(objects, teacher), widths)
     return 1 + cost / (3 * forward_operations(objects, objects.net))
+
+
+def _factor(spec: RunSpec, kind: str) -> float:
+    """How many times the study's epochs the single-task networks or the other teachers are trained."""
+    return float(training_of(spec.config["method"], kind).get("budget", 1.0))
 
 
 def forward_operations(

@@ -11,7 +11,7 @@ from tutelage.deploy import fingerprint
 from tutelage.errors import UserError
 from tutelage.layout import FEATURES, SINGLE, TEACHER, parse_run_id, run_folders
 from tutelage.study.config import DESCRIPTIVE, Builder, Study, TeacherSpec, resolve, teacher_specs, with_new_names
-from tutelage.study.plan import RunSpec, Values, depends_on_teachers, method_run, single_run, teacher_run
+from tutelage.study.plan import RunSpec, Values, depends_on_teachers, method_run, single_run, teacher_run, training_of
 from tutelage.study.store import read_record
 from tutelage.study.teachers import load_teacher
 
@@ -105,8 +105,8 @@ def _teacher_planned_as(values: Values, name: str, seed: int, config: Values) ->
     if teacher is None or teacher.kind != TEACHER:  # it is not a teacher of this study
         entries = [x["file"] if isinstance(x, Mapping) else x for x in (config.get("teachers") or {}).values()]
         keys = {"tasks": list(config["tasks"]), "net": config.get("net"), "file": entries[0] if entries else None}
-        rates = [x["lr"] for x in config["method"].values() if x.get("lr")]
-        method = {**values["method"], TEACHER: {"lr": rates[0]} if rates else {}}
+        trained = [training_of(config["method"], kind) for kind in config["method"]]
+        method = {**values["method"], TEACHER: trained[0] if trained else {}}
         values = {**values, "teacher_net": {}, "teachers": {name: keys}, "method": method}
     return teacher_run(values, name, seed)
 

@@ -118,8 +118,10 @@ def method_run(values: Values, method: str, seed: int) -> RunSpec:
     definition = values["method"][method]
     config = _config(values, [method], seed, method)
     distils = bool(definition.get("distiller"))
-    rate = values["method"].get(TEACHER, {}).get("lr") if distils else None
-    config["method"] = {method: copy.deepcopy(definition), **({TEACHER: {"lr": rate}} if rate else {})}
+    of_others = {TEACHER: training_of(values["method"], TEACHER)} if distils else {}
+    if definition.get("budget") == "with_teachers":  # it depends on their epochs, not on their rates
+        of_others |= {kind: training_of(values["method"], kind, "budget") for kind in (SINGLE, TEACHER)}
+    config["method"] = {method: copy.deepcopy(definition)} | {kind: keys for kind, keys in of_others.items() if keys}
     if not depends_on_teachers(definition):
         config |= {"teacher_net": {}, "teachers": {}}
     teachers, before = [], definition.get("taught_by") if distils else None
@@ -132,6 +134,18 @@ def method_run(values: Values, method: str, seed: int) -> RunSpec:
     needs = tuple(t.run for t in teachers if t.run is not None)
     source = str(definition.get("values", "own"))
     return RunSpec(run_id(method, seed), method, seed, None, None, config, source, needs, tuple(teachers))
+
+
+def training_of(methods: Values, kind: str, *keys: str) -> dict[str, Any]:
+    """What a study sets of the training of its single-task networks or teachers.
+
+    Args:
+        methods: the definitions of a study or a run.
+        kind: `single`, `teacher`, or the name under which the run of a teacher has it.
+        keys: `lr`, `budget`; both where none is named.
+    """
+    definition = methods.get(kind, {})
+    return {key: definition[key] for key in keys or ("lr", "budget") if definition.get(key) not in (None, "student")}
 
 
 def depends_on_teachers(definition: Values) -> bool:
@@ -154,14 +168,14 @@ def _config_on_labels(
     values: Values, kind: str, name: str, tasks: tuple[str, ...], seed: int, file: str | None
 ) -> dict[str, Any]:
     """The config of a network that learns from labels alone: one task, or several with equal weights."""
-    single, rate = len(tasks) == 1, values["method"].get(kind, {}).get("lr")
+    single, training = len(tasks) == 1, training_of(values["method"], kind)
     method = SINGLE if single else _EQUAL
     config = _config(values, [method], seed, kind, name)
     given: dict[str, Any] = {}
     if file is not None:
         given = {tasks[0]: file} if single else {name: {"tasks": list(tasks), "file": file}}
     return config | {
-        "method": {method: {"lr": rate}} if rate or not single else {},
+        "method": {method: training} if training or not single else {},
         "tasks": {t: task for t, task in config["tasks"].items() if t in tasks},
         "teachers": given,
         "teacher_net": {},

@@ -31,8 +31,13 @@ def definitions(values: dict[str, Any], selected: list[str]) -> dict[str, Any]:
     for name in (name for name in (SINGLE, TEACHER) if name in own):
         keys = own[name]
         # A value that is no mapping is refused when the study is parsed.
-        defined[name] = {"values": "changed" if keys.get("lr") else "study", **keys} if isinstance(keys, dict) else keys
+        defined[name] = {"values": _of_networks(keys), **keys} if isinstance(keys, dict) else keys
     return defined
+
+
+def _of_networks(keys: dict[str, Any]) -> str:
+    """Where the values of single-task networks or teachers come from."""
+    return "changed" if keys.get("lr") or keys.get("budget", "student") != "student" else "study"
 
 
 def _definition(name: str, own: dict[str, Any], values: dict[str, Any], above: tuple[str, ...] = ()) -> Any:

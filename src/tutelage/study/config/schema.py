@@ -121,11 +121,12 @@ class StudyConfig:
         tasks: name -> task; the names are those of the labels.
         net: takes {task: channels of its head}; the single-task networks are the same network with one task.
         teacher_net: task -> network of its teacher, built as `net` is; a file may give one for all tasks without their
-            names. A task without one is taught by its single-task network. `method.teacher.lr` is their learning rate.
+            names. A task without one is taught by its single-task network. `method.teacher` may have an `lr` and a
+            `budget`.
         train: how every network is trained.
         methods: what is compared, in the order of the table; `single` is always trained first.
         method: name -> method, for your own methods; those of `tutelage presets` are known by name. `single` may have
-            an `lr`.
+            an `lr` and a `budget`, a factor of its epochs.
         teachers: name -> teacher. Every task that none of them teaches has the default teacher of its name: its
             `teacher_net`, or else its single-task network. In place of the keys of one, a task's name may have the file
             of its trained teacher (a student.safetensors of a run, or a checkpoint of the authors for SegNet or MTAN),

@@ -112,7 +112,7 @@ def _definitions(study: Study) -> None:
                 f"method.{name}: expected one of the study's methods, {', '.join(objects.methods)}, found `{name}`"
             )
         if name in (SINGLE, TEACHER):
-            _only_a_rate(name, study.values["method"][name])
+            _only_training(name, study.values["method"][name])
         _taught_by(name, objects)
         if method.lr is not None and method.lr <= 0:
             raise UserError(f"method.{name}.lr: expected a positive number or null, found {method.lr}")
@@ -141,11 +141,16 @@ def _taught_by(name: str, objects: StudyConfig) -> None:
         before = objects.method[before].taught_by
 
 
-def _only_a_rate(name: str, values: Mapping[str, Any]) -> None:
+def _only_training(name: str, values: Mapping[str, Any]) -> None:
     """Refuse what networks that learn from labels alone have no use for."""
     for key, value in values.items():
-        if key not in (*DESCRIPTIVE, "lr") and value != _default_method().get(key):
-            raise UserError(f"method.{name}: expected no more than an `lr`, found `{key}`; remove it")
+        if key not in (*DESCRIPTIVE, "lr", "budget") and value != _default_method().get(key):
+            raise UserError(f"method.{name}: expected no more than `lr` and `budget`, found `{key}`; remove it")
+    if values.get("budget") == "with_teachers":
+        raise UserError(
+            f"method.{name}.budget: expected a factor of the epochs, since no teacher teaches these networks, found "
+            "`with_teachers`; give a number"
+        )
 
 
 @cache
