@@ -70,9 +70,7 @@ def check_expressible(module: nn.Module) -> None:
         )
     size = sum(x.numel() * x.element_size() for x in module.state_dict().values())
     if size > _MOST:
-        raise UserError(
-            f"ONNX: expected weights of at most 2 GB, found {size / 1e9:.1f} GB; take torch.export"
-        )
+        raise UserError(f"ONNX: expected weights of at most 2 GB, found {size / 1e9:.1f} GB; take torch.export")
 
 
 @contextlib.contextmanager
