@@ -208,3 +208,22 @@ def test_what_cannot_be_asked_for_is_one_line(tmp_path: Path, monkeypatch: pytes
 
 def test_the_command_knows_every_format() -> None:
     assert get_args(Format) == _FORMATS
+
+
+@pytest.mark.parametrize(("wrong", "refused"), [(1, False), (2, False), (3, True)])
+def test_a_tie_of_one_image_is_no_wrong_translation(wrong: int, refused: bool) -> None:
+    """SegNet's unpooling takes the place of a maximum, and rounding may decide which."""
+    predictor, calls = make("SegNet"), list[int]()
+
+    def run(images: Tensor) -> list[Tensor]:
+        calls.append(len(images))
+        predictions = predictor(images)
+        if len(calls) <= wrong:
+            predictions["depth"][..., :5, :5] += 1
+        return list(predictions.values())
+
+    if refused:
+        with pytest.raises(UserError, match="expected the predictions of the predictor for `depth`, found others"):
+            compare(predictor, run, [(1, (64, 64))])
+    else:
+        assert compare(predictor, run, [(1, (64, 64))])["depth"].largest == 0
