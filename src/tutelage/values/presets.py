@@ -68,9 +68,12 @@ def _read(source: str | Path) -> dict[str, Any]:
             near = near_path(path) or did_you_mean(path.stem, presets()) or "; see `tutelage presets`"
             raise UserError(f"{source}: expected a YAML file of a study, found none{near}")
         try:
-            text = path.read_text()
+            text = path.read_text(encoding="utf-8-sig")
         except ValueError as error:
-            raise UserError(f"{source}: expected text, found {error}") from error
+            raise UserError(
+                f"{source}: expected the YAML file of a study, in UTF-8, found other bytes ({error}); give another "
+                "file, or save it as UTF-8"
+            ) from error
     elif preset.is_file():
         text = preset.read_text()
     else:
