@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from tutelage.errors import UserError, chain, folder_of, one_line, raised_by_us, user_code, writing_to
+from tutelage.errors import UserError, chain, folder_of, one_line, printable, raised_by_us, user_code, writing_to
 from tutelage.files import json_text
 
 
@@ -32,7 +32,14 @@ def test_a_text_of_several_lines_is_one_and_cut_off() -> None:
 
 
 def test_a_terminal_obeys_nothing_in_it() -> None:
-    assert one_line(ValueError("\x1b[2J red \x1b[31m é \x07")) == "[2J red é"
+    assert one_line(ValueError("\x1b[2J red \x1b[31m é \x07")) == r"\x1b[2J red é \x07"
+
+
+def test_names_that_cannot_be_seen_are_told_apart() -> None:
+    """A name of control characters alone was nothing at all."""
+    names = ["\x07", "\x1b\x07", "\u202ecod.exe", "\u200b", "\udcff"]
+    assert [printable(name) for name in names] == [r"\x07", r"\x1b\x07", r"\u202ecod.exe", r"\u200b", r"\xff"]
+    assert str(UserError("missing are \x07\x08; add them")) == r"missing are \x07\x08; add them"
 
 
 def test_what_the_user_has_to_do_is_not_cut_off() -> None:

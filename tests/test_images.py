@@ -142,7 +142,8 @@ def test_exif_orientation_is_followed_in_training_and_prediction(
         assert torch.equal(Rgb().take(opened, "image"), truth)
         assert opened.size == (64, 48)  # the caller's picture is as it was
     predictor, images = Predictor(SegNet({"depth": 1}, filters=(4, 4, 4, 4, 4)), {"depth": Depth()}), []
-    monkeypatch.setattr(predictor, "forward", lambda x: images.append(x) or {})
+    raw = predictor._raw
+    monkeypatch.setattr(predictor, "_raw", lambda x: images.append(x) or raw(x))
     predictor.predict(path)
     assert torch.equal(images[0][0], truth)
 

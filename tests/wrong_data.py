@@ -42,7 +42,7 @@ DATA: dict[str, tuple[Make, str]] = {
     ),
     "a name in other bytes": (
         images(lambda train: os.rename(train / "depth/3.png", os.fsencode(train / "depth") + b"/\xff.png")),
-        r"train/depth/ .png: expected a name in UTF-8, found other bytes in it; rename the file",
+        r"train/depth/\\xff.png: expected a name in UTF-8, found other bytes in it; rename the file",
     ),
     "a device": (
         images(lambda train: ((train / "image/3.png").unlink(), (train / "image/3.png").symlink_to("/dev/zero"))),

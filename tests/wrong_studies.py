@@ -32,7 +32,15 @@ STUDIES: dict[str, tuple[Make, str]] = {
     "broken YAML": (text("study: [a"), r"study.yaml: expected YAML, found while parsing .* line 1"),
     "a list": (text("- 1\n- 2"), r"study.yaml: expected keys and values of a study, found list"),
     "empty file": (text(""), r"study.yaml: expected keys and values of a study, found NoneType"),
-    "no text": (text(b"\xff\xfe\x00"), r"study.yaml: expected text, found .* can't decode byte 0xff"),
+    "no text": (text(b"\xff\xfe\x00"), r"study.yaml: expected .*, in UTF-8, found other bytes .*; .* save it as UTF-8"),
+    "a key twice": (
+        text("study: a\nmethods: [url]\nmethods: [kd4mtl]"),
+        r"study.yaml: expected YAML, found the key `methods` in line 2 and again in line 3; correct the file",
+    ),
+    "a size of more pixels than a picture": (
+        key("data.init_args.size", [100000, 100000]),
+        r"data.size: expected at most 89478485 pixels, found 100000 x 100000 = 10000000000; make it smaller",
+    ),
     "code in YAML": (
         text("!!python/object/apply:pathlib.Path.touch [executed]"),
         r"study.yaml: expected YAML, found .*tag",

@@ -28,7 +28,7 @@ class UserError(ValueError):
     and ends with status 2. An invariant of ours is an `assert` or another exception: the command reports it as a defect
     of tutelage.
 
-    A terminal would obey control characters in what a message quotes of a file, its name included: they become spaces.
+    A terminal would obey control characters in what a message quotes of a file, its name included: they are spelt out.
     """
 
     def __init__(self, text: str) -> None:
@@ -123,8 +123,21 @@ def near_path(path: Path) -> str:
 
 
 def printable(text: str) -> str:
-    """The text without control characters: a terminal would obey those in a file from anybody."""
-    return "".join(c if c.isprintable() else " " for c in _COLOUR.sub("", text))
+    r"""The text without control characters, which a terminal would obey in a file from anybody; they are spelt out.
+
+    Colours are removed, white space becomes spaces, and anything else that cannot be seen stands as Python writes it,
+    so that the name of a file can be told from others.
+
+    >>> printable("\x1b[31mred\x1b[0m\n\x07.png")
+    'red \\x07.png'
+    """
+    return "".join(c if c.isprintable() else " " if c.isspace() else _spelt(c) for c in _COLOUR.sub("", text))
+
+
+def _spelt(character: str) -> str:
+    if "\udc80" <= character <= "\udcff":  # a byte of a name that is not UTF-8
+        return f"\\x{ord(character) - 0xDC00:02x}"
+    return character.encode("unicode_escape").decode()
 
 
 def printable_lines(text: str) -> str:

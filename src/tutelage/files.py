@@ -82,6 +82,15 @@ def expand_home(path: str | os.PathLike[str]) -> Path:
     return Path(os.path.expanduser(path))
 
 
+def check_folder(key: str, path: Path) -> None:
+    """Raise a UserError that names `key` if something other than a folder has this path, or the path of one above."""
+    for part in (path, *path.parents):
+        if part.exists():
+            if not part.is_dir():
+                raise UserError(f"{key}: expected a folder, found the file {part}; give another one")
+            return
+
+
 def check_regular(path: str | Path) -> None:
     """Raise a UserError for a pipe, a socket or a device: to read one may never end."""
     try:

@@ -53,6 +53,11 @@ def extreme_file(indices: Sequence[int]) -> str:
     return f"test-{'-'.join(map(str, indices))}.safetensors"
 
 
+def holds_studies(folder: Path) -> bool:
+    """Whether the folders of studies lie in this one, as in `runs`, which may lie beside the data."""
+    return any(path.with_name(DATA).is_file() for path in folder.glob("*/study.yaml"))
+
+
 def run_folders(study: Path, file: str) -> list[Path]:
     """The folders of a study's runs that have this file."""
     return sorted(path.parent for pattern in ("*/seed*", "*/*/seed*") for path in study.glob(f"{pattern}/{file}"))

@@ -92,6 +92,8 @@ def test_it_takes_patterns_and_frames(study: Path, capsys: pytest.CaptureFixture
         (("none.png",), "none.png: expected a picture, video or folder, or a pattern, found none"),
         (("none*.png",), "none*.png: expected a picture, video or folder, or a pattern, found none"),
         (("empty",), "empty: expected pictures or videos, found none"),
+        (("photo.png", "--out", "photo.png"), "--out: expected a folder, found the file photo.png; give another one"),
+        (("photo.png", "--out", "photo.png/x"), "--out: expected a folder, found the file photo.png; give another one"),
         (("photo.png", "--size", "16", "16"), "photo.png: SegNet: expected images of at least 32x32"),
         (("photo.png", "--size", "0", "16"), "--size: expected a whole number of at least 1, found `0`"),
         (("photo.png", "--write", "label,map"), "expected some of picture,overlay,label,array,sheet, found `map`"),
@@ -112,7 +114,7 @@ def test_what_is_wrong_is_one_line(
     (tmp_path / "empty").mkdir()
     picture(Path("photo.png"))
     picture(Path("below/photo.png"))
-    status, _, error = run(capsys, study, *words, "--out", "out")
+    status, _, error = run(capsys, study, "--out", "out", *words)
     assert (status, error.count("\n")) == (2, 1)
     assert error.startswith("tutelage: ")
     assert expected in error

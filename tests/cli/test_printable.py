@@ -37,7 +37,7 @@ def test_styles_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NO_COLOR", raising=False)
     monkeypatch.setattr("sys.stdout", stream := io.StringIO())
     new_console().print(f"[bold]text{EVIL}[/bold]", highlight=False)
-    assert stream.getvalue().startswith("\x1b[1mtext ")
+    assert stream.getvalue().startswith("\x1b[1mtext")
     assert stream.getvalue().count("\x1b") == 2  # bold, and its end
 
 
@@ -79,3 +79,12 @@ def test_the_words_of_a_command_are_printed_without(
     assert status == 2
     captured = capsys.readouterr()
     assert clean(captured.err + captured.out)
+
+
+def test_a_terminal_of_ascii_gets_every_word(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An arrow in a table was an error of ours."""
+    monkeypatch.setattr("sys.stdout", stream := io.TextIOWrapper(io.BytesIO(), "ascii"))
+    assert main(["presets"]) == 0
+    print("\u2191")
+    stream.flush()
+    assert stream.buffer.getvalue().endswith(rb"\u2191" + b"\n")  # type: ignore[attr-defined]  # it is a BytesIO

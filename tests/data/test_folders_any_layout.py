@@ -111,8 +111,15 @@ def test_excluded_files_are_not_there(tmp_path: Path) -> None:
         "no image has this name"
     ]  # of label/2.png, which nobody excluded
     assert source.fingerprint() != folders(tmp_path, "label", "image", partial=True).fingerprint()
-    with pytest.raises(ValueError, match=r"data.exclude: expected a file, found none named .*label.7.png; correct"):
+    with pytest.raises(
+        ValueError, match=r"data.exclude: expected a file in .*, found none named .*label.7.png; correct"
+    ):
         folders(tmp_path, "label", "image", exclude=["label/7.png"]).check(["seg"])
+    for outside in (str(Path(__file__)), "../other/1.png"):
+        with pytest.raises(ValueError, match=r"data.exclude: expected a file in .*, found none named "):
+            folders(tmp_path, "label", "image", exclude=[outside]).check(["seg"])
+    with pytest.raises(ValueError, match=r"data.exclude: expected a pattern .*, found none that image/\*_drwan fits"):
+        folders(tmp_path, "label", "image", exclude=["image/*_drwan"]).check(["seg"])
 
 
 def test_names_are_compared_as_they_are_read(tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
 """Encodings that would be read as other values: each has the right value, or a line."""
 
 import pickle
+import struct
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from tutelage.data import (
     ClassesLabel,
     ClassFolders,
     ClassLabel,
+    CodedLabel,
     DepthLabel,
     Folders,
     InverseDepthLabel,
@@ -196,3 +199,82 @@ def test_components_of_normals_that_float32_cannot_hold_are_no_label() -> None:
     normals = NormalsLabel().convert(array, "", "here")
     assert normals[:, 0, 0].tolist() == [0, 0, 0]
     assert normals[:, 1, 1].tolist() == [0, 0, 1]
+
+
+def grey_png(path: Path, values: np.ndarray[Any, Any], bits: int, colour: int = 0) -> Path:
+    """A PNG of 2, 4 or 16 bits a channel, as Pillow does not write it."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    height, width = values.shape[:2]
+    if bits == 16:
+        rows = [row.astype(">u2").tobytes() for row in values]
+    else:
+        rows = [np.packbits((row[:, None] >> np.arange(bits)[::-1]) & 1).tobytes() for row in values]
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, bits, colour, 0, 0, 0))
+    pixels = chunk(b"IDAT", zlib.compress(b"".join(b"\0" + row for row in rows)))
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + header + pixels + chunk(b"IEND", b""))
+    return path
+
+
+@pytest.mark.parametrize("bits", [2, 4])
+def test_classes_in_fewer_bits_are_their_numbers(bits: int, tmp_path: Path) -> None:
+    """Pillow stretches them to 0..255, so that 3 in 2 bits was 255, no label."""
+    numbers = np.arange(64, dtype=np.uint8).reshape(8, 8) % 2**bits
+    path = grey_png(tmp_path / "a.png", numbers, bits)
+    assert np.array_equal(ClassesLabel().decode(path)[0], numbers)
+    assert np.array_equal(MaskLabel().decode(path)[0], numbers >= 2 ** (bits - 1))  # white is white
+    torch.testing.assert_close(Rgb().decode(path)[0], torch.from_numpy(numbers / (2**bits - 1)).float())
+
+
+@pytest.mark.parametrize("white", [3, 9999, 10000, 65535])
+def test_values_of_a_pgm_are_those_in_the_file(white: int, tmp_path: Path) -> None:
+    """Pillow stretches them to 255 or 65535: 2500 mm were 16 m where white was 10000."""
+    values = np.array([[0, 1, 2, 3 if white == 3 else 2500]] * 2)
+    content = values.astype("u1" if white < 256 else ">u2").tobytes()
+    path = saved(tmp_path / "a.pgm", f"P5 4 2 {white}\n".encode() + content)
+    assert np.array_equal(ClassesLabel(ignore=()).decode(path)[0], values)
+    if white > 255:
+        torch.testing.assert_close(DepthLabel().decode(path)[0], torch.from_numpy(values / 1000).float())
+
+
+@pytest.mark.parametrize(("colour", "channels"), [(2, 3), (6, 4), (4, 2)])
+def test_images_of_16_bits_a_channel_are_refused(colour: int, channels: int, tmp_path: Path) -> None:
+    """Pillow takes the upper 8 bits, which are dark where a camera has 12."""
+    values = np.random.default_rng(0).integers(0, 4096, (6, 8, channels))
+    path = grey_png(tmp_path / "a.png", values, 16, colour)
+    for read in (Rgb().decode, as_image):
+        with pytest.raises(UserError, match=r"a.png: expected 8 bits a channel, found 16 bits .*; map its values"):
+            read(path)
+
+
+def test_codes_are_compared_as_they_are(tmp_path: Path) -> None:
+    """Numbers beyond 16 bits and parts of numbers were taken for other codes."""
+    kind = CodedLabel(codes=((0, 0, 0), (0, 1, 0)))
+    for array, line in (
+        (np.full((2, 2, 3), 0.5), r"expected whole class numbers, found 0.5"),
+        (
+            np.array([[[65536, 0, 0]]]),
+            r"expected the 2 values in .*, found \[65536, 0, 0\] in 1 pixels",
+        ),
+        (np.array([[[-1, 1, 0]]]), r"found \[-1, 1, 0\] in 1 pixels"),
+    ):
+        with pytest.raises(UserError, match=line):
+            kind.decode(saved(tmp_path / "a.npy", array))
+    with pytest.raises(UserError, match=r"CodedLabel.ignore: expected none, found \[2\]; name these values in `void`"):
+        CodedLabel(ignore=(2,), codes=((0,), (1,)))
+    with pytest.raises(UserError, match=r"CodedLabel.codes: expected values from 0 to 65535, found -1"):
+        CodedLabel(codes=((0,), (-1,)))
+
+
+@pytest.mark.parametrize("folder", ["./train", "train/", ".//train"])
+def test_the_same_folder_in_other_words_is_divided(folder: str, tmp_path: Path) -> None:
+    """Its images were those of train, and of test."""
+    for i in range(10):
+        for name in ("image", "x"):
+            (tmp_path / "train" / name).mkdir(parents=True, exist_ok=True)
+            saved(tmp_path / f"train/{name}/{i}.png", np.ones((4, 4, 3)[: 3 if name == "image" else 2], np.uint8))
+    source = Folders(tmp_path, {"x": Label("./x/", ClassesLabel())}, train="train", test=folder)
+    source.check(["x"])
+    assert [len(source.split("train")), len(source.split("test"))] == [8, 2]

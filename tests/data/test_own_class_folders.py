@@ -2,6 +2,7 @@
 
 import shutil
 from pathlib import Path
+from unicodedata import normalize
 
 import numpy as np
 import pytest
@@ -103,6 +104,9 @@ def wrong(root: Path, what: str) -> None:
             path.unlink()
     elif what == "another class":
         (root / "val/dog").rename(root / "val/wolf")
+    elif what == "a class twice":
+        (root / "train/zebu 9").rename(root / f"train/{normalize('NFC', 'é')}")
+        shutil.copytree(root / "train/dog", root / f"train/{normalize('NFD', 'é')}")
     elif what == "a damaged image":
         (root / "train/cat/0.png").write_bytes(b"no picture")
 
@@ -114,6 +118,7 @@ def wrong(root: Path, what: str) -> None:
         ("images without classes", r"train: expected a folder for every class, found none"),
         ("an empty class", r"train.dog: expected pictures \(.png, .jpg, ...\) or .npy files, found none"),
         ("another class", r"val.wolf: expected a class that .*train has, too \(cat, dog, .*\), found another; remove"),
+        ("a class twice", r"expected one folder for each class, found another .* \('e\\u0301', '\\xe9'\); put them"),
         ("a damaged image", r"train.cat.0\.png: expected a readable .png file, found"),
     ],
 )
@@ -127,3 +132,32 @@ def test_a_wrong_folder_is_one_line(tmp_path: Path, what: str, message: str) -> 
 def test_no_folder_at_all(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"data.root: expected a folder with train/CLASS/..., found no folder .*nowh"):
         ClassFolders(tmp_path / "nowhere").check(["class"])
+
+
+def test_accents_may_be_written_in_two_ways(tmp_path: Path) -> None:
+    """A Mac writes the accent as a letter of its own."""
+    for split, form in (("train", "NFC"), ("val", "NFD")):
+        write(tmp_path / split, 1)
+        (tmp_path / split / "dog").rename(tmp_path / split / normalize(form, "é"))
+    source = ClassFolders(tmp_path)
+    source.check(["class"])
+    numbers = [int(source.split("test")[i]["labels"]["class"]) for i in range(4)]
+    assert sorted(numbers) == [0, 1, 2, 3]
+
+
+def test_classes_whose_names_differ_in_case_alone_are_doubted(tmp_path: Path) -> None:
+    write(tmp_path / "train", 2)
+    shutil.copytree(tmp_path / "train/cat", tmp_path / "train/Cat ")
+    (doubt,) = ClassFolders(tmp_path).doubts()
+    assert "expected classes of different names, found `cat` beside `Cat `" in doubt.text
+
+
+def test_runs_beside_the_classes_are_none(tmp_path: Path) -> None:
+    """`tutelage init .` makes a study whose runs go to `runs` in the same folder."""
+    write(tmp_path)
+    for name in ("study.yaml", "data.json"):
+        (tmp_path / "runs/mine").mkdir(parents=True, exist_ok=True)
+        (tmp_path / "runs/mine" / name).write_text("")
+    source = ClassFolders(tmp_path, exclude=["zebu 9/*"])
+    source.check(["class"])
+    assert source.classes == ["cat", "dog", "zebu 10"]  # nor is a folder of which nothing is read

@@ -162,3 +162,11 @@ def test_without_the_package(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
     monkeypatch.setitem(sys.modules, "datasets", None)
     with pytest.raises(ValueError, match=r"data.data: expected the package `datasets` .*none; pip install datasets"):
         HuggingFace(tmp_path, DENSE).check(["depth"])
+
+
+@pytest.mark.parametrize(("names", "found"), [(["dog", "cat"], "`cat"), (["cat", "dog", "zebu"], "no class")])
+def test_numbers_mean_the_same_in_both_splits(names: list[str], found: str) -> None:
+    data = DatasetDict({"train": rows(4), "test": rows(4, seed=1).cast_column("kind", ClassColumn(names=names))})
+    line = rf"data.labels.animal: expected the numbers in `kind` .*, found \d for {found.strip('`')} in train and for"
+    with pytest.raises(ValueError, match=line):
+        HuggingFace(data, WHOLE, "photo", test="test").check(list(WHOLE))

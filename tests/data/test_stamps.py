@@ -136,8 +136,6 @@ def test_an_edited_file_changes_the_stamp_of_its_sample_and_another_file_does_no
     assert None not in before.values()
     assert len(set(before.values())) == len(before)  # samples of both splits have names and times in common
     edit(root / other)
-    (root / label).touch()
-    os.utime(root / label, ns=(10**18, 10**18))
     assert stamps(source(root)) == before
     edit(root / label)
     after = stamps(source(root))
@@ -147,14 +145,17 @@ def test_an_edited_file_changes_the_stamp_of_its_sample_and_another_file_does_no
 
 
 @pytest.mark.parametrize("name", OF_FILES)
-def test_a_copy_that_keeps_times_has_the_same_stamps(name: str, tmp_path: Path) -> None:
-    make, source, *_ = OF_FILES[name]
-    found = []
-    for folder in ("here", "there"):
-        root = make(tmp_path / folder)
-        age(root)
-        found.append(list(stamps(source(root)).values()))
-    assert found[0] == found[1]
+def test_a_file_that_is_replaced_by_one_of_the_same_size_and_time_has_another_stamp(name: str, tmp_path: Path) -> None:
+    """Archives and copies may give all files one time: shards of the former labels were trained on."""
+    make, source, label, _ = OF_FILES[name]
+    root = make(tmp_path / "data")
+    age(root)
+    before = stamps(source(root))
+    assert stamps(source(root)) == before
+    edit(root / label)
+    os.utime(root / label, ns=(10**18, 10**18))
+    after = stamps(source(root))
+    assert sum(before[key] != after[key] for key in before) == 1
 
 
 def test_a_missing_file_has_no_stamp_and_a_missing_label_is_none(tmp_path: Path) -> None:

@@ -44,8 +44,8 @@ def test_the_views_are_what_is_predicted(tmp_path: Path) -> None:
 
 def test_without_a_size_the_network_sees_the_whole_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     predictor, seen = make(size=None), []
-    forward = predictor.forward
-    monkeypatch.setattr(predictor, "forward", lambda x: (seen.append(x.shape[2:]), forward(x))[1])
+    raw = predictor._raw
+    monkeypatch.setattr(predictor, "_raw", lambda x: (seen.append(x.shape[2:]), raw(x))[1])
     views, _ = predict_views(predictor, picture(tmp_path / "a.png", (64, 1100)))
     assert [tuple(size) for size in seen] == [(64, 1100)]
     assert views[1].picture.shape[1] == 1024

@@ -210,6 +210,8 @@ def test_a_mistaken_file_is_one_line(tmp_path: Path) -> None:
         (tmp_path / "both" / f"{name}.safetensors").write_bytes(whole)
     (tmp_path / "empty").mkdir()
     deep = '{"net": ' + "[" * 900 + "]" * 900 + ', "tasks": {}}'
+    gaps = {name: torch.full_like(x, torch.nan) if x.is_floating_point() else x for name, x in state.items()}
+    other = good.replace('"range": [0.5, 8.0]', '"far": 8.0')
     evil = json.dumps({**config("SegNet", None), "net": {"class_path": "\x1b[2J\nx.y"}})
     for path, message in (
         (tmp_path / "nowhere.safetensors", "found No such file"),
@@ -222,6 +224,14 @@ def test_a_mistaken_file_is_one_line(tmp_path: Path) -> None:
         (written("list.safetensors", {"format": kind, "config": "[]"}), "found no config"),
         (written("deep.safetensors", {"format": kind, "config": deep}), "deep.safetensors: "),
         (written("less.safetensors", {"format": kind, "config": good}, less), "weights: .*Missing key"),
+        (
+            written("more.safetensors", {"format": kind, "config": other}),
+            "expected arguments that .* takes, found",
+        ),
+        (
+            written("nan.safetensors", {"format": kind, "config": good}, gaps),
+            "expected finite numbers, found",
+        ),
         (written("keys.safetensors", {"format": kind, "config": "{}"}), "tasks: expected names and classes"),
         (written("path.safetensors", {"format": kind, "config": evil}), "net: expected a class_path such as"),
         (written("escape.safetensors", {"format": "\x1b[2J\n"}), "the version of tutelage that wrote it"),

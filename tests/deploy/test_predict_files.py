@@ -9,6 +9,7 @@ from tests.deploy.files import picture, reads_video, video
 
 from tutelage.deploy import Predicted, find_images, predict_files
 from tutelage.deploy.write import KINDS, SUFFIXES, as_picture, describe
+from tutelage.errors import UserError
 from tutelage.images import as_image
 from tutelage.tasks import Classification, MultiLabel, Regression
 
@@ -87,6 +88,26 @@ def test_it_goes_on_after_what_it_cannot_predict(batch_size: int, tmp_path: Path
     assert problems["bad"].startswith(f"{images['bad']}: expected a readable .png file, found cannot identify image")
     assert problems["small"].startswith(f"{images['small']}: SegNet: expected images of at least 32x32")
     assert sorted({file.name[0] for predicted in done for file in predicted.files}) == ["a", "z"]
+
+
+def test_it_goes_on_after_a_name_that_is_too_long_for_its_files(tmp_path: Path) -> None:
+    images = {name: picture(tmp_path / f"{name}.png") for name in ("a", "x" * 250, "z")}
+    done, _ = predict_files(make(), images, tmp_path / "out", ["picture"])
+    assert [bool(predicted.files) for predicted in done] == [True, False, True]
+    assert "expected a name that is short enough for the files of predictions, found 254 letters;" in done[1].problem
+
+
+def test_what_is_not_finite_is_no_prediction(tmp_path: Path) -> None:
+    """The most likely class of nan is class 0."""
+    predictor = make()
+    for x in predictor.net.parameters():
+        x.data.fill_(1e30)
+    image = torch.rand(3, 32, 64)
+    for predict in (predictor.predict, lambda x: predictor.predict(x[None]), lambda x: predictor.predict_several([x])):
+        with pytest.raises(UserError, match=r"^tasks.\w+: expected finite outputs, found nan or inf; train"):
+            predict(image)
+    done, _ = predict_files(predictor, {"a": picture(tmp_path / "a.png")}, tmp_path / "out", ["array"])
+    assert "expected finite outputs" in done[0].problem
 
 
 @reads_video

@@ -77,7 +77,8 @@ def test_pictures_are_read_as_the_data_are(mode: str, tmp_path: Path, monkeypatc
     Image.fromarray(array).convert(mode).save(path)
     seen = []
     predictor = make()
-    monkeypatch.setattr(predictor, "forward", lambda images: seen.append(images) or {})
+    raw = predictor._raw
+    monkeypatch.setattr(predictor, "_raw", lambda images: seen.append(images) or raw(images))
     predictor.predict(path)
     torch.testing.assert_close(seen[0][0], Rgb().decode(path), rtol=0, atol=0)
 

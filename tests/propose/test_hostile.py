@@ -49,7 +49,7 @@ def test_what_is_no_image_and_no_label_is_named(tmp_path: Path, capsys: pytest.C
         "left out: 1 of 15 files m/*: 3.png is 16x20, its image 32x40; resize one of them",
         "left out: 1 file .csv (all.csv): tables are not read: write a .txt of numbers per image",
         "left out: 1 file notes.txt: none has the name of an image",
-        "left out: 1 file with *, {split} or a control character in its name (x [2J*.png)",
+        "left out: 1 file with *, {split} or a control character in its name (x\\x1b[2J*.png)",
         "left out: a b/5.jpg: expected a readable .jpg file, found image file is truncated",
         "left out: m/6.png: expected a readable .png file, found cannot identify image file",
     ):
@@ -197,3 +197,15 @@ def test_names_that_look_like_numbers_stay_names(tmp_path: Path, capsys: pytest.
     values = read_draft("study.yaml").values
     source = values["data"]["init_args"]
     assert (values["study"], source["image"], source["labels"]["segmentation"]["folder"]) == ("2011", "08", "1e5")
+
+
+def test_a_folder_beside_the_classes_is_no_class(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A study was written that could not be run."""
+    write(tmp_path / "data", {"cats/#.png": "photo", "dogs/#.png": "photo", "masks/#.png": "mask"}, range(12))
+    for name in ("study.yaml", "data.json", "figures/0.png"):  # of runs that were made there before
+        (tmp_path / "data/runs/mine" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "data/runs/mine" / name).write_text("")
+    _, out = init("data", capsys)
+    assert "category: 2 classes, which are the folders cats, dogs" in out
+    assert "runs" not in out
+    assert len(stems("train") + stems("test")) == 24

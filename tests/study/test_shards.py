@@ -32,8 +32,8 @@ def study(root: Path, *flags: str) -> Study:
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    for split, count in (("train", 4), ("test", 2)):
-        write_files(tmp_path / split, numbers(count), size=(36, 44))
+    for split, stems in (("train", numbers(4)), ("test", ["4", "5"])):
+        write_files(tmp_path / split, stems, size=(36, 44))
     return tmp_path
 
 

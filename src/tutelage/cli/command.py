@@ -1,6 +1,7 @@
 """The command line as a whole: from its words to a verb, and from an error to an exit status."""
 
 import argparse
+import io
 import os
 import signal
 import sys
@@ -70,7 +71,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = sys.argv[1:] if arguments is None else list(arguments)
     show = _TRACEBACK in words or os.environ.get("TUTELAGE_TRACEBACK", "0") not in ("", "0")
     top = parser()
-    warnings.filterwarnings("ignore", message="Image size .* exceeds limit")  # Pillow's; ours is an error with a line
+    # Of pictures with odd metadata, or too many pixels: a file that cannot be read has a line of ours.
+    warnings.filterwarnings("ignore", module=r"PIL\.")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # for a terminal that knows ASCII alone
     if "_ARGCOMPLETE" in os.environ:  # a shell asks what may stand next
         completion.complete(top)
     if words and words[0] not in top.verbs and _is_study(words[0]):

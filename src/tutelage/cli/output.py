@@ -18,7 +18,7 @@ _WIDE = 10_000
 
 
 class _Printable(RenderHook):
-    """What a terminal would obey in names of files and in what is read from them becomes spaces."""
+    """What a terminal would obey in names of files and in what is read from them is spelt out."""
 
     def process_renderables(self, renderables: list[ConsoleRenderable]) -> list[ConsoleRenderable]:
         return [_Cleaned(renderable) for renderable in renderables]

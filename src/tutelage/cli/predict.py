@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from tutelage.cli.output import say
 from tutelage.cli.parsing import add_device_option, add_model_options, positive, size_of
 from tutelage.errors import UserError, printable
-from tutelage.files import expand_home
+from tutelage.files import check_folder, expand_home
 from tutelage.layout import find_model
 
 if TYPE_CHECKING:
@@ -68,6 +68,7 @@ def execute(args: argparse.Namespace, console: Console) -> int:
     for image in args.images:
         if not Path(image).exists() and not glob.glob(image, recursive=True):
             raise UserError(f"{image}: expected a picture, video or folder, or a pattern, found none; give another")
+    check_folder("--out", args.out)
     from tutelage.deploy import find_device, find_images, load, predict_files
 
     device = find_device(args.device)

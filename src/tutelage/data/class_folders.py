@@ -2,7 +2,10 @@
 
 from collections.abc import Collection
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
+from posixpath import normpath
+from unicodedata import normalize
 
 from tutelage.data.base import Split
 from tutelage.data.files import PICTURES, find_test_folder, none_found
@@ -14,6 +17,7 @@ from tutelage.data.whole_labels import ClassLabel
 from tutelage.errors import UserError
 from tutelage.files import expand_home
 from tutelage.images import Size
+from tutelage.layout import holds_studies
 from tutelage.types.look import LeftOut, Warned
 
 
@@ -71,20 +75,25 @@ class ClassFolders(ItemSource):
         """Class -> images of a split's folder; "": those of `root`, whose other folders are the classes."""
         excluded, folder = Excluded(self.exclude, self.root), self.root / split
         others = () if split else self._folders.values()
-        return {
-            path.name: sorted(
+        classes: dict[str, list[Path]] = {}
+        for path in folder.iterdir() if folder.is_dir() else ():
+            if not path.is_dir() or path.name.startswith(".") or path.name in others:
+                continue
+            pictures = [
                 check_name(file)
                 for file in path.iterdir()
-                if file.suffix.lower() in PICTURES and not file.name.startswith(".") and file not in excluded
-            )
-            for path in (folder.iterdir() if folder.is_dir() else ())
-            if path.is_dir() and not path.name.startswith(".") and path.name not in others
-        }
+                if file.suffix.lower() in PICTURES and not file.name.startswith(".")
+            ]
+            images = sorted(file for file in pictures if file not in excluded)
+            if images or not (pictures or holds_studies(path)):  # an empty folder is a class, of which `check` speaks
+                classes[path.name] = images
+        return classes
 
     @cached_property
     def _folders(self) -> dict[Split, str]:
         train = ("train" if self._has("train") else "") if self.train is None else self.train
         test = find_test_folder(self.root, self._has) if self.test is None else self.test
+        test = train if test is not None and normpath(test) == normpath(train) else test  # "./train" and "train/", too
         return {"train": train} if test in (None, train) else {"train": train, "test": test}
 
     def _has(self, split: str) -> bool:
@@ -100,16 +109,18 @@ class ClassFolders(ItemSource):
         return datasets
 
     def _number(self, folder: Path) -> int:
-        if folder.name not in self._numbers:
+        name = normalize("NFC", folder.name)
+        if name not in self._numbers:
             raise UserError(
                 f"{folder}: expected a class that {self.root / self._folders['train']} has, too "
                 f"({', '.join(self.classes[:5])}, ...), found another; remove or rename it"
             )
-        return self._numbers[folder.name]
+        return self._numbers[name]
 
     @cached_property
     def _numbers(self) -> dict[str, int]:
-        return {name: number for number, name in enumerate(self.classes)}
+        """Name -> number; one name may be written in several ways: an accent as a letter of its own, for example."""
+        return {normalize("NFC", name): number for number, name in enumerate(self.classes)}
 
     def check(self, tasks: Collection[str]) -> None:
         """Raise unless folders and images exist, of the same classes in both splits."""
@@ -127,6 +138,13 @@ class ClassFolders(ItemSource):
                 if not paths:
                     folder = self.root / self._folders[split] / name
                     raise UserError(f"{none_found(folder, PICTURES)}; add some, or remove the folder")
+            if len({normalize("NFC", name) for name in files}) < len(files):
+                names = sorted(files, key=lambda name: normalize("NFC", name))
+                a, b = next((a, b) for a, b in pairwise(names) if normalize("NFC", a) == normalize("NFC", b))
+                raise UserError(
+                    f"{self.root / self._folders[split] / a}: expected one folder for each class, found another one of "
+                    f"the same name in other letters of Unicode ({a!a}, {b!a}); put them together"
+                )
         super().check(tasks)
 
     def fingerprint(self) -> str:
@@ -143,7 +161,19 @@ class ClassFolders(ItemSource):
         return unused_files(folders, used, PICTURES, Excluded(self.exclude, self.root))
 
     def doubts(self) -> list[Warned]:
-        """Folders that are named after numbers whose order is another than that of the names."""
+        """Folders whose names differ in case or space alone, and numbers that are in another order than their texts."""
+        return [*self._alike(), *self._out_of_order()]
+
+    def _alike(self) -> list[Warned]:
+        alike: dict[str, str] = {}
+        for name in self.classes:
+            other = alike.setdefault(" ".join(name.casefold().split()), name)
+            if other != name:
+                text = f"expected classes of different names, found `{name}` beside `{other}`; put them together"
+                return [Warned(str(self.root / self._folders["train"] / name), f"{text} where they are one class")]
+        return []
+
+    def _out_of_order(self) -> list[Warned]:
         if not all(name.isdecimal() for name in self.classes) or self.classes == sorted(self.classes, key=int):
             return []
         number, name = next((i, a) for i, a in enumerate(self.classes) if a != sorted(self.classes, key=int)[i])

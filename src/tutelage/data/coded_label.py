@@ -8,9 +8,11 @@ import torch
 from torch import Tensor
 
 from tutelage.data.labels import ClassesLabel
+from tutelage.data.modalities import whole_numbers
 from tutelage.errors import UserError
 from tutelage.images import Array, Use, describe, flat
 
+_LARGEST = 2**16 - 1
 Code = tuple[int, ...]  # one grey value, or red, green and blue
 
 
@@ -22,12 +24,13 @@ class CodedLabel(ClassesLabel):
     tensor([[[1, 0]]])
 
     Args:
-        ignore: Not used.
+        ignore: None here: see `void`.
         codes: What stands for class 0, 1, ...: `[r, g, b]`, or `[value]` in pictures of one channel.
         void: What means "no label", likewise.
 
     Raises:
-        UserError: Codes are missing, of several lengths, or given twice; in `convert`, a pixel has none of them.
+        UserError: Codes are missing, of several lengths, given twice or out of range; in `convert`, a pixel has none
+            of them.
     """
 
     use: ClassVar[Use] = "values"  # of a palette, the colours
@@ -36,7 +39,11 @@ class CodedLabel(ClassesLabel):
     void: tuple[Code, ...] = ()
 
     def __post_init__(self) -> None:
+        if self.ignore:
+            raise UserError(f"CodedLabel.ignore: expected none, found {list(self.ignore)}; name these values in `void`")
         every = [tuple(code) for code in (*self.codes, *self.void)]
+        if wrong := [value for code in every for value in code if not 0 <= value <= _LARGEST]:
+            raise UserError(f"CodedLabel.codes: expected values from 0 to {_LARGEST}, found {wrong[0]}; correct it")
         if not self.codes or {len(code) for code in every} not in ({1}, {3}) or len(set(every)) < len(every):
             raise UserError(
                 "CodedLabel.codes: expected one [r, g, b] for each class, or one [value], all different, found "
@@ -53,7 +60,9 @@ class CodedLabel(ClassesLabel):
                 f"{where}: expected {'colours [H, W, 3]' if channels == 3 else 'values [H, W]'}, as in `codes`, found "
                 f"{describe(array, mode)}; save all labels in one form"
             )
-        numbers = _packed(array.astype(np.int64))
+        values = whole_numbers(array, where, "write the colours without averaging pixels, in 0..255")
+        numbers = np.where((values < 0) | (values > _LARGEST), -1, values)
+        numbers = np.where((numbers < 0).any(-1), -1, _packed(numbers))
         codes = _packed(np.array([*self.codes, *self.void], np.int64))
         order = np.argsort(codes)
         place = order[np.searchsorted(codes[order], numbers).clip(max=len(codes) - 1)]

@@ -92,7 +92,10 @@ def _excerpts(path: Path) -> bytes:
 
 
 def stamp_of_files(files: Iterable[tuple[str, Path]], *facts: object) -> str | None:
-    """The stamp of a sample: of each of its files' name, size and time of change, and of what else it depends on.
+    """The stamp of a sample: of each of its files' name, size and times of change, and of what else it depends on.
+
+    Times are that of the content, which archives and copies set as they like, and that of the file's entry, which only
+    the system sets: it tells that a file was replaced by one of the same size and the same time.
 
     Args:
         files: The name of each file within the data set, and where it lies.
@@ -105,7 +108,7 @@ def stamp_of_files(files: Iterable[tuple[str, Path]], *facts: object) -> str | N
     try:
         for name, path in files:
             found = os.stat(path)
-            digest.update(f"{name}:{found.st_size}:{found.st_mtime_ns}\n".encode())
+            digest.update(f"{name}:{found.st_size}:{found.st_mtime_ns}:{found.st_ctime_ns}\n".encode())
     except OSError:
         return None
     return digest.hexdigest()

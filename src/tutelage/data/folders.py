@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from posixpath import normpath
 from typing import get_args
 
 from tutelage.data.base import DataSource, Split, check_arguments
@@ -195,6 +196,7 @@ class Folders(DataSource):
         """Split -> its folder; that of `train` for both where a part is held out; "" where no folder divides splits."""
         train = ("train" if self._has("train") else "") if self.train is None else self.train
         test = find_test_folder(self.root, self._has) if self.test is None else self.test
+        test = train if test is not None and normpath(test) == normpath(train) else test  # "./train" and "train/", too
         return {"train": train, "test": train if test is None else test}
 
     def _has(self, split: str) -> bool:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +80,21 @@ class HuggingFace(ItemSource):
         for split, name in names.items():
             rows = self._rows(data, split, name)
             datasets[split] = _RowItems(rows, self.modalities, self.size, f"data.{split}")
+        self._check_classes(*(items.dataset for items in datasets.values()))
         return datasets
+
+    def _check_classes(self, train: "_Rows", test: "_Rows | None" = None) -> None:
+        """Raise where the numbers of a column stand for other classes in `test` than in `train`."""
+        for task, label in self.labels.items():
+            one, other = (None if x is None else x.data.features[label.column] for x in (train, test))
+            names, others = getattr(one, "names", None), getattr(other, "names", None)
+            if names and others and names != others:
+                number, a, b = next((i, a, b) for i, (a, b) in enumerate(zip_longest(names, others)) if a != b)
+                raise UserError(
+                    f"data.labels.{task}: expected the numbers in `{label.column}` to mean the same in both splits, "
+                    f"found {number} for {a or 'no class'} in train and for {b or 'no class'} in test; cast both to "
+                    "one datasets.ClassLabel"
+                )
 
     def _rows(self, data: Any, split: Split, name: str) -> "_Rows":
         if isinstance(data, Mapping):

@@ -70,6 +70,7 @@ class MaskLabel(ClassesLabel):
     """
 
     content = "mask"
+    use: ClassVar[Use] = "mask"
     ignore: tuple[int, ...] = ()
     threshold: int = 128
 

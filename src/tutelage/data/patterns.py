@@ -1,6 +1,7 @@
 """Patterns of files: which files of a folder are of one kind, and which of them belong together."""
 
 import os
+import posixpath
 import re
 from collections.abc import Collection, Iterator
 from pathlib import Path
@@ -8,6 +9,7 @@ from unicodedata import normalize
 
 from tutelage.data.files import PICTURES, TEXTS, natural
 from tutelage.errors import UserError
+from tutelage.layout import DATA
 
 SPLIT = "{split}"  # in a pattern: the name of the folder of `train` or `test`
 _STARS = {"**/": "((?:[^/]+/)*)", "*": "([^/]+)"}
@@ -24,13 +26,16 @@ class Pattern:
     ('1', 'hall/1')
     >>> Pattern("**/*.jpg").key("a/b/1.JPG"), Pattern("**/*.jpg").key("a/b/1.png")
     ('a/b/1', None)
+    >>> Pattern("./train//image/").text
+    'train/image/*'
 
     Args:
         text: The pattern, with `/` between folders; a text without a star is the name of a folder.
     """
 
     def __init__(self, text: str) -> None:
-        self.text = text.strip("/") if "*" in text else f"{text.strip('/')}/*"
+        text = posixpath.normpath(text.strip("/")) if text.strip("/") else ""
+        self.text = text if "*" in text else f"{text}/*"
         suffix = os.path.splitext(self.text)[1].lower()
         self.suffix = suffix if suffix in (*PICTURES, *TEXTS) else None
         parts = re.split(r"(\*\*/|\*)", self.text[: len(self.text) - len(self.suffix or "")])
@@ -112,18 +117,33 @@ class Excluded:
         return path in self.paths or any(pattern.key(name) is not None for pattern in self.patterns)
 
     def check(self) -> None:
-        """Raise a UserError if a single file does not exist: its name is misspelt, or it has gone."""
+        """Raise a UserError if a file does not exist, or none fits a pattern: it is misspelt, or they have gone."""
         for path in self.paths:
-            if not path.is_file():
-                raise UserError(f"data.exclude: expected a file, found none named {path}; correct or remove the name")
+            if not path.is_file() or self.root not in path.parents:
+                raise UserError(
+                    f"data.exclude: expected a file in {self.root}, found none named {path}; correct or remove the name"
+                )
+        names = [path.relative_to(self.root).as_posix() for path in walk(self.root)] if self.patterns else []
+        for pattern in self.patterns:
+            if not any(pattern.key(name) is not None for name in names):
+                raise UserError(
+                    f"data.exclude: expected a pattern of files in {self.root}, found none that {pattern.text} fits; "
+                    "correct or remove it"
+                )
 
 
 def walk(folder: Path, levels: int | None = None) -> Iterator[Path]:
-    """The files of a folder and its sub-folders, `levels` deep, but no hidden ones; links are followed once."""
+    """The files of a folder and its sub-folders, `levels` deep; links are followed once.
+
+    Hidden files, and the folders of studies with what their runs left, are left out.
+    """
     seen: set[str] = set()
     depth = len(folder.parts)
     for here, folders, files in os.walk(folder, onerror=_refuse, followlinks=True) if folder.is_dir() else ():
         path = Path(here)
+        if "study.yaml" in files and DATA in files:
+            folders.clear()
+            continue
         yield from (check_name(path / name) for name in files if not name.startswith("."))
         seen.add(os.path.realpath(here))
         deeper = levels is None or len(path.parts) - depth < levels

@@ -36,8 +36,8 @@ class Samples(Dataset[Sample], ABC):
     def stamp(self, index: int) -> str | None:
         """A short text that changes whenever a file that a sample is read from changes, and with no other file.
 
-        It is found without decoding the sample, and the same wherever the data lie: of files it has the names within
-        the data set, the sizes and the times of change. Samples with equal stamps of one source are equal. None:
+        It is found without decoding the sample: of files it has the names within the data set, the sizes and the times
+        of change. Samples with equal stamps of one source are equal. None:
         nothing is known, for example of a user's own dataset.
         """
         return None

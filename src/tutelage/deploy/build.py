@@ -8,6 +8,7 @@ those that `trust.resolve` allows.
 import inspect
 from collections import abc
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from dataclasses import is_dataclass
 from pathlib import Path
 from types import NoneType
@@ -80,10 +81,15 @@ def _split(value: Any, where: str) -> tuple[str, dict[str, Any]]:
 def _call(kind: Any, first: tuple[Any, ...], values: dict[str, Any], trust: list[str], where: str) -> Any:
     hints = _hints(kind)
     arguments = {str(key): _value(x, hints.get(key, Any), trust, f"{where}.{key}") for key, x in values.items()}
+    name = getattr(kind, "__name__", str(kind))
+    try:
+        with suppress(ValueError):  # of a function of C, nothing is known
+            inspect.signature(kind).bind(*first, **arguments)
+    except TypeError as error:
+        raise UserError(f"{where}: expected arguments that {name} takes, found {one_line(error)}") from None
     try:
         return kind(*first, **without_default_weights(kind, arguments))
     except Exception as error:  # whatever a class raises when it is built
-        name = getattr(kind, "__name__", str(kind))
         raise UserError(f"{where}: expected arguments of {name} that fit ({one_line(error)})") from error
 
 

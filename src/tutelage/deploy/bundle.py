@@ -201,6 +201,9 @@ def _check_size(config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Non
 def _load_weights(predictor: Predictor, tensors: Mapping[str, Tensor], where: str) -> None:
     net = predictor.net
     name = type(net).__name__
+    for key, x in tensors.items():
+        if not x.is_meta and x.is_floating_point() and not bool(x.isfinite().all()):
+            raise UserError(f"{where}.{key}: expected finite numbers, found nan or inf; train it again, or take a copy")
     try:
         net.load_state_dict(tensors)
     except RuntimeError as error:

@@ -1,5 +1,6 @@
 """Predictions of many pictures and videos, written as files; what cannot be read is named, and the rest goes on."""
 
+import errno
 import glob
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -92,7 +93,18 @@ def predict_files(
                 assert read.image is not None, "only what was read is predicted"
                 picture = as_picture(read.image)
                 drawn = {t: task.draw(prediction[t]) for t, task in predictor.tasks.items()} if draws else {}
-                written = write_prediction(predictor.tasks, prediction, picture, drawn, out / read.name, files)
+                try:
+                    written = write_prediction(predictor.tasks, prediction, picture, drawn, out / read.name, files)
+                except OSError as error:
+                    if error.errno != errno.ENAMETOOLONG:
+                        raise
+                    problem = (
+                        f"{read.path}: expected a name that is short enough for the files of predictions, found "
+                        f"{len(read.path.name)} letters; rename it"
+                    )
+                    done.append(Predicted(read.name, read.path, problem=problem))
+                    note(done[-1])
+                    continue
                 if sheets is not None:
                     sheets.add(read.name, picture, drawn)
                 values = {t: describe(predictor.tasks[t], x) for t, x in prediction.items() if t not in predictor.dense}

@@ -64,14 +64,18 @@ class Predictor(nn.Module):
         Raises:
             ValueError: The images have another shape or type.
         """
+        x = self._floats(images)
+        raw = self._raw(self._resized(x))
+        return {t: self._activated(t, raw[t], (x.shape[2], x.shape[3])) for t in self.tasks}
+
+    def _floats(self, images: Tensor) -> Tensor:
+        """Images [B, 3, H, W] in 0..1."""
         if images.ndim != 4 or images.shape[1] != 3 or not (images.dtype == torch.uint8 or images.is_floating_point()):
             raise UserError(
                 f"images: expected [B, 3, H, W] of uint8, or of floats in 0..1, found {list(images.shape)} of "
                 f"{images.dtype}"
             )
-        x = images.float() / 255 if images.dtype == torch.uint8 else images.float()
-        raw = self._raw(self._resized(x))
-        return {t: self._activated(t, raw[t], (x.shape[2], x.shape[3])) for t in self.tasks}
+        return images.float() / 255 if images.dtype == torch.uint8 else images.float()
 
     def _resized(self, images: Tensor) -> Tensor:
         """Images [B, 3, H, W] in 0..1 as the network takes them."""
@@ -81,6 +85,13 @@ class Predictor(nn.Module):
         """The raw outputs of all tasks."""
         output: Output = self.net(images.to(self._weight.dtype), tasks=list(self.tasks))
         return output.predictions
+
+    def _finite(self, raw: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Raw outputs that are finite: the most likely class of nan would be class 0."""
+        for t, x in raw.items():
+            if not bool(x.isfinite().all()):
+                raise UserError(f"tasks.{t}: expected finite outputs, found nan or inf; train the network again")
+        return raw
 
     def _activated(self, task: str, raw: Tensor, size: Size) -> Tensor:
         """The prediction of a raw output [B, C, ...] for images of `size`."""
@@ -97,12 +108,13 @@ class Predictor(nn.Module):
                 0..1. A tensor [B, 3, H, W] is a batch, and its predictions have a batch dimension.
 
         Raises:
-            ValueError: The argument is no image.
+            ValueError: The argument is no image, or an output of the network is not finite.
         """
-        batch = isinstance(image, Tensor) and image.ndim == 4
-        images = check_images(image) if isinstance(image, Tensor) and batch else as_image(image)[None]
-        predictions = self(images.to(self._weight.device))
-        return {t: (value if batch else value[0]).cpu() for t, value in predictions.items()}
+        if not (isinstance(image, Tensor) and image.ndim == 4):
+            return self.predict_several([image])[0]
+        images = self._floats(check_images(image).to(self._weight.device))
+        raw = self._finite(self._raw(self._resized(images)))
+        return {t: self._activated(t, raw[t], (images.shape[2], images.shape[3])).cpu() for t in self.tasks}
 
     @torch.no_grad()
     def predict_several(self, images: Sequence[Image]) -> list[dict[str, Tensor]]:
@@ -111,14 +123,14 @@ class Predictor(nn.Module):
         Those that have one size after resizing go through the network as one batch.
 
         Raises:
-            ValueError: One of them is no image.
+            ValueError: One of them is no image, or an output of the network is not finite.
         """
         tensors = [as_image(image)[None].to(self._weight.device) for image in images]
         resized = [self._resized(x) for x in tensors]
         predictions: list[dict[str, Tensor]] = [{} for _ in images]
         for shape in dict.fromkeys(x.shape for x in resized):
             places = [i for i, x in enumerate(resized) if x.shape == shape]
-            raw = self._raw(torch.cat([resized[i] for i in places]))
+            raw = self._finite(self._raw(torch.cat([resized[i] for i in places])))
             for row, i in enumerate(places):
                 size = (tensors[i].shape[2], tensors[i].shape[3])
                 predictions[i] = {t: self._activated(t, raw[t][row : row + 1], size)[0].cpu() for t in self.tasks}

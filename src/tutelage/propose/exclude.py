@@ -44,8 +44,8 @@ def _under(root: Path, path: Path) -> str:
 
 def _in_class_folders(data: "DataSet") -> Callable[[Path], bool]:
     read = set(data.images.files.values())
-    folders = {path.parent for path in read}
-    return lambda path: path.parent in folders and path not in read and path.suffix.lower() in PICTURES
+    above = {path.parent.parent for path in read}  # every folder in these would be a class
+    return lambda path: path.parent.parent in above and path not in read and path.suffix.lower() in PICTURES
 
 
 def _in_patterns(data: "DataSet") -> Callable[[Path], bool]:

@@ -15,7 +15,7 @@ from tutelage.data.base import Split
 from tutelage.data.shards import Keeper
 from tutelage.errors import UserError, one_line
 from tutelage.files import write_shared
-from tutelage.images import Size
+from tutelage.images import Size, check_pixels
 from tutelage.layout import DATA, FEATURES
 from tutelage.study.budget import passes
 from tutelage.study.check_samples import Checked, Level, Of, check_samples
@@ -130,6 +130,9 @@ def decode(
         wrong: takes the lines of wrong samples, in place of the first one being raised.
     """
     parts = study.objects.data.parts()
+    for name, part in parts.items():
+        if (size := part.source.size) is not None:
+            check_pixels(size[1], size[0], f"data.sources.{name}.size" if len(parts) > 1 else "data.size")
     splits = {(split, n): part.source.decoded(split) for split in get_args(Split) for n, part in parts.items()}
     if level == "auto":
         count = sum(len(samples) for (_, n), samples in splits.items() if not parts[n].source.trusted)

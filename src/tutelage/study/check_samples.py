@@ -2,10 +2,11 @@
 
 import os
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from hashlib import blake2b
 from typing import Literal, get_args
 
 from rich.console import Console
@@ -172,7 +173,14 @@ def _check_sample(samples: Samples, tasks: Mapping[str, Task], kinds: Mapping[st
         sufficient[t] = task.is_sufficient(task.collate([label], image[None]))
         if t in kinds:
             measures[t] = kinds[t].measure(label)
-    return Finding((image.shape[1], image.shape[2]), sufficient, stored, measures)
+    content = blake2b(image.contiguous().numpy().tobytes(), digest_size=12).hexdigest()
+    colours = {t: _colours(x.palette, measures[t].classes) for t, x in stored.items() if x.palette and t in measures}
+    return Finding((image.shape[1], image.shape[2]), sufficient, stored, measures, content, colours)
+
+
+def _colours(palette: str, classes: Iterable[int]) -> dict[int, int]:
+    """Class -> its colour, of those that are an index of the palette."""
+    return {c: int(palette[6 * c : 6 * c + 6], 16) for c in classes if 6 * c < len(palette)}
 
 
 def _check_sizes(samples: Samples, checked: list[Checked]) -> None:

@@ -19,6 +19,8 @@ def doubts_of_classes(kind: Modality, task: Task, train: Seen, test: Seen) -> li
     if not classes or not isinstance(task, Categorical):
         return []
     width = task.width
+    if (doubt := _two_codes(kind, width, train, test)) is not None:
+        return [doubt]
     if isinstance(task, Segmentation) and len(classes) == 1:
         _check_ignored(kind, train, width)
         text = (
@@ -38,6 +40,24 @@ def doubts_of_classes(kind: Modality, task: Task, train: Seen, test: Seen) -> li
     else:
         text += "; correct `classes` or the labels, or let them be"
     return [Warned(train.place, text)]
+
+
+def _two_codes(kind: Modality, width: int, *splits: Seen) -> Warned | None:
+    """Files of two classes of which some hold class 1, and the others "no label" in its place: 0 and 1, 0 and 255."""
+    if width != 2 or not isinstance(kind, ClassesLabel) or isinstance(kind, MaskLabel) or not kind.ignore:
+        return None
+    files = [(x, x.finding.measures[seen.label]) for seen in splits for x in seen.checked]
+    ones = [x for x, measure in files if 1 in measure.classes]
+    voids = [x for x, measure in files if measure.labelled < measure.positions]
+    if not ones or not voids or {id(x) for x in ones} & {id(x) for x in voids}:
+        return None
+    label, values = splits[0].label, ", ".join(map(str, kind.ignore))
+    text = (
+        f"expected class 1 and {values} for no label in the same files, found {len(voids)} files with {values} and "
+        f"never 1, beside {len(ones)} with 1 and never {values} ({ones[0].where(label)}); where {values} is class 1, "
+        "write 1 in all files, or give all the kind tutelage.data.MaskLabel"
+    )
+    return Warned(voids[0].where(label), text)
 
 
 def _check_ignored(kind: Modality, train: Seen, width: int) -> None:

@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping
 
-from tutelage.data import ClassesLabel, DepthLabel, MaskLabel, Modality
+from tutelage.data import ClassesLabel, DepthLabel, InverseDepthLabel, MaskLabel, Modality
 from tutelage.data.look import Stored, together
 from tutelage.errors import UserError
 from tutelage.study.class_doubts import doubts_of_classes
+from tutelage.study.form_doubts import doubts_of_forms
 from tutelage.study.seen import Seen
 from tutelage.tasks import Regression
 from tutelage.types import Task
@@ -14,6 +15,7 @@ from tutelage.types.look import Measures, Warned
 _APART = 5.0  # factor between medians of one label that cannot come from its scenes
 _DARK = 0.04  # an image whose brightest value is below shows nothing
 _SPARSE = 0.98  # share without label above which most of the work is for nothing
+_FAR, _BEYOND = 100.0, 1e5  # factors between the greatest and the median distance that are doubtful, and impossible
 _FAR_OFF = 20.0  # standard deviations between the labels and the `mean` of their task
 
 
@@ -54,7 +56,9 @@ def doubts_of_label(label: str, kind: Modality, task: Task, train: Seen, test: S
     """
     _check_bits(kind, train, test)
     _check_lossy_classes(kind, train, test)
-    warnings = [*_lossy(kind, train, test), *_apart(kind, train, test), *_whole_metres(kind, train, test)]
+    warnings = doubts_of_forms(kind, task, train, test)
+    warnings += [*_lossy(kind, train, test), *_apart(kind, train, test), *_whole_metres(kind, train, test)]
+    warnings += [*_far(kind, train), *_constant(kind, train)]
     if train.all:
         warnings += doubts_of_classes(kind, task, train, test)
     warnings += [w for seen in (train, test) for w in _sparse(seen)]
@@ -136,6 +140,33 @@ def _whole_metres(kind: Modality, *splits: Seen) -> list[Warned]:
     return []
 
 
+def _far(kind: Modality, train: Seen) -> list[Warned]:
+    """A greatest distance that may stand for none.
+
+    Raises:
+        UserError: It surely does.
+    """
+    middle, high = train.measures.middle, train.measures.high
+    if not isinstance(kind, DepthLabel) or isinstance(kind, InverseDepthLabel) or not middle or not high:
+        return []
+    if high <= _FAR * middle:
+        return []
+    advice = "where the greatest value stands for no distance, set the label's `limit` below it"
+    text = f"expected distances, found up to {high:.3g} {kind.unit} at a median of {middle:.3g}; {advice}"
+    if high > _BEYOND * middle:
+        raise UserError(f"{train.place}: {text}")
+    return [Warned(train.place, text)]
+
+
+def _constant(kind: Modality, train: Seen) -> list[Warned]:
+    """Labels that have one value at all positions of all images."""
+    measures = train.measures
+    if measures.classes or measures.low is None or measures.low != measures.high or measures.count < 2:
+        return []
+    text = f"expected values that differ, found {measures.low:g} alone in train; correct the labels, or leave them out"
+    return [Warned(train.place, text)]
+
+
 def _sparse(seen: Seen) -> list[Warned]:
     measures = seen.measures
     if measures.count and measures.empty and measures.count > measures.empty:
@@ -150,11 +181,17 @@ def _sparse(seen: Seen) -> list[Warned]:
 def _off_mean(label: str, task: Task, train: Seen) -> list[Warned]:
     if not isinstance(task, Regression) or task.width != 1 or train.measures.middle is None:
         return []
-    off = abs(train.measures.middle - task.mean[0]) / task.std[0]
-    if off <= _FAR_OFF:
-        return []
-    text = (
-        f"expected labels near `mean` {task.mean[0]:g} at a `std` of {task.std[0]:g}, found a median of "
-        f"{train.measures.middle:g}, {off:.3g} standard deviations off; set both to those of the labels"
-    )
-    return [Warned(f"tasks.{label}", text)]
+    low, middle, high = train.measures.low, train.measures.middle, train.measures.high
+    for value, what, advice in (
+        (middle, "a median", "set both to those of the labels"),
+        (low, "a least label", "write nan where a number is unknown"),
+        (high, "a greatest label", "write nan where a number is unknown"),
+    ):
+        off = abs((middle if value is None else value) - task.mean[0]) / task.std[0]
+        if off > _FAR_OFF:
+            text = (
+                f"expected labels near `mean` {task.mean[0]:g} at a `std` of {task.std[0]:g}, found {what} of "
+                f"{value:g}, {off:.3g} standard deviations off; {advice}"
+            )
+            return [Warned(f"tasks.{label}", text)]
+    return []

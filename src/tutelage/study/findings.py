@@ -4,7 +4,7 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import astuple, dataclass, field
+from dataclasses import astuple, dataclass, field, replace
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from tutelage.images import Size
 from tutelage.study.config import Study
 
 _KEY = 16  # bytes of a key
-_VERSION = 6  # raised whenever more is checked, or the file changes
+_VERSION = 7  # raised whenever more is checked, or the file changes
 
 
 @dataclass(frozen=True)
@@ -28,12 +28,16 @@ class Finding:
         sufficient: task with a label -> whether the label is sufficient.
         stored: "" for the image, or task -> how it is stored, as far as that is known.
         measures: "" for the image, or task -> its values.
+        content: a digest of the image's pixels.
+        colours: task with a palette -> class -> the colour 0xRRGGBB at this index.
     """
 
     size: Size
     sufficient: Mapping[str, bool]
     stored: Mapping[str, Stored] = field(default_factory=dict)
     measures: Mapping[str, Measure] = field(default_factory=dict)
+    content: str = ""
+    colours: Mapping[str, Mapping[int, int]] = field(default_factory=dict)
 
 
 class Findings:
@@ -97,17 +101,22 @@ def _header(rows: bytes) -> dict[str, Any]:
 
 def _record(finding: Finding) -> Sequence[Any]:
     """A finding as JSON holds it."""
-    stored = {name: astuple(x) for name, x in finding.stored.items()}
+    stored = {name: astuple(replace(x, palette="")) for name, x in finding.stored.items()}
     measures = {name: [*list(vars(x).values())[:-1], list(x.classes.items())] for name, x in finding.measures.items()}
-    return [finding.size, dict(finding.sufficient), stored, measures]
+    colours = {name: list(x.items()) for name, x in finding.colours.items()}
+    return [finding.size, dict(finding.sufficient), stored, measures, finding.content, colours]
 
 
-def _of_record(size: Sequence[int], sufficient: dict[str, bool], stored: Any, measures: Any) -> Finding:
+def _of_record(
+    size: Sequence[int], sufficient: dict[str, bool], stored: Any, measures: Any, content: str, colours: Any
+) -> Finding:
     return Finding(
         (size[0], size[1]),
         sufficient,
         {name: Stored(*x) for name, x in stored.items()},
         {name: Measure(*[*x[:-1], dict(x[-1])]) for name, x in measures.items()},
+        content,
+        {name: dict(x) for name, x in colours.items()},
     )
 
 

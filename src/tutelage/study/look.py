@@ -10,6 +10,7 @@ from tutelage.data.look import Stored, together
 from tutelage.errors import UserError, printable
 from tutelage.study.check_samples import Checked, Of
 from tutelage.study.doubts import doubts_of_images, doubts_of_label
+from tutelage.study.duplicates import doubts_of_duplicates
 from tutelage.study.seen import Seen
 from tutelage.types import Task
 from tutelage.types.look import LeftOut, Look, Summary, Warned
@@ -53,7 +54,7 @@ def look_at(
                 wrong.append(str(error))
         left_out += source.left_out()
         warnings += source.doubts()
-    return Look(summaries, left_out, warnings, wrong or ())
+    return Look(summaries, left_out, [*warnings, *doubts_of_duplicates(checked)], wrong or ())
 
 
 def _seen(split: Split, label: str, checked: Sequence[Checked], samples: int) -> Seen:

@@ -24,9 +24,9 @@ class Categorical(MaskedTask, ABC):
         names: The name of every class, for pictures; default: `class 0`, `class 1`, ...
 
     Raises:
-        UserError: There are fewer than two classes, or more or fewer names than classes; in `collate`, a label in host
-            memory is neither a class nor -1. (On a GPU, where reading it would stall, such a position counts as
-            unlabelled.)
+        UserError: There are fewer than two classes, more or fewer names than classes, or one name twice; in `collate`,
+            a label in host memory is neither a class nor -1. (On a GPU, where reading it would stall, such a position
+            counts as unlabelled.)
     """
 
     regression = False
@@ -92,4 +92,6 @@ def class_names(task: str, classes: int, names: list[str] | None) -> list[str]:
         raise UserError(
             f"{task}: expected {classes} names, one per class. Found {len(names)}: {names}; give others, or null."
         )
+    if twice := [name for i, name in enumerate(names) if name in names[:i]]:
+        raise UserError(f"{task}: expected a name of its own for each class. Found `{twice[0]}` twice; give others.")
     return names

@@ -38,7 +38,7 @@ class MultiLabel(MaskedTask):
         names: The name of every class, for pictures; default: `class 0`, `class 1`, ...
 
     Raises:
-        UserError: There is no class, or there are more or fewer names than classes.
+        UserError: There is no class, there are more or fewer names than classes, or one name twice.
     """
 
     dense = False

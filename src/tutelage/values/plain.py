@@ -1,4 +1,4 @@
-"""Plain values in the text of a file that may come from anybody, or be damaged."""
+"""Plain values: in the text of a file that may come from anybody or be damaged, and laid over others."""
 
 import json
 from collections.abc import Mapping
@@ -11,6 +11,7 @@ from tutelage.files import DIGEST, record_digest
 from tutelage.values.yaml_text import SAFE_LOADER, load_yaml
 
 _DEEPEST = 100  # mappings and lists inside each other
+_BITS = 1000  # of a whole number: no float holds a larger one
 _MOST = 10**6  # values: an alias in YAML repeats what it names, so that a few lines could stand for any number
 
 
@@ -51,7 +52,18 @@ def _check(value: Any) -> None:
                 below += item.values() if isinstance(item, Mapping) else item
                 if count + len(below) > _MOST:
                     raise ValueError(f"more than {_MOST} values")
+            elif isinstance(item, int) and item.bit_length() > _BITS:
+                raise ValueError(f"a number of more than {_BITS} bits")
         if not below:
             return
         level, count = below, count + len(below)
     raise ValueError(f"more than {_DEEPEST} levels of keys and lists")
+
+
+def merge(base: Any, change: Any) -> Any:
+    """`change` laid over `base`, key by key; a class in place of another one takes none of its arguments."""
+    if not (isinstance(base, dict) and isinstance(change, dict)):
+        return change
+    if "class_path" in change and change["class_path"] != base.get("class_path"):
+        return change
+    return {**base, **{key: merge(base.get(key), value) for key, value in change.items()}}

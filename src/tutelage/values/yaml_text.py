@@ -8,6 +8,7 @@ import yaml
 
 SAFE_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # several times as fast, where PyYAML has it
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
+_DIGITS = 300  # of a whole number: no float holds a larger one, and Python refuses more than 4300
 _RULES = (  # tag, pattern, first characters; in this order
     ("null", re.compile(r"~|null|Null|NULL|"), ["~", "n", "N", ""]),
     ("bool", re.compile(r"true|True|TRUE|false|False|FALSE"), list("tTfF")),
@@ -15,12 +16,27 @@ _RULES = (  # tag, pattern, first characters; in this order
     ("float", _FLOAT, list("-+.0123456789")),
     ("merge", re.compile(r"<<"), ["<"]),
 )
+_SCALARS = {f"tag:yaml.org,2002:{name}" for name in ("null", "bool", "int", "float")}
 
 
 class _Reader(SAFE_LOADER):  # type: ignore[misc, valid-type]  # one of two classes
     """Reads scalars by the core schema of YAML 1.2."""
 
     yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012  # PyYAML's own, which `add_implicit_resolver` fills
+
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        """Take keys as they are written, and refuse one that is written twice, of which PyYAML takes the last."""
+        keys = [key for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        lines: dict[str, int] = {}
+        for key in keys:
+            if key.tag in _SCALARS:
+                key.tag = "tag:yaml.org,2002:str"
+            if key.value in lines:
+                raise yaml.YAMLError(
+                    f"the key `{key.value}` in line {lines[key.value]} and again in line {key.start_mark.line + 1}"
+                )
+            lines[key.value] = key.start_mark.line + 1
+        super().flatten_mapping(node)  # adds the keys of others, named by `<<`
 
 
 class _Writer(yaml.SafeDumper):
@@ -30,7 +46,13 @@ class _Writer(yaml.SafeDumper):
 for _tag, _pattern, _first in _RULES:
     _Reader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(f"^(?:{_pattern.pattern})$"), _first)
 _Writer.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(f"^(?:{_FLOAT.pattern})$"), list("-+.0123456789"))
-_Reader.add_constructor("tag:yaml.org,2002:int", lambda loader, node: int(loader.construct_scalar(node)))
+_Reader.add_constructor("tag:yaml.org,2002:int", lambda loader, node: _whole_number(loader.construct_scalar(node)))
+
+
+def _whole_number(text: str) -> int:
+    if len(text) > _DIGITS:
+        raise yaml.YAMLError(f"a number of {len(text)} digits")
+    return int(text)
 
 
 def load_yaml(text: str | bytes) -> Any:

@@ -1,6 +1,6 @@
 """How an image or a label is stored, found without decoding it: what the decoded tensor no longer tells."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +32,8 @@ class Stored:
         orientation: The EXIF orientation; 1 means as stored.
         lossy: The format changes values when it stores them, as JPEG does.
         picture: It is a picture, whose values have the kind's `scale`.
+        palette: The colours of a picture's indices, red, green and blue in hexadecimal; it does not count where two
+            ways of storing are compared.
     """
 
     format: str = ""
@@ -39,6 +41,7 @@ class Stored:
     orientation: int = 1
     lossy: bool = False
     picture: bool = False
+    palette: str = field(default="", compare=False)
 
     @property
     def bits(self) -> int | None:
@@ -79,7 +82,8 @@ def stored_as(value: object) -> Stored | None:
 
 def _of_picture(picture: PillowImage.Image, lossy: bool) -> Stored:
     lossy = lossy or picture.format in _NEVER_LOSSLESS
-    return Stored(picture.format or "", picture.mode, orientation(picture), lossy, picture=True)
+    palette = bytes(picture.getpalette() or ()).hex() if picture.mode in ("P", "PA") else ""
+    return Stored(picture.format or "", picture.mode, orientation(picture), lossy, picture=True, palette=palette)
 
 
 def _is_lossless_webp(path: Path) -> bool:

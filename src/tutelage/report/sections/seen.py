@@ -82,4 +82,6 @@ def _line(row: Row) -> Line:
 
 
 def _percent(share: float) -> str:
-    return f"{100 * share:.2g} %" if share == 0 or share >= 0.0005 else "< 0.05 %"
+    if 0 < share < 0.0005:
+        return "< 0.05 %"
+    return f"{100 * share:.0f} %" if share >= 0.1 else f"{100 * share:.2g} %"
