@@ -107,7 +107,7 @@ def test_presets_and_help(capsys: pytest.CaptureFixture[str]) -> None:
     status, text, _ = run(capsys, "run", "rooms", "--help")
     assert status == 0
     assert "--train.epochs" in text
-    assert "0.001" in text  # the preset's own learning rate
+    assert "0.003" in text  # the preset's own learning rate
 
 
 def test_a_bad_file_is_one_line_from_a_loading_process_too(
