@@ -1,6 +1,7 @@
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -33,8 +34,14 @@ def test_run_ends_with_table_page_and_what_next(capsys: pytest.CaptureFixture[st
     out = tmp_path / "runs"
     status, text, _ = run(capsys, "run", "rooms-tiny", *TINY, "--methods", "uniform", "--out", str(out))
     assert status == 0
-    for expected in ("single", "uniform", "report.html", "results.json", "--seeds 0,1,2"):
+    for expected in ("single", "uniform", "report.html", "results.json"):
         assert expected in text, expected
+    words = shlex.join([*TINY, "--methods", "uniform", "--out", str(out)])
+    assert text.endswith(  # a command a line, to be copied
+        f"next      tutelage predict {out}/uniform/seed0 IMAGES --out predictions\n"
+        f"          tutelage export {out}/uniform/seed0 --out student.onnx\n"
+        f"          tutelage run rooms-tiny {words} --seeds 0,1,2\n"
+    )
     assert (out / "report.html").read_text().startswith("<!doctype html>")
     assert {row["method"] for row in json.loads((out / "results.json").read_text())["rows"]} == {"single", "uniform"}
     (out / "report.html").unlink()
@@ -100,7 +107,7 @@ def test_presets_and_help(capsys: pytest.CaptureFixture[str]) -> None:
     status, text, _ = run(capsys, "run", "rooms", "--help")
     assert status == 0
     assert "--train.epochs" in text
-    assert "0.001" in text  # the preset's own learning rate
+    assert "0.003" in text  # the preset's own learning rate
 
 
 def test_a_bad_file_is_one_line_from_a_loading_process_too(

@@ -52,3 +52,9 @@ def test_none_or_several_are_one_line(files: tuple[str, ...], message: str, tmp_
         find_network(touch(tmp_path, *files))
     with pytest.raises(ValueError, match="none: expected a network saved by tutelage, found No such file"):
         find_network(tmp_path / "none")
+
+
+def test_a_name_that_is_close_is_proposed(tmp_path: Path) -> None:
+    touch(tmp_path, *students("kd4mtl/seed0"))
+    with pytest.raises(ValueError, match=r"found No such file; did you mean `.*kd4mtl/seed0`\?; give another file"):
+        find_network(tmp_path / "kd4mtl/seed1")

@@ -9,7 +9,6 @@ URL = ("--methods", "url", "--method.url.distiller.match")
 
 STUDIES: dict[str, tuple[Make, str]] = {
     # The command.
-    "no verb": (command(), r"VERB: expected a value, found none; see `tutelage --help`"),
     "unknown verb": (command("rum", "rooms"), r"VERB: expected one of .*, found `rum`; did you mean `run`\?; see"),
     "too many words": (command("presets", "--all"), r"expected a flag of `tutelage presets`, found `--all`; see"),
     "report of nothing": (command("report"), r"DIR: expected a value, found none; see `tutelage report --help`"),
@@ -114,7 +113,7 @@ STUDIES: dict[str, tuple[Make, str]] = {
         r"study.yaml: train.student.optimizer.differentiable: expected a value, found null; give one",
     ),
     "a number for a list": (key("methods", 10**30), r"study.yaml: methods: expected a list, found `1000"),
-    "keys for a number": (key("train.log_steps", {"a": 1}), r"train.log_steps: expected a whole number, found `{'a'"),
+    "keys for a number": (key("train.batch_size", {"a": 1}), r"train.batch_size: expected a whole number, found `{'a'"),
     "a whole study for a name": (
         key("methods", [{"x" * 90: 1}]),
         r"methods: expected names among .*; found `{'x{78} \.\.\.`",

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from tutelage.errors import UserError
+from tutelage.errors import UserError, near_path
 
 SINGLE: Final = (
     "single"  # single-task networks of the student's architecture: the baseline of Delta, and by default the teachers
@@ -89,7 +89,9 @@ def find_network(path: Path) -> Path:
         UserError: There is no such file or folder, or the folder holds none, or several.
     """
     if not path.exists():
-        raise UserError(f"{path}: expected a network saved by tutelage, found No such file; give another file")
+        raise UserError(
+            f"{path}: expected a network saved by tutelage, found No such file{near_path(path)}; give another file"
+        )
     if not path.is_dir():
         return path
     files = [path / name for name in (PREDICTOR, STUDENT) if (path / name).is_file()]

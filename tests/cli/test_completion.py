@@ -36,6 +36,7 @@ def test_the_code_for_a_shell_names_the_command(shell: str) -> None:
         ("tutelage run mine.yaml --data.", {"--data.root"}, {"--data.train"}),
         ("tutelage run rooms --precision ", {"auto", "32-true"}, {"rooms"}),
         ("tutelage export runs/x --format ", {"onnx", "safetensors"}, {"csv"}),
+        ("tutelage predict runs/x a.png --write label,", {"label,array", "label,sheet"}, {"label,label"}),
     ],
 )
 def test_a_line_is_completed(line: str, some: set[str], none: set[str], tmp_path: Path) -> None:
@@ -59,3 +60,13 @@ def test_a_line_is_completed(line: str, some: set[str], none: set[str], tmp_path
     assert not ended.stderr
     assert some <= words
     assert not none & words
+
+
+def test_a_pipe_that_closes_early_ends_the_code_in_silence() -> None:
+    command = [sys.executable, "-m", "tutelage", "completion", "bash"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert not process.stderr.read()
+        assert process.wait() in (0, 141)

@@ -36,6 +36,8 @@ def test_sound_data(
         assert text in shown
     page = (root / "data-rooms-tiny.html").read_text()
     assert page.count('src="data:image/webp') == 2  # an image and its label
+    assert page.startswith("<!doctype html>")
+    assert page.count('<i class="dash0" style="color:#') == 4  # a swatch for each class, which is seen with its class
     assert not (root / "out").exists()  # nothing was written for a run
     assert "Wrong" not in page + shown
 

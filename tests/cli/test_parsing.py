@@ -72,7 +72,6 @@ def wrong() -> Iterator[tuple[str, list[str], str]]:
 
 WRONG = {name: (words, line) for name, words, line in wrong()}
 MORE = {
-    "no verb": ([], "VERB: expected a value, found none"),
     "both sizes": ([*RIGHT["predict"], "--keep-size", "--size", "1", "2"], "--size: expected no --keep-size beside it"),
     "an abbreviated flag": ([*RIGHT["report"], "--mark"], "expected a flag of `tutelage report`, found `--mark`"),
     "a study for a verb": (
@@ -97,6 +96,13 @@ def test_a_wrong_argument_is_one_line(name: str, capsys: pytest.CaptureFixture[s
     assert stop.value.code == 2
     assert re.fullmatch(rf"tutelage: {re.escape(line)}.*; see `tutelage.* --help`\n", error), error
     assert not re.search(r"_\w+ value|<|object at", error)
+
+
+def test_no_word_at_all_asks_for_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 2
+    shown, error = capsys.readouterr()
+    assert error == ""
+    assert all(name in shown for name in parser().verbs)
 
 
 def test_every_verb_is_tried() -> None:

@@ -31,11 +31,15 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, st
 
 def test_it_writes_files_and_says_so(study: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     out = tmp_path / "out"
-    status, text, error = run(capsys, study / "kd4mtl/seed0", picture(tmp_path / "photo.png"), "--out", out)
+    words = (study / "kd4mtl/seed0", picture(tmp_path / "photo.png"), "--out", out)
+    status, text, error = run(capsys, *words)
     assert (status, error) == (0, "")
     first, *others = text.splitlines()
-    assert first.startswith(f"predicted 1 of 1 images: {4 * TASKS} files in {out} (")
+    assert first.startswith(f"predicted 1 of 1 images: {TASKS} files in {out} (")
     assert others == [f"sheet     {out / 'contact-sheet.jpg'}"]
+    assert len(list(out.iterdir())) == TASKS + 1  # who wants more asks for it
+    status, text, error = run(capsys, *words, "--overwrite", "--write", "picture,overlay,label,array")
+    assert text.startswith(f"predicted 1 of 1 images: {4 * TASKS} files in {out} (")
     assert np.load(out / "photo.depth.npy").shape == (1, 40, 48)
 
 
@@ -117,4 +121,4 @@ def test_what_is_wrong_is_one_line(
 
 
 def test_the_kinds_are_those_that_are_written() -> None:
-    assert get_args(Kind) == predict._KINDS
+    assert get_args(Kind) == predict.KINDS

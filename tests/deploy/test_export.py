@@ -1,3 +1,4 @@
+import json
 import sys
 from pathlib import Path
 from typing import Any, get_args
@@ -49,6 +50,18 @@ def test_an_onnx_file_gives_the_predictions_for_any_number_and_size_of_images(na
             torch.testing.assert_close(found, expected.detach(), rtol=1e-3, atol=1e-4)
 
 
+def test_an_onnx_file_says_what_goes_in_and_what_comes_out(tmp_path: Path) -> None:
+    predictor = make("SegNet")
+    export(predictor, tmp_path / "student.onnx")
+    session = onnxruntime.InferenceSession(tmp_path / "student.onnx", providers=["CPUExecutionProvider"])
+    said = session.get_modelmeta().custom_metadata_map
+    tasks = json.loads(said.pop("tasks"))
+    assert said == {"input": "RGB in 0..1", "trained_size": json.dumps(list(predictor.size))}
+    assert list(tasks) == list(predictor.tasks)
+    assert tasks["segmentation"] == {"values": "class number", "names": predictor.tasks["segmentation"].names}
+    assert tasks["depth"] == {"values": "metres"}
+
+
 @pytest.mark.parametrize("suffix", ["onnx", "pt2"])
 def test_a_task_named_by_a_keyword_is_one_line(suffix: str, tmp_path: Path) -> None:
     predictor = Predictor(SegNet({"class": 1}, filters=(2, 2, 2, 2, 2)), {"class": Depth()})
@@ -76,7 +89,7 @@ def test_a_module_of_another_library_is_exported(tmp_path: Path) -> None:
     body = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 4, 3, padding=1))
     net = TappedModule({"depth": 1}, body, {"last": "2"}, heads={"depth": "last"})
     exported = export(Predictor(net, {"depth": Depth()}), tmp_path / "own.onnx")
-    assert exported.outputs == {"depth": "float32 [batch, 1, height, width]"}
+    assert exported.outputs == {"depth": "float32 [batch, 1, height, width], metres"}
 
 
 def test_torch_export_gives_the_same_bits(tmp_path: Path, images: Tensor) -> None:
@@ -188,10 +201,29 @@ def test_what_cannot_be_asked_for_is_one_line(tmp_path: Path, monkeypatch: pytes
         with pytest.raises(ValueError, match=message):
             export(predictor, tmp_path / file, format, opset)  # type: ignore[arg-type]  # wrong on purpose
     monkeypatch.setitem(sys.modules, "onnxscript", None)
-    with pytest.raises(ValueError, match=r"found no onnxscript; install them with pip install 'tutelage\[onnx\]'"):
+    with pytest.raises(ValueError, match=r"found no onnxscript; pip install 'tutelage\[onnx\]'"):
         export(predictor, tmp_path / "x.onnx")
     assert not list(tmp_path.iterdir())
 
 
 def test_the_command_knows_every_format() -> None:
     assert get_args(Format) == _FORMATS
+
+
+@pytest.mark.parametrize(("wrong", "refused"), [(1, False), (2, False), (3, True)])
+def test_a_tie_of_one_image_is_no_wrong_translation(wrong: int, refused: bool) -> None:
+    """SegNet's unpooling takes the place of a maximum, and rounding may decide which."""
+    predictor, calls = make("SegNet"), list[int]()
+
+    def run(images: Tensor) -> list[Tensor]:
+        calls.append(len(images))
+        predictions = predictor(images)
+        if len(calls) <= wrong:
+            predictions["depth"][..., :5, :5] += 1
+        return list(predictions.values())
+
+    if refused:
+        with pytest.raises(UserError, match="expected the predictions of the predictor for `depth`, found others"):
+            compare(predictor, run, [(1, (64, 64))])
+    else:
+        assert compare(predictor, run, [(1, (64, 64))])["depth"].largest == 0

@@ -23,7 +23,7 @@ def test_every_prediction_is_written_in_every_kind(tmp_path: Path) -> None:
     predictor, out = make(), tmp_path / "out"
     images = {"a": picture(tmp_path / "a.png"), "b/c.v2": picture(tmp_path / "c.v2.jpg")}
     noted: list[Predicted] = []
-    done, sheets = predict_files(predictor, images, out, note=noted.append)
+    done, sheets = predict_files(predictor, images, out, KINDS, note=noted.append)
     assert noted == done
     assert [predicted.name for predicted in done] == ["a", "b/c.v2"]
     written = {path for path in out.rglob("*") if path.is_file()}
@@ -125,9 +125,9 @@ def test_nothing_is_overwritten_unasked(tmp_path: Path) -> None:
     out.mkdir()
     (out / "b.angle.npy").write_text("mine")
     with pytest.raises(ValueError, match=r"b.angle.npy: expected no such file yet"):
-        predict_files(predictor, images, out)
+        predict_files(predictor, images, out, KINDS)
     assert [path.name for path in out.iterdir()] == ["b.angle.npy"]
-    predict_files(predictor, images, out, overwrite=True)
+    predict_files(predictor, images, out, KINDS, overwrite=True)
     assert np.load(out / "b.angle.npy").shape == (2,)
 
 
@@ -149,7 +149,7 @@ def test_too_little_memory_of_a_gpu_is_one_line(tmp_path: Path, monkeypatch: pyt
 def test_values_of_whole_images_are_words_that_do_not_command_the_terminal(tmp_path: Path) -> None:
     predictor = make("ResNet")
     predictor.tasks["digit"] = Classification(5, [f"\x1b[2J{k}" for k in range(5)])
-    (done,), _ = predict_files(predictor, {"a": picture(tmp_path / "a.png")}, tmp_path / "out")
+    (done,), _ = predict_files(predictor, {"a": picture(tmp_path / "a.png")}, tmp_path / "out", KINDS)
     assert list(done.values) == ["digit", "angle"]
     assert done.values["digit"].isprintable()
     assert done.values["angle"].count("deg") == 2

@@ -32,7 +32,7 @@ def test_it_shows_every_image_and_the_colours(tmp_path: Path) -> None:
 
 
 def test_after_so_many_images_there_is_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sheet, "_ROWS", 2)
+    monkeypatch.setattr(sheet, "_IMAGES", 2)
     sheets = ContactSheets(TASKS, tmp_path)
     for _ in range(3):
         add(sheets)
@@ -48,3 +48,18 @@ def test_after_so_many_images_there_is_another(tmp_path: Path, monkeypatch: pyte
     assert [file.name for file in over.files] == ["contact-sheet.jpg"]
     over.flush()  # there is nothing more to write
     assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_several_images_stand_beside_each_other_below_the_legend(tmp_path: Path) -> None:
+    sheets = ContactSheets({"depth": TASKS["depth"]}, tmp_path)
+    for _ in range(9):
+        add(sheets)
+    sheets.flush()
+    with Image.open(tmp_path / "contact-sheet.jpg") as picture:
+        shown = np.asarray(picture).astype(int)
+    assert shown.shape[1] < 2400
+    assert shown.shape[0] < 4 * 240  # three rows of four images, or fewer
+    (near, *_), _ = zip(*TASKS["depth"].legend(), strict=True)
+    colour = np.array(dict(TASKS["depth"].legend())[near])
+    first_picture = ((abs(shown - 200) < 12).all(2).sum(1) > 200).argmax()
+    assert (abs(shown[:first_picture] - colour) < 20).all(2).any()

@@ -118,6 +118,10 @@ WRONG = {
     "nothing": ({}, r"data: expected images and their labels, found no files; see docs/own.md"),
     "texts": ({"a/#.txt": "class"}, r"found none, but 8 \.txt; see"),
     "tables": ({"a/#.csv": "class"}, r"found none, but 8 files \.csv \(0\.csv, 1\.csv, \.\.\.\): tables are not read"),
+    "files of many kinds": (
+        {f"a/#{suffix}": "class" for suffix in (".json", ".xml", ".zip", ".mp4", ".yaml")},
+        r"found none, but 8 files \.json .*: not read: where they hold boxes .*\.mp4.*; 2 more kinds of files; see",
+    ),
     "images alone": (
         {"a/#.jpg": "photo"},
         r"labels beside the 8 images \(a/\*\), found none with their names",

@@ -144,6 +144,14 @@ def test_images_and_labels_are_found_and_read(name: str, tmp_path: Path) -> None
         assert task.validate(sample["labels"][t], sample["image"]) is None
 
 
+def test_the_study_says_what_pictures_show_and_where_names_of_classes_go(tmp_path: Path) -> None:
+    write(tmp_path / "data", {"a/#.png": "photo", "b/#.png": "classes", "c/#.png": "depth"})
+    assert init(tmp_path / "data")["tasks"]["depth"]["init_args"] == {"range": [1.5, 4.5]}
+    text = Path("study.yaml").read_text()
+    assert "init_args: {classes: 3}  # with `names: [...]`, one for each class" in text
+    assert "# A first look, in a folder of its own: tutelage run study.yaml --epochs 2 --out runs/look" in text
+
+
 def test_every_number_belongs_to_its_image(tmp_path: Path) -> None:
     write(tmp_path / "data", {"a/#.png": "photo", "b/x#.png": "classes", "c/#_d.png": "depth"}, range(12))
     init(tmp_path / "data")

@@ -35,7 +35,7 @@ def test_a_method_costs_its_own_steps_and_those_of_its_teachers(tmp_path: Path) 
     assert "| depth abs_err m ↓ | cost training steps |" in text
     assert "| `kd4mtl` | paper | 1 | +4.17 | 42.00 | 0.5800 | 50 |" in text
     assert "plain steps of the student" in " ".join(page(tmp_path).text.split())
-    assert [str(c.header) for c in table(tmp_path, TASKS, width=200).columns][-1] == "training\nstudent\nsteps"
+    assert [str(c.header) for c in table(tmp_path, TASKS, width=200).columns][-1] == "\ntraining\nsteps"
 
 
 def test_given_weights_cost_nothing_here(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ def test_columns_and_their_units(tmp_path: Path) -> None:
         ("segmentation", "pixel_accuracy", "% ↑"),
         ("depth", "abs_err", "m ↓"),
         ("depth", "rel_err", "↓"),
-        ("cost", "parameters", ""),
+        ("cost", "params", ""),
     ]
     assert {column.name for column in model.columns if column.main} == {"main", "miou", "abs_err"}
     assert [(name, len(columns)) for name, columns in model.groups] == [

@@ -65,14 +65,29 @@ def test_parts_of_a_step_are_added(flags: tuple[str, ...], tmp_path: Path) -> No
 
 
 @pytest.mark.slow  # networks that people use: seconds for each step
-def test_the_control_of_the_pretrained_preset_has_the_compute_of_kd4mtl(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("preset", "kind", "teachers", "student"),
+    [
+        ("nyuv2-lite", "single", 1.0, 1.0),
+        ("nyuv2-lite-teachers", "teacher", 1.0, 1.0),
+        # Three quarters of the images have a label, each a quarter of them; with teachers all are trained on.
+        ("nyuv2-lite-quarter", "single", 3.0 * 0.25 / 0.75, 1 / 0.75),
+    ],
+)
+def test_the_control_of_a_pretrained_preset_has_the_compute_of_kd4mtl(
+    preset: str, kind: str, teachers: float, student: float, tmp_path: Path
+) -> None:
     pytest.importorskip("segmentation_models_pytorch", reason="the network needs the extra `nets`")
     # Two steps in an epoch, since its last one measures the conflict of gradients as well.
     rooms = '{"class_path": "tutelage.data.Rooms", "init_args": {"train": 16, "test": 2, "size": [96, 128]}}'
-    study = load_study("nyuv2-lite", ["--data", rooms, "--net.pretrained", "false", "--out", str(tmp_path)])
-    found, seed = {}, {run.id: run for run in plan(study.values) if run.method in ("single", "kd4mtl")}
-    for name, spec in seed.items():
+    flags = ["--data", rooms, "--out", str(tmp_path), "--methods", "kd4mtl,uniform-as-long"]
+    nets = ["net", *(f"teacher_net.{t}" for t in ("segmentation", "depth", "normals") if kind == "teacher")]
+    flags += [word for net in nets for word in (f"--{net}.pretrained", "false")]
+    study = load_study(preset, flags)
+    total = 0.0
+    for spec in (run for run in plan(study.values) if run.method in (kind, "kd4mtl")):
         objects = study.build(spec.config)
-        found[name] = step_operations(spec, objects, study.folder, fabric_for(objects.train))
-    total = sum(count["step"] for count in found.values()) / found["kd4mtl/seed0"]["plain"]
+        found = step_operations(spec, objects, study.folder, fabric_for(objects.train))
+        total += found["step"] * (teachers if spec.method == kind else student)
+    total /= found["plain"]  # of the student, whose run is the last
     assert study.values["method"]["uniform-as-long"]["budget"] == pytest.approx(total, abs=0.05)

@@ -278,7 +278,7 @@ def test_other_weights_and_another_precision_have_entries_of_their_own(trained: 
 @pytest.mark.parametrize(
     ("flags", "reason"),
     [
-        ((), "views of train.augment are random and never come again; give it `views: K`"),
+        ((), "train.augment shows new random views of the images in every epoch"),
         (("--train.augment", "null", "--train.official_quirks", "true"), "teachers are in training mode"),
     ],
 )
@@ -287,7 +287,7 @@ def test_what_cannot_be_cached_is_said_and_refused_where_it_is_demanded(
 ) -> None:
     notes = Notes()
     run_study(tiny(tmp_path / "auto", *FLAGS, *KD4MTL, *flags), notes)
-    assert sum(note.startswith("teacher cache: not used") and reason in note for note in notes.notes) == 1
+    assert sum(note.startswith("teachers run in every step: ") and reason in note for note in notes.notes) == 1
     assert entries("teachers") == []
     with pytest.raises(UserError, match=r"^train.teacher_cache.mode: expected `auto` or `never`, found `always`"):
         run_study(tiny(tmp_path / "always", *FLAGS, *KD4MTL, *flags, "--train.teacher_cache.mode", "always"), Notes())

@@ -206,6 +206,15 @@ def test_a_run_that_diverges_at_the_end_of_an_epoch_says_so() -> None:
         setup.fit(setup.build())
 
 
+@pytest.mark.parametrize(("log_steps", "steps"), [(None, list(range(1, 13))), (5, [5, 10, 12])])
+def test_a_short_run_has_a_curve(tmp_path: Path, log_steps: int | None, steps: list[int]) -> None:
+    setup = Run(replace(CONFIG, log_steps=log_steps))
+    setup.fabric = Fabric(accelerator="cpu", devices=1, precision="32-true", loggers=JsonLines(tmp_path / "log", 0))
+    setup.fit(setup.build())
+    lines = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()]
+    assert [line["step"] for line in lines if "loss/depth" in line] == steps
+
+
 def test_looking_at_conflict_changes_nothing(tmp_path: Path) -> None:
     config = replace(CONFIG, observe_steps=2, log_steps=4)
     runs = []

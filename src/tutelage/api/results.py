@@ -13,8 +13,8 @@ from tutelage.deploy import Predictor, load
 from tutelage.errors import UserError
 from tutelage.files import expand_home, write_shared
 from tutelage.layout import SINGLE, run_id
+from tutelage.report import WIDE, Summary, latex, markdown, notebook, read_tasks, tables, write_report
 from tutelage.report import Results as StudyResults
-from tutelage.report import Summary, latex, markdown, notebook, read_tasks, tables, write_report
 from tutelage.types import Task
 from tutelage.values import read_values, with_new_names
 
@@ -75,13 +75,13 @@ class Results:
 
         Args:
             format: `text` for a terminal; `markdown` and `latex` for a document, with all metrics in both protocols.
-            width: columns of text; None: those of the terminal.
+            width: columns of text; None: those of the terminal, or as many as there are where text goes to a file.
         """
         if format in _FORMATS:
             return _FORMATS[format](self.folder, self.tasks, self.seeds)
         if format != "text":
             raise UserError(f"format: expected text, markdown or latex, found {format!r}")
-        width = width or shutil.get_terminal_size((100, 24)).columns
+        width = width or shutil.get_terminal_size((WIDE, 24)).columns
         console = Console(file=io.StringIO(), width=width, color_system=None, force_terminal=False, force_jupyter=False)
         for shown in tables(self.folder, self.tasks, width, self.seeds):
             console.print(shown)

@@ -82,13 +82,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         top.error(
             f"VERB: expected one of {', '.join(top.verbs)}, found `{words[0]}`; did you mean `tutelage run {words[0]}`?"
         )
+    if not words:
+        top.print_help()
+        return 2
     args = top.parse_args([word for word in words if word != _TRACEBACK])
     try:
         with _terminable(), _silent_threads():
             status: int = args.execute(args, new_console())
         return status
     except BrokenPipeError as error:
-        if args.verb not in ("presets", "report", "compare", "cache"):
+        if args.verb not in ("presets", "report", "compare", "cache", "completion"):
             return explain(error, show)
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # its reader, such as `head`, has gone
         return 0

@@ -10,6 +10,7 @@ from typing import Any
 
 from rich.console import Console
 
+from tutelage.cli import predict
 from tutelage.cli.parsing import Parser
 from tutelage.errors import UserError
 
@@ -50,6 +51,8 @@ def complete(top: Parser) -> None:
 
     for verb in ("run", "tune", "inspect"):
         _add_flags(top.verbs[verb])
+    for action in top.verbs["predict"].options_with("--write"):
+        action.completer = _listed(lambda: predict.KINDS)  # type: ignore[attr-defined]  # of argcomplete
     argcomplete.autocomplete(top, always_complete_options="long", print_suppressed=True)
 
 

@@ -1,5 +1,6 @@
 """What several verbs print."""
 
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,8 @@ from tutelage.errors import printable_lines
 
 if TYPE_CHECKING:
     from tutelage.types import Task
+
+_WIDE = 10_000
 
 
 class _Printable(RenderHook):
@@ -33,6 +36,8 @@ class _Cleaned:
 def new_console() -> Console:
     """A console on the standard output that writes printable characters, whatever is given to it."""
     console = Console()
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console.width = _WIDE  # a file is as wide as its lines
     console.push_render_hook(_Printable())
     return console
 

@@ -41,6 +41,10 @@ class Parser(argparse.ArgumentParser):
         """The long flags that it knows."""
         return [flag for action in self._actions for flag in action.option_strings if flag.startswith("--")]
 
+    def options_with(self, flag: str) -> list[argparse.Action]:
+        """The argument with this flag."""
+        return [action for action in self._actions if flag in action.option_strings]
+
     @property
     def positionals(self) -> list[argparse.Action]:
         """The arguments without a flag."""

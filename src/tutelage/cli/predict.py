@@ -19,19 +19,22 @@ from tutelage.layout import find_model
 if TYPE_CHECKING:
     from tutelage.deploy import Predicted
 
-_KINDS = ("picture", "overlay", "label", "array", "sheet")
+KINDS = ("picture", "overlay", "label", "array", "sheet")
+_USUAL = ("picture", "sheet")
 _ABOUT = """\
-Predict every task of pictures and videos with one trained network. For each IMAGE and task it writes
+Predict every task of pictures and videos with one trained network. For each IMAGE and task it can write
 
   picture  OUT/IMAGE.TASK.png          in the colours of the report
   overlay  OUT/IMAGE.TASK.overlay.jpg  the same over the image
   label    OUT/IMAGE.TASK.label.png    as data read labels: class numbers, depth in millimetres (16 bits), normals
   array    OUT/IMAGE.TASK.npy          the numbers
 
-and, for all of them, the sheet OUT/contact-sheet.jpg. MODEL is the folder of a run, that of a study with one student,
-a student.safetensors, or a file of `tutelage.deploy.save`. A file of weights never runs code: networks and tasks that
-are not tutelage's own are built only where --trust names their module. An IMAGE that cannot be read is named at the
-end, and the exit status is 2; the others are predicted all the same.
+and, for all of them, the sheet OUT/contact-sheet.jpg. Without --write: picture and sheet.
+
+MODEL is the folder of a run, that of a study with one student, a student.safetensors, or a file of
+`tutelage.deploy.save`. A file of weights never runs code: networks and tasks that are not tutelage's own are built only
+where --trust names their module. An IMAGE that cannot be read is named at the end, and the exit status is 2; the others
+are predicted all the same.
 """
 
 
@@ -48,7 +51,7 @@ def add_parser(verbs: Any) -> None:
     parser.add_argument("--out", type=expand_home, required=True, metavar="DIR", help="folder to write to")
     parser.add_argument("--overwrite", action="store_true", help="replace existing files")
     parser.add_argument(
-        "--write", type=_kinds, default=_KINDS, metavar="KIND,KIND", help="what to write; by default all of the above"
+        "--write", type=_kinds, default=_USUAL, metavar="KIND,KIND", help="what to write; by default picture,sheet"
     )
     parser.add_argument("--every", type=positive, default=1, metavar="N", help="of a video, take every Nth frame")
     parser.add_argument(
@@ -118,9 +121,9 @@ def _progress(console: Console) -> Progress:
 
 
 def _kinds(text: str) -> list[str]:
-    """Some of `_KINDS`, with commas between them."""
+    """Some of `KINDS`, with commas between them."""
     kinds = text.split(",")
     for kind in kinds:
-        if kind not in _KINDS:
-            raise argparse.ArgumentTypeError(f"expected some of {','.join(_KINDS)}, found `{kind}`")
+        if kind not in KINDS:
+            raise argparse.ArgumentTypeError(f"expected some of {','.join(KINDS)}, found `{kind}`")
     return kinds

@@ -2,6 +2,7 @@
 
 import argparse
 import shlex
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -13,7 +14,7 @@ from tutelage.errors import writing_to
 from tutelage.files import write_shared
 
 if TYPE_CHECKING:
-    from tutelage.study import Study
+    from tutelage.study import Launcher, Study
     from tutelage.train import Processes
     from tutelage.values import Draft
 
@@ -76,30 +77,56 @@ def _run(draft: "Draft", args: argparse.Namespace, console: Console) -> int:
         study.objects.data.check(study.objects.tasks)
         check_data(study, console, level=args.check, write=not args.dry_run)
         if args.dry_run:
-            return _plan(console, study)
+            return _plan(study, launcher, console)
         with ConsoleDisplay(console) as display:
             run_study(study, display, launcher)
             save_showing(study, display.note)
         page = write_report(study.folder, study.objects.tasks, write_shared)
         print_tables(console, study.folder, study.objects.tasks)
-    say(console, f"page      {page}\nresults   {study.folder / 'results.json'}")
-    more = [] if len(study.seeds) > 1 else ["--seeds", "0,1,2"]
-    again = shlex.join(["tutelage", "run", args.study, *args.flags, *more])
-    say(console, f"next      open the page in a browser; more seeds: {again}; other studies: tutelage presets")
+    say(console, f"page      {page}  (open it in a browser)\nresults   {study.folder / 'results.json'}")
+    say(console, "next      " + "\n          ".join(map(shlex.join, _next(study, args))))
     return 0
 
 
-def _plan(console: Console, study: "Study") -> int:
-    from tutelage.study import cache_line, estimate, plan_lines
+def _next(study: "Study", args: argparse.Namespace) -> list[list[str]]:
+    """What a user may want now, as words of commands: predictions and a file of the student, more seeds."""
+    from tutelage.study import main_method, plan
 
-    with console.status("a few steps of every kind of run"):
-        kinds = estimate(study)
-    say(console, "\n".join(plan_lines(study.name, study.seeds, kinds, console.width)))
+    specs = plan(study.values)
+    model = str(study.folder / (main_method(specs) or specs[-1]).id)
+    commands = [["predict", model, "IMAGES", "--out", "predictions"], ["export", model, "--out", "student.onnx"]]
+    if len(study.seeds) == 1:
+        commands.append(["run", args.study, *args.flags, "--seeds", "0,1,2"])
+    return [["tutelage", *words] for words in commands]
+
+
+def _plan(study: "Study", launcher: "Launcher", console: Console) -> int:
+    """Print what is left to train; a folder that the run would refuse is refused here, too."""
+    from tutelage.study import Pool, Ready, cache_line, estimate, kind_of, last_end, plan_lines
+
+    ready = Ready(study)
+    ready.check_all()
+    finished, left = len(ready.specs) - len(ready.unfinished), ready.unfinished
+    if finished:
+        say(console, f"{finished} of {len(ready.specs)} runs are finished in {study.folder}; they are kept")
+    if not left:
+        say(console, "Nothing is left to train: without --dry-run the table and the page are written again.")
+        return 0
+    with console.status("a few steps of every kind of run") as status:
+        shown = status.update if console.is_terminal else partial(say, console)
+        parts = launcher.shares if isinstance(launcher, Pool) else []
+        kinds = estimate(study, left, parts[0].threads if parts else None, shown)
+    of_kind = {kind.name: kind.seconds for kind in kinds}
+    seconds = last_end(left, lambda spec: of_kind.get(kind_of(spec), 0.0), max(1, len(parts)))
+    threads = parts and f"{parts[0].threads} thread{'s' if parts[0].threads > 1 else ''} each"
+    how = f"{len(parts)} runs side by side, {threads}" if parts else ""
+    say(console, "\n".join(plan_lines(study.name, study.seeds, kinds, seconds, console.width, how)))
     if (line := cache_line(study.seeds, kinds)) is not None:
-        console.print(line, markup=False)
-    precision = study.values["train"]["precision"]
-    console.print(f"All runs train in {precision} (train.precision).", markup=False)
-    console.print(
-        f"The study is valid. Nothing was written; without --dry-run it goes to {study.folder}.", markup=False
-    )
+        say(console, line)
+    if begun := sum((study.folder / spec.id / "checkpoint.pt").exists() for spec in left):
+        say(console, f"{begun} of these runs {'has' if begun == 1 else 'have'} begun, and will need less time.")
+    precision = str(study.values["train"]["precision"])
+    mixed = ": fp32, but for matrix products and convolutions" if precision.endswith("-mixed") else ""
+    say(console, f"All runs train in {precision} (train.precision{mixed}).")
+    say(console, f"The study is valid. Nothing was written; without --dry-run it goes to {study.folder}.")
     return 0

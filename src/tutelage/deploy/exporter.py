@@ -1,6 +1,7 @@
 """The student for other programs: written as ONNX, torch.export or safetensors, and compared with the predictor."""
 
 import io
+import json
 import keyword
 import tempfile
 from collections.abc import Sequence
@@ -26,6 +27,7 @@ Format = Literal["onnx", "torch.export", "safetensors"]
 
 SUFFIXES: dict[Format, str] = {"onnx": ".onnx", "torch.export": ".pt2", "safetensors": ".safetensors"}
 AXES = ("batch", "height", "width")
+_INPUT = "RGB in 0..1"
 _DEFAULT_SIZE = (224, 224)  # of the traced image, where the predictor has no size of its own
 
 
@@ -161,7 +163,7 @@ def _attempt(
     traced = (size[0] + 6, size[1] + 4) if free and predictor.size else size
     module, example, used = Portable(predictor, traced != size).eval(), random_images(2, traced), None
     if format == "onnx":
-        content, used = to_onnx(module, example, axes, list(predictor.tasks), opset)
+        content, used = to_onnx(module, example, axes, list(predictor.tasks), opset, _metadata(predictor))
         run: Run = partial(run_onnx, content)
     else:
         shapes = {index: Dim.DYNAMIC for name, index in zip(AXES, (0, 2, 3), strict=True) if name in axes}
@@ -173,6 +175,16 @@ def _attempt(
     sizes = [size, (size[0] - size[0] // 4, size[1] + 5)] if free else [size]
     cases = [(count, s) for s in sizes for count in ((1, 3) if axes else (2,))]
     return content, used, compare(predictor, run, cases)
+
+
+def _metadata(predictor: Predictor) -> dict[str, str]:
+    """What whoever has the file alone needs to know of it."""
+    tasks = {
+        t: {"values": task.meaning, **({"names": list(names)} if any(names := getattr(task, "names", ())) else {})}
+        for t, task in predictor.tasks.items()
+    }
+    size = {} if predictor.size is None else {"trained_size": json.dumps(list(predictor.size))}
+    return {"input": _INPUT, **size, "tasks": json.dumps(tasks)}
 
 
 def _export_safetensors(predictor: Predictor, file: Path) -> Exported:
@@ -203,6 +215,7 @@ def _signature(predictor: Predictor, axes: Sequence[str], size: Size) -> tuple[s
     images = random_images(2, size)
     outputs = {
         t: f"{str(x.dtype).removeprefix('torch.')} {shape(x, t in predictor.dense)}"
+        + (f", {meaning}" if (meaning := predictor.tasks[t].meaning) else "")
         for t, x in predictor(images).items()
     }
-    return f"images: float32 {shape(images, True)}, RGB in 0..1", outputs
+    return f"images: float32 {shape(images, True)}, {_INPUT}", outputs

@@ -4,7 +4,7 @@ import contextlib
 import importlib.util
 import logging
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +17,12 @@ _MOST = 2**31 - 1  # bytes of a file without external data
 
 
 def to_onnx(
-    module: nn.Module, example: Tensor, axes: Sequence[str], outputs: Sequence[str], opset: int | None
+    module: nn.Module,
+    example: Tensor,
+    axes: Sequence[str],
+    outputs: Sequence[str],
+    opset: int | None,
+    metadata: Mapping[str, str],
 ) -> tuple[bytes, int]:
     """The bytes of the file, and the version of its operators.
 
@@ -27,6 +32,7 @@ def to_onnx(
         axes: Which of `batch`, `height` and `width` are free.
         outputs: Names of the outputs.
         opset: The version of the operators; None: torch's default.
+        metadata: What the file says of itself.
 
     Raises:
         Exception: Whatever torch's tracer and translator raise where the module cannot be expressed.
@@ -39,6 +45,8 @@ def to_onnx(
         )  # fmt: skip
     assert program is not None, "with dynamo=True and no file, torch returns the program"
     proto = program.model_proto
+    for key, value in metadata.items():
+        proto.metadata_props.add(key=key, value=value)
     return proto.SerializeToString(), next(x.version for x in proto.opset_import if x.domain in ("", "ai.onnx"))
 
 
@@ -57,14 +65,12 @@ def check_expressible(module: nn.Module) -> None:
     missing = [name for name in _PACKAGES if importlib.util.find_spec(name) is None]
     if missing:
         raise UserError(
-            f"format: expected {', '.join(_PACKAGES)} for ONNX, found no {', '.join(missing)}; install them with pip "
-            "install 'tutelage[onnx]'"
+            f"ONNX: expected the packages {', '.join(_PACKAGES)}, found no {', '.join(missing)}; pip install "
+            "'tutelage[onnx]'"
         )
     size = sum(x.numel() * x.element_size() for x in module.state_dict().values())
     if size > _MOST:
-        raise UserError(
-            f"format: expected weights of at most 2 GB for ONNX, found {size / 1e9:.1f} GB; take torch.export"
-        )
+        raise UserError(f"ONNX: expected weights of at most 2 GB, found {size / 1e9:.1f} GB; take torch.export")
 
 
 @contextlib.contextmanager

@@ -14,7 +14,7 @@ from tutelage.deploy.inputs import is_video, read_images
 from tutelage.deploy.predictor import Predictor
 from tutelage.deploy.sheet import ContactSheets
 from tutelage.deploy.video import check_readers
-from tutelage.deploy.write import KINDS, SUFFIXES, Kind, as_picture, describe, write_prediction
+from tutelage.deploy.write import SUFFIXES, USUAL, Kind, as_picture, describe, write_prediction
 from tutelage.errors import UserError
 from tutelage.images import is_turned
 
@@ -44,7 +44,7 @@ def predict_files(
     predictor: Predictor,
     images: Mapping[str, Path],
     out: Path,
-    kinds: Collection[Kind] = KINDS,
+    kinds: Collection[Kind] = USUAL,
     batch_size: int = 1,
     every: int = 1,
     overwrite: bool = False,

@@ -1,4 +1,4 @@
-"""A contact sheet: one row per image, with a small picture of every prediction beside it."""
+"""A contact sheet: small pictures of images, each with every prediction beside it, below what the colours mean."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,7 +12,8 @@ from tutelage.tasks.whole_image import font
 from tutelage.types import Picture, Task
 
 _CELL, _GAP, _LINE, _SWATCH = 240, 8, 18, 12  # pixels
-_ROWS = 30  # of one sheet
+_IMAGES = 30  # of one sheet
+_WIDEST = 2400  # pixels, where several images with their predictions stand beside each other
 _WHITE, _BLACK, _GREY = (255, 255, 255), (20, 20, 20), (110, 110, 110)
 
 
@@ -27,7 +28,7 @@ class ContactSheets:
 
     def __init__(self, tasks: Mapping[str, Task], folder: Path, overwrite: bool = False) -> None:
         self.tasks, self.folder, self.overwrite = tasks, folder, overwrite
-        self.rows: list[Image.Image] = []
+        self.strips: list[Image.Image] = []  # of an image, with its predictions
         self.files: list[Path] = []
         self._number = 0
 
@@ -36,21 +37,24 @@ class ContactSheets:
         height, width = image.shape[:2]
         cells = [_shrunk(image, Image.Resampling.LANCZOS)]
         cells += [_shrunk(drawn[t], Image.Resampling.NEAREST) for t in self.tasks]
-        row = Image.new("RGB", (self._width, max(cell.height for cell in cells) + _LINE + _GAP), _WHITE)
+        strip = Image.new("RGB", (self._width, max(cell.height for cell in cells) + _LINE + _GAP), _WHITE)
         for column, cell in enumerate(cells):
-            row.paste(cell, (_left(column), 0))
+            strip.paste(cell, (_left(column), 0))
         text = _fitted(f"{name}  {width} x {height}", self._width - 2 * _GAP)
-        ImageDraw.Draw(row).text((_GAP, row.height - _GAP - _LINE + 2), text, _GREY, font(12))
-        self.rows.append(row)
-        if len(self.rows) == _ROWS:
+        ImageDraw.Draw(strip).text((_GAP, strip.height - _GAP - _LINE + 2), text, _GREY, font(12))
+        self.strips.append(strip)
+        if len(self.strips) == _IMAGES:
             self.flush()
 
     def flush(self) -> None:
-        """Write the rows that are not written yet."""
-        if not self.rows:
+        """Write the images that are not written yet."""
+        if not self.strips:
             return
-        parts = [self._headings(), *self.rows, *self._legends()]
-        sheet = Image.new("RGB", (self._width, sum(part.height for part in parts) + 2 * _GAP), _WHITE)
+        across = max(1, min(len(self.strips), _WIDEST // self._width))
+        rows = [_beside(self.strips[i : i + across]) for i in range(0, len(self.strips), across)]
+        width = across * self._width
+        parts = [*self._legends(width), _beside([self._headings()] * across), *rows]
+        sheet = Image.new("RGB", (width, sum(part.height for part in parts) + 2 * _GAP), _WHITE)
         top = _GAP
         for part in parts:
             sheet.paste(part, (0, top))
@@ -58,7 +62,7 @@ class ContactSheets:
         file = self._next_file()
         write_atomically(file, lambda stream: sheet.save(stream, "JPEG", quality=92, subsampling=0))
         self.files.append(file)
-        self.rows = []
+        self.strips = []
 
     @property
     def _width(self) -> int:
@@ -78,10 +82,20 @@ class ContactSheets:
             ImageDraw.Draw(row).text((_left(column), 0), _fitted(heading, _CELL, 14), _BLACK, font(14))
         return row
 
-    def _legends(self) -> list[Image.Image]:
+    def _legends(self, width: int) -> list[Image.Image]:
         """What the colours mean, of every task with a value per pixel; the others are words."""
         legends = {t: task.legend() for t, task in self.tasks.items() if task.dense}
-        return [_legend(t, legend, self._width) for t, legend in legends.items() if legend]
+        return [_legend(t, legend, width) for t, legend in legends.items() if legend]
+
+
+def _beside(pictures: Sequence[Image.Image]) -> Image.Image:
+    """Pictures side by side."""
+    whole = Image.new("RGB", (sum(x.width for x in pictures), max(x.height for x in pictures)), _WHITE)
+    left = 0
+    for picture in pictures:
+        whole.paste(picture, (left, 0))
+        left += picture.width
+    return whole
 
 
 def _legend(task: str, entries: Sequence[tuple[str, tuple[int, int, int]]], width: int) -> Image.Image:

@@ -14,6 +14,7 @@ from tutelage.types import Encoded, Picture, Task
 
 Kind = Literal["picture", "overlay", "label", "array", "sheet"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
+USUAL: tuple[Kind, ...] = ("picture", "sheet")  # what is written where nobody asks for more
 # What is written for every task -> the end of its name; the sheet is one for many images.
 SUFFIXES: dict[Kind, str] = {"picture": ".png", "overlay": ".overlay.jpg", "label": ".label.png", "array": ".npy"}
 

@@ -14,6 +14,8 @@ from tutelage.propose.names import count
 from tutelage.propose.read import read_sizes
 from tutelage.propose.series import Series, find_images, find_others, match
 
+_NAMED = 3  # kinds of files, in a message
+
 
 @dataclass
 class DataSet:
@@ -107,6 +109,8 @@ def explore(folder: Path, advance: Callable[[], None], total: Callable[[int], No
 def _instead(found: Found) -> str:
     texts = sum(len(leaf.files) for leaf in found.leaves)
     parts = [*found.left_out, *([f"{texts} .txt"] if texts else [])]
+    if len(parts) > _NAMED:
+        parts = [*parts[:_NAMED], f"{count(len(parts) - _NAMED, 'more kind')} of files"]
     return "none, but " + "; ".join(parts) if parts else "no files"
 
 

@@ -12,7 +12,7 @@ from tutelage.propose.names import Affix, affixes, count, split_word, words
 _ODD = "with *, {split} or a control character in its name"
 _REASONS = {
     **dict.fromkeys((".csv", ".tsv", ".xlsx", ".parquet"), "tables are not read: write a .txt of numbers per image"),
-    **dict.fromkeys((".json", ".xml", ".yaml", ".yml"), "boxes and polygons are not read: draw them as pictures"),
+    **dict.fromkeys((".json", ".xml"), "not read: where they hold boxes or polygons, draw these as pictures"),
     **dict.fromkeys((".zip", ".tar", ".gz", ".7z", ".rar"), "unpack it first"),
     **dict.fromkeys((".npz", ".mat", ".h5", ".hdf5", ".pkl", ".pt"), "not read: write one .npy or picture per image"),
     **dict.fromkeys((".mp4", ".avi", ".mov", ".mkv"), "a video is not read: write its frames as pictures"),

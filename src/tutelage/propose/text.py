@@ -45,7 +45,8 @@ def write_study(data: DataSet, training: Training, name: str, file: str) -> str:
         f"# Written by `tutelage init`, from what is in {data.root}:",
         *(f"# - {line}" for line in lines(data)),
         *(f"# - left out: {line}" for line in data.left_out),
-        f"# Train and compare: tutelage run {file}  (--dry-run: the plan and the time; --epochs 2: a first look)",
+        f"# Train and compare: tutelage run {file}  (--dry-run: the plan and the time)",
+        f"# A first look, in a folder of its own: tutelage run {file} --epochs 2 --out runs/look",
         "# Any value below is also a flag, such as --data.holdout 0.3; all keys: tutelage run FILE --help.",
         f"study: {dump_line(name)}",
         "",
@@ -126,7 +127,7 @@ def _tasks(data: DataSet) -> list[str]:
     result = []
     for task, label in data.labels.items():
         values = {"class_path": label.guess.task, "init_args": dict(label.guess.task_args)}
-        result += [f"{task}:", *_indented(_object(values), 2)]
+        result += [f"{task}:", *_indented(_object(values, _about(label.guess.task_args)), 2)]
     return result
 
 
@@ -158,10 +159,17 @@ def _methods(training: Training) -> list[str]:
     ]
 
 
-def _object(values: Mapping[str, Any]) -> list[str]:
+def _about(task_args: Mapping[str, Any]) -> str:
+    """What a comment says of the arguments of a task."""
+    if "range" in task_args:
+        return "what pictures show, from one end of the colours to the other"
+    return "with `names: [...]`, one for each class, pictures and tables have these" if "classes" in task_args else ""
+
+
+def _object(values: Mapping[str, Any], about: str = "") -> list[str]:
     args = values["init_args"]
     result = [f"class_path: {values['class_path']}"]
-    return result + ([f"init_args: {dump_line(dict(args))}"] if args else [])
+    return result + ([f"init_args: {dump_line(dict(args))}{about and f'  # {about}'}"] if args else [])
 
 
 def _indented(text: list[str], by: int) -> list[str]:

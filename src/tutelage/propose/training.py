@@ -78,7 +78,7 @@ def choose_training(sizes: Collection[Size], train: int, tasks: int, dense: bool
         net=net,
         about_net=about,
         epochs=epochs,
-        about_epochs=f"{epochs * steps} steps of {batch} images; `--epochs 2` for a first look",
+        about_epochs=f"{epochs * steps} steps of {batch} images",
         batch_size=batch,
         optimizer={"class_path": f"torch.optim.{kind}", "init_args": {"lr": rate}},
         augment={} if dense else {"flip": 0.0},

@@ -8,13 +8,14 @@ from tutelage.report.render.latex import compared_latex, latex
 from tutelage.report.render.markdown import compared_markdown, markdown
 from tutelage.report.render.notebook import notebook
 from tutelage.report.render.page import write_report
-from tutelage.report.render.terminal import compared, differences, sentence, table, tables
+from tutelage.report.render.terminal import WIDE, compared, differences, sentence, table, tables
 from tutelage.report.render.tuning import tuning_table
 from tutelage.report.results import Results
 from tutelage.report.statistics import Summary, paired, summarise
 from tutelage.report.tasks import read_tasks
 
 __all__ = [
+    "WIDE",
     "Comparison",
     "Results",
     "Summary",

@@ -33,9 +33,9 @@ class Drawn:
 
 
 def inspection_tables(look: Look, tasks: Mapping[str, Task], width: int) -> RenderableType:
-    """What a terminal of that many columns shows: a table, or in a narrow one a line per label and split."""
+    """What a terminal of that many columns shows: a table, or in a narrow one a list per label and split."""
     rows = _rows(look, tasks)
-    parts: list[RenderableType] = [_table(rows)] if width >= _WIDE else [Text(_words(row)) for row in rows]
+    parts: list[RenderableType] = [_table(rows)] if width >= _WIDE else [_list(row, _several(rows)) for row in rows]
     parts.append(Text(""))
     for row in rows:
         if row.classes:
@@ -59,14 +59,29 @@ def _rows(look: Look, tasks: Mapping[str, Task]) -> list[Row]:
     return [Row.of(summary, getattr(tasks.get(summary.label), "names", ())) for summary in look.labels]
 
 
-def _words(row: Row) -> str:
-    unlabelled = f"{row.unlabelled} without label" if row.unlabelled else ""
-    facts = (row.files, row.stored, row.reading, row.values, unlabelled)
-    return printable(f"{row.label}, {row.split}: {'; '.join(fact for fact in facts if fact)}")
+def _several(rows: Sequence[Row]) -> bool:
+    """Whether there are several sources, which then have to be named."""
+    return len({row.source for row in rows}) > 1
+
+
+def _list(row: Row, several: bool) -> Table:
+    """One label of one split: what the line of the table has, one below the other."""
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.title, table.title_justify = (
+        Text(printable(f"{row.source + ' ' if several else ''}{row.label}, {row.split}")),
+        "left",
+    )
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    facts = {"files": row.files, "stored": row.stored, "read as": row.reading, "values": row.values}
+    for name, fact in {**facts, "no label": row.unlabelled}.items():
+        if fact:
+            table.add_row(f"  {name}", Text(printable(fact)))
+    return table
 
 
 def _table(rows: Sequence[Row]) -> Table:
-    several = len({row.source for row in rows}) > 1
+    several = _several(rows)
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in (
         *(["source"] if several else []),

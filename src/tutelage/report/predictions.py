@@ -49,6 +49,12 @@ class Predictions:
     def __len__(self) -> int:
         return len(self.tensors["image"]) if "image" in self.tensors else 0
 
+    def values(self, name: str) -> tuple[Tensor, Tensor, Tensor] | None:
+        """Predictions, targets and where these are valid, of all images; None where one of the three is missing."""
+        found = [self.tensors.get(f"{kind}/{name}") for kind in ("prediction", "target", "valid")]
+        predicted, target, valid = (x if x is None or not x.is_floating_point() else x.float() for x in found)
+        return None if predicted is None or target is None or valid is None else (predicted, target, valid.bool())
+
     def image(self, index: int) -> Picture:
         """The input."""
         picture: Picture = self.tensors["image"][index].permute(1, 2, 0).numpy()

@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any, get_args
 
 from tutelage.errors import UserError
-from tutelage.layout import SINGLE, TEACHER
+from tutelage.layout import DATA, SINGLE, TEACHER
 from tutelage.report.rows import Row, read_rows
 from tutelage.report.run_files import Log, Teacher, keys, read_log, read_mapping, read_teachers, single_teacher
 from tutelage.report.statistics import Summary, paired, summarise
 from tutelage.types import MetricProtocol, Task
+from tutelage.types.look import Look
 
 _BASES = {SINGLE: "the single-task networks of the same seed", TEACHER: "the teachers"}
 
@@ -66,6 +67,25 @@ class Results:
         if not isinstance(train, dict) or train.get("keep") != "best":
             return ""
         return f"best epoch on {_percent(train.get('validation'))} of train"
+
+    @cached_property
+    def look(self) -> Look | None:
+        """What was seen of the data before training; None where there is no record, or one of another version."""
+        try:
+            return Look.of(read_mapping(self.folder / DATA))
+        except ValueError:
+            return None
+
+    @property
+    def labelled(self) -> str:
+        """How many test images have a label of each task: `depth 9, segmentation 8`; empty where nobody counted."""
+        counts: dict[str, int] = {}
+        for summary in () if self.look is None or self.split != "test" else self.look.labels:
+            if summary.split == self.split and summary.label in self.tasks:
+                if summary.looked_at != summary.samples:
+                    return ""
+                counts[summary.label] = counts.get(summary.label, 0) + summary.files
+        return ", ".join(f"{t} {counts[t]}" for t in self.tasks) if len(counts) == len(self.tasks) else ""
 
     @property
     def protocols(self) -> list[MetricProtocol]:

@@ -138,7 +138,7 @@ def metric_table(results: Results, protocol: MetricProtocol) -> TableModel:
         for name, info in task.metric_info.items():
             better = "↑" if info.higher_is_better else "↓"
             columns.append(Column("metric", name, t, info.unit, better, name == task.main))
-    columns.append(Column("parameters", "parameters", "cost"))
+    columns.append(Column("parameters", "params", "cost"))
     if any(student_steps(results, m) is not None for m in results.methods):
         columns.append(Column("compute", "training", "cost", "steps"))
     lines = (

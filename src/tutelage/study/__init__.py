@@ -18,15 +18,26 @@ from tutelage.study.config import (
     with_new_names,
 )
 from tutelage.study.duration import duration
-from tutelage.study.estimate import Estimate, estimate
+from tutelage.study.estimate import Estimate, estimate, kind_of
 from tutelage.study.execute import execute, take_part
 from tutelage.study.inspection import inspect_data
-from tutelage.study.launch import Display, InProcess, Launcher, Pool, RunDisplay, Share, run_study, shares
+from tutelage.study.launch import (
+    Display,
+    InProcess,
+    Launcher,
+    Pool,
+    Ready,
+    RunDisplay,
+    Share,
+    last_end,
+    run_study,
+    shares,
+)
 from tutelage.study.observers import RunObserver
 from tutelage.study.plan import RunSpec, plan
 from tutelage.study.plan_table import cache_line, plan_lines
 from tutelage.study.progress import ConsoleDisplay
-from tutelage.study.showing import save_showing
+from tutelage.study.showing import main_method, save_showing
 from tutelage.study.store import write_shared
 from tutelage.study.tuning import Tuner
 
@@ -39,6 +50,7 @@ __all__ = [
     "Launcher",
     "Method",
     "Pool",
+    "Ready",
     "RunDisplay",
     "RunObserver",
     "RunSpec",
@@ -56,7 +68,10 @@ __all__ = [
     "estimate",
     "execute",
     "inspect_data",
+    "kind_of",
+    "last_end",
     "load_study",
+    "main_method",
     "methods",
     "overlays",
     "plan",

@@ -11,21 +11,25 @@ from tutelage.study.estimate import Estimate
 _COLUMNS = ("runs", "params", "epochs", "batch", "rate", "steps", "time", "disk", "cache")
 
 
-def plan_lines(study: str, seeds: Sequence[int], kinds: Sequence[Estimate], width: int = 80) -> list[str]:
+def plan_lines(
+    study: str, seeds: Sequence[int], kinds: Sequence[Estimate], seconds: float, width: int = 80, how: str = ""
+) -> list[str]:
     """What a study would train and cost: the figures of one run of each kind, and the sums over all runs.
 
     Args:
         study: its name.
         seeds: of its runs.
         kinds: its runs by kind.
+        seconds: until the last of them has ended.
         width: in characters; where names and figures do not fit into one line, each name has its own.
+        how: the runs are executed, for the title.
     """
     rows = [_cells(kind) for kind in kinds]
     rows.append(
         [
             f"{sum(kind.runs for kind in kinds):,}", "", "", "", "",
             _thousands(sum(kind.runs * kind.steps for kind in kinds)),
-            _time(sum(kind.total for kind in kinds)),
+            _time(seconds),
             _size(sum(kind.runs * kind.disk_bytes for kind in kinds)),
             _size(len(seeds) * max((kind.cache_bytes for kind in kinds), default=0)),
         ]
@@ -34,7 +38,7 @@ def plan_lines(study: str, seeds: Sequence[int], kinds: Sequence[Estimate], widt
     figures = [" ".join(map(str.rjust, row, widths)) for row in (_COLUMNS, *rows)]
     names = ["one run", *(kind.name for kind in kinds), "all runs"]
     margin = max(map(len, names))
-    title = f"Plan of {study}: seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}"
+    title = f"Plan of {study}: seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}{how and f'; {how}'}"
     if margin + 2 + len(figures[0]) <= width:
         return [title, "", *(f"{name:<{margin}}  {line}".rstrip() for name, line in zip(names, figures, strict=True))]
     return [title, "", *(line for pair in zip(names, figures, strict=True) for line in pair)]

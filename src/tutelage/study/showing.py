@@ -67,7 +67,7 @@ class _Network:
 
 
 def _save_extremes(study: Study, specs: Sequence[RunSpec]) -> None:
-    subject = _subject(specs)
+    subject = main_method(specs)
     if subject is None:
         return
     file = study.folder / EXTREMES
@@ -90,7 +90,8 @@ def _save_extremes(study: Study, specs: Sequence[RunSpec]) -> None:
         write_json(file, record)  # last: it says that all is there
 
 
-def _subject(specs: Sequence[RunSpec]) -> RunSpec | None:
+def main_method(specs: Sequence[RunSpec]) -> RunSpec | None:
+    """The run that a study is about: of the first method that distils, else of the first multi-task method."""
     methods = [spec for spec in specs if spec.task is None and spec.name is None and spec.values != "control"]
     distilled = [spec for spec in methods if spec.config["method"][spec.method].get("distiller")]
     return next(iter(distilled or methods), None)

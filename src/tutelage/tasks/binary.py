@@ -45,6 +45,7 @@ class Binary(MaskedTask, ABC):
     """
 
     contents = frozenset({"classes", "mask"})
+    meaning = "probability"
     width = 1
     dense = True
     regression = False

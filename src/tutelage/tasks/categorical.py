@@ -30,6 +30,7 @@ class Categorical(MaskedTask, ABC):
     """
 
     regression = False
+    meaning = "class number"
     remedy = "set the task's `classes`, or mend the file"  # for a label with another value
 
     def __init__(self, classes: int, names: list[str] | None = None) -> None:

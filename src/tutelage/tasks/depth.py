@@ -42,6 +42,7 @@ class Depth(MaskedTask):
     dense = True
     width = 1
     contents = frozenset({"depth"})
+    meaning = "metres"
     main = "abs_err"
     metric_info: Mapping[str, MetricInfo] = {"abs_err": MetricInfo("m", False), "rel_err": MetricInfo("", False)}
     regression = True

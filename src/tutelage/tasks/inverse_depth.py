@@ -28,6 +28,7 @@ class InverseDepth(Depth):
     """
 
     contents = frozenset({"inverse depth"})
+    meaning = "inverse depth, up to a factor"
     metric_info: Mapping[str, MetricInfo] = {"abs_err": MetricInfo("", False), "rel_err": MetricInfo("", False)}
     ends = "farthest", "nearest"
     units = 65535.0  # as MTAN writes them

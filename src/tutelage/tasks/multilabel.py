@@ -43,6 +43,7 @@ class MultiLabel(MaskedTask):
 
     dense = False
     contents = frozenset({"numbers"})
+    meaning = "probability of each class"
     main = "map"
     metric_info: Mapping[str, MetricInfo] = {"map": MetricInfo("%", True), "f1": MetricInfo("%", True)}
     regression = False

@@ -34,6 +34,7 @@ class Normals(MaskedTask):
     width = 3
     dense = True
     contents = frozenset({"normals"})
+    meaning = "unit vector: x right, y up, z towards the viewer"
     main = "mean"
     metric_info: Mapping[str, MetricInfo] = {
         "mean": MetricInfo("deg", False),

@@ -89,7 +89,7 @@ class Regression(MaskedTask):
         self.width = outputs
         self.kind = loss
         self.in_std = outputs > 1 and not unit and std is not None
-        self.unit = unit
+        self.unit = self.meaning = unit
         shown = "std" if self.in_std else unit
         self.metric_info = {
             "abs_err": MetricInfo(shown, False),

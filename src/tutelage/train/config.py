@@ -88,7 +88,7 @@ class TrainConfig:
             part of `validation`, by Delta of the main metrics over the best epoch before it. The table says so.
         callbacks: what is told of every step, epoch and run, and may end a run: tutelage.train.EarlyStopping, or
             classes of yours that derive from tutelage.train.Callback.
-        log_steps: steps between two lines of the log.
+        log_steps: steps between two lines of the log; null: 20, or fewer in a short run, which then has 20 lines or so.
         logger: where the log goes besides log.jsonl: `tensorboard`, `csv` (metrics.csv, written at the end), `wandb`,
             `mlflow` (both extras of the package), or several of them. The study is their project, a run is a run.
         observe_steps: steps between two measurements of the conflict between the tasks' gradients, which takes one
@@ -120,16 +120,16 @@ class TrainConfig:
     validation: float | None = None
     keep: Literal["last", "best"] = "last"
     callbacks: list[Callable[[], Callback]] = field(default_factory=list)
-    log_steps: int = 20
+    log_steps: int | None = None
     logger: list[LoggerName] = field(default_factory=lambda: ["tensorboard"])
     observe_steps: int | None = None
     teacher_cache: TeacherCache = field(default_factory=TeacherCache)
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "accumulate", "log_steps"):
+        for name in ("epochs", "batch_size", "accumulate"):
             if getattr(self, name) < 1:
                 raise UserError(f"train.{name}: expected at least 1, found {getattr(self, name)}")
-        for name in ("max_steps", "checkpoint_steps", "observe_steps"):
+        for name in ("max_steps", "checkpoint_steps", "log_steps", "observe_steps"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise UserError(f"train.{name}: expected at least 1 or null, found {value}")

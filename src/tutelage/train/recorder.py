@@ -16,6 +16,9 @@ from tutelage.train.streams import RunLength
 from tutelage.train.training import Training
 from tutelage.types import MultiTaskNet, Terms, World
 
+_LOG_STEPS = 20  # of a long run
+_LINES = 20  # of the log of a short one
+
 
 class Observer(Protocol):
     """Is told of every step of a run, and of its losses: for progress bars and tuning."""
@@ -52,7 +55,8 @@ class Recorder:
         world: World,
     ) -> None:
         self.fabric, self.run, self.length, self.observer, self.world = fabric, run, length, observer, world
-        self.log_steps, self.observe_steps = config.log_steps, config.observe_steps or length.per_epoch
+        self.log_steps = config.log_steps or min(_LOG_STEPS, max(1, length.steps // _LINES))
+        self.observe_steps = config.observe_steps or length.per_epoch
         self._told = False  # whether the observer knows any loss
         self._health: dict[str, Tensor] = {}  # of the step, where it is observed
         self._distances: dict[str, Tensor] = {}  # every distance that this process has met, as 0

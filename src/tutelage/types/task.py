@@ -43,6 +43,7 @@ class Task(Recorded, ABC, Generic[T]):
         metric_info: how each metric reads, in the order of the tables.
         regression: whether the uncertainty weighting takes a continuous likelihood (c = 2).
         contents: what labels may hold, as `data.Modality.content` says; empty: anything.
+        meaning: what an activated value is, with its unit, for whoever has the exported file alone; empty: unknown.
         requirement: What a split needs so that `is_sufficient` is True, as a noun: messages read "expected
             {requirement} for ..., found none".
     """
@@ -53,6 +54,7 @@ class Task(Recorded, ABC, Generic[T]):
     metric_info: Mapping[str, MetricInfo]
     regression: bool
     contents: frozenset[str] = frozenset()
+    meaning: str = ""
     requirement = "a value"
 
     @abstractmethod

@@ -3,8 +3,8 @@
 from tutelage.values.aliases import with_new_names
 from tutelage.values.draft import Draft, make_draft, read_draft, with_overlays
 from tutelage.values.messages import rephrase
-from tutelage.values.methods import DESCRIPTIVE, merge, with_names
-from tutelage.values.plain import parse
+from tutelage.values.methods import DESCRIPTIVE, with_names
+from tutelage.values.plain import merge, parse
 from tutelage.values.presets import methods, overlays, presets, read_values
 from tutelage.values.schema import check_flags, flag_names, flags_of, lay_over
 from tutelage.values.teachers import TeacherSpec, check_names, teacher_specs

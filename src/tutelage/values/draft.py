@@ -12,8 +12,9 @@ import yaml
 from tutelage.errors import UserError, did_you_mean, one_line
 from tutelage.layout import SINGLE, TEACHER
 from tutelage.values.aliases import flags_with_new_names, notes, with_new_names
-from tutelage.values.methods import DEFAULT_METHODS, definitions, for_study, merge
+from tutelage.values.methods import DEFAULT_METHODS, definitions, for_study
 from tutelage.values.paths import expand_paths
+from tutelage.values.plain import merge
 from tutelage.values.presets import is_preset_overlay, read_overlay, read_values
 from tutelage.values.schema import Flags, check_keys, lay_over, pair_up
 from tutelage.values.teachers import check_names

@@ -5,6 +5,7 @@ from typing import Any
 
 from tutelage.errors import UserError, cut, did_you_mean
 from tutelage.layout import SINGLE, TEACHER
+from tutelage.values.plain import merge
 from tutelage.values.presets import methods, read_method
 from tutelage.values.teachers import teacher_specs
 
@@ -115,12 +116,3 @@ def with_names(value: Any, names: Container[str], teachers: Container[str]) -> A
         else:
             kept[key] = with_names(item, teachers if key == "distiller" else names, teachers)
     return kept
-
-
-def merge(base: Any, change: Any) -> Any:
-    """`change` laid over `base`, key by key; a class in place of another one takes none of its arguments."""
-    if not (isinstance(base, dict) and isinstance(change, dict)):
-        return change
-    if "class_path" in change and change["class_path"] != base.get("class_path"):
-        return change
-    return {**base, **{key: merge(base.get(key), value) for key, value in change.items()}}

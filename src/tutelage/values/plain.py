@@ -1,4 +1,4 @@
-"""Plain values in the text of a file that may come from anybody, or be damaged."""
+"""Plain values: in the text of a file that may come from anybody or be damaged, and laid over others."""
 
 import json
 from collections.abc import Mapping
@@ -58,3 +58,12 @@ def _check(value: Any) -> None:
             return
         level, count = below, count + len(below)
     raise ValueError(f"more than {_DEEPEST} levels of keys and lists")
+
+
+def merge(base: Any, change: Any) -> Any:
+    """`change` laid over `base`, key by key; a class in place of another one takes none of its arguments."""
+    if not (isinstance(base, dict) and isinstance(change, dict)):
+        return change
+    if "class_path" in change and change["class_path"] != base.get("class_path"):
+        return change
+    return {**base, **{key: merge(base.get(key), value) for key, value in change.items()}}

@@ -6,7 +6,7 @@ from typing import Any
 
 from tutelage.errors import UserError, did_you_mean, near_path, one_line
 from tutelage.layout import SINGLE
-from tutelage.values.plain import parse
+from tutelage.values.plain import merge, parse
 from tutelage.values.yaml_text import load_yaml
 
 _PRESETS = resources.files("tutelage.values") / "presets"
@@ -33,15 +33,37 @@ def _headlines(folder: Any, headline: Any) -> dict[str, str]:
     return {file.name.removesuffix(".yaml"): headline(file.read_text()) for file in files}
 
 
-def read_values(source: str | Path) -> dict[str, Any]:
-    """The plain values of a preset study or a YAML file.
+def read_values(source: str | Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """The plain values of a preset study or a YAML file, laid over those of the study that it names as `base`.
+
+    Args:
+        source: the name of a preset, or a YAML file.
+        above: the files of the studies that have it as their base.
 
     Raises:
-        UserError: there is none of that name, or it does not hold keys and values.
+        UserError: there is none of that name, it does not hold keys and values, or it is the base of itself.
     """
+    values = _read(source)
+    base = values.pop("base", None)
+    if base is None:
+        return values
+    if not isinstance(base, str):
+        raise UserError(f"{source}: base: expected the name of a preset or a YAML file, found {base!r}; correct it")
+    path, above = Path(source).parent / Path(base).expanduser(), (*above, Path(source).resolve())
+    if path.resolve() in above:
+        raise UserError(f"{source}: base: expected another study, found `{base}`, whose base is this one; change it")
+    try:
+        below = read_values(path if _is_file(path) else base, above)
+    except UserError as error:
+        raise UserError(f"{source}: base: {error}") from error
+    merged: dict[str, Any] = merge(below, values)
+    return merged
+
+
+def _read(source: str | Path) -> dict[str, Any]:
     path = Path(source)
     preset = _PRESETS / f"{source}.yaml"
-    if path.suffix in (".yaml", ".yml") or path.is_file():
+    if _is_file(path):
         if not path.is_file():
             near = near_path(path) or did_you_mean(path.stem, presets()) or "; see `tutelage presets`"
             raise UserError(f"{source}: expected a YAML file of a study, found none{near}")
@@ -67,6 +89,11 @@ def read_values(source: str | Path) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise UserError(f"{source}: expected keys and values of a study, found {type(values).__name__}; correct it")
     return values
+
+
+def _is_file(path: Path) -> bool:
+    """Whether a source is a file, or would be one, and no preset."""
+    return path.suffix in (".yaml", ".yml") or path.is_file()
 
 
 def read_overlay(source: str) -> dict[str, Any]:

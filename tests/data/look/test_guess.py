@@ -52,21 +52,32 @@ CASES: Mapping[str, tuple[str, str, Any, str, dict[str, Any], dict[str, Any], st
         "x", "1.jpg", ((AREAS > 2) * 255).astype(np.uint8), "MaskLabel", {}, {"classes": 2}, "blurred by JPEG",
     ),
     "millimetres": (
-        "x", "1.png", (DEPTH * 1000).astype(np.uint16), "DepthLabel", {"scale": 0.001}, {},
+        "x", "1.png", (DEPTH * 1000).astype(np.uint16), "DepthLabel", {"scale": 0.001}, {"range": [0.49, 9.8]},
         "depth in millimetres: 0.4 to 9.8 m",
     ),
     "millimetres and 65535": (
-        "x", "1.png", np.where(DEPTH > 5, 65535, DEPTH * 1000).astype(np.uint16), "DepthLabel", {"scale": 0.001}, {},
-        "to 5 m",
+        "x", "1.png", np.where(DEPTH > 5, 65535, DEPTH * 1000).astype(np.uint16), "DepthLabel", {"scale": 0.001},
+        {"range": [0.44, 5.0]}, "to 5 m",
     ),
     "depth of 8 bits": (
-        "depth", "1.png", (DEPTH * 25.5).astype(np.uint8), "DepthLabel", {"scale": 1 / 25.5}, {}, "at 255",
+        "depth", "1.png", (DEPTH * 25.5).astype(np.uint8), "DepthLabel", {"scale": 1 / 25.5}, {"range": [0.47, 9.7]},
+        "at 255",
     ),
-    "metres": ("x", "1.npy", DEPTH.astype(np.float32), "DepthLabel", {}, {}, "depth in metres: 0.4 to 9.8 m"),
-    "metres in TIFF": ("x", "1.tif", DEPTH.astype(np.float32), "DepthLabel", {"scale": 1.0}, {}, "depth in metres"),
+    "metres": (
+        "x", "1.npy", DEPTH.astype(np.float32), "DepthLabel", {}, {"range": [0.49, 9.8]},
+        "depth in metres: 0.4 to 9.8 m",
+    ),
+    "metres in TIFF": (
+        "x", "1.tif", DEPTH.astype(np.float32), "DepthLabel", {"scale": 1.0}, {"range": [0.49, 9.8]}, "depth in metres",
+    ),
+    "metres out of doors": (
+        "x", "1.npy", np.where(DEPTH > 9.79, 900, 10 * DEPTH), "DepthLabel", {}, {"range": [4.9, 98.0]},
+        "depth in metres: 4 to 900 m",
+    ),
+    "one depth": ("x", "1.npy", np.full((24, 36), 2.5), "DepthLabel", {}, {}, "depth in metres: 2.5 to 2.5 m"),
     "disparity": (
-        "disparity", "1.png", (1000 / DEPTH).astype(np.uint16), "InverseDepthLabel", {"scale": 1 / 65535}, {},
-        "looks like inverse depth",
+        "disparity", "1.png", (1000 / DEPTH).astype(np.uint16), "InverseDepthLabel", {"scale": 1 / 65535},
+        {"range": [0.0015, 0.031]}, "looks like inverse depth",
     ),
     "normals": ("x", "1.npy", SPHERE, "NormalsLabel", {}, {}, "normals"),
     "normals as picture": (

@@ -5,6 +5,8 @@ import pytest
 from rich.console import Console
 from tests.report.folder import TASKS, write
 
+from tutelage.api.results import Results
+from tutelage.cli.output import new_console, print_tables
 from tutelage.report import differences, table
 
 
@@ -25,6 +27,7 @@ def test_the_table_fits_and_nothing_is_cut(tmp_path: Path, width: int) -> None:
     for expected in ("kitchen", "single", "uniform", "kd4mtl", "miou", "abs_err", "m ↓", "dataset", "interval"):
         assert expected in text, expected
     assert ("rel_err" in text) == (width >= 120)
+    assert ("2 columns more in a wider terminal" in " ".join(text.split())) == (width <= 80)
 
 
 @pytest.mark.parametrize(("width", "intervals"), [(45, False), (70, True), (100, True)])
@@ -108,3 +111,19 @@ def test_epoch_selection_are_shown_in_the_image_protocol(tmp_path: Path) -> None
     write(tmp_path)
     (tmp_path / "study.yaml").write_text("train: {official_quirks: true}\n")
     assert "image protocol" in "\n".join(render(tmp_path, 120))
+
+
+@pytest.mark.parametrize("columns", [None, "60"])
+def test_a_file_has_all_columns(
+    tmp_path: Path, columns: str | None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+    if columns is not None:
+        monkeypatch.setenv("COLUMNS", columns)
+    print_tables(new_console(), write(tmp_path), TASKS)
+    shown = capsys.readouterr().out
+    lines = [line for line in shown.splitlines() if "kd4mtl" in line and "42.00" in line]
+    assert len(lines[0].split()) == (9 if columns is None else 7)
+    assert ("columns more" in shown) == (columns is not None)
+    if columns is None:
+        assert lines[0].rstrip() in Results(tmp_path, TASKS).table()

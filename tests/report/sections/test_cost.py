@@ -37,6 +37,17 @@ def test_a_student_is_compared_with_all_networks_that_it_replaces(tmp_path: Path
     assert "For one image of 48 x 64 in fp32 (CPU, 2 threads)" in text
 
 
+def test_networks_of_one_architecture_take_the_same_time(tmp_path: Path) -> None:
+    folder = measured(tmp_path)
+    slow = {**MEASURED, "milliseconds": 9.0}  # another program was at work
+    (folder / "uniform/seed0/cost.json").write_text(json.dumps(slow))
+    (folder / "single/depth/seed0/cost.json").write_text(json.dumps({**slow, "multiply_adds": 2_900_000}))
+    section = cost(Results(folder, TASKS))
+    assert section is not None
+    times = {line.name: line.cells[2].text for line in section.table.lines}
+    assert times == {"single": "13", "uniform": "4 (0.31)", "kd4mtl": "4 (0.31)"}
+
+
 def test_a_method_without_rows_in_the_protocol_of_the_table_has_a_dash(tmp_path: Path) -> None:
     path = measured(tmp_path) / "results.json"
     results = json.loads(path.read_text())

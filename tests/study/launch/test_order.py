@@ -5,7 +5,7 @@ from pathlib import Path
 from tests.study.conftest import overlaid, tiny
 
 from tutelage.study import RunSpec, plan
-from tutelage.study.launch.order import cost, dependents, longest_chain_first
+from tutelage.study.launch.order import cost, dependents, last_end, longest_chain_first
 
 
 def specs(tmp_path: Path, *flags: str) -> list[RunSpec]:
@@ -37,6 +37,7 @@ def test_two_workers_end_earlier_than_in_the_order_of_the_plan(tmp_path: Path) -
     ordered, total = makespan(longest_chain_first(runs), 2), sum(map(cost, runs))
     assert ordered < makespan(runs, 2)
     assert ordered <= 1.05 * total / 2  # nobody waits, but for the last run
+    assert [last_end(runs, cost, jobs) for jobs in (1, 2)] == [total, ordered]
 
 
 def test_a_longer_budget_begins_earlier(tmp_path: Path) -> None:

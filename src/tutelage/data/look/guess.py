@@ -1,7 +1,8 @@
 """What a folder of files seems to hold: which kind of label in which unit, and which task learns it."""
 
+import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -178,7 +179,10 @@ def _depth(arrays: Sequence[Array], stored: Counter[Stored], name: str, doubts: 
         scale = {8: 1 / 255, 16: 1 / 65535}.get(bits, 1.0)
         words = f"looks like inverse depth (disparity): {low * scale:.3g} to {high * scale:.3g} at {scale:.3g} per unit"
         args = {} if floats and not _is_picture(stored) else {"scale": scale}
-        return Guess("tutelage.data.InverseDepthLabel", args, "tutelage.tasks.InverseDepth", {}, words, tuple(doubts))
+        task_args = _range(known, scale)
+        return Guess(
+            "tutelage.data.InverseDepthLabel", args, "tutelage.tasks.InverseDepth", task_args, words, tuple(doubts)
+        )
     if not _says(name, "depth") and bits == 8:
         return Guess(words="grey images", is_image=True, doubts=tuple(doubts))
     if floats:
@@ -196,12 +200,24 @@ def _depth(arrays: Sequence[Array], stored: Counter[Stored], name: str, doubts: 
         unit, scale = "millimetres", 0.001
         args = {"scale": scale}
         if high == _SATURATED and len(measured := known[known < _SATURATED]):
-            middle, high = float(np.median(measured)), float(measured.max())
+            known, middle, high = measured, float(np.median(measured)), float(measured.max())
             doubts.append("65535 is taken for no value")
         if not _NEAR < middle * scale < _FAR:
             doubts.append(f"in millimetres the median is {middle * scale:.3g} m: set `scale` to metres per unit")
     words = f"looks like depth in {unit}: {low * scale:.3g} to {high * scale:.3g} m"
-    return Guess("tutelage.data.DepthLabel", args, "tutelage.tasks.Depth", {}, words, tuple(doubts))
+    return Guess("tutelage.data.DepthLabel", args, "tutelage.tasks.Depth", _range(known, scale), words, tuple(doubts))
+
+
+def _range(known: Array, scale: float) -> dict[str, Any]:
+    """What pictures have to show: all values but the nearest and the farthest hundredth, to two digits outwards."""
+    ends = (float(x) * scale for x in np.percentile(known, (1, 99)))
+    first, last = (_two_digits(x, up) for x, up in zip(ends, (math.floor, math.ceil), strict=True))
+    return {"range": [first, last]} if 0 < first < last else {}
+
+
+def _two_digits(x: float, rounded: Callable[[float], int]) -> float:
+    power = math.floor(math.log10(x)) - 1
+    return float(f"{rounded(round(x / 10.0**power, 6)) * 10.0**power:.2g}")
 
 
 def _known(array: Array) -> Array:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
+from tutelage.report.collapsed import collapsed
 from tutelage.report.compare import Comparison
 from tutelage.report.conclusion import conclusion
 from tutelage.report.results import Results
@@ -29,7 +30,8 @@ def markdown(folder: Path, tasks: Mapping[str, Task], seeds: Collection[int] | N
         bold = f"; bold: differs from `{results.base}`" if results.base else ""
         over = f"seeds {names}; mean ± half the 95 % interval{bold}"
     chosen = f"; weights: {results.selection}" if results.selection else ""
-    parts = [f"Split `{results.split}`, {over}{chosen}.\n"]
+    counted = f"; labelled images: {results.labelled}" if results.labelled else ""
+    parts = [f"Split `{results.split}`, {over}{chosen}{counted}.\n"]
     for protocol in results.protocols:
         model = metric_table(results, protocol)
         values = [*model.of_kind("delta"), *model.of_kind("metric")]
@@ -39,7 +41,7 @@ def markdown(folder: Path, tasks: Mapping[str, Task], seeds: Collection[int] | N
             _table(model.select([*model.of_kind("values", "seeds"), *main, *model.of_kind("compute")]), _heading)
         )
         parts.append(_table(model.select(column for column in values if not column.main), _heading))
-    parts += [f"{note}\n" for note in (undefined(results), conclusion(results)) if note]
+    parts += [f"{note}\n" for note in (undefined(results), conclusion(results), collapsed(results)) if note]
     if len(results.seeds) > 1:
         parts.append(f"Delta main of each seed, *{results.protocol}* protocol:\n")
         parts.append(_table(seed_table(results), _heading))

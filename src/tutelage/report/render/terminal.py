@@ -9,11 +9,18 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from tutelage.report.collapsed import collapsed
 from tutelage.report.compare import Comparison
 from tutelage.report.conclusion import conclusion
 from tutelage.report.results import Results
-from tutelage.report.tables import Column, TableModel, difference_table, metric_table
+from tutelage.report.tables import Column, Kind, TableModel, difference_table, metric_table
 from tutelage.types import Task
+
+WIDE = 10_000  # columns of a file: all of a table fit
+_NOTES: Mapping[Kind, str] = {
+    "values": "values: where a method's settings come from",
+    "compute": "training: in plain steps of the student, its teachers' included",
+}
 
 
 def tables(
@@ -25,7 +32,9 @@ def tables(
         UserError: There is no results.json in `folder`.
     """
     optional = (differences(folder, tasks, width, seeds), sentence(folder, tasks, seeds))
-    return [table(folder, tasks, width, seeds), *(shown for shown in optional if shown is not None)]
+    warning = collapsed(Results(folder, tasks, seeds))
+    shown = [table(folder, tasks, width, seeds), *(one for one in optional if one is not None)]
+    return [*shown, Text(warning, style="bold")] if warning else shown
 
 
 def table(folder: Path, tasks: Mapping[str, Task], width: int = 80, seeds: Collection[int] | None = None) -> Table:
@@ -34,7 +43,8 @@ def table(folder: Path, tasks: Mapping[str, Task], width: int = 80, seeds: Colle
     In the dataset protocol, unless the study has `official_quirks`. Several seeds give mean ± half the 95 % interval.
     Bold: the 95 % interval of the differences from the single-task networks of the same seeds does not include 0.
     Where `width` columns are not enough for all metrics, each task is represented by its main one; after that the
-    numbers of parameters and the compute are left out, then the origin of the values, and the intervals last.
+    numbers of parameters and the compute are left out, then the origin of the values, and the intervals last; a line
+    below says how many columns are missing.
 
     Raises:
         UserError: There is no results.json in `folder`.
@@ -52,31 +62,30 @@ def table(folder: Path, tasks: Mapping[str, Task], width: int = 80, seeds: Colle
         [*main, *delta],
     )
     for columns in stages:
-        rendered = _metrics(results, model.select(columns), intervals=True)
+        rendered = _metrics(results, model.select(columns), True, len(stages[0]) - len(columns))
         if _width(rendered) <= width:
             return rendered
-    return _metrics(results, model.select(stages[-1]), intervals=False)
+    return _metrics(results, model.select(stages[-1]), False, len(stages[0]) - len(stages[-1]))
 
 
-def _metrics(results: Results, model: TableModel, intervals: bool) -> Table:
+def _metrics(results: Results, model: TableModel, intervals: bool, missing: int) -> Table:
     seeds = len(results.seeds)
     over = "1 seed, no interval"
     if seeds > 1:
         bold = f"; bold: differs from {results.base}" if results.base else ""
         over = f"{seeds} seeds, mean{' ± 95 % interval' if intervals else ''}{bold}"
     chosen = f", {results.selection}" if results.selection else ""
-    rendered = _empty(f"{results.study}: split {results.split}, {results.protocol} protocol, {over}{chosen}")
+    counted = f"; labelled {results.split} images: {results.labelled}" if results.labelled else ""
+    rendered = _empty(f"{results.study}: split {results.split}, {results.protocol} protocol, {over}{chosen}{counted}")
     for group, columns in model.groups:
         for index, column in enumerate(columns):
             if column.kind == "values":
                 rendered.add_column(Text(column.name), no_wrap=True, vertical="bottom", style="dim")
-            elif column.kind == "parameters":
-                rendered.add_column(Text("para-\nmeters"), justify="right", no_wrap=True)
-            elif column.kind == "compute":
-                rendered.add_column(Text("training\nstudent\nsteps"), justify="right", no_wrap=True)
             else:
                 heading = f"{group if index == 0 else ''}\n{column.name}\n{column.mark}"
                 rendered.add_column(Text(heading), justify="right", no_wrap=True)
+    notes = [note for kind, note in _NOTES.items() if model.of_kind(kind)]
+    rendered.caption = Text("; ".join([*notes, *_elsewhere(missing)]))
     for line in model.lines:
         cells = (Text(cell.text if intervals else cell.short, "bold" if cell.strong else "") for cell in line.cells)
         rendered.add_row(Text(f"{line.name} {line.note}".rstrip()), *cells)
@@ -88,8 +97,8 @@ def differences(
 ) -> Table | None:
     """Delta main of each method minus that of the others, pair by pair of the same seed; None for a single seed.
 
-    Controls are compared and are no reference. As many references as fit into `width` columns are shown. Bold: the
-    95 % interval does not include 0.
+    Controls are compared and are no reference. As many references as fit into `width` columns are shown, and a line
+    below says how many are missing. Bold: the 95 % interval does not include 0.
 
     Raises:
         UserError: There is no results.json in `folder`.
@@ -98,9 +107,12 @@ def differences(
     if len(results.seeds) <= 1 or len(results.methods) < 3:
         return None
     model = difference_table(results, results.protocol, "main")
+    references = len(model.columns)
     while len(model.columns) > 1 and _width(_differences(model)) > width:
         model = model.select(model.columns[:-1])
-    return _differences(model)
+    rendered = _differences(model)
+    rendered.caption = Text("".join(_elsewhere(references - len(model.columns))))
+    return rendered
 
 
 def _differences(model: TableModel) -> Table:
@@ -148,10 +160,18 @@ def _compared(title: str, model: TableModel) -> Table:
 
 def _empty(title: str) -> Table:
     """A table with the methods' column alone; names are `Text`, since a string would be read as rich's markup."""
-    rendered = Table(title=Text(title), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    rendered = Table(
+        title=Text(title), title_justify="left", caption_justify="left", box=box.SIMPLE_HEAD, pad_edge=False
+    )
     rendered.add_column(Text("method"), no_wrap=True, vertical="bottom")
     return rendered
 
 
+def _elsewhere(missing: int) -> list[str]:
+    if not missing:
+        return []
+    return [f"{missing} column{'s' if missing > 1 else ''} more in a wider terminal, in a file, and on the page"]
+
+
 def _width(rendered: Table) -> int:
-    return Console(width=10_000).measure(rendered).maximum
+    return Console(width=WIDE).measure(rendered).maximum

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tutelage.report.charts import Chart, strip_chart
+from tutelage.report.collapsed import collapsed
 from tutelage.report.conclusion import Headline, conclusion, headline
 from tutelage.report.results import Results
 from tutelage.report.rows import CONVENTIONS
@@ -42,7 +43,9 @@ class Numbers:
     headline: Headline | None
     selection: str
     compared_with: str
+    labelled: str
     conclusion: str
+    collapsed: str
     undefined: str
     views: Sequence[ProtocolView]
 
@@ -59,7 +62,9 @@ def numbers(results: Results) -> Numbers | None:
         headline(results),
         results.selection,
         results.compared_with,
+        results.labelled,
         conclusion(results),
+        collapsed(results),
         undefined(results),
         [_view(results, protocol) for protocol in results.protocols],
     )

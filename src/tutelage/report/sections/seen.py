@@ -3,11 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tutelage.layout import DATA
 from tutelage.report.results import Results
-from tutelage.report.run_files import read_mapping
 from tutelage.report.tables import Column, Line, TableModel, text_cell
-from tutelage.types.look import LeftOut, Look, Summary, Warned
+from tutelage.types.look import LeftOut, Summary, Warned
 
 _COLUMNS = tuple(Column("words", name) for name in ("split", "files", "stored", "read as", "values", "no label"))
 
@@ -71,9 +69,8 @@ class Seen:
 
 def seen(results: Results) -> Seen | None:
     """What data.json says; None where there is none, one of another version, or a damaged one."""
-    try:
-        look = Look.of(read_mapping(results.folder / DATA))
-    except ValueError:
+    look = results.look
+    if look is None:
         return None
     rows = [Row.of(summary) for summary in look.labels]
     return Seen(look.warnings, look.left_out, TableModel(_COLUMNS, tuple(map(_line, rows))) if rows else None)

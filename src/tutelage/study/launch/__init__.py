@@ -6,15 +6,27 @@ from typing import Any
 from tutelage.study.config import Study
 from tutelage.study.launch.base import Display, Launcher, RunDisplay
 from tutelage.study.launch.local import InProcess
+from tutelage.study.launch.order import last_end
 from tutelage.study.launch.pool import Pool
-from tutelage.study.launch.ready import make_ready
+from tutelage.study.launch.ready import Ready, make_ready
 from tutelage.study.launch.share import Share, shares
 from tutelage.study.plan import RunSpec
 from tutelage.study.results import write_results
 from tutelage.study.store import write_shared
 from tutelage.values import dump_yaml
 
-__all__ = ["Display", "InProcess", "Launcher", "Pool", "RunDisplay", "Share", "run_study", "shares"]
+__all__ = [
+    "Display",
+    "InProcess",
+    "Launcher",
+    "Pool",
+    "Ready",
+    "RunDisplay",
+    "Share",
+    "last_end",
+    "run_study",
+    "shares",
+]
 
 
 def run_study(

@@ -1,6 +1,6 @@
 """In which order the runs of a study begin, so that the last one ends early."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 from tutelage.study.plan import RunSpec
 
@@ -27,6 +27,29 @@ def longest_chain_first(specs: Iterable[RunSpec]) -> list[RunSpec]:
         return chains[spec.id]
 
     return sorted(specs, key=chain, reverse=True)
+
+
+def last_end(specs: Iterable[RunSpec], seconds: Callable[[RunSpec], float], jobs: int) -> float:
+    """Seconds until the last run ends, where so many of them go on at once, in the order of `longest_chain_first`.
+
+    Args:
+        specs: the runs.
+        seconds: of each.
+        jobs: how many go on at once.
+    """
+    waiting = longest_chain_first(specs)
+    ids = {spec.id for spec in waiting}
+    ends: dict[str, float] = {}
+    now = 0.0
+    while waiting:
+        ended = {name for name, end in ends.items() if end <= now}
+        possible = [spec for spec in waiting if ended.issuperset(ids.intersection(spec.needs))]
+        if possible and len(ends) - len(ended) < jobs:
+            waiting.remove(possible[0])
+            ends[possible[0].id] = now + seconds(possible[0])
+        else:
+            now = min(end for end in ends.values() if end > now)
+    return max(ends.values(), default=0.0)
 
 
 def cost(spec: RunSpec) -> float:

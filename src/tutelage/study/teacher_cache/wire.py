@@ -28,7 +28,8 @@ def refusal(train: TrainConfig) -> str | None:
         return "with train.official_quirks teachers are in training mode, and what they compute depends on the batch"
     if repeated_views(train.augment) is None:
         return (
-            "the views of train.augment are random and never come again; give it `views: K` for K fixed ones per image"
+            "train.augment shows new random views of the images in every epoch, so that nothing could be read again; "
+            "with `views: 4` each image has four fixed ones, and teachers run once for each"
         )
     return None
 
@@ -44,7 +45,7 @@ def may_cache(train: TrainConfig, note: Note) -> bool:
         return mode != "never"
     if mode == "always":
         raise UserError(f"train.teacher_cache.mode: expected `auto` or `never`, found `always`: {reason}")
-    note(f"teacher cache: not used, since {reason}")
+    note(f"teachers run in every step: {reason}")
     return False
 
 

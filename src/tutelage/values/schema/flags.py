@@ -7,7 +7,7 @@ from typing import Any
 import yaml
 
 from tutelage.errors import UserError, nearest
-from tutelage.values.methods import merge
+from tutelage.values.plain import merge
 from tutelage.values.schema.below import SHORT, enter, flag_names
 from tutelage.values.schema.keys import study_keys, train_keys
 from tutelage.values.schema.kinds import ANYTHING, Declaration, Kind, declaration
