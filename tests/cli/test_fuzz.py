@@ -27,7 +27,7 @@ def answer(kind: str, folder: Path, count: int) -> None:
             if (fault := found.fault(names)) is not None:
                 faults.append(f"{kind} {number}, {' '.join(words)}: {fault}")
     print(f"{count} {kind}: {statuses.count(0)} are valid, {statuses.count(2)} answered by what is wrong")
-    assert statuses.count(0) > count // 20  # the mutants are near what is valid
+    assert statuses.count(0) >= count // 20  # the mutants are near what is valid
     assert not faults, "\n".join(faults)
 
 
