@@ -6,6 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
+from rich.text import Text
 
 from tutelage.cli.launchers import add_launcher, launcher_of
 from tutelage.cli.output import print_tables, say
@@ -113,7 +114,7 @@ def _plan(study: "Study", launcher: "Launcher", console: Console) -> int:
         say(console, "Nothing is left to train: without --dry-run the table and the page are written again.")
         return 0
     with console.status("a few steps of every kind of run") as status:
-        shown = status.update if console.is_terminal else partial(say, console)
+        shown = (lambda text: status.update(Text(text))) if console.is_terminal else partial(say, console)
         parts = launcher.shares if isinstance(launcher, Pool) else []
         kinds = estimate(study, left, parts[0].threads if parts else None, shown)
     of_kind = {kind.name: kind.seconds for kind in kinds}
