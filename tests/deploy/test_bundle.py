@@ -135,7 +135,8 @@ def test_a_run_predicts_where_nothing_of_its_training_is_left(tmp_path: Path, im
 import sys
 from pathlib import Path
 from tutelage.cli import main
-assert main(["predict", {str(tmp_path / "run")!r}, {str(tmp_path / "image.npy")!r}, "--out", {str(tmp_path)!r}]) == 0
+run, image, out = {str(tmp_path / "run")!r}, {str(tmp_path / "image.npy")!r}, {str(tmp_path)!r}
+assert main(["predict", run, image, "--out", out, "--write", "array"]) == 0
 training = ("tutelage.study", "tutelage.train", "tutelage.data", "tutelage.distill", "tutelage.balance")
 assert not [name for name in sys.modules if name.startswith(training)]
 """

@@ -36,7 +36,7 @@ def test_it_is_the_sum_of_its_parts() -> None:
     separate = [{t: float(term.mean().detach()) for t, term in part(batch, output).items()} for part in distiller.parts]
     assert whole == pytest.approx({t: separate[0][t] + separate[1][t] for t in TASKS}, rel=1e-5)
     assert set(distiller.distances()) == {f"{t}/{k}" for t in TASKS for k in ("last", "prediction")}
-    assert set(distiller.health()) == {f"{q}/{t}/last" for t in TASKS for q in ("dead", "norm", "rank")}
+    assert set(distiller.health()) == {f"{q}/{t}/last" for t in TASKS for q in ("dead", "cka", "norm", "rank")}
 
 
 def test_it_keeps_the_adaptors_of_its_parts() -> None:

@@ -63,7 +63,7 @@ def chain(places: list[Place], indices: list[int]) -> list[Place]:
 
 
 @pytest.mark.parametrize(
-    ("case", "fractions"), [("bam", (0.1, 0.2, 0.35, 0.45, 0.5, 0.6, 0.7, 0.9)), ("two processes", (0.3, 0.7))]
+    ("case", "fractions"), [("bam", (0.1, 0.2, 0.3, 0.4, 0.45, 0.5, 0.6, 0.7, 0.9)), ("two processes", (0.5,))]
 )
 def test_killed_at_ten_places(case: str, fractions: tuple[float, ...], tmp_path: Path) -> None:
     undisturbed, places = whole(tmp_path, case)

@@ -187,7 +187,7 @@ def test_the_teachers_compute_is_counted(tmp_path: Path) -> None:
 
 def test_the_plan_tells_of_them(tmp_path: Path) -> None:
     made = overlaid(tmp_path / "runs", f"methods: [kd4mtl]\nteacher_net: {{depth: {SMALL}}}")
-    assert [kind.name for kind in estimate(made)] == [
+    assert [kind.name for kind in estimate(made, plan(made.values), None, lambda _: None)] == [
         *("single segmentation", "single depth", "single normals", "teacher depth", "kd4mtl")
     ]
 

@@ -37,7 +37,7 @@ def similarity(feature: Tensor, taught: Tensor) -> Tensor:
     where the rows of X and Y are the positions of all images, H = I - 1/n centres them, and products and norms are
     Frobenius's (Kornblith et al., ICML 2019, arXiv:1905.00414). It is 1 where Y is X rotated and scaled, and needs no
     adaptor, so that it tells features alike from features that an adaptor has made alike. Fewer positions than channels
-    raise it: compare it for the same tap and batch size.
+    raise it: compare it for the same tap, batch size and number of processes, each of which has its own images.
 
     Args:
         feature: [B, C, ...]; a map of another size than the teacher's is resized.
