@@ -86,6 +86,15 @@ def test_the_page_shows_every_task(tmp_path: Path) -> None:
 
 
 @of_gradio
+def test_the_page_begins_empty_and_names_its_pictures() -> None:
+    """What is given to a picture without a name is its value: a file that is not there."""
+    gradio = pytest.importorskip("gradio", reason="the page needs the extra `app`")
+    pictures = [block for block in build_app(make(), "kitchen").blocks.values() if isinstance(block, gradio.Image)]
+    assert [picture.value for picture in pictures] == [None] * 5
+    assert [picture.label for picture in pictures] == ["image", "between the tasks", "segmentation", "depth", "normals"]
+
+
+@of_gradio
 def test_what_is_no_picture_is_said_on_the_page(tmp_path: Path) -> None:
     functions = page(make())
     import gradio

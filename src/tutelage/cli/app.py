@@ -2,6 +2,7 @@
 
 import argparse
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -45,7 +46,7 @@ def execute(args: argparse.Namespace, console: Console) -> int:
     from tutelage.deploy.app import build_app
 
     predictor = load(model, args.trust, size_of(args)).to(find_device(args.device))
-    page = build_app(predictor, f"tutelage: {args.model}")
+    page = build_app(predictor, "/".join(Path(args.model).resolve().parts[-3:]))
     try:
         _, address, _ = page.launch(
             server_name=args.host, server_port=args.port, share=False, quiet=True, prevent_thread_lock=True,

@@ -122,7 +122,7 @@ def build_app(predictor: Predictor, title: str) -> "gradio.Blocks":
                 buttons=_BUTTONS,
             )  # fmt: skip
             with gradio.Column(visible=bool(dense)):
-                shown = picture("between the tasks", height=_HEIGHT)
+                shown = picture(label="between the tasks", height=_HEIGHT)
                 stops = " · ".join(f"{i} {name}" for i, name in enumerate(("image", *dense)))
                 slider = gradio.Slider(0, max(1, len(dense)), 1, step=0.05, label=stops)
         words = [gradio.Textbox(label=t, interactive=False) for t in whole]
@@ -130,7 +130,7 @@ def build_app(predictor: Predictor, title: str) -> "gradio.Blocks":
         with gradio.Row():
             for t in dense:
                 with gradio.Column(min_width=240):
-                    pictures.append(picture(t))
+                    pictures.append(picture(label=t))
                     gradio.HTML(_swatches(predictor.tasks[t].legend()))
         image.change(predict, [image, slider], [views, shown, *pictures, *words], api_name="predict")
         slider.input(
