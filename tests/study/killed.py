@@ -84,7 +84,9 @@ def fused(fuse: Fuse) -> Iterator[None]:
         replace(part, path)
 
     def removed(path: Any, **kwargs: Any) -> None:
-        fuse.burn(f"remove {_name(path)}")
+        where = Path(os.fsdecode(path))
+        if not where.is_absolute() or fuse.folder in where.parents:  # not what Python itself keeps for its processes
+            fuse.burn(f"remove {_name(path)}")
         unlink(path, **kwargs)
 
     def logged(self: JsonLines, *args: Any, **kwargs: Any) -> None:
