@@ -12,8 +12,9 @@ from torch import Tensor
 from tutelage.data import ClassesLabel, DepthLabel, FromDataset, MaskLabel, NormalsLabel, Rgb
 from tutelage.deploy import Predictor
 from tutelage.errors import UserError
-from tutelage.images import READ_AS, as_image
+from tutelage.images import as_image
 from tutelage.nets import SegNet
+from tutelage.pictures import READ_AS
 from tutelage.tasks import Depth
 
 COLOURS = np.random.default_rng(0).integers(0, 256, (6, 8, 3), dtype=np.uint8)

@@ -53,9 +53,14 @@ def extreme_file(indices: Sequence[int]) -> str:
     return f"test-{'-'.join(map(str, indices))}.safetensors"
 
 
+def is_study(folder: Path) -> bool:
+    """Whether a folder is that of a study, which may lie beside the data."""
+    return all((folder / file).is_file() for file in ("study.yaml", DATA))
+
+
 def holds_studies(folder: Path) -> bool:
-    """Whether the folders of studies lie in this one, as in `runs`, which may lie beside the data."""
-    return any(path.with_name(DATA).is_file() for path in folder.glob("*/study.yaml"))
+    """Whether the folders of studies lie in this one, as in `runs`."""
+    return any(is_study(file.parent) for file in folder.glob("*/study.yaml"))
 
 
 def run_folders(study: Path, file: str) -> list[Path]:

@@ -4,9 +4,9 @@ import pytest
 import torch
 from tests.deploy.files import picture, reads_video, video
 
-from tutelage.data.files import PICTURES
 from tutelage.deploy import find_images
 from tutelage.deploy.inputs import read_images
+from tutelage.pictures import PICTURES
 
 
 def test_files_are_called_by_their_stem(tmp_path: Path) -> None:

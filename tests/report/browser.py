@@ -70,8 +70,10 @@ class Browser:
         self.call(
             "Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=width < 600
         )
+        self.run("window.left = true")  # the page of before, which may have the same address
         self.call("Page.navigate", url=page.as_uri())
-        self.wait(f"document.readyState === 'complete' && location.href === {json.dumps(page.as_uri())}")
+        here = f"document.readyState === 'complete' && location.href === {json.dumps(page.as_uri())}"
+        self.wait(f"!window.left && {here}")
 
     def wait(self, script: str, seconds: float = 20) -> None:
         """Wait until an expression in the page is true."""

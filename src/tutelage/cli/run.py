@@ -103,7 +103,7 @@ def _next(study: "Study", args: argparse.Namespace) -> list[list[str]]:
 
 def _plan(study: "Study", launcher: "Launcher", console: Console) -> int:
     """Print what is left to train; a folder that the run would refuse is refused here, too."""
-    from tutelage.study import Pool, Ready, cache_line, estimate, kind_of, last_end, plan_lines
+    from tutelage.study import Pool, Ready, cache_line, estimate, plan_lines, total_seconds
 
     ready = Ready(study)
     ready.check_all()
@@ -117,8 +117,7 @@ def _plan(study: "Study", launcher: "Launcher", console: Console) -> int:
         shown = (lambda text: status.update(Text(text))) if console.is_terminal else partial(say, console)
         parts = launcher.shares if isinstance(launcher, Pool) else []
         kinds = estimate(study, left, parts[0].threads if parts else None, shown)
-    of_kind = {kind.name: kind.seconds for kind in kinds}
-    seconds = last_end(left, lambda spec: of_kind.get(kind_of(spec), 0.0), max(1, len(parts)))
+    seconds = total_seconds(left, kinds, max(1, len(parts)))
     threads = parts and f"{parts[0].threads} thread{'s' if parts[0].threads > 1 else ''} each"
     how = f"{len(parts)} runs side by side, {threads}" if parts else ""
     say(console, "\n".join(plan_lines(study.name, study.seeds, kinds, seconds, console.width, how)))

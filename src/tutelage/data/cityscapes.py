@@ -11,7 +11,8 @@ from tutelage.data.folders import Folders, Label
 from tutelage.data.labels import ClassesLabel, InverseDepthLabel
 from tutelage.errors import UserError
 from tutelage.files import expand_home
-from tutelage.images import Array, Size
+from tutelage.images import Size
+from tutelage.pictures import Array
 
 # Classes -> the folders that may hold the labels, in the order in which they are looked for: those that `tutelage
 # prepare` writes, and MTAN's two.

@@ -4,11 +4,10 @@ from collections.abc import Collection
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
-from posixpath import normpath
 from unicodedata import normalize
 
 from tutelage.data.base import Split
-from tutelage.data.files import PICTURES, find_test_folder, none_found
+from tutelage.data.files import find_split_folders, none_found
 from tutelage.data.fingerprint import arguments_text, fingerprint_of_files, stamp_of_files
 from tutelage.data.items import Items, ItemSource
 from tutelage.data.look import unused_files
@@ -18,6 +17,7 @@ from tutelage.errors import UserError
 from tutelage.files import expand_home
 from tutelage.images import Size
 from tutelage.layout import holds_studies
+from tutelage.pictures import PICTURES
 from tutelage.types.look import LeftOut, Warned
 
 
@@ -91,10 +91,8 @@ class ClassFolders(ItemSource):
 
     @cached_property
     def _folders(self) -> dict[Split, str]:
-        train = ("train" if self._has("train") else "") if self.train is None else self.train
-        test = find_test_folder(self.root, self._has) if self.test is None else self.test
-        test = train if test is not None and normpath(test) == normpath(train) else test  # "./train" and "train/", too
-        return {"train": train} if test in (None, train) else {"train": train, "test": test}
+        train, test = find_split_folders(self.root, self._has, self.train, self.test)
+        return {"train": train} if test is None else {"train": train, "test": test}
 
     def _has(self, split: str) -> bool:
         return (self.root / split).is_dir()

@@ -10,7 +10,8 @@ from torch import Tensor
 from tutelage.data.labels import ClassesLabel
 from tutelage.data.modalities import whole_numbers
 from tutelage.errors import UserError
-from tutelage.images import Array, Use, describe, flat
+from tutelage.images import describe, flat
+from tutelage.pictures import Array, Use
 
 _LARGEST = 2**16 - 1
 Code = tuple[int, ...]  # one grey value, or red, green and blue

@@ -3,10 +3,10 @@
 import re
 from collections.abc import Callable, Collection
 from pathlib import Path
+from posixpath import normpath
 
 from tutelage.errors import UserError, one_line
 from tutelage.files import check_regular
-from tutelage.images import PICTURES as PICTURES
 
 TEXTS = (".npy", ".txt")  # of numbers for the whole image
 SYSTEM_FILES = ("thumbs.db", "desktop.ini", "ehthumbs.db")  # what systems write into any folder, in small letters
@@ -48,23 +48,31 @@ def read_numbers(path: Path) -> list[float]:
     return numbers
 
 
-def find_test_folder(root: Path, exists: Callable[[str], bool]) -> str | None:
-    """The name of the folder of the `test` split, `test` or `val`; None where there is none.
+def find_split_folders(
+    root: Path, exists: Callable[[str], bool], train: str | None, test: str | None
+) -> tuple[str, str | None]:
+    """The folder of the `train` split, "" where none divides splits, and of `test`, None where a part is held out.
 
     Args:
         root: The folder of the data set, for the message.
         exists: Whether there is a folder of this name.
+        train: The folder that the user names; None: `train`, if there is one.
+        test: Likewise; None: `test` or `val`. That of train (`./train`, `train/`) is none.
 
     Raises:
-        UserError: There are both.
+        UserError: The user names none, and there are both.
     """
+    if train is None:
+        train = "train" if exists("train") else ""
+    if test is not None:
+        return train, None if normpath(test) == normpath(train) else test
     names = [name for name in ("test", "val") if exists(name)]
     if len(names) == 2:
         raise UserError(
             f"{root}: expected one of the folders test and val, which is read once, after training, found both; rename "
             "or remove the other one"
         )
-    return names[0] if names else None
+    return train, names[0] if names else None
 
 
 def natural(name: str) -> list[tuple[int, str]]:

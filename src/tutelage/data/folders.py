@@ -4,11 +4,10 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from posixpath import normpath
 from typing import get_args
 
 from tutelage.data.base import DataSource, Split, check_arguments
-from tutelage.data.files import PICTURES, TEXTS, find_test_folder, none_found
+from tutelage.data.files import TEXTS, find_split_folders, none_found
 from tutelage.data.fingerprint import arguments_text, fingerprint_of_files, ranked
 from tutelage.data.folder_dataset import FolderDataset
 from tutelage.data.look import unused_files, without_image
@@ -18,6 +17,7 @@ from tutelage.data.samples import Memory, Samples
 from tutelage.errors import UserError
 from tutelage.files import expand_home
 from tutelage.images import Size
+from tutelage.pictures import PICTURES
 from tutelage.types.look import LeftOut
 
 
@@ -194,9 +194,7 @@ class Folders(DataSource):
     @cached_property
     def _folders(self) -> dict[Split, str]:
         """Split -> its folder; that of `train` for both where a part is held out; "" where no folder divides splits."""
-        train = ("train" if self._has("train") else "") if self.train is None else self.train
-        test = find_test_folder(self.root, self._has) if self.test is None else self.test
-        test = train if test is not None and normpath(test) == normpath(train) else test  # "./train" and "train/", too
+        train, test = find_split_folders(self.root, self._has, self.train, self.test)
         return {"train": train, "test": train if test is None else test}
 
     def _has(self, split: str) -> bool:

@@ -11,7 +11,8 @@ from tutelage.data.look.measure import Measure, measure_values
 from tutelage.data.look.stored import Stored
 from tutelage.data.modalities import Modality, resize_nearest, whole_numbers
 from tutelage.errors import UserError
-from tutelage.images import Array, Size, Use, describe, flat
+from tutelage.images import Size, describe, flat
+from tutelage.pictures import Array, Use
 
 _EIGHT_BITS = ("1", "L", "LA")  # Pillow's modes
 _FINE = 0.001  # a unit that is fine enough for 16 bits, and too fine for 8

@@ -16,7 +16,8 @@ from tutelage.data.look.measure import Measure, measure_classes, measure_values
 from tutelage.data.look.stored import Stored
 from tutelage.data.packed import Column
 from tutelage.errors import UserError
-from tutelage.images import Array, Size, Use, as_array, read_array, read_rgb, resize_image, rgb
+from tutelage.images import Size, as_array, read_array, read_rgb, resize_image, rgb
+from tutelage.pictures import Array, Use
 from tutelage.recorded import Recorded
 
 _LARGEST = 2**31 - 1  # no class has a larger number

@@ -12,7 +12,8 @@ from tutelage.data.look.measure import Measure, measure_values
 from tutelage.data.look.stored import Stored
 from tutelage.data.modalities import Modality
 from tutelage.errors import UserError
-from tutelage.images import Array, Size, describe
+from tutelage.images import Size, describe
+from tutelage.pictures import Array
 
 _GREY = 1.0  # steps of 8 bits: a component that is nearer to 0 may be noise
 _SHORT = 1e-3  # a shorter normal is none

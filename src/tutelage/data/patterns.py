@@ -7,9 +7,10 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from unicodedata import normalize
 
-from tutelage.data.files import PICTURES, TEXTS, natural
+from tutelage.data.files import TEXTS, natural
 from tutelage.errors import UserError
-from tutelage.layout import DATA
+from tutelage.layout import is_study
+from tutelage.pictures import PICTURES
 
 SPLIT = "{split}"  # in a pattern: the name of the folder of `train` or `test`
 _STARS = {"**/": "((?:[^/]+/)*)", "*": "([^/]+)"}
@@ -141,7 +142,7 @@ def walk(folder: Path, levels: int | None = None) -> Iterator[Path]:
     depth = len(folder.parts)
     for here, folders, files in os.walk(folder, onerror=_refuse, followlinks=True) if folder.is_dir() else ():
         path = Path(here)
-        if "study.yaml" in files and DATA in files:
+        if is_study(path):
             folders.clear()
             continue
         yield from (check_name(path / name) for name in files if not name.startswith("."))

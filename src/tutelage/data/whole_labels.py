@@ -11,7 +11,8 @@ from torch import Tensor
 from tutelage.data.files import read_numbers
 from tutelage.data.modalities import Modality, Window, whole_numbers
 from tutelage.errors import UserError
-from tutelage.images import Array, Size, read_array
+from tutelage.images import Size, read_array
+from tutelage.pictures import Array
 
 
 class Whole(Modality, ABC):

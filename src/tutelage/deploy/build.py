@@ -20,7 +20,8 @@ from tutelage.deploy.limits import check_depth, check_value, members
 from tutelage.deploy.predictor import Predictor, check_names
 from tutelage.deploy.trust import PACKAGES, resolve, within, without_default_weights, without_weights
 from tutelage.errors import UserError, one_line
-from tutelage.images import Size, check_pixels
+from tutelage.images import Size
+from tutelage.pictures import check_pixels
 from tutelage.types import MultiTaskNet, Task
 
 _MAPS = (dict, abc.Mapping)

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from tutelage.deploy.video import read_frames
 from tutelage.errors import UserError
-from tutelage.images import PICTURES, as_image
+from tutelage.images import as_image
+from tutelage.pictures import PICTURES
 
 VIDEOS = (".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv")
 

@@ -16,7 +16,7 @@ from tutelage.deploy.sheet import ContactSheets
 from tutelage.deploy.video import check_readers
 from tutelage.deploy.write import SUFFIXES, USUAL, Kind, as_picture, describe, write_prediction
 from tutelage.errors import UserError
-from tutelage.images import is_turned
+from tutelage.pictures import is_turned
 
 
 @dataclass(frozen=True)

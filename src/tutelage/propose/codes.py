@@ -8,7 +8,8 @@ import numpy as np
 
 from tutelage.data.look import Guess
 from tutelage.errors import printable
-from tutelage.images import Array, flat, read_array
+from tutelage.images import flat, read_array
+from tutelage.pictures import Array
 
 _MOST = 64  # classes that are drawn so
 _READ = 2000  # files, at even distances, whose values are collected

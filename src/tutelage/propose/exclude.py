@@ -4,8 +4,8 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tutelage.data.files import PICTURES
 from tutelage.data.patterns import pattern_in
+from tutelage.pictures import PICTURES
 from tutelage.propose.files import Leaf
 
 if TYPE_CHECKING:

@@ -4,9 +4,10 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tutelage.data.files import PICTURES, SYSTEM_FILES, TEXTS, natural
+from tutelage.data.files import SYSTEM_FILES, TEXTS, natural
 from tutelage.data.patterns import SPLIT, walk
 from tutelage.errors import printable
+from tutelage.pictures import PICTURES
 from tutelage.propose.names import Affix, affixes, count, split_word, words
 
 _ODD = "with *, {split} or a control character in its name"

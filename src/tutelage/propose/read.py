@@ -9,7 +9,8 @@ import numpy as np
 
 from tutelage.errors import UserError, one_line
 from tutelage.files import check_regular
-from tutelage.images import Size, check_pixels, open_picture, orientation, read_array
+from tutelage.images import Size, read_array
+from tutelage.pictures import check_pixels, open_picture, orientation
 
 _DECODED = 4000  # files up to which all are decoded; of more, only the beginnings are read
 _TURNED = (5, 6, 7, 8)  # EXIF orientations that exchange height and width

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tutelage.data.look import Guess, guess
 from tutelage.data.patterns import SPLIT
-from tutelage.images import open_picture
+from tutelage.pictures import open_picture
 from tutelage.propose.files import Leaf
 from tutelage.propose.names import Affix, common_affixes, count, says_image, without
 

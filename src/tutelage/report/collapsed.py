@@ -17,7 +17,7 @@ def collapsed(results: Results) -> str:
     A network of classes is named where 95 % of its predictions are one class and the labels are not like that; one of
     numbers where the standard deviation of its predictions is below a tenth of that of the labels.
     """
-    of_method = {m: [t for t in results.tasks if _is_collapsed(results, m, t)] for m in results.methods}
+    of_method = {m: _collapsed_tasks(results, m) for m in results.methods}
     named = [f"{method} ({', '.join(tasks)})" for method, tasks in of_method.items() if tasks]
     if not named:
         return ""
@@ -27,9 +27,13 @@ def collapsed(results: Results) -> str:
     )
 
 
-def _is_collapsed(results: Results, method: str, task: str) -> bool:
-    run = results.run(method, task)
-    drawn = Predictions(None if run is None else run / "predictions.safetensors")
+def _collapsed_tasks(results: Results, method: str) -> list[str]:
+    runs = {t: run for t in results.tasks if (run := results.run(method, t)) is not None}
+    drawn = {run: Predictions(run / "predictions.safetensors") for run in set(runs.values())}  # of several tasks once
+    return [t for t, run in runs.items() if _is_collapsed(drawn[run], t)]
+
+
+def _is_collapsed(drawn: Predictions, task: str) -> bool:
     parts = (drawn.of(source).values(task) for source in drawn.sources)
     return any(part is not None and _hardly_varies(*part) for part in parts)
 

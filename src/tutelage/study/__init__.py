@@ -18,7 +18,7 @@ from tutelage.study.config import (
     with_new_names,
 )
 from tutelage.study.duration import duration
-from tutelage.study.estimate import Estimate, estimate, kind_of
+from tutelage.study.estimate import Estimate, estimate, total_seconds
 from tutelage.study.execute import execute, take_part
 from tutelage.study.inspection import inspect_data
 from tutelage.study.launch import (
@@ -29,7 +29,6 @@ from tutelage.study.launch import (
     Ready,
     RunDisplay,
     Share,
-    last_end,
     run_study,
     shares,
 )
@@ -68,8 +67,6 @@ __all__ = [
     "estimate",
     "execute",
     "inspect_data",
-    "kind_of",
-    "last_end",
     "load_study",
     "main_method",
     "methods",
@@ -82,6 +79,7 @@ __all__ = [
     "save_showing",
     "shares",
     "take_part",
+    "total_seconds",
     "with_new_names",
     "write_shared",
 ]

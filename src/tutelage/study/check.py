@@ -15,8 +15,9 @@ from tutelage.data.base import Split
 from tutelage.data.shards import Keeper
 from tutelage.errors import UserError, one_line
 from tutelage.files import write_shared
-from tutelage.images import Size, check_pixels
+from tutelage.images import Size
 from tutelage.layout import DATA, FEATURES
+from tutelage.pictures import check_pixels
 from tutelage.study.budget import passes
 from tutelage.study.check_samples import Checked, Level, Of, check_samples
 from tutelage.study.config import Study, teacher_specs

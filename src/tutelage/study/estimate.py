@@ -15,6 +15,7 @@ from tutelage.study.budget import training_config
 from tutelage.study.build import build_run
 from tutelage.study.config import Study
 from tutelage.study.execute import fabric_for
+from tutelage.study.launch.order import last_end
 from tutelage.study.memory_format import with_memory_format
 from tutelage.study.observers import Silent
 from tutelage.study.plan import RunSpec, kinds
@@ -90,6 +91,12 @@ def _estimate(study: Study, specs: Sequence[RunSpec], note: Callable[[str], None
         plan_of = (length.steps / length.per_epoch, _batch(config), rate, length.steps, parameters, seconds, disk)
         estimates.append(Estimate(kind_of(spec), left[kind_of(spec)], *plan_of, *cost))
     return estimates
+
+
+def total_seconds(specs: Sequence[RunSpec], kinds: Sequence[Estimate], jobs: int) -> float:
+    """Seconds until the last of these runs has ended, so many at once; runs that are not trained take none."""
+    of_kind = {kind.name: kind.seconds for kind in kinds}
+    return last_end(specs, lambda spec: of_kind.get(kind_of(spec), 0.0), jobs)
 
 
 class _Clock(Silent):

@@ -11,7 +11,8 @@ import numpy as np
 
 from tutelage.data.files import read_numbers
 from tutelage.data.look.stored import Stored, stored_in_file
-from tutelage.images import Array, flat, read_array
+from tutelage.images import flat, read_array
+from tutelage.pictures import Array
 
 _LOOKED_AT = 32  # files, at even distances, from which the kind follows
 _COUNTED = 2000  # files, at even distances, whose classes are counted

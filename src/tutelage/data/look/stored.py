@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image as PillowImage
 from torch import Tensor
 
-from tutelage.images import open_picture, orientation
+from tutelage.pictures import open_picture, orientation
 
 _MODES = {
     "1": "1 bit",

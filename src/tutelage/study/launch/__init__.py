@@ -6,7 +6,6 @@ from typing import Any
 from tutelage.study.config import Study
 from tutelage.study.launch.base import Display, Launcher, RunDisplay
 from tutelage.study.launch.local import InProcess
-from tutelage.study.launch.order import last_end
 from tutelage.study.launch.pool import Pool
 from tutelage.study.launch.ready import Ready, make_ready
 from tutelage.study.launch.share import Share, shares
@@ -23,7 +22,6 @@ __all__ = [
     "Ready",
     "RunDisplay",
     "Share",
-    "last_end",
     "run_study",
     "shares",
 ]

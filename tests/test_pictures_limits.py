@@ -14,7 +14,8 @@ from torch import Tensor
 
 from tutelage.data import ClassesLabel, DepthLabel, Rgb
 from tutelage.errors import UserError
-from tutelage.images import as_image, max_pixels
+from tutelage.images import as_image
+from tutelage.pictures import max_pixels
 
 COLOURS = np.random.default_rng(0).integers(0, 256, (6, 8, 3), dtype=np.uint8)
 RGB = Image.fromarray(COLOURS)

@@ -1,0 +1,178 @@
+"""Picture files, as Pillow opens them: what is read, how large it may be, which way up it is, and its values."""
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+from PIL import ExifTags, ImageOps
+from PIL import Image as PillowImage
+
+from tutelage.errors import UserError, one_line
+from tutelage.files import check_regular
+
+Array = npt.NDArray[Any]
+# What values are read for: colours; class numbers, where a palette stands for its indices and grey values are as they
+# were written, be white 255 or not; masks, where a palette does, too; others, with grey values as they were written.
+Use = Literal["image", "classes", "mask", "values"]
+
+_VARIABLE = "TUTELAGE_MAX_PIXELS"
+_MAX_PIXELS = 2**30 // 12  # where Pillow begins to warn: a quarter of a GiB
+# What is read: no format whose reader starts another program, as that of EPS does.
+FORMATS = ("BMP", "DIB", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TGA", "TIFF", "WEBP")
+# By these suffixes files of a folder are taken for pictures.
+PICTURES = (
+    *(".npy", ".png", ".jpg", ".jpeg", ".jfif", ".webp", ".bmp", ".tif", ".tiff"),
+    *(".gif", ".jp2", ".pgm", ".ppm", ".tga"),
+)
+
+# Pillow's mode -> the mode whose values are read. Transparency is left out.
+READ_AS = {
+    "1": "L",  # 1 bit: 0 and 255, or 0 and 1 where they are class numbers
+    "L": "L",
+    "LA": "L",
+    "P": "RGB",  # the palette's colours; its indices, where they are class numbers
+    "PA": "RGB",
+    "RGB": "RGB",
+    "RGBA": "RGB",
+    "RGBa": "RGB",
+    "RGBX": "RGB",
+    "CMYK": "RGB",
+    "YCbCr": "RGB",
+    "HSV": "RGB",
+    "LAB": "RGB",
+    "F": "F",  # floats; those of an image are in 0..1
+    "I": "I",  # 32 bits, and 16 below: for labels only
+    "I;16": "I;16",
+    "I;16L": "I;16L",
+    "I;16B": "I;16B",
+    "I;16N": "I;16N",
+}
+
+
+def max_pixels() -> int:
+    """The number of pixels that a picture may have: what TUTELAGE_MAX_PIXELS says, or where Pillow begins to warn.
+
+    Raises:
+        UserError: The variable holds no whole number.
+    """
+    text = os.environ.get(_VARIABLE, "")
+    if not text:
+        return _MAX_PIXELS
+    if not (text.isascii() and text.isdigit() and int(text)):
+        raise UserError(f"{_VARIABLE}: expected a whole number of at least 1, found `{text}`; correct it")
+    return int(text)
+
+
+def check_pixels(width: int, height: int, where: str) -> None:
+    """Raise a UserError if a picture of this size has more pixels than are read."""
+    if width * height > max_pixels():
+        raise _too_large(where, f"{width} x {height} = {width * height}")
+
+
+def _too_large(where: str, found: str) -> UserError:
+    return UserError(
+        f"{where}: expected at most {max_pixels()} pixels, found {found}; make it smaller, or raise the limit with the "
+        f"environment variable {_VARIABLE}"
+    )
+
+
+def open_picture(path: Path) -> PillowImage.Image:
+    """A picture whose size is known and whose pixels are not read yet, of one of `FORMATS`.
+
+    Raises:
+        UserError: Pillow refuses its size, or it is no file.
+        OSError: It cannot be read; Pillow may raise anything else, too.
+    """
+    if os.environ.get(_VARIABLE):
+        PillowImage.MAX_IMAGE_PIXELS = None  # the user's limit takes the place of Pillow's
+    try:
+        check_regular(path)
+        return PillowImage.open(path, formats=FORMATS)
+    except (PillowImage.DecompressionBombError, PillowImage.DecompressionBombWarning) as error:
+        pixels = re.search(r"\d+", str(error))
+        raise _too_large(str(path), f"{pixels[0]} of them" if pixels else one_line(error)) from None
+
+
+def pixels(picture: PillowImage.Image, use: Use, where: str) -> Array:
+    """The values of an opened picture, turned as its EXIF orientation says: [H, W] or [H, W, 3].
+
+    Raises:
+        UserError: It has too many pixels or several frames, or a mode that is not read for this use.
+        OSError: It cannot be read; Pillow may raise anything else, too.
+    """
+    check_pixels(*picture.size, where)
+    # Cameras put a preview behind the photograph (MPO).
+    if getattr(picture, "is_animated", False) and picture.format != "MPO":
+        raise UserError(
+            f"{where}: expected one picture, found a {picture.format} of several frames; save one of them as a picture"
+        )
+    written = _written(picture)
+    picture.load()
+    mode = picture.mode
+    read_as = "P" if mode == "P" and use in ("classes", "mask") else READ_AS.get(mode)
+    if read_as is None:
+        raise UserError(f"{where}: expected one of Pillow's modes {', '.join(READ_AS)}, found {mode}; save it as RGB")
+    if use == "image" and (read_as.startswith("I") or written.sixteen):
+        raise UserError(
+            f"{where}: expected 8 bits a channel, found {'32' if mode == 'I' else '16'} bits (Pillow's mode {mode}), "
+            "of unknown brightness; map its values to 0..255 and save 8 bits, or write floats in 0..1 into a .npy"
+        )
+    if mode == "1" and use in ("classes", "mask"):
+        return np.asarray(_upright(picture)).astype(np.uint8)
+    picture = _upright(picture)
+    array = np.asarray(picture if mode == read_as else picture.convert(read_as))
+    if use in ("classes", "values") and written.white is not None:
+        full = 65535 if mode == "I" else 255  # to which Pillow has stretched them
+        return np.round(array * (written.white / full)).astype(array.dtype)
+    return array
+
+
+@dataclass(frozen=True)
+class _Written:
+    """What Pillow's mode does not tell of a file, known until its pixels are read.
+
+    Attributes:
+        sixteen: Channels of 16 bits become 8.
+        white: The value of white in a grey picture, where that is neither 255 nor 65535; None elsewhere.
+    """
+
+    sixteen: bool = False
+    white: int | None = None
+
+
+def _written(picture: PillowImage.Image) -> _Written:
+    tiles: Any = getattr(picture, "tile", ())
+    if not tiles:
+        return _Written()
+    codec, *_, arguments = tiles[0]
+    raw, *rest = arguments if isinstance(arguments, tuple) else (arguments,)
+    if codec in ("ppm", "ppm_plain") and picture.mode in ("L", "I"):
+        return _Written(white=rest[0])
+    sixteen = ";16" in str(raw) and picture.mode in ("RGB", "RGBA")
+    return _Written(sixteen, {"L;2": 3, "L;4": 15}.get(str(raw)))
+
+
+def orientation(picture: PillowImage.Image) -> int:
+    """The EXIF orientation of a picture, 1 to 8; 1, as stored, where it has none."""
+    try:
+        found = int(picture.getexif().get(ExifTags.Base.Orientation, 1))
+    except Exception:  # damaged EXIF data, whose errors Pillow names by what the bytes look like, say nothing
+        return 1
+    return found if 1 <= found <= 8 else 1
+
+
+def is_turned(path: Path) -> bool:
+    """Whether the image in a file is turned or mirrored when it is read, since its EXIF orientation says so."""
+    try:
+        with open_picture(path) as picture:
+            return orientation(picture) != 1
+    except Exception:  # no picture of Pillow's, or a damaged one, of which decoding it says more
+        return False
+
+
+def _upright(picture: PillowImage.Image) -> PillowImage.Image:
+    return picture if orientation(picture) == 1 else ImageOps.exif_transpose(picture)
