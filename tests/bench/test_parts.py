@@ -78,6 +78,7 @@ def test_data_are_read_and_trained_on() -> None:
     costs = measured("data")
     for source in ("from JPEG and PNG", "from shards"):
         assert costs[f"32x48, one process: three labels, {source}"].unit == "images/s"
+    assert costs["32x48, one process: one label, from shards, as a GPU is given them"].limit == 10_000
     augmented = costs["32x48, one process: three labels, from shards, augmented"]
     assert (augmented.limit, augmented.least) == (400, True)
     assert of_network(costs)["epoch with data and log / steps alone, from JPEG and PNG"].limit == 1.10

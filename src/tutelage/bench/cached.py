@@ -6,12 +6,14 @@ import torch
 
 from tutelage.bench.case import Case
 from tutelage.cache import Entry, Field, Key
-from tutelage.distill.teachers import CachedOutput, Packing, RowNumbers, compute_parts, fill_rows, image_digests
+from tutelage.distill.teachers import CachedOutput, Packing, RowNumbers, compute_parts, fill_rows, image_digests, park
 from tutelage.distill.teachers.cache import DIGEST
 
 
 def read_from_cache(case: Case, folder: Path) -> Case:
     """Write what the teachers compute for the batch of a case, once, and let its steps read it; returns the case.
+
+    As in a run, the teachers then lie in files that are mapped into memory.
 
     Args:
         case: one with teachers.
@@ -32,5 +34,6 @@ def read_from_cache(case: Case, folder: Path) -> Case:
             entries[part] = packing, Entry(key, folder)
         fill_rows(entries, torch.arange(len(rows)), parts, digests)
         cached[network] = {case.batch.source: CachedOutput(entries, rows, print)}
+        case.parked += park(network, folder)
     passes.cached = cached
     return case

@@ -74,6 +74,7 @@ class Case:
         }
         self.shared = sum(p.numel() for p in net.shared_parameters())
         self.teachers = list(teachers.values())
+        self.parked = 0  # bytes of teachers that lie in files
         self.distiller = distiller
         self.run = Training(net, distiller, balancer, Optimisers(parts, 1, 1))
 

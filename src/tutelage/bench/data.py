@@ -18,11 +18,19 @@ from tutelage.data import Augment, DataSource, Folders
 from tutelage.data.shards import Keeper
 from tutelage.images import Size
 from tutelage.train import JsonLines, Streams, TrainConfig, fit, select, training_loader
-from tutelage.types import Batch, Task
+from tutelage.train.loader import Order
+from tutelage.train.views import Views
+from tutelage.types import Task
 
 # What an epoch with data and a log may take of the time of its steps alone.
 LIMITS = {"segnet": 1.05, "segnet-quarter": 1.10, "efficientnet-lite0": 1.10}
-LEAST = {"one label, from shards": 10_000.0, "three labels, from shards, augmented": 400.0}  # images per second
+# Images per second. What a GPU is given are the bytes of the shards, which it decodes and augments itself.
+LEAST = {
+    "one label, from shards": 10_000.0,
+    "one label, from shards, as a GPU is given them": 10_000.0,
+    "one label, from shards, augmented": 400.0,
+    "three labels, from shards, augmented": 400.0,
+}
 _IMAGES, _BATCH = 32, 8
 _STEPS = 4  # of an epoch, with one line of the log
 # Per pixel, as they lie in the files when decoded: colours, class, depth and normals.
@@ -49,12 +57,18 @@ def _reading(tasks: dict[str, Task], folder: Path, settings: Settings) -> list[C
         config = TrainConfig(batch_size=_BATCH, augment=augment, accelerator="cpu")
         return lambda: _exhaust(training_loader(streams, of, config, 0))
 
+    def packed(source: DataSource, of: dict[str, Task]) -> Action:
+        streams = Streams(select(source, of), _BATCH)
+        views = Views(streams.streams, of, packed=True)
+        return lambda: _exhaust(views[keys] for keys in Order(streams, 0))
+
     actions, bytes_of = dict[str, Action](), dict[str, int]()
     for count, of in (("one label", dict(list(tasks.items())[:1])), ("three labels", tasks)):
         for name, source in sources.items():
             for suffix, augment in (("", None), (", augmented", Augment())):
                 actions[f"{count}, {name}{suffix}"] = action(source, augment, of)
-                bytes_of[f"{count}, {name}{suffix}"] = _BYTES[count] * size[0] * size[1]
+        actions[f"{count}, {_SHARDS}, as a GPU is given them"] = packed(sources[_SHARDS], of)
+        bytes_of |= {name: _BYTES[count] * size[0] * size[1] for name in actions if name not in bytes_of}
     rate, costs = bytes_per_second(), []
     for name, values in in_turns(actions, settings, "reading").items():
         spread, limit = Spread.of([_IMAGES / value for value in values]), LEAST.get(name)
@@ -63,7 +77,7 @@ def _reading(tasks: dict[str, Task], folder: Path, settings: Settings) -> list[C
     return costs
 
 
-def _exhaust(batches: Iterable[Batch]) -> None:
+def _exhaust(batches: Iterable[object]) -> None:
     for _ in batches:
         pass
 

@@ -34,7 +34,7 @@ def _measure(network: Network, settings: Settings, folder: Path) -> list[Cost]:
         case = Case(network, tasks, batch, distilled=name != "plain", precision=precision)
         if name == "cached":
             read_from_cache(case, folder)
-        weights = sum(map(_bytes, (case.run.student, *case.teachers)))
+        weights = sum(map(_bytes, (case.run.student, *(() if case.parked else case.teachers))))
         peaks[name] = case.peak() + weights
         # Weights, their gradients and Adam's two means, which every step holds.
         floor = (weights + 3 * _bytes(case.run.student)) / _MIB

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from tutelage.distill.teachers.cache import CachedOutput
+from tutelage.distill.teachers.parking import unpark
 from tutelage.errors import UserError
 from tutelage.types import Batch, MultiTaskNet, Output, transfer
 
@@ -144,6 +145,7 @@ class Passes:
                 self._resized[request.size] = resize(images, request.size)
             images = self._resized[request.size]
         reading = Reading(Output({}, {}), _on_device(indices, images))
+        unpark(network, images.device)
         output = network(reading.select(images), tasks=list(request.tasks))
         reading.output = Output(output.predictions, {k: tap for k, tap in output.taps.items() if k in request.taps})
         return reading

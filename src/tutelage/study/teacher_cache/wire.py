@@ -1,6 +1,7 @@
 """Caches what a run's teachers compute: where that is worth while, and before the first step."""
 
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,7 +9,7 @@ from lightning_fabric import Fabric
 from rich.filesize import decimal
 
 from tutelage.cache import cache_root, free_bytes, is_disk_full
-from tutelage.distill.teachers import CachedOutput, Passes, Uncacheable, teachers_of
+from tutelage.distill.teachers import CachedOutput, Passes, Uncacheable, park, teachers_of
 from tutelage.errors import UserError
 from tutelage.files import write_record
 from tutelage.study.config import StudyConfig
@@ -104,6 +105,10 @@ def cache_teachers(
         of_network[output.stream.name] = CachedOutput(filling.entries, output.rows, note)
     for passes, of_passes in cached.items():
         passes.cached = of_passes
+        for network, of_network in of_passes.items():
+            if of_network.keys() >= {stream.name for stream in streams.streams}:
+                with suppress(OSError):  # it is not needed in memory, but may stay there
+                    park(network, cache_root())
 
 
 def _filled(
