@@ -23,7 +23,7 @@ def test_no_line_is_wider_than_the_terminal_and_no_word_is_lost(columns: int) ->
     text = output(COLUMNS=str(columns))
     widths = [len(line.rstrip()) for line in text.splitlines()]
     assert columns * 0.8 < max(widths) <= columns
-    assert "AdamW 5e-4 with a cosine" in " ".join(text.split())
+    assert "AdamW 2e-3 with a cosine" in " ".join(text.split())
 
 
 @pytest.mark.parametrize(("no_color", "codes"), [("", ["1", "31", "0"]), ("1", ["1", "0"])])
