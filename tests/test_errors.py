@@ -114,7 +114,7 @@ def test_a_mistake_that_may_hide_a_defect_of_ours_is_known() -> None:
         return line
 
     assert not raised_by_us(wrapped(lambda: json_text({object(): 1})))  # json itself refuses the key
-    assert raised_by_us(wrapped(lambda: one_line(ValueError("x"), most="many")))  # type: ignore[arg-type]  # on purpose
+    assert raised_by_us(wrapped(lambda: one_line(ValueError("x"), most="many")))
 
 
 def test_the_colours_of_a_message_leave_no_trace() -> None:

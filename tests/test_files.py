@@ -31,7 +31,7 @@ def test_nothing_stays_of_a_file_that_could_not_be_written(tmp_path: Path) -> No
     write_text(tmp_path / "a", "before")
 
     def half(file: object) -> None:
-        file.write(b"half")  # type: ignore[attr-defined]  # a file
+        file.write(b"half")
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

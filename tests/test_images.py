@@ -156,7 +156,7 @@ def test_labels_follow_exif_orientation_as_their_image_does(tmp_path: Path) -> N
     depth = turned(tmp_path / "depth.png", Image.fromarray(label.astype(np.uint16)), 6)
     items = [{"image": image, "labels": {"segmentation": classes, "depth": depth}}] * 2
     kinds = {"segmentation": ClassesLabel(), "depth": DepthLabel(scale=1.0)}
-    sample = FromDataset(items, kinds, items).split("train")[0]  # type: ignore[arg-type]  # a list is map-style
+    sample = FromDataset(items, kinds, items).split("train")[0]  # a list is map-style
     assert sample["image"].shape == (3, 8, 6)
     assert np.array_equal(sample["labels"]["segmentation"].numpy(), np.rot90(label, -1))
     assert np.array_equal(sample["labels"]["depth"][0].numpy(), np.rot90(label, -1))

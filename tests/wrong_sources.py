@@ -22,7 +22,7 @@ def hidden(*words: str, source: object = ROOMS, **arguments: Any) -> Make:
 
 
 def rooms(**changes: object) -> dict[str, Any]:
-    return {**STREETS, "init_args": {**STREETS["init_args"], **changes}}  # type: ignore[dict-item]  # a table of plain values
+    return {**STREETS, "init_args": {**STREETS["init_args"], **changes}}
 
 
 BOTH = {"class_path": "tutelage.data.Mix", "init_args": {"sources": {"rooms": ROOMS, "streets": STREETS}}}

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812 - the field's name for it
+from torch.nn import functional as F  # noqa: N812  # the field's name for it
 
 from tutelage.balance import Uniform
 from tutelage.distill import (

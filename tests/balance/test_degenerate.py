@@ -83,10 +83,10 @@ BALANCERS: dict[str, Make] = {
     "gradnorm": lambda _: GradNorm(),
     "moco": lambda _: MoCo(),
 }
-BALANCERS |= {f"losses {m}": lambda t, m=m, a=a: Scalarizer(m, weights(m, a, t)) for m, a in SCALARIZERS.items()}  # type: ignore[misc]  # defaults bind
-BALANCERS |= {f"gradients {m}": lambda t, m=m, a=a: Aggregator(m, weights(m, a, t)) for m, a in ARGUMENTS.items()}  # type: ignore[misc]  # as above
+BALANCERS |= {f"losses {m}": lambda t, m=m, a=a: Scalarizer(m, weights(m, a, t)) for m, a in SCALARIZERS.items()}
+BALANCERS |= {f"gradients {m}": lambda t, m=m, a=a: Aggregator(m, weights(m, a, t)) for m, a in ARGUMENTS.items()}
 BALANCERS |= {
-    f"representation {m}": lambda t, m=m, a=a: Aggregator(m, weights(m, a, t), "representation")  # type: ignore[misc]  # as above
+    f"representation {m}": lambda t, m=m, a=a: Aggregator(m, weights(m, a, t), "representation")
     for m, a in ARGUMENTS.items()
     if m not in EXACT
 }

@@ -230,7 +230,7 @@ def test_a_killed_run_ends_where_an_undisturbed_one_does(
     student = Optim(lambda p: torch.optim.Adam(p, lr=1e-2))
     config = TrainConfig(epochs=2, batch_size=2, student=student, checkpoint_steps=1)
     config = replace(config, accumulate=accumulate, observe_steps=2)
-    setup = Drawn(config, lambda: balancer(method, draws), net={"dropout": 0.3, "norm": True})  # type: ignore[arg-type]  # a factory does
+    setup = Drawn(config, lambda: balancer(method, draws), net={"dropout": 0.3, "norm": True})
     whole = setup.fit(setup.build())
     assert whole.step == 12 // accumulate
     path = tmp_path / "checkpoint.pt"

@@ -91,7 +91,7 @@ def test_evaluation_is_compared_with_its_forward_passes() -> None:
 
 def test_a_distilled_step_takes_more_memory_than_a_plain_one() -> None:
     costs = of_network(measured("memory"))
-    assert 1 < costs["distilled, cached / plain"].value <= costs["distilled, computed / plain"].value
+    assert 1 < costs["distilled, cached / plain"].value < costs["distilled, computed / plain"].value
     assert all(cost.value > cost.floor for cost in costs.values() if cost.unit == "MiB")
 
 

@@ -87,4 +87,4 @@ def test_a_terminal_of_ascii_gets_every_word(monkeypatch: pytest.MonkeyPatch) ->
     assert main(["presets"]) == 0
     print("\u2191")
     stream.flush()
-    assert stream.buffer.getvalue().endswith(rb"\u2191" + b"\n")  # type: ignore[attr-defined]  # it is a BytesIO
+    assert stream.buffer.getvalue().endswith(rb"\u2191" + b"\n")

@@ -280,5 +280,5 @@ def test_rows_in_tables_have_the_stamps_of_the_tables(tmp_path: Path) -> None:
 
 def test_nothing_is_known_of_a_dataset_of_the_users_own() -> None:
     rows = [{"image": np.zeros((8, 12, 3), np.uint8), "labels": {"animal": 1}}] * 10
-    source = FromDataset(rows, {"animal": ClassLabel()})  # type: ignore[arg-type]  # a list is map-style, too
+    source = FromDataset(rows, {"animal": ClassLabel()})  # a list is map-style, too
     assert set(stamps(source).values()) == {None}

@@ -74,7 +74,7 @@ def test_importing_tutelage_imports_no_torch() -> None:
     code = "import sys, tutelage; assert 'torch' not in sys.modules; tutelage.load; assert 'torch' in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
-        tutelage.nothing  # noqa: B018, asking is what raises
+        tutelage.nothing  # noqa: B018  # asking is what raises
 
 
 def test_the_size_can_be_another(tmp_path: Path) -> None:

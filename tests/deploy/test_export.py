@@ -199,7 +199,7 @@ def test_what_cannot_be_asked_for_is_one_line(tmp_path: Path, monkeypatch: pytes
         ("x.onnx", "tensorrt", None, "format: expected one of onnx, torch.export, safetensors, found `tensorrt`"),
     ):
         with pytest.raises(ValueError, match=message):
-            export(predictor, tmp_path / file, format, opset)  # type: ignore[arg-type]  # wrong on purpose
+            export(predictor, tmp_path / file, format, opset)  # wrong on purpose
     monkeypatch.setitem(sys.modules, "onnxscript", None)
     with pytest.raises(ValueError, match=r"found no onnxscript; pip install 'tutelage\[onnx\]'"):
         export(predictor, tmp_path / "x.onnx")

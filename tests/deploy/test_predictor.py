@@ -104,7 +104,7 @@ def test_pictures_are_read_as_the_data_are(mode: str, tmp_path: Path, monkeypatc
 )
 def test_what_is_no_image_is_refused_in_one_line(image: object, message: str) -> None:
     with pytest.raises(ValueError, match=message) as caught:
-        make().predict(image)  # type: ignore[arg-type]  # what it is for
+        make().predict(image)
     assert "\n" not in str(caught.value)
 
 

@@ -54,7 +54,7 @@ def save(path: Path, state: object, **rest: object) -> Path:
 def expect(net: SegNet, path: Path, *parts: str, **options: object) -> None:
     """One line that says all of `parts`, and a network as it was."""
     before = {k: v.clone() for k, v in net.state_dict().items()}
-    with pytest.raises(ValueError) as error:  # noqa: PT011 (the parts are the match)
+    with pytest.raises(ValueError) as error:  # noqa: PT011  # the parts are the match
         load_authors(net, path, **options)
     message = str(error.value)
     assert "\n" not in message

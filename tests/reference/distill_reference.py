@@ -112,7 +112,7 @@ def per_image_vectors(a: Tensor, normalise: bool) -> list[Tensor]:
     return [x / x.pow(2).sum().sqrt() if normalise else x for x in means]
 
 
-def cka(k: list[list[Tensor]], l: list[list[Tensor]]) -> Tensor:  # noqa: E741, the literature's letter
+def cka(k: list[list[Tensor]], l: list[list[Tensor]]) -> Tensor:  # noqa: E741  # the literature's letter
     """HSIC(K, L) / sqrt(HSIC(K, K) HSIC(L, L)), HSIC(K, L) = tr(K H L H) / (n - 1)^2 (Kornblith et al., section 3)."""
     n = len(k)
     centre = torch.eye(n, dtype=k[0][0].dtype) - 1 / n

@@ -32,5 +32,5 @@ def test_the_page_is_written_under_the_lock_of_the_study(tmp_path: Path, monkeyp
     assert main(["report", str(tmp_path)]) == 0
     [(folder, tasks, writer)] = calls
     assert folder == tmp_path
-    assert set(tasks) == set(TASKS)  # type: ignore[call-overload]  # a mapping
+    assert set(tasks) == set(TASKS)
     assert writer is write_shared

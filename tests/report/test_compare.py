@@ -39,7 +39,7 @@ def text(comparison: Comparison, width: int = 200) -> str:
     console = Console(width=width, file=StringIO())
     for table in compared(comparison):
         console.print(table)
-    return console.file.getvalue()  # type: ignore[attr-defined]  # of the StringIO
+    return console.file.getvalue()
 
 
 def test_settings_are_the_keys_that_differ(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ def test_charts_and_pictures_are_files(tmp_path: Path) -> None:
     text = "".join(ElementTree.parse(out / "losses.svg").getroot().itertext())
     assert {"segmentation", "depth", "kd4mtl", "epoch"} <= set(text.split())  # panels, legend and axis
     with Image.open(out / "losses.png") as picture:
-        assert picture.getpixel((0, 0))[:3] == (255, 255, 255)  # type: ignore[index]  # of an RGBA picture
+        assert picture.getpixel((0, 0))[:3] == (255, 255, 255)
     with Image.open(out / "image-1.depth.kd4mtl.png") as picture:
         assert picture.size == (12, 8)
 

@@ -104,13 +104,13 @@ def fused(fuse: Fuse) -> Iterator[None]:
                 file.write(f"{self.path.parent} {self.run.step}\n")
         end_step(self)
 
-    os.fsync, os.replace, os.unlink = flushed, renamed, removed  # type: ignore[assignment]  # of what is called here
-    JsonLines.log_metrics, Saver.end_step = logged, ended  # type: ignore[method-assign]  # on purpose, for the block
+    os.fsync, os.replace, os.unlink = flushed, renamed, removed
+    JsonLines.log_metrics, Saver.end_step = logged, ended
     try:
         yield
     finally:
         os.fsync, os.replace, os.unlink = fsync, replace, unlink
-        JsonLines.log_metrics, Saver.end_step = log, end_step  # type: ignore[method-assign]  # as they were
+        JsonLines.log_metrics, Saver.end_step = log, end_step
 
 
 def _compute(compute: Any, fuse: Fuse, world: Any, *arguments: Any) -> Any:

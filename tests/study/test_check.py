@@ -83,7 +83,7 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def check(found: Study, terminal: bool = False, level: str = "auto") -> str:
     text = StringIO()
-    check_data(found, Console(file=text, force_terminal=terminal, width=80), level, write=False)  # type: ignore[arg-type]  # a table
+    check_data(found, Console(file=text, force_terminal=terminal, width=80), level, write=False)
     return text.getvalue()
 
 
@@ -342,7 +342,7 @@ def refusal(task: Task, kind: Modality, several: bool = False) -> str:
     found = load_study("rooms-tiny", ["--methods", "uniform"])
     source = Own("read")
     source.modalities = {"it": kind}
-    source.check_names = lambda _: None  # type: ignore[method-assign]  # whatever the study's tasks are
+    source.check_names = lambda _: None  # whatever the study's tasks are
     found.objects.tasks = {"it": task}
     found.objects.data = Mix({"own": source, "other": Own("read")}) if several else source
     try:
@@ -357,7 +357,7 @@ def refusal(task: Task, kind: Modality, several: bool = False) -> str:
 def test_labels_must_hold_what_the_task_learns(name: str, kind: type[Modality]) -> None:
     make, fitting = TASKS[name]
     assert set(TASKS) == {name for name in tasks.__all__ if not inspect.isabstract(getattr(tasks, name))}
-    message = refusal(make(), kind(codes=((0,), (1,))) if kind is CodedLabel else kind())  # type: ignore[call-arg]  # its own
+    message = refusal(make(), kind(codes=((0,), (1,))) if kind is CodedLabel else kind())
     if kind in fitting or (kind is CodedLabel and ClassesLabel in fitting):
         assert message == ""
     else:

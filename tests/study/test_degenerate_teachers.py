@@ -75,7 +75,7 @@ def taught(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
                     },
                 )
 
-            net.forward = constant  # type: ignore[method-assign]  # the network stays what it is in all else
+            net.forward = constant  # the network stays what it is in all else
             return net
 
         monkeypatch.setattr(teachers, "load_teacher", load_teacher)

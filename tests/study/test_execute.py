@@ -55,7 +55,7 @@ def test_a_value_that_does_not_exist_is_null_and_said(tmp_path: Path, monkeypatc
     from tutelage.train import evaluate
 
     def without_depth(*args: object) -> dict:
-        metrics = evaluate(*args)  # type: ignore[arg-type]  # passed on
+        metrics = evaluate(*args)
         metrics["image"]["depth"]["rel_err"] = float("nan")
         return metrics
 

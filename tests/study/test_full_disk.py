@@ -115,7 +115,7 @@ def test_the_disk_is_full_at_every_file(
 ) -> None:
     command = study(tmp_path)
     for name in NAMES:
-        failing(lambda path, name=name: errno.ENOSPC if path.name == name else None)  # type: ignore[misc]  # default binds
+        failing(lambda path, name=name: errno.ENOSPC if path.name == name else None)
         assert main(command) == 2, name
         text = line(capsys)
         assert name in text

@@ -191,5 +191,5 @@ def test_runs_that_begin_at_once_share_an_experiment(
 def test_a_missing_package_is_one_line(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tutelage.train.config.find_spec", lambda name: None)
     with pytest.raises(UserError, match=rf"train.logger: expected the package {name}, found none; pip install 'tutel"):
-        TrainConfig(logger=[name])  # type: ignore[list-item]  # a text of the table
+        TrainConfig(logger=[name])
     TrainConfig(logger=["csv", "tensorboard"])

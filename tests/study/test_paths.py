@@ -30,7 +30,7 @@ def test_in_a_file_and_in_flags(home: Path, tmp_path: Path) -> None:
     study = load_study(tmp_path / "study.yaml")
     assert study.folder == home / "runs"
     assert study.values["data"]["init_args"]["root"] == str(tmp_path / "data/nyuv2")
-    assert study.objects.data.root == tmp_path / "data/nyuv2"  # type: ignore[attr-defined]  # of NYUv2
+    assert study.objects.data.root == tmp_path / "data/nyuv2"
     study = load_study(tmp_path / "study.yaml", ["--out", "$DATA/runs", "--data.root=~"])
     assert (study.folder, study.values["data"]["init_args"]["root"]) == (tmp_path / "data/runs", str(home))
 

@@ -37,7 +37,7 @@ def test_a_spec_is_frozen_and_travels(tmp_path: Path) -> None:
     spec = specs(tmp_path)["kd4mtl/seed0"]
     assert pickle.loads(pickle.dumps(spec)) == spec
     with pytest.raises(FrozenInstanceError):
-        spec.seed = 1  # type: ignore[misc]  # what is tested
+        spec.seed = 1
 
 
 @pytest.mark.parametrize("run", ["single/depth/seed0", "teacher/depth/seed0", "kd4mtl/seed0"])

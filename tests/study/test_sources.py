@@ -60,7 +60,7 @@ class Reads(Notes):
             source.read.clear()
 
     def finish(self, name: str, metrics: Mapping[str, Mapping[str, float]]) -> None:
-        reads = ((n, *key) for n, source in self.sources.items() for key in getattr(source, "read"))  # noqa: B009, of the tests' own source
+        reads = ((n, *key) for n, source in self.sources.items() for key in getattr(source, "read"))  # noqa: B009  # of the tests' own source
         self.runs[name.removesuffix(", seed 0")] = Counter(reads)
 
 

@@ -16,7 +16,7 @@ from tests.train.fixture import assert_same
 from torch import Tensor
 
 from tutelage.cache import entries
-from tutelage.distill.teachers import image_digests
+from tutelage.distill.teachers import Passes, image_digests
 from tutelage.errors import UserError
 from tutelage.nets import SegNet
 from tutelage.study import execute, load_study, plan, read_values, run_study
@@ -91,6 +91,22 @@ def test_what_is_trained_is_the_same_bit_for_bit(
     if "MTAN" not in str(flags):
         assert passes
         assert {*passes.values()} == {1}
+
+
+@pytest.mark.parametrize(("flags", "parked"), [((), 2), (("--train.teacher_cache.mode", "never"), 0)])
+def test_teachers_that_are_read_leave_memory(
+    flags: tuple[str, ...], parked: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    networks, park = [], Passes.park
+
+    def noted(passes: Passes, network: Any, folder: Path) -> int:
+        networks.append(network)
+        return park(passes, network, folder)
+
+    monkeypatch.setattr(Passes, "park", noted)
+    run_study(tiny(tmp_path / "runs", *CACHED, *KD4MTL, *flags), Notes())
+    assert len(networks) == parked
+    assert all(len({x.untyped_storage().data_ptr() for x in net.state_dict().values()}) == 1 for net in networks)
 
 
 def rooms(seed: int) -> dict[str, Any]:

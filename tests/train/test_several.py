@@ -147,7 +147,7 @@ def fail(world: World, observer: object, how: str) -> None:
 def broken() -> Exception:
     """An error in a line of this library."""
     try:
-        one_line(ValueError("x"), most="many")  # type: ignore[arg-type]  # on purpose
+        one_line(ValueError("x"), most="many")
     except TypeError as error:
         return error
     raise AssertionError

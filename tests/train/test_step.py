@@ -6,7 +6,7 @@ import pytest
 import torch
 from tests.train.fixture import TASKS, Images, Net, Run
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812 - the field's name for it
+from torch.nn import functional as F  # noqa: N812  # the field's name for it
 
 from tutelage.balance import Uniform
 from tutelage.distill import FeatureDistiller

@@ -89,7 +89,7 @@ class Scalarizer(LossBalancer):
     def end_epoch(self) -> None:
         """DWA: the mean losses of the epoch."""
         for method in self._methods.values() if self._dwa else ():
-            method.step()  # type: ignore[operator]  # DWA's
+            method.step()  # type: ignore[operator]  # DWA's, which torch's modules have not
 
     def weigh(self, group: str, losses: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """ds / do_t; the gradient of the scalarizer's own parameters is added to their `.grad`."""

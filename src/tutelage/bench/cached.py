@@ -6,7 +6,7 @@ import torch
 
 from tutelage.bench.case import Case
 from tutelage.cache import Entry, Field, Key
-from tutelage.distill.teachers import CachedOutput, Packing, RowNumbers, compute_parts, fill_rows, image_digests, park
+from tutelage.distill.teachers import CachedOutput, Packing, RowNumbers, compute_parts, fill_rows, image_digests
 from tutelage.distill.teachers.cache import DIGEST
 
 
@@ -34,6 +34,6 @@ def read_from_cache(case: Case, folder: Path) -> Case:
             entries[part] = packing, Entry(key, folder)
         fill_rows(entries, torch.arange(len(rows)), parts, digests)
         cached[network] = {case.batch.source: CachedOutput(entries, rows, print)}
-        case.parked += park(network, folder)
+        case.parked += passes.park(network, folder)
     passes.cached = cached
     return case

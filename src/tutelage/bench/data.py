@@ -64,11 +64,14 @@ def _reading(tasks: dict[str, Task], folder: Path, settings: Settings) -> list[C
 
     actions, bytes_of = dict[str, Action](), dict[str, int]()
     for count, of in (("one label", dict(list(tasks.items())[:1])), ("three labels", tasks)):
-        for name, source in sources.items():
-            for suffix, augment in (("", None), (", augmented", Augment())):
-                actions[f"{count}, {name}{suffix}"] = action(source, augment, of)
-        actions[f"{count}, {_SHARDS}, as a GPU is given them"] = packed(sources[_SHARDS], of)
-        bytes_of |= {name: _BYTES[count] * size[0] * size[1] for name in actions if name not in bytes_of}
+        own = {
+            f"{count}, {name}{suffix}": action(source, augment, of)
+            for name, source in sources.items()
+            for suffix, augment in (("", None), (", augmented", Augment()))
+        }
+        own[f"{count}, {_SHARDS}, as a GPU is given them"] = packed(sources[_SHARDS], of)
+        actions |= own
+        bytes_of |= dict.fromkeys(own, _BYTES[count] * size[0] * size[1])
     rate, costs = bytes_per_second(), []
     for name, values in in_turns(actions, settings, "reading").items():
         spread, limit = Spread.of([_IMAGES / value for value in values]), LEAST.get(name)

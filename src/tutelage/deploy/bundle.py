@@ -148,7 +148,7 @@ def _read(file: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
                     f"{expected} ({FORMAT} or {_STUDY_FORMAT}), found the format `{kind[:40]}`; give "
                     "another file, or use the version of tutelage that wrote it"
                 )
-            tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 - not a dict
+            tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118  # not a dict
     except (OSError, safetensors.SafetensorError) as error:
         problem = one_line(error, 120).replace(f": {file}", "").replace(f' "{file}"', "")
         raise UserError(f"{expected}, found {problem}; give another file") from error

@@ -47,7 +47,7 @@ def _has_torchcodec() -> bool:
     if find_spec("torchcodec") is None:
         return False
     try:
-        import torchcodec.decoders  # noqa: F401 - whether it loads is the question
+        import torchcodec.decoders  # noqa: F401  # whether it loads is the question
     except (ImportError, OSError, RuntimeError):  # it finds no FFmpeg that it knows
         return False
     return True

@@ -1,5 +1,6 @@
 """A parked network computes what it did before, from a file that takes no memory until then."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,8 @@ import torch
 from tests.distill import tiny
 from torch import nn
 
-from tutelage.distill.teachers import park
+from tutelage.distill.teachers import Teachers
+from tutelage.distill.teachers.parking import park
 from tutelage.nets import SegNet
 
 IMAGES = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
@@ -69,3 +71,22 @@ def test_a_folder_that_cannot_be_written_leaves_the_network_as_it_is(tmp_path: P
     with pytest.raises(OSError, match="file"):
         park(net, tmp_path / "file" / "folder")
     assert {name: x.data_ptr() for name, x in net.state_dict().items()} == before
+
+
+def test_a_teacher_that_runs_after_all_comes_to_the_device_of_its_images(tmp_path: Path) -> None:
+    teachers = Teachers(tiny.teachers())
+    network = teachers.networks["height"]
+    teachers.passes.request(network, ["last"])
+    teachers.passes.park(network, tmp_path)
+    batch = replace(tiny.batch(), images=tiny.batch().images.to("meta"))
+    with teachers.passes.batch():
+        assert teachers.read(batch, "height").output.taps["last"].device.type == "meta"
+    teachers.to_empty(device="cpu")
+    teachers.passes.park(network, tmp_path)
+    assert teachers(batch.images, "height")["last"].device.type == "meta"
+
+
+def test_one_that_was_not_parked_stays_where_its_owner_has_put_it() -> None:
+    teachers = Teachers(tiny.teachers())
+    with pytest.raises(RuntimeError):
+        teachers(tiny.batch().images.to("meta"), "height")

@@ -3,7 +3,6 @@
 from tutelage.distill.teachers.cache import CachedOutput, RowNumbers, compute_parts, fill_rows, image_digests
 from tutelage.distill.teachers.facts import Uncacheable, network_facts
 from tutelage.distill.teachers.frozen import Teachers, labels_by_teacher, share_passes, teachers_of
-from tutelage.distill.teachers.parking import park
 from tutelage.distill.teachers.passes import Passes, Reading, resize
 from tutelage.distill.teachers.phi_s import PhiS
 from tutelage.distill.teachers.standardise import Standardise
@@ -31,7 +30,6 @@ __all__ = [
     "labels_by_teacher",
     "named_teachers",
     "network_facts",
-    "park",
     "resize",
     "share_passes",
     "teachers_of",

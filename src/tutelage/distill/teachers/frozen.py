@@ -7,7 +7,6 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
-from tutelage.distill.teachers.parking import unpark
 from tutelage.distill.teachers.passes import Passes, Reading, resize
 from tutelage.distill.teachers.teacher import Teacher, list_names, named_teachers
 from tutelage.errors import UserError
@@ -103,7 +102,7 @@ class Teachers(nn.Module):
     def forward(self, images: Tensor, name: str) -> dict[str, Tensor | dict[str, Tensor]]:
         """phi_t^k(x) for every tap k of a teacher, outside of any step; the heads are not computed."""
         teacher = self.named[name]
-        unpark(teacher.network, images.device)
+        self.passes.fetch(teacher.network, images.device)
         output: Output = teacher.network(resize(images, teacher.size), tasks=())
         return output.taps
 

@@ -14,7 +14,7 @@ def park(network: nn.Module, folder: Path) -> int:
     """Move the tensors of a network to a file, which takes no memory until the network runs; they keep their bits.
 
     Nothing else changes: the network can run at any time, and the system then reads the file. That of a GPU goes to the
-    host; `unpark` brings it back. The file has no name: it is gone with the network, and after a crash, too.
+    host. The file has no name: it is gone with the network, and after a crash, too.
 
     Args:
         network: one that nobody trains.
@@ -44,12 +44,6 @@ def park(network: nn.Module, folder: Path) -> int:
     for x, start, stride in places:
         x.data = mapped[start : start + x.nbytes].view(x.dtype).as_strided(x.shape, stride)
     return len(mapped)
-
-
-def unpark(network: nn.Module, device: torch.device) -> None:
-    """Bring a network that runs again to the device of its images."""
-    if any(x.device != device for x in network.parameters()):
-        network.to(device)
 
 
 def _is_plain(x: Tensor) -> bool:

@@ -3,13 +3,14 @@
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from tutelage.distill.teachers.cache import CachedOutput
-from tutelage.distill.teachers.parking import unpark
+from tutelage.distill.teachers.parking import park
 from tutelage.errors import UserError
 from tutelage.types import Batch, MultiTaskNet, Output, transfer
 
@@ -56,7 +57,23 @@ class Passes:
         self._reads: dict[MultiTaskNet, int] = {}  # of this batch
         self._resized: dict[tuple[int, int], Tensor] = {}  # its images in the sizes of teachers
         self._depth = 0
+        self._parked: set[MultiTaskNet] = set()
         self.cached: Mapping[MultiTaskNet, Mapping[str, CachedOutput]] = {}
+
+    def park(self, network: MultiTaskNet, folder: Path) -> int:
+        """Move a network that is read from the cache out of memory, see `park`, until it runs after all.
+
+        Raises:
+            OSError: The disk is full, for example; the network can run all the same.
+        """
+        self._parked.add(network)
+        return park(network, folder)
+
+    def fetch(self, network: MultiTaskNet, device: torch.device) -> None:
+        """Bring a parked network that runs after all to the device of its images."""
+        if network in self._parked:
+            network.to(device)
+            self._parked.remove(network)
 
     @property
     def needs(self) -> dict[MultiTaskNet, tuple[tuple[str, ...], tuple[str, ...]]]:
@@ -145,7 +162,7 @@ class Passes:
                 self._resized[request.size] = resize(images, request.size)
             images = self._resized[request.size]
         reading = Reading(Output({}, {}), _on_device(indices, images))
-        unpark(network, images.device)
+        self.fetch(network, images.device)
         output = network(reading.select(images), tasks=list(request.tasks))
         reading.output = Output(output.predictions, {k: tap for k, tap in output.taps.items() if k in request.taps})
         return reading

@@ -9,7 +9,7 @@ from lightning_fabric import Fabric
 from rich.filesize import decimal
 
 from tutelage.cache import cache_root, free_bytes, is_disk_full
-from tutelage.distill.teachers import CachedOutput, Passes, Uncacheable, park, teachers_of
+from tutelage.distill.teachers import CachedOutput, Passes, Uncacheable, teachers_of
 from tutelage.errors import UserError
 from tutelage.files import write_record
 from tutelage.study.config import StudyConfig
@@ -108,7 +108,7 @@ def cache_teachers(
         for network, of_network in of_passes.items():
             if of_network.keys() >= {stream.name for stream in streams.streams}:
                 with suppress(OSError):  # it is not needed in memory, but may stay there
-                    park(network, cache_root())
+                    passes.park(network, cache_root())
 
 
 def _filled(
