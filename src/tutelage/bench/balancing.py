@@ -68,7 +68,7 @@ def _measure(count: int, distilled: bool, settings: Settings) -> list[Cost]:
     label = f"{count} tasks{', distilled' if distilled else ''}"
 
     def build(balancer: Balancer) -> Case:
-        return Case(network, tasks, batch, balancer, distilled)
+        return Case(network, tasks, batch, balancer, distilled, device=settings.device)
 
     chosen = dict[str, tuple[Kind, Callable[[], Balancer]]]()
     cases = {"": build(Uniform())}

@@ -2,13 +2,14 @@
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import accumulate
 from typing import Any, Literal
 
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.loggers.logger import Logger
 from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
@@ -25,6 +26,7 @@ Precision = Literal["32-true", "bf16-mixed"]
 DTYPES: dict[Precision, torch.dtype] = {"32-true": torch.float32, "bf16-mixed": torch.bfloat16}
 MATCH = {"bottleneck": "bottleneck", "last": "last"}  # of `kd4mtl`
 _ENDLESS = 10**9  # steps
+_CPU = torch.device("cpu")
 
 
 class Case:
@@ -38,6 +40,7 @@ class Case:
         distilled: with `kd4mtl`'s distillation from one network per task.
         precision: of the run.
         channels_last: the memory layout.
+        device: where it is trained.
     """
 
     def __init__(
@@ -49,24 +52,25 @@ class Case:
         distilled: bool = False,
         precision: Precision = "32-true",
         channels_last: bool = True,
+        device: torch.device = _CPU,
     ) -> None:
-        self.tasks, self.batch = tasks, batch
+        self.tasks, self.batch = tasks, batch.to(device)
         # So long that no step ends an epoch or writes a line of the log: that is no part of the cost.
         self.length = RunLength(steps=_ENDLESS, per_epoch=_ENDLESS, scheduled=_ENDLESS)
-        self.config = TrainConfig(
-            log_steps=_ENDLESS, precision=precision, accelerator="cpu", channels_last=channels_last
-        )
+        self.config = train_config(device, precision=precision, log_steps=_ENDLESS, channels_last=channels_last)
         self.layout = torch.channels_last if channels_last else torch.contiguous_format
-        self.fabric = _fabric(precision)
+        self.fabric = make_fabric(self.config)
         widths = {t: task.width for t, task in tasks.items()}
         with seeded(0, "bench"):
             net = self._placed(network.build(widths))
             teachers = {t: self._placed(network.build({t: widths[t]})) for t in tasks} if distilled else {}
-            distiller = FeatureDistiller(net, teachers, batch.images[:1], MATCH) if distilled else None
+            images = self.batch.images[:1]
+            distiller = FeatureDistiller(net, teachers, images, MATCH).to(device) if distilled else None
         if distiller is not None:
             distiller.setup(tasks)
         balancer = balancer or Uniform()
         balancer.setup(tasks, net, distiller)
+        balancer.to(device)
         parts = {
             "student": (list(net.parameters()), Optim()),
             "adaptors": ([] if distiller is None else [p for p in distiller.parameters() if p.requires_grad], Optim()),
@@ -79,7 +83,7 @@ class Case:
         self.run = Training(net, distiller, balancer, Optimisers(parts, 1, 1))
 
     def _placed(self, net: MultiTaskNet) -> MultiTaskNet:
-        return net.to(memory_format=self.layout)
+        return net.to(self.batch.images.device).to(memory_format=self.layout)
 
     def steps(self, count: int = 1) -> None:
         """Train for a few steps, in the loop that training uses."""
@@ -99,6 +103,11 @@ class Case:
 
     def peak(self) -> int:
         """Bytes at the peak of the first two steps, beside what was there before."""
+        if self.fabric.device.type == "cuda":
+            before = torch.cuda.memory_allocated()
+            torch.cuda.reset_peak_memory_stats()
+            self.steps(2)
+            return torch.cuda.max_memory_allocated() - before
         with _silent(), profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
             self.steps(2)
         results: Any = profiler.profiler and profiler.profiler.kineto_results
@@ -106,9 +115,17 @@ class Case:
         return int(max(accumulate(change for _, change in changes)))
 
 
-def _fabric(precision: Precision) -> Fabric:
+def train_config(device: torch.device, **values: Any) -> TrainConfig:
+    """How everything is trained on a device."""
+    return TrainConfig(accelerator="cuda" if device.type == "cuda" else "cpu", **values)
+
+
+def make_fabric(config: TrainConfig, loggers: Sequence[Logger] = ()) -> Fabric:
+    """One process with the device and the precision of a run."""
     logging.getLogger("lightning_fabric.utilities.rank_zero").setLevel(logging.WARNING)  # it logs the precision
-    return Fabric(accelerator="cpu", devices=1, precision=precision)
+    return Fabric(
+        accelerator=config.accelerator, devices=1, precision=config.resolved_precision(), loggers=list(loggers)
+    )
 
 
 @contextmanager
@@ -124,9 +141,9 @@ def _silent() -> Iterator[None]:
             os.close(stderr)
 
 
-def machine_precision() -> Precision:
+def machine_precision(device: torch.device) -> Precision:
     """The precision that this machine trains in."""
-    return TrainConfig(accelerator="cpu").resolved_precision()
+    return train_config(device).resolved_precision()
 
 
 def make_tasks(count: int = 3) -> dict[str, Task]:

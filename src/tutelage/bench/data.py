@@ -6,9 +6,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from lightning_fabric import Fabric
-
-from tutelage.bench.case import Case, machine_precision, make_tasks
+from tutelage.bench.case import Case, machine_precision, make_fabric, make_tasks, train_config
 from tutelage.bench.cost import Cost, Spread
 from tutelage.bench.harness import Action, Settings, in_turns
 from tutelage.bench.machine import bytes_per_second
@@ -17,7 +15,7 @@ from tutelage.bench.pictures import write_pictures
 from tutelage.data import Augment, DataSource, Folders
 from tutelage.data.shards import Keeper
 from tutelage.images import Size
-from tutelage.train import JsonLines, Streams, TrainConfig, fit, select, training_loader
+from tutelage.train import JsonLines, Streams, fit, select, training_loader
 from tutelage.train.loader import Order
 from tutelage.train.views import Views
 from tutelage.types import Task
@@ -54,8 +52,8 @@ def _reading(tasks: dict[str, Task], folder: Path, settings: Settings) -> list[C
 
     def action(source: DataSource, augment: Augment | None, of: dict[str, Task]) -> Action:
         streams = Streams(select(source, of), _BATCH)
-        config = TrainConfig(batch_size=_BATCH, augment=augment, accelerator="cpu")
-        return lambda: _exhaust(training_loader(streams, of, config, 0))
+        config = train_config(settings.device, batch_size=_BATCH, augment=augment)
+        return lambda: _exhaust(training_loader(streams, of, config, 0, device=settings.device))
 
     def packed(source: DataSource, of: dict[str, Task]) -> Action:
         streams = Streams(select(source, of), _BATCH)
@@ -88,15 +86,16 @@ def _exhaust(batches: Iterable[object]) -> None:
 def _epochs(key: str, network: Network, tasks: dict[str, Task], folder: Path, settings: Settings) -> list[Cost]:
     sources = _sources(folder, network.size, _STEPS * network.batch, settings)
     streams = {name: Streams(select(source, tasks), network.batch) for name, source in sources.items()}
-    precision = machine_precision()
-    config = TrainConfig(batch_size=network.batch, augment=Augment(), precision=precision, accelerator="cpu")
-    batch = next(iter(training_loader(streams[_FILES], tasks, config, 0)))
-    case = Case(network, tasks, batch, precision=precision)
+    device = settings.device
+    precision = machine_precision(device)
+    config = train_config(device, batch_size=network.batch, augment=Augment(), precision=precision)
+    batch = next(iter(training_loader(streams[_FILES], tasks, config, 0, device=device)))
+    case = Case(network, tasks, batch, precision=precision, device=device)
     config = replace(config, log_steps=_STEPS, channels_last=case.config.channels_last)
-    fabric = Fabric(accelerator="cpu", devices=1, precision=precision, loggers=[JsonLines(folder / "log.jsonl")])
+    fabric = make_fabric(config, [JsonLines(folder / "log.jsonl")])
 
     def epoch(name: str) -> None:
-        loader = training_loader(streams[name], tasks, config, 0)
+        loader = training_loader(streams[name], tasks, config, 0, device=device)
         fit(fabric, case.run, tasks, loader, config, case.length, seed=0)
 
     actions: dict[str, Action] = {name: partial(epoch, name) for name in sources}

@@ -1,6 +1,7 @@
 """What distillation costs beside a plain step and beside the forward passes of the teachers."""
 
 import tempfile
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -30,18 +31,18 @@ def distillation(settings: Settings) -> list[Cost]:
 
 def _measure(key: str, network: Network, settings: Settings, folder: Path) -> list[Cost]:
     tasks = make_tasks()
-    batch = random_batch(tasks, network)
-    precision = machine_precision()
-    rate = operations_per_second(DTYPES[precision])
-    plain = Case(network, tasks, batch, precision=precision)
-    computed = Case(network, tasks, batch, distilled=True, precision=precision)
-    cached = read_from_cache(Case(network, tasks, batch, distilled=True, precision=precision), folder)
+    batch, device = random_batch(tasks, network), settings.device
+    precision = machine_precision(device)
+    rate = operations_per_second(DTYPES[precision], device)
+    build = partial(Case, network, tasks, batch, precision=precision, device=device)
+    plain, computed = build(), build(distilled=True)
+    cached = read_from_cache(build(distilled=True), folder)
     actions = {"plain": plain.steps, "cached": cached.steps, "computed": computed.steps, "teachers": computed.teach}
     times = in_turns(actions, settings, network.label)
     count = {name: operations(action) for name, action in actions.items()}
     apart = [a + b for a, b in zip(times["plain"], times["teachers"], strict=True)]
     # Beside the operations of both, every tap is read once forward and once backward.
-    least = count["plain"] / rate + 2 * tap_bytes(computed) / bytes_per_second()
+    least = count["plain"] / rate + 2 * tap_bytes(computed) / bytes_per_second(device)
     floors = {
         "plain": count["plain"] / rate,
         "cached": least,

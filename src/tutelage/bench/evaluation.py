@@ -21,8 +21,9 @@ def evaluation(settings: Settings) -> list[Cost]:
 
 def _measure(network: Network, settings: Settings) -> list[Cost]:
     tasks = make_tasks()
-    precision = machine_precision()
-    case = Case(network, tasks, random_batch(tasks, network), precision=precision)
+    device = settings.device
+    precision = machine_precision(device)
+    case = Case(network, tasks, random_batch(tasks, network), precision=precision, device=device)
     net, batches = case.run.student.eval(), [case.batch] * _BATCHES
 
     @torch.no_grad()
@@ -36,7 +37,7 @@ def _measure(network: Network, settings: Settings) -> list[Cost]:
     }
     times = in_turns(actions, settings, network.label)
     images = _BATCHES * network.batch
-    rate = operations_per_second(DTYPES[precision])
+    rate = operations_per_second(DTYPES[precision], device)
     floor = images / (operations(actions["forward"]) / rate)
     speed = Spread.of([images / value for value in times["evaluation"]])
     ratio = Spread.ratio(times["evaluation"], times["forward"])

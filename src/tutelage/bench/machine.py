@@ -15,14 +15,17 @@ from tutelage.train.config import cpu_has_bf16
 from tutelage.train.operations import operations
 
 _TRIES = 5
-_COPIED = 2**26  # bytes: beyond every cache
+_CPU = torch.device("cpu")
+_COPIED = {"cpu": 2**26, "cuda": 2**31}  # bytes: beyond every cache
+_LARGE = {"cpu": (2, 128), "cuda": (32, 512)}  # images and channels that keep all units busy
 
 
 @cache
-def operations_per_second(dtype: torch.dtype = torch.float32) -> float:
+def operations_per_second(dtype: torch.dtype = torch.float32, device: torch.device = _CPU) -> float:
     """The rate of one large 3x3 convolution in channels_last, the best of a few: no step of a network is faster."""
-    x = torch.rand(2, 128, 64, 96, dtype=dtype).contiguous(memory_format=torch.channels_last)
-    weight = torch.rand(128, 128, 3, 3, dtype=dtype).contiguous(memory_format=torch.channels_last)
+    images, width = _LARGE[device.type]
+    x = torch.rand(images, width, 64, 96, dtype=dtype, device=device).contiguous(memory_format=torch.channels_last)
+    weight = torch.rand(width, width, 3, 3, dtype=dtype, device=device).contiguous(memory_format=torch.channels_last)
 
     def convolve() -> Tensor:
         with torch.no_grad():
@@ -33,14 +36,15 @@ def operations_per_second(dtype: torch.dtype = torch.float32) -> float:
 
 
 @cache
-def bytes_per_second() -> float:
+def bytes_per_second(device: torch.device = _CPU) -> float:
     """Bytes read and written per second by a copy that no cache holds, the best of a few."""
-    source, target = torch.rand(_COPIED // 4), torch.empty(_COPIED // 4)
+    copied = _COPIED[device.type]
+    source, target = torch.rand(copied // 4, device=device), torch.empty(copied // 4, device=device)
     target.copy_(source)
-    return 2 * _COPIED / min(seconds(lambda: target.copy_(source)) for _ in range(_TRIES))
+    return 2 * copied / min(seconds(lambda: target.copy_(source)) for _ in range(_TRIES))
 
 
-def facts() -> dict[str, Any]:
+def facts(device: torch.device = _CPU) -> dict[str, Any]:
     """What figures were measured on."""
     capabilities = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
     names = ("tutelage", "torch", "torchjd", "lightning-fabric", "numpy")
@@ -50,16 +54,17 @@ def facts() -> dict[str, Any]:
         "processor": capabilities.get("cpu_name") or platform.processor(),
         "vectors": torch.backends.cpu.get_cpu_capability(),
         "bf16": cpu_has_bf16(),
+        "gpu": torch.cuda.get_device_name() if device.type == "cuda" else None,
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "versions": {name: importlib.metadata.version(name) for name in names},
     }
 
 
-def rates() -> dict[str, float]:
+def rates(device: torch.device = _CPU) -> dict[str, float]:
     """The rates of this process, in 10^9 operations and 10^9 bytes per second."""
     return {
-        "fp32 GFLOP/s": round(operations_per_second() / 1e9, 1),
-        "bf16 GFLOP/s": round(operations_per_second(torch.bfloat16) / 1e9, 1),
-        "GB/s": round(bytes_per_second() / 1e9, 1),
+        "fp32 GFLOP/s": round(operations_per_second(device=device) / 1e9, 1),
+        "bf16 GFLOP/s": round(operations_per_second(torch.bfloat16, device) / 1e9, 1),
+        "GB/s": round(bytes_per_second(device) / 1e9, 1),
     }

@@ -48,5 +48,5 @@ def measure(parts: Sequence[str], settings: Settings) -> list[Cost]:
 
 def write(path: Path, costs: Sequence[Cost], settings: Settings) -> None:
     """Write the figures as JSON, with what they were measured on."""
-    machine = {**facts(), "rates": rates()}
+    machine = {**facts(settings.device), "rates": rates(settings.device)}
     write_json(path, {"machine": machine, "rounds": settings.rounds, "costs": [asdict(cost) for cost in costs]})

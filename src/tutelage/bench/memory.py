@@ -26,12 +26,12 @@ def memory(settings: Settings) -> list[Cost]:
 
 def _measure(network: Network, settings: Settings, folder: Path) -> list[Cost]:
     tasks = make_tasks()
-    batch = random_batch(tasks, network)
-    precision = machine_precision()
+    batch, device = random_batch(tasks, network), settings.device
+    precision = machine_precision(device)
     peaks, costs = {}, []
     for name in ("plain", "cached", "computed"):
         settings.note(f"{network.label}: {name}")
-        case = Case(network, tasks, batch, distilled=name != "plain", precision=precision)
+        case = Case(network, tasks, batch, distilled=name != "plain", precision=precision, device=device)
         if name == "cached":
             read_from_cache(case, folder)
         weights = sum(map(_bytes, (case.run.student, *(() if case.parked else case.teachers))))

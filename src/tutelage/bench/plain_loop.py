@@ -16,7 +16,7 @@ class PlainLoop:
     Args:
         network: what is trained.
         tasks: the tasks.
-        batch: what every step sees.
+        batch: what every step sees, on the device that computes.
         precision: `32-true`, or `bf16-mixed`, by autocast.
         channels_last: the memory layout.
     """
@@ -24,10 +24,11 @@ class PlainLoop:
     def __init__(
         self, network: Network, tasks: dict[str, Task], batch: Batch, precision: str, channels_last: bool
     ) -> None:
+        device = batch.images.device
         layout = torch.channels_last if channels_last else torch.contiguous_format
         with seeded(0, "bench"):
             net = network.build({t: task.width for t, task in tasks.items()})
-        self.net = net.to(memory_format=layout).train()
+        self.net = net.to(device).to(memory_format=layout).train()
         self.optimizer = torch.optim.Adam(self.net.parameters())
         self.images = batch.images.to(memory_format=layout)
         self.tasks, self.targets, self.bf16 = tasks, batch.targets, precision != "32-true"
@@ -35,7 +36,7 @@ class PlainLoop:
     def step(self) -> None:
         """One step."""
         self.optimizer.zero_grad()
-        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.bf16):
+        with torch.autocast(self.images.device.type, dtype=torch.bfloat16, enabled=self.bf16):
             predictions = self.net(self.images).predictions
         losses = [self._loss(t, prediction.float()) for t, prediction in predictions.items()]
         torch.autograd.backward(torch.stack(losses).sum())

@@ -26,21 +26,23 @@ def precision(settings: Settings) -> list[Cost]:
 
 def _measure(key: str, network: Network, settings: Settings) -> list[Cost]:
     tasks = make_tasks()
-    batch = random_batch(tasks, network)
+    device = settings.device
+    batch = random_batch(tasks, network).to(device)
     actions: dict[str, Action] = {}
     for kind, (number, channels_last) in KINDS.items():
-        actions[f"ours {kind}"] = Case(network, tasks, batch, precision=number, channels_last=channels_last).steps
+        case = Case(network, tasks, batch, precision=number, channels_last=channels_last, device=device)
+        actions[f"ours {kind}"] = case.steps
         actions[f"by hand {kind}"] = PlainLoop(network, tasks, batch, number, channels_last).step
     times = in_turns(actions, settings, network.label)
     count = operations(actions[f"by hand {_DEFAULT}"])
     costs = []
     for kind, (number, _) in KINDS.items():
-        floor = count / operations_per_second(DTYPES[number])
+        floor = count / operations_per_second(DTYPES[number], device)
         costs.append(Cost.of("precision", network.label, kind, Spread.of(times[f"ours {kind}"]), "ms", floor=floor))
     for kind, (number, _) in KINDS.items():
         if kind != _DEFAULT:
             spread = Spread.ratio(times[f"ours {kind}"], times[f"ours {_DEFAULT}"])
-            floor = operations_per_second() / operations_per_second(DTYPES[number])
+            floor = operations_per_second(device=device) / operations_per_second(DTYPES[number], device)
             limit = LIMITS.get(key) if number == "bf16-mixed" else None
             name = f"{kind} / {_DEFAULT}"
             costs.append(Cost.of("precision", network.label, name, spread, floor=floor, limit=limit))

@@ -1,12 +1,11 @@
 """Where the time of a distilled step goes."""
 
 from collections.abc import Callable
-from time import perf_counter
 from typing import Any
 
 from tutelage.bench.case import Case, machine_precision, make_tasks, random_batch
 from tutelage.bench.cost import Cost, Spread
-from tutelage.bench.harness import Settings, seconds
+from tutelage.bench.harness import Settings, clock, seconds
 from tutelage.bench.networks import Network, chosen
 
 SHARES = ("forward", "losses", "teachers", "adaptors and distances", "backward", "optimiser", "rest")
@@ -25,11 +24,11 @@ class Stopwatch:
 
         def watched(*args: Any, **kwargs: Any) -> Any:
             self._inner.append(0.0)
-            started = perf_counter()
+            started = clock()
             try:
                 return function(*args, **kwargs)
             finally:
-                whole = perf_counter() - started
+                whole = clock() - started
                 self.seconds[share] = self.seconds.get(share, 0.0) + whole - self._inner.pop()
                 if self._inner:
                     self._inner[-1] += whole
@@ -44,8 +43,9 @@ def shares(settings: Settings) -> list[Cost]:
 
 def _measure(network: Network, settings: Settings) -> list[Cost]:
     tasks = make_tasks()
-    precision = machine_precision()
-    case = Case(network, tasks, random_batch(tasks, network), distilled=True, precision=precision)
+    device = settings.device
+    precision = machine_precision(device)
+    case = Case(network, tasks, random_batch(tasks, network), distilled=True, precision=precision, device=device)
     watch, run = Stopwatch(), case.run
     assert case.distiller is not None
     watch.watch(run.student, "forward", "forward")

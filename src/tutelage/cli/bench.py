@@ -47,6 +47,12 @@ def add_parser(verbs: Any) -> None:
         "--tasks", type=whole_numbers, default=[3, 5], metavar="A,B", help="numbers of tasks to balance; by default 3,5"
     )
     parser.add_argument("--networks", metavar="A,B", help="of the parts that train one; by default all")
+    parser.add_argument(
+        "--accelerator",
+        choices=("auto", "cpu", "cuda"),
+        default="auto",
+        help="where networks are trained; by default auto: a GPU where there is one",
+    )
     parser.add_argument("--markdown", action="store_true", help="print the tables as Markdown")
     parser.add_argument("--out", type=expand_home, metavar="FILE", help="write the figures as JSON")
     parser.set_defaults(execute=execute)
@@ -60,7 +66,7 @@ def execute(args: argparse.Namespace, console: Console) -> int:
     parts = list(PARTS) if "all" in named else list(dict.fromkeys(named))
     networks = [] if args.networks is None else args.networks.split(",")
     with console.status("") as status:
-        settings = Settings(args.rounds, args.tasks, networks, note=status.update)
+        settings = Settings(args.rounds, args.tasks, networks, args.accelerator, note=status.update)
         costs = measure(parts, settings)
     if args.markdown:
         say(console, markdown(costs))
