@@ -69,7 +69,7 @@ def test_the_loop_by_hand_does_what_the_step_does() -> None:
     network, tasks = NETWORKS[NETWORK], make_tasks()
     batch = random_batch(tasks, network)
     ours, by_hand = Case(network, tasks, batch), PlainLoop(network, tasks, batch, "32-true", channels_last=True)
-    assert operations(ours.steps) == operations(by_hand.step)
+    assert operations(ours.steps) == operations(by_hand.steps)
     for a, b in zip(ours.run.student.parameters(), by_hand.net.parameters(), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
 

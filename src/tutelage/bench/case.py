@@ -94,12 +94,13 @@ class Case:
         return seconds(lambda: self.steps(count)) / count
 
     @torch.no_grad()
-    def teach(self) -> None:
-        """One forward pass of every teacher, as a loop written by hand has it."""
+    def teach(self, count: int = 1) -> None:
+        """A few times one forward pass of every teacher, as a loop written by hand has it."""
         images = self.batch.images.to(memory_format=self.layout)
-        with self.fabric.autocast():
-            for teacher in self.teachers:
-                teacher(images, tasks=())
+        for _ in range(count):
+            with self.fabric.autocast():
+                for teacher in self.teachers:
+                    teacher(images, tasks=())
 
     def peak(self) -> int:
         """Bytes at the peak of the first two steps, beside what was there before."""

@@ -37,9 +37,15 @@ def _measure(key: str, network: Network, settings: Settings, folder: Path) -> li
     build = partial(Case, network, tasks, batch, precision=precision, device=device)
     plain, computed = build(), build(distilled=True)
     cached = read_from_cache(build(distilled=True), folder)
-    actions = {"plain": plain.steps, "cached": cached.steps, "computed": computed.steps, "teachers": computed.teach}
-    times = in_turns(actions, settings, network.label)
-    count = {name: operations(action) for name, action in actions.items()}
+    steps = settings.steps
+    actions = {
+        "plain": partial(plain.steps, steps),
+        "cached": partial(cached.steps, steps),
+        "computed": partial(computed.steps, steps),
+        "teachers": partial(computed.teach, steps),
+    }
+    times = in_turns(actions, settings, network.label, repeats=steps)
+    count = {name: operations(action) / steps for name, action in actions.items()}
     apart = [a + b for a, b in zip(times["plain"], times["teachers"], strict=True)]
     # Beside the operations of both, every tap is read once forward and once backward.
     least = count["plain"] / rate + 2 * tap_bytes(computed) / bytes_per_second(device)

@@ -44,6 +44,11 @@ class Settings:
         gpu = self.accelerator != "cpu" and torch.cuda.is_available()
         return torch.device("cuda" if gpu else "cpu")
 
+    @property
+    def steps(self) -> int:
+        """How many steps of training are timed at once: on a GPU one is over before the loop around it has begun."""
+        return 10 if self.device.type == "cuda" else 1
+
 
 def seconds(action: Action) -> float:
     """The wall-clock of one call, to the end of what it has left to a GPU."""
@@ -59,13 +64,14 @@ def clock() -> float:
     return perf_counter()
 
 
-def in_turns(actions: Mapping[str, Action], settings: Settings, about: str) -> dict[str, list[float]]:
+def in_turns(actions: Mapping[str, Action], settings: Settings, about: str, repeats: int = 1) -> dict[str, list[float]]:
     """Seconds of every action in every round; before, each runs once, untimed.
 
     Args:
         actions: name -> what is timed.
         settings: the number of rounds, and who is told of them.
         about: what is measured, for the line.
+        repeats: how often each action does what is measured; the seconds are of one.
     """
     for action in actions.values():
         action()
@@ -74,5 +80,5 @@ def in_turns(actions: Mapping[str, Action], settings: Settings, about: str) -> d
         settings.note(f"{about}: round {n + 1} of {settings.rounds}")
         gc.collect()
         for name, action in actions.items():
-            times[name].append(seconds(action))
+            times[name].append(seconds(action) / repeats)
     return times

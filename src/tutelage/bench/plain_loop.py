@@ -33,8 +33,12 @@ class PlainLoop:
         self.images = batch.images.to(memory_format=layout)
         self.tasks, self.targets, self.bf16 = tasks, batch.targets, precision != "32-true"
 
-    def step(self) -> None:
-        """One step."""
+    def steps(self, count: int = 1) -> None:
+        """Train for a few steps."""
+        for _ in range(count):
+            self._step()
+
+    def _step(self) -> None:
         self.optimizer.zero_grad()
         with torch.autocast(self.images.device.type, dtype=torch.bfloat16, enabled=self.bf16):
             predictions = self.net(self.images).predictions

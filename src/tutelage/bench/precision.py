@@ -1,5 +1,7 @@
 """What precision and memory layout cost, and what the loop costs beside one that is written by hand."""
 
+from functools import partial
+
 from tutelage.bench.case import DTYPES, Case, Precision, make_tasks, random_batch
 from tutelage.bench.cost import Cost, Spread
 from tutelage.bench.harness import Action, Settings, in_turns
@@ -31,10 +33,11 @@ def _measure(key: str, network: Network, settings: Settings) -> list[Cost]:
     actions: dict[str, Action] = {}
     for kind, (number, channels_last) in KINDS.items():
         case = Case(network, tasks, batch, precision=number, channels_last=channels_last, device=device)
-        actions[f"ours {kind}"] = case.steps
-        actions[f"by hand {kind}"] = PlainLoop(network, tasks, batch, number, channels_last).step
-    times = in_turns(actions, settings, network.label)
-    count = operations(actions[f"by hand {_DEFAULT}"])
+        by_hand = PlainLoop(network, tasks, batch, number, channels_last)
+        actions[f"ours {kind}"] = partial(case.steps, settings.steps)
+        actions[f"by hand {kind}"] = partial(by_hand.steps, settings.steps)
+    times = in_turns(actions, settings, network.label, repeats=settings.steps)
+    count = operations(actions[f"by hand {_DEFAULT}"]) / settings.steps
     costs = []
     for kind, (number, _) in KINDS.items():
         floor = count / operations_per_second(DTYPES[number], device)

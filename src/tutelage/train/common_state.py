@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from tutelage.errors import UserError
+from tutelage.train.seed import set_seed
 from tutelage.train.training import Training
 from tutelage.train.world import Processes
 from tutelage.types import World
@@ -23,7 +24,7 @@ def own_random(world: World, seed: int, device: torch.device) -> Iterator[None]:
         return
     devices = [device] if device.type == "cuda" else []
     with torch.random.fork_rng(devices):
-        torch.manual_seed(seed)
+        set_seed(seed, device)
         yield
 
 

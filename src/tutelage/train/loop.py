@@ -18,7 +18,7 @@ from tutelage.train.gradients import Gradients
 from tutelage.train.recorder import Observer, Recorder
 from tutelage.train.reduce import PartCounts, PartialStep, add_counts
 from tutelage.train.saver import Saver
-from tutelage.train.seed import derive
+from tutelage.train.seed import derive, set_seed
 from tutelage.train.step import objective, training_step
 from tutelage.train.streams import RunLength
 from tutelage.train.training import Training
@@ -70,7 +70,7 @@ def fit(
             reduces = _reduces(own, tasks, run.distiller, length, world, saver)
             parts = [reduce.complete(part, tasks) if waits else part for part, reduce in zip(own, reduces, strict=True)]
             parts = [[b.to(fabric.device, layout) for b in part if len(b.images)] for part in parts]
-            torch.manual_seed(derive(seed, "step", run.step))
+            set_seed(derive(seed, "step", run.step), fabric.device)
             observed = recorder.observes
             run.begin_step(run.step / length.scheduled, observed)
             for n, (part, reduce) in enumerate(zip(parts, reduces, strict=True)):

@@ -34,7 +34,7 @@ class Meter:
         values = {f"loss/{t}": term.mean().detach() for t, term in terms.task.items() if t in labelled}
         values |= {f"distill/{t}": term.mean().detach() for t, term in terms.distill.items()}
         for name, value in values.items():
-            bad = self.first_bad.setdefault(name, torch.full_like(value, -1.0))
+            bad = self.first_bad[name] if name in self.first_bad else torch.full_like(value, -1.0)
             self.first_bad[name] = torch.where((bad < 0) & ~value.isfinite(), step, bad)
         self._sum(values)
         self.weigh(weights)

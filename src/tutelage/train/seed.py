@@ -17,6 +17,16 @@ def derive(*parts: int | str) -> int:
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") >> 1
 
 
+def set_seed(seed: int, device: torch.device) -> None:
+    """Seed the global generators of the CPU and of a device: the numbers of `torch.manual_seed`.
+
+    That one seeds every kind of device: for each that has not been used it reads a traceback, in every step.
+    """
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        torch.cuda.manual_seed(seed)
+
+
 @contextmanager
 def seeded(*parts: int | str) -> Iterator[None]:
     """Run a block under the global generator seeded with `derive(*parts)`, and leave the generator as it was."""
