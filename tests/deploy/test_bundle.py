@@ -136,7 +136,7 @@ import sys
 from pathlib import Path
 from tutelage.cli import main
 run, image, out = {str(tmp_path / "run")!r}, {str(tmp_path / "image.npy")!r}, {str(tmp_path)!r}
-assert main(["predict", run, image, "--out", out, "--write", "array"]) == 0
+assert main(["predict", run, image, "--out", out, "--write", "array", "--device", "cpu"]) == 0
 training = ("tutelage.study", "tutelage.train", "tutelage.data", "tutelage.distill", "tutelage.balance")
 assert not [name for name in sys.modules if name.startswith(training)]
 """

@@ -42,7 +42,7 @@ def test_an_operation_without_a_deterministic_algorithm_is_named() -> None:
     x, index = torch.nn.functional.max_pool2d(IMAGES[..., :32, :46], 2, return_indices=True)
     with deterministic(True) as found:
         max_unpool2d(x, index, [2, 2])
-    assert found == {"max_unpooling2d_forward_out": found["max_unpooling2d_forward_out"]}
+    assert "max_unpooling2d_forward_out" in found
     assert "results may differ" in found["max_unpooling2d_forward_out"]
 
 
@@ -65,7 +65,7 @@ def test_segnet_takes_another_unpooling_with_the_same_result(layout: torch.memor
     expected = gradients()
     with deterministic(True) as found:
         actual = gradients()
-    assert found == {"max_unpool2d": "scatter in its place"}
+    assert found["max_unpool2d"] == "scatter in its place"
     for a, b in zip(actual, expected, strict=True):
         torch.testing.assert_close(a, b)
 
