@@ -2,7 +2,6 @@
 
 import os
 import re
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,13 +10,15 @@ import numpy.typing as npt
 from PIL import ExifTags, ImageOps
 from PIL import Image as PillowImage
 
+from tutelage.encoded import Encoded, encoded
 from tutelage.errors import UserError, one_line
 from tutelage.files import check_regular
 
 Array = npt.NDArray[Any]
 # What values are read for: colours; class numbers, where a palette stands for its indices and grey values are as they
-# were written, be white 255 or not; masks, where a palette does, too; others, with grey values as they were written.
-Use = Literal["image", "classes", "mask", "values"]
+# were written, be white 255 or not; masks, where a palette does, too; codes and others, with values as they were
+# written, though 16 bits of a colour may become 8 in the others.
+Use = Literal["image", "classes", "mask", "codes", "values"]
 
 _VARIABLE = "TUTELAGE_MAX_PIXELS"
 _MAX_PIXELS = 2**30 // 12  # where Pillow begins to warn: a quarter of a GiB
@@ -110,13 +111,14 @@ def pixels(picture: PillowImage.Image, use: Use, where: str) -> Array:
         raise UserError(
             f"{where}: expected one picture, found a {picture.format} of several frames; save one of them as a picture"
         )
-    written = _written(picture)
+    written = encoded(picture)
+    _check_encoded(written, picture.mode, use, where)
     picture.load()
     mode = picture.mode
     read_as = "P" if mode == "P" and use in ("classes", "mask") else READ_AS.get(mode)
     if read_as is None:
         raise UserError(f"{where}: expected one of Pillow's modes {', '.join(READ_AS)}, found {mode}; save it as RGB")
-    if use == "image" and (read_as.startswith("I") or written.sixteen):
+    if (use == "image" and read_as.startswith("I")) or (use in ("image", "codes") and written.sixteen):
         raise UserError(
             f"{where}: expected 8 bits a channel, found {'32' if mode == 'I' else '16'} bits (Pillow's mode {mode}), "
             "of unknown brightness; map its values to 0..255 and save 8 bits, or write floats in 0..1 into a .npy"
@@ -125,35 +127,25 @@ def pixels(picture: PillowImage.Image, use: Use, where: str) -> Array:
         return np.asarray(_upright(picture)).astype(np.uint8)
     picture = _upright(picture)
     array = np.asarray(picture if mode == read_as else picture.convert(read_as))
-    if use in ("classes", "values") and written.white is not None:
+    if use not in ("image", "mask") and written.white is not None:
         full = 65535 if mode == "I" else 255  # to which Pillow has stretched them
         return np.round(array * (written.white / full)).astype(array.dtype)
-    return array
+    return array.view(np.int8) if written.signed else array
 
 
-@dataclass(frozen=True)
-class _Written:
-    """What Pillow's mode does not tell of a file, known until its pixels are read.
-
-    Attributes:
-        sixteen: Channels of 16 bits become 8.
-        white: The value of white in a grey picture, where that is neither 255 nor 65535; None elsewhere.
-    """
-
-    sixteen: bool = False
-    white: int | None = None
-
-
-def _written(picture: PillowImage.Image) -> _Written:
-    tiles: Any = getattr(picture, "tile", ())
-    if not tiles:
-        return _Written()
-    codec, *_, arguments = tiles[0]
-    raw, *rest = arguments if isinstance(arguments, tuple) else (arguments,)
-    if codec in ("ppm", "ppm_plain") and picture.mode in ("L", "I"):
-        return _Written(white=rest[0])
-    sixteen = ";16" in str(raw) and picture.mode in ("RGB", "RGBA")
-    return _Written(sixteen, {"L;2": 3, "L;4": 15}.get(str(raw)))
+def _check_encoded(written: Encoded, mode: str, use: Use, where: str) -> None:
+    """Raise where Pillow would read other values than those in the file."""
+    changed = mode == "F" if use == "image" else mode in ("1", "L")
+    if written.inverted and changed:
+        raise UserError(
+            f"{where}: expected 0 to be black, found a TIFF in which 0 is white or nothing says so "
+            "(PhotometricInterpretation 0), which not all programs invert; save it with black at 0, or as PNG"
+        )
+    if written.planes:
+        raise UserError(
+            f"{where}: expected 8 bits a channel, or the channels of a pixel beside each other, found 16 bits in "
+            "separate planes; save it with PlanarConfiguration 1, or as PNG"
+        )
 
 
 def orientation(picture: PillowImage.Image) -> int:

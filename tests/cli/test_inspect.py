@@ -1,6 +1,7 @@
 """`tutelage inspect`: what is in the data, what is wrong, and a page with samples."""
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -69,3 +70,47 @@ def test_a_flag_of_the_study(root: Path, capsys: pytest.CaptureFixture[str]) -> 
 def test_a_misspelt_flag_of_its_own(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["inspect", "study.yaml", "--pag", "page.html"]) == 2
     assert "found `--pag`; did you mean `--page`?" in capsys.readouterr().err
+
+
+def grey_masks(root: Path) -> None:
+    labels(root, "x/{}.png", lambda split, i: AREAS // 2 * 100)
+    study(root, {"class_path": "tutelage.data.MaskLabel"}, {"class_path": "tutelage.tasks.Saliency"})
+
+
+def far_depth(root: Path) -> None:
+    labels(root, "x/{}.png", lambda split, i: AREAS.astype(np.uint16) + 9000)
+    kind = {"class_path": "tutelage.data.DepthLabel", "init_args": {"limit": 5}}
+    study(root, kind, {"class_path": "tutelage.tasks.Depth"})
+
+
+def another_task(root: Path) -> None:
+    study(root, CLASSES, {"class_path": "tutelage.tasks.Depth"})
+
+
+def several_sizes(root: Path) -> None:
+    for name in ("image", "x"):
+        Image.fromarray(np.tile(AREAS, 2)).save(root / f"train/{name}/1.png")
+
+
+def too_small(root: Path) -> None:
+    study(root, CLASSES, segmentation(4), size=[4, 4])
+
+
+@pytest.mark.parametrize(
+    ("make", "line"),
+    [
+        (grey_masks, "x/0.png: expected a pixel that is 1 for `x` somewhere in train, found none .* `1 from 128 on`; "
+         "set the label's `threshold` to .*, whose greatest value is 100"),
+        (far_depth, "x/0.png: expected a value for `x` somewhere in test, found none .*, read as .*above 5 is"),
+        (another_task, "tasks.x: expected labels of depth for Depth, found classes"),
+        (several_sizes, "image/1.png: expected 32x32, .* found 32x64; set data.size"),
+        (too_small, "expected images of at least .*"),
+    ],
+)  # fmt: skip
+def test_what_stops_training_is_wrong(
+    make: Callable[[Path], None], line: str, root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make(root)
+    assert main(["run", "study.yaml", "--dry-run"]) == 2
+    assert main(["inspect", "study.yaml", "--page", "page.html"]) == 2
+    assert re.search(line, capsys.readouterr().out)

@@ -61,6 +61,7 @@ def test_a_normal_of_which_a_component_is_missing_is_none(tmp_path: Path) -> Non
     assert n[:, 0, 2].norm() == pytest.approx(1)
 
 
+VOID = np.array([[0, 1, 255]], np.uint8)
 NORMALS, IMAGE, CLASSES, DEPTH, INVERSE = NormalsLabel(), Rgb(), ClassesLabel(), DepthLabel(), InverseDepthLabel()
 WRONG: dict[str, tuple[Modality, str, Any, str]] = {
     "normals in 0..1": (NORMALS, "a.npy", (SPHERE + 1) / 2, "found colours .* 0..1; write 2 n"),
@@ -71,6 +72,8 @@ WRONG: dict[str, tuple[Modality, str, Any, str]] = {
     "masks of 0 and 1 at 128": (
         MaskLabel(), "a.png", (X > 0).astype(np.uint8), "from 128 on, found 0 and 1; set .* `threshold` to 1",
     ),
+    "masks of 0, 1 and void at 128": (MaskLabel(), "a.png", VOID, "found 1 beside 255; .* to 1 and `ignore` to"),
+    "masks of 0, 1 and void at 1": (MaskLabel(threshold=1), "a.png", VOID, "found 1 beside 255; .* `threshold` to 2"),
     "millimetres in 8 bits": (DEPTH, "a.png", np.ones((4, 4), np.uint8), "expected 16 bits .* found 8, .* 0.255 m"),
     "disparity in 8 bits": (INVERSE, "a.png", np.ones((4, 4), np.uint8), "expected 16 bits .* found 8, .* 0.00389;"),
     "gaps in classes": (CLASSES, "a.npy", np.array([[1.0, np.nan]]), "found nan; write -1 where there is no label"),
@@ -104,6 +107,37 @@ def test_what_would_be_read_as_something_else_is_a_line(case: str, tmp_path: Pat
         kind.decode(path)
     assert "\n" not in str(error.value)
     assert len(str(error.value)) < 400
+
+
+@pytest.mark.parametrize(
+    ("arguments", "values", "label"),
+    [
+        ({"threshold": 1, "ignore": (255,)}, [0, 1, 255], [0, 1, -1]),
+        ({"threshold": 2}, [0, 1, 255], [0, 0, 1]),
+        ({}, [0, 1, 200, 255], [0, 0, 1, 1]),  # a smoothed edge
+        ({}, [0, 255], [0, 1]),
+        ({"threshold": 1}, [0, 1, 2], [0, 1, 1]),
+    ],
+)
+def test_masks_that_say_what_255_means(
+    arguments: dict[str, Any], values: list[int], label: list[int], tmp_path: Path
+) -> None:
+    path = saved(tmp_path / "a.png", np.array([values], np.uint8))
+    assert MaskLabel(**arguments).decode(path)[0, 0].tolist() == label
+
+
+@pytest.mark.parametrize("kind", [DepthLabel, InverseDepthLabel])
+@pytest.mark.parametrize("key", ["scale", "limit"])
+@pytest.mark.parametrize("value", [-0.001, 0, float("nan"), float("inf")])
+def test_a_unit_and_a_limit_are_positive(kind: type[DepthLabel], key: str, value: float) -> None:
+    with pytest.raises(UserError, match=rf"^{kind.__name__}.{key}: expected a positive number, found {value}; correct"):
+        kind(**{key: value})
+
+
+@pytest.mark.parametrize("threshold", [0, -1])
+def test_a_threshold_leaves_values_for_0(threshold: int) -> None:
+    with pytest.raises(UserError, match=f"^MaskLabel.threshold: expected at least 1, .* found {threshold}; correct it"):
+        MaskLabel(threshold=threshold)
 
 
 class Evil:

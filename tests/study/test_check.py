@@ -565,7 +565,11 @@ def test_yes_and_no_without_a_single_yes(root: Path) -> None:
     }
     file = root / "salient.yaml"
     file.write_text(yaml.safe_dump(values))
-    with pytest.raises(ValueError, match=r"label/\d+.png: expected a pixel that is 1 .* for `salient` somewhere"):
+    line = (
+        r"label/\d+.png: expected a pixel that is 1 for `salient` somewhere in train, found none in 8 labels, read as "
+        r"`value; 255 is no label`; where 255 is 1, give the label the kind tutelage.data.MaskLabel"
+    )
+    with pytest.raises(ValueError, match=line):
         check(load_study(file, ["--batch-size", "2"]))
 
 

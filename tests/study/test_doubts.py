@@ -159,3 +159,39 @@ def test_numbers_that_stand_for_none_or_never_differ_are_doubted(number: str, te
     task = {"class_path": "tutelage.tasks.Regression", "init_args": {"mean": [40.0], "std": [10.0]}}
     values = study(tmp_path, "tutelage.data.NumbersLabel", task)
     assert text in warnings(look(values))
+
+
+MASK = "tutelage.data.MaskLabel"
+
+
+@pytest.mark.parametrize("task", [{"class_path": "tutelage.tasks.Saliency"}, segmentation(2)])
+def test_masks_without_a_0_are_doubted(task: Any, tmp_path: Path) -> None:
+    photographs(tmp_path)
+    labels(tmp_path, "x/{}.png", lambda split, i: AREAS + 1)
+    kind = {"class_path": MASK, "init_args": {"threshold": 1}}
+    (doubt,) = look(study(tmp_path, kind, task)).warnings
+    assert "expected pixels of 0 and 1, found 1 alone in train; check the label's `threshold`, 1" in doubt.text
+
+
+def test_a_class_0_that_means_no_label_is_doubted_until_it_is_ignored(tmp_path: Path) -> None:
+    photographs(tmp_path)
+    labels(tmp_path, "x/{}.png", lambda split, i: AREAS + 1)
+    (doubt,) = look(study(tmp_path, CLASSES, segmentation(5))).warnings
+    assert "found none of 0; where 0 means no label, add it to `ignore`" in doubt.text
+    ignored = {"class_path": CLASSES, "init_args": {"ignore": [0, 255]}}
+    assert not look(study(tmp_path, ignored, segmentation(5))).warnings
+    (doubt,) = look(study(tmp_path, ignored, segmentation(7))).warnings
+    assert "found none of 5, 6; correct `classes`" in doubt.text
+
+
+def test_a_label_without_ignore_is_not_told_to_ignore(tmp_path: Path) -> None:
+    photographs(tmp_path)
+    for split in ("train", "test"):
+        (tmp_path / split / "x").mkdir()
+        for i in range(4):
+            (tmp_path / split / f"x/{i}.txt").write_text(str(1 + i % 2))
+    task = {"class_path": "tutelage.tasks.Classification", "init_args": {"classes": 3}}
+    values = study(tmp_path, "tutelage.data.ClassLabel", task)
+    (doubt,) = look(values).warnings
+    assert "found none of 0; number the classes from 0" in doubt.text
+    assert "ignore" not in doubt.text

@@ -34,7 +34,7 @@ class CodedLabel(ClassesLabel):
             of them.
     """
 
-    use: ClassVar[Use] = "values"  # of a palette, the colours
+    use: ClassVar[Use] = "codes"  # of a palette, the colours
     ignore: tuple[int, ...] = ()
     codes: tuple[Code, ...] = ()
     void: tuple[Code, ...] = ()

@@ -15,6 +15,7 @@ from tutelage.images import Size, describe, flat
 from tutelage.pictures import Array, Use
 
 _EIGHT_BITS = ("1", "L", "LA")  # Pillow's modes
+_VOID, _ABOVE_1 = 255, 2  # values of masks: what often means no label, and a threshold that takes 1 for 0
 _FINE = 0.001  # a unit that is fine enough for 16 bits, and too fine for 8
 
 
@@ -68,6 +69,9 @@ class MaskLabel(ClassesLabel):
     Args:
         threshold: The least value of a picture that means 1; set it to 1 where masks are drawn with 0 and 1.
         ignore: The values of a picture that mean "no label".
+
+    Raises:
+        UserError: `threshold` is below 1; in `convert`, 0 and 1 are drawn under a higher one, or 255 beside 1.
     """
 
     content = "mask"
@@ -75,21 +79,44 @@ class MaskLabel(ClassesLabel):
     ignore: tuple[int, ...] = ()
     threshold: int = 128
 
+    def __post_init__(self) -> None:
+        if self.threshold < 1:
+            raise UserError(
+                f"MaskLabel.threshold: expected at least 1, the least value that means 1, found {self.threshold}; "
+                "correct it"
+            )
+
     def convert(self, array: Array, mode: str, where: str) -> Tensor:
         """[1, H, W], int64."""
         label = super().convert(array, mode, where)
         if mode in ("", "1"):
             return label
-        if self.threshold > 1 == int(label.max()):
+        self._check_drawn(label, where)
+        return torch.where(label < 0, label, (label >= self.threshold).long())
+
+    def _check_drawn(self, label: Tensor, where: str) -> None:
+        """Raise where 1 may mean 1, and is not taken for it, or 255 may mean "no label", and is not."""
+        if not bool((label == 1).any()):
+            return
+        others = label[label > 1]
+        if self.threshold > 1 and not len(others):
             raise UserError(
                 f"{where}: expected a mask of values below and from {self.threshold} on, found 0 and 1; set the "
                 "label's `threshold` to 1"
             )
-        return torch.where(label < 0, label, (label >= self.threshold).long())
+        if self.threshold != _ABOVE_1 and len(others) and int(others.min()) == int(others.max()) == _VOID:
+            raise UserError(
+                f"{where}: expected a mask of two values, found 1 beside {_VOID}; set the label's `threshold` to 1 and "
+                f"`ignore` to [{_VOID}] where {_VOID} is no label, or `threshold` to {_ABOVE_1} where 1 means 0"
+            )
 
     def reading(self, stored: Stored) -> str:
         """From which value on a picture means 1."""
-        return f"1 from {self.threshold} on" if stored.picture else "0 and 1"
+        if not stored.picture:
+            return "0 and 1"
+        return f"1 from {self.threshold} on" + (
+            f"; {', '.join(map(str, self.ignore))} is no label" if self.ignore else ""
+        )
 
 
 @dataclass
@@ -101,6 +128,10 @@ class DepthLabel(Modality):
             .npy holds metres.
         ignore: The values of a picture that mean "no label", besides 0: 65535 is where 16 bits end.
         limit: The greatest distance that is a label; what is farther has none. None: any is one.
+
+    Raises:
+        UserError: `scale` or `limit` is not positive; in `convert`, values are not one number per pixel, or have 8 bits
+            under a `scale` for 16.
     """
 
     content = "depth"
@@ -109,6 +140,14 @@ class DepthLabel(Modality):
     scale: float = 0.001
     ignore: tuple[int, ...] = (65535,)
     limit: float | None = None
+
+    def __post_init__(self) -> None:
+        for key, value in (("scale", self.scale), ("limit", self.limit)):
+            if value is not None and not 0 < value < float("inf"):
+                raise UserError(
+                    f"{type(self).__name__}.{key}: expected a positive number, found {value}; correct it"
+                    + (", or leave it out" if key == "limit" else "")
+                )
 
     def convert(self, array: Array, mode: str, where: str) -> Tensor:
         """[1, H, W], metres."""

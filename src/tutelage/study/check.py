@@ -1,7 +1,7 @@
 """The check before training: labels fit their tasks, samples are sound, and the network takes the images."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, Literal, get_args
 
@@ -19,9 +19,9 @@ from tutelage.images import Size
 from tutelage.layout import DATA, FEATURES
 from tutelage.pictures import check_pixels
 from tutelage.study.budget import passes
-from tutelage.study.check_samples import Checked, Level, Of, check_samples
+from tutelage.study.check_samples import Level, Of, check_samples
 from tutelage.study.config import Study, teacher_specs
-from tutelage.study.findings import Findings
+from tutelage.study.findings import Checked, Findings
 from tutelage.study.look import lines, look_at
 from tutelage.study.plan import plan
 from tutelage.study.teachers import build_net, teacher_net
@@ -59,19 +59,18 @@ def check_data(study: Study, console: Console, level: Literal["auto"] | Level = 
     if write:
         objects.data.keep_decoded(Keeper(objects.train.shards, note, passes(objects, len(plan(study.values)))))
     sources = {name: part.source for name, part in objects.data.parts().items()}
-    for name, source in sources.items():
-        _check_contents(name if len(sources) > 1 else "", source, objects.tasks)
+    check_contents(sources, objects.tasks)
     checked = decode(study, console, level)
     look = look_at(sources, objects.tasks, checked)
     for line in lines(look):
         note(line)
-    _check_nets(study, {n: _smallest(x.finding.size for s in get_args(Split) for x in checked[s, n]) for n in sources})
+    check_nets(study, checked)
     if write:
         write_shared(study.folder / DATA, json.dumps(look.record(), indent=1))
     return look
 
 
-def _check_nets(study: Study, sizes: Mapping[str, list[Size]]) -> None:
+def check_nets(study: Study, checked: Mapping[Of, Sequence[Checked]]) -> None:
     """Raise if an augmentation or a network does not take the smallest images of a source."""
     objects = study.objects
     widths = {t: task.width for t, task in objects.tasks.items()}
@@ -83,7 +82,7 @@ def _check_nets(study: Study, sizes: Mapping[str, list[Size]]) -> None:
             nets[teacher.key] = (net.eval(), predicted)
     for name, part in objects.data.parts().items():
         labelled = {t: task for t, task in objects.tasks.items() if t in part.source.modalities}
-        for size in sizes[name]:
+        for size in _smallest(x.finding.size for split in get_args(Split) for x in checked[split, name]):
             if objects.train.augment is not None:
                 objects.train.augment.check(size)
             for key, (net, predicted) in nets.items():
@@ -93,11 +92,16 @@ def _check_nets(study: Study, sizes: Mapping[str, list[Size]]) -> None:
 def _smallest(sizes: Iterable[Size]) -> list[Size]:
     """The sizes of the least height and of the least width."""
     different = set(sizes)
-    return sorted({min(different), min(different, key=lambda size: (size[1], size[0]))})
+    return sorted({min(different), min(different, key=lambda size: (size[1], size[0]))}) if different else []
+
+
+def check_contents(sources: Mapping[str, DataSource], tasks: Mapping[str, Task]) -> None:
+    """Raise if a task does not learn from what its labels in a source hold, such as depth for inverse depth."""
+    for name, source in sources.items():
+        _check_contents(name if len(sources) > 1 else "", source, tasks)
 
 
 def _check_contents(name: str, source: DataSource, tasks: Mapping[str, Task]) -> None:
-    """Raise if a task does not learn from what its labels in a source hold, such as depth for inverse depth."""
     for t, task in tasks.items():
         kind = source.modalities.get(t)
         if kind is None or not kind.content or not task.contents or kind.content in task.contents:

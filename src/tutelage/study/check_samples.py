@@ -1,10 +1,8 @@
 """The samples of a study are decoded and compared with its tasks, all of them or some."""
 
 import os
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import partial
 from hashlib import blake2b
 from typing import Literal, get_args
@@ -15,8 +13,9 @@ from rich.progress import Progress
 from tutelage.data import Modality, Rgb, Samples
 from tutelage.data.base import Split
 from tutelage.errors import UserError, one_line
+from tutelage.study.check_splits import check_labelled, check_sizes, collected
 from tutelage.study.config import Study
-from tutelage.study.findings import Finding, Findings
+from tutelage.study.findings import Checked, Finding, Findings
 from tutelage.types import Task
 
 Level = Literal["full", "sample", "none"]
@@ -24,21 +23,6 @@ Of = tuple[Split, str]  # a split, and the name of a source
 
 _SAMPLE = 2000  # samples of each split and source that are checked at the level `sample`
 _TRUSTED = 8  # samples of each split of a trusted source that are checked
-
-
-@dataclass(frozen=True)
-class Checked:
-    """One sample that was checked, now or before.
-
-    Attributes:
-        index: in its split.
-        where: names the origin of its image, or of its label of a task.
-        finding: what the check left.
-    """
-
-    index: int
-    where: Callable[..., str]
-    finding: Finding
 
 
 def check_samples(
@@ -82,8 +66,8 @@ def check_samples(
                 of = f" of `{key[1]}`" if len(parts) > 1 else ""
                 raise UserError(f"data: expected samples for {key[0]}{of}, found none; add some")
             unknown = [i for i, finding in known[key].items() if finding is None]
-            kinds = parts[key[1]].source.modalities
-            found = pool.map(partial(_try_sample, samples, objects.tasks, kinds), unknown)
+            of_source = parts[key[1]].source.modalities
+            found = pool.map(partial(_try_sample, samples, objects.tasks, of_source), unknown)
             for i, finding in zip(unknown, found, strict=True):
                 if isinstance(finding, ValueError):
                     if wrong is None:
@@ -95,16 +79,20 @@ def check_samples(
                     findings.add(name, finding)
                 bars.advance(bar)
             checked[key] = [Checked(i, partial(samples.where, i), x) for i, x in known[key].items() if x is not None]
-            if objects.train.batch_size > 1 and wrong is None:
-                _check_sizes(samples, checked[key])
-    if wrong is not None:
-        return checked
+            if objects.train.batch_size > 1:
+                with collected(wrong):
+                    check_sizes(samples, checked[key])
     # Of a task with labels in a source of which not all samples were checked, the others may have what these lack.
     incomplete = {n for (split, n), x in splits.items() if len(indices[split, n]) < len(x) or parts[n].source.trusted}
     unsure = {t for n in incomplete for t in parts[n].source.modalities}
     sure = {t: task for t, task in objects.tasks.items() if t not in unsure}
+    kinds = {t: kind for part in parts.values() for t, kind in part.source.modalities.items()}
     for split in get_args(Split):
-        _check_labelled(split, sure, [sample for n in parts for sample in checked[split, n]])
+        in_split = [sample for n in parts for sample in checked[split, n]]
+        for t, task in sure.items():
+            if not wrong or any(t in x.finding.sufficient for x in in_split):
+                with collected(wrong):
+                    check_labelled(split, t, task, kinds.get(t), in_split)
     return checked
 
 
@@ -181,24 +169,3 @@ def _check_sample(samples: Samples, tasks: Mapping[str, Task], kinds: Mapping[st
 def _colours(palette: str, classes: Iterable[int]) -> dict[int, int]:
     """Class -> its colour, of those that are an index of the palette."""
     return {c: int(palette[6 * c : 6 * c + 6], 16) for c in classes if 6 * c < len(palette)}
-
-
-def _check_sizes(samples: Samples, checked: list[Checked]) -> None:
-    for sample in checked:
-        first, size = checked[0].finding.size, sample.finding.size
-        if size != first:
-            raise UserError(
-                f"{samples.where(sample.index)}: expected {first[0]}x{first[1]}, the size of {samples.where(0)} and of "
-                f"all in one batch, found {size[0]}x{size[1]}; set data.size, or train.batch_size: 1"
-            )
-
-
-def _check_labelled(split: Split, tasks: Mapping[str, Task], checked: list[Checked]) -> None:
-    counts = Counter(t for sample in checked for t in sample.finding.sufficient)
-    for t, task in tasks.items():
-        if not any(sample.finding.sufficient.get(t) for sample in checked):
-            where = next((sample.where(t) for sample in checked if t in sample.finding.sufficient), f"tasks.{t}")
-            raise UserError(
-                f"{where}: expected {task.requirement} for `{t}` somewhere in {split}, found none in {counts[t]} "
-                'labels; see docs/data.md for the values that mean "no label"'
-            )

@@ -10,12 +10,15 @@ from tutelage.types.look import Warned
 
 
 def doubts_of_classes(kind: Modality, task: Task, train: Seen, test: Seen) -> list[Warned]:
-    """Classes of the task that never occur in train.
+    """Classes of the task that never occur in train, and masks without a 0.
 
     Raises:
         UserError: A value that means no label has taken the place of all classes but one.
     """
     classes = train.measures.classes
+    if isinstance(kind, MaskLabel) and set(classes) == {1}:
+        advice = f"check the label's `threshold`, {kind.threshold}, and `ignore`"
+        return [Warned(train.place, f"expected pixels of 0 and 1, found 1 alone in train; {advice}")]
     if not classes or not isinstance(task, Categorical):
         return []
     width = task.width
@@ -27,7 +30,8 @@ def doubts_of_classes(kind: Modality, task: Task, train: Seen, test: Seen) -> li
             f"expected pixels of {width} classes, found class {next(iter(classes))} alone in train; correct the labels"
         )
         return [Warned(train.place, text)]
-    missing = [c for c in range(width) if c not in classes]
+    ignored = getattr(kind, "ignore", ())
+    missing = [c for c in range(width) if c not in classes and c not in ignored]
     if not missing:
         return []
     only_test = [c for c in missing if c in test.measures.classes]
@@ -35,8 +39,10 @@ def doubts_of_classes(kind: Modality, task: Task, train: Seen, test: Seen) -> li
     text = f"expected classes 0..{width - 1} in train, found none of {shown}"
     if only_test:
         text += f", though {', '.join(map(str, only_test[:5]))} occur in test"
-    if missing == [0]:
-        text += "; where 0 means no label, add it to `ignore`, and number the others from 0"
+    if missing == [0] and isinstance(kind, ClassesLabel):
+        text += "; where 0 means no label, add it to `ignore`"
+    elif missing == [0]:
+        text += "; number the classes from 0, or let them be: class 0 then costs one output"
     else:
         text += "; correct `classes` or the labels, or let them be"
     return [Warned(train.place, text)]

@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
-from tutelage.study.check_samples import Checked, Of
+from tutelage.study.check_samples import Of
+from tutelage.study.findings import Checked
 from tutelage.types.look import Warned
 
 

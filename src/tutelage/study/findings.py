@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import astuple, dataclass, field, replace
 from hashlib import blake2b
@@ -16,7 +16,7 @@ from tutelage.images import Size
 from tutelage.study.config import Study
 
 _KEY = 16  # bytes of a key
-_VERSION = 7  # raised whenever more is checked, or the file changes
+_VERSION = 8  # raised whenever more is checked, or the file changes
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,21 @@ class Finding:
     measures: Mapping[str, Measure] = field(default_factory=dict)
     content: str = ""
     colours: Mapping[str, Mapping[int, int]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Checked:
+    """One sample that was checked, now or before.
+
+    Attributes:
+        index: in its split.
+        where: names the origin of its image, or of its label of a task.
+        finding: what the check left.
+    """
+
+    index: int
+    where: Callable[..., str]
+    finding: Finding
 
 
 class Findings:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from tutelage.data import ClassesLabel, CodedLabel, DepthLabel, InverseDepthLabel, MaskLabel, Modality
 from tutelage.errors import UserError
-from tutelage.study.check_samples import Checked
+from tutelage.study.findings import Checked
 from tutelage.study.seen import Seen
 from tutelage.tasks.categorical import Categorical
 from tutelage.types import Task

@@ -7,9 +7,11 @@ from rich.console import Console
 
 from tutelage.data.base import Split
 from tutelage.data.look import Stored
-from tutelage.study.check import decode
-from tutelage.study.check_samples import Checked, Level, Of
+from tutelage.study.check import check_contents, check_nets, decode
+from tutelage.study.check_samples import Level, Of
+from tutelage.study.check_splits import collected
 from tutelage.study.config import Study
+from tutelage.study.findings import Checked
 from tutelage.study.look import look_at
 from tutelage.types.look import Example, Look
 
@@ -32,7 +34,11 @@ def inspect_data(study: Study, console: Console, level: Literal["auto"] | Level 
     objects.data.check(objects.tasks)
     sources = {name: part.source for name, part in objects.data.parts().items()}
     wrong: list[str] = []
+    with collected(wrong):
+        check_contents(sources, objects.tasks)
     checked = decode(study, console, level, wrong)
+    with collected(wrong):
+        check_nets(study, checked)
     look = look_at(sources, objects.tasks, checked, wrong)
     return look, list(_examples(study, checked))
 

@@ -7,10 +7,12 @@ from typing import get_args
 from tutelage.data import DataSource, Modality, Rgb
 from tutelage.data.base import Split
 from tutelage.data.look import Stored, together
-from tutelage.errors import UserError, printable
-from tutelage.study.check_samples import Checked, Of
+from tutelage.errors import printable
+from tutelage.study.check_samples import Of
+from tutelage.study.check_splits import collected
 from tutelage.study.doubts import doubts_of_images, doubts_of_label
 from tutelage.study.duplicates import doubts_of_duplicates
+from tutelage.study.findings import Checked
 from tutelage.study.seen import Seen
 from tutelage.types import Task
 from tutelage.types.look import LeftOut, Look, Summary, Warned
@@ -42,16 +44,12 @@ def look_at(
         for label, kind in kinds.items():
             seen = {split: _seen(split, label, checked[split, name], samples[split]) for split in get_args(Split)}
             summaries += [_summary(name, split, label, kind, one) for split, one in seen.items()]
-            try:
+            with collected(wrong):
                 warnings += (
                     doubts_of_label(label, kind, tasks[label], seen["train"], seen["test"])
                     if label
                     else doubts_of_images(seen["train"], {t: k for t, k in kinds.items() if t})
                 )
-            except UserError as error:
-                if wrong is None:
-                    raise
-                wrong.append(str(error))
         left_out += source.left_out()
         warnings += source.doubts()
     return Look(summaries, left_out, [*warnings, *doubts_of_duplicates(checked)], wrong or ())

@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 
 from tutelage.data.look import Stored
-from tutelage.study.check_samples import Checked
+from tutelage.study.findings import Checked
 from tutelage.types.look import Measures
 
 

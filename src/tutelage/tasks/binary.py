@@ -49,7 +49,7 @@ class Binary(MaskedTask, ABC):
     width = 1
     dense = True
     regression = False
-    requirement = "a pixel that is 1 (255 is one with the kind tutelage.data.MaskLabel)"
+    requirement = "a pixel that is 1"
 
     def __init__(self, positive_weight: float, negative_weight: float) -> None:
         for key, weight in (("positive_weight", positive_weight), ("negative_weight", negative_weight)):

@@ -20,6 +20,7 @@ _MODES = {
     **dict.fromkeys(("I;16", "I;16L", "I;16B", "I;16N"), "16-bit grey"),
 }
 _NEVER_LOSSLESS = ("JPEG", "MPO")  # as Pillow names formats; MPO is what some phones write
+_IN_TIFF = ("jpeg", "tiff_jpeg", "webp")  # as Pillow names compressions of TIFF that change values
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ def stored_as(value: object) -> Stored | None:
 
 
 def _of_picture(picture: PillowImage.Image, lossy: bool) -> Stored:
-    lossy = lossy or picture.format in _NEVER_LOSSLESS
+    lossy = lossy or picture.format in _NEVER_LOSSLESS or picture.info.get("compression") in _IN_TIFF
     palette = bytes(picture.getpalette() or ()).hex() if picture.mode in ("P", "PA") else ""
     return Stored(picture.format or "", picture.mode, orientation(picture), lossy, picture=True, palette=palette)
 

@@ -23,7 +23,7 @@ from tutelage.types import Sample
 
 Mode = Literal["auto", "always", "never"]
 _KIND = "images"
-_VERSION = 1  # raised whenever rows change
+_VERSION = 2  # raised whenever rows change
 _SHARE = 0.25  # of the free disk that `auto` takes at most for one shard
 _LOOKED_AT = 16  # samples from which the types of the rows follow
 _COPIED = 64  # rows at a time
