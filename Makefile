@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: demo test test-docs check docs nyuv2-small nyuv2-balancing nyuv2-nets data clean
+.PHONY: demo test test-docs check docs nyuv2-lite nyuv2-lite-quarter nyuv2-lite-teachers nyuv2-small nyuv2-balancing nyuv2-nets data clean
 .DELETE_ON_ERROR:
 
 $(STAMP): pyproject.toml constraints.txt
@@ -30,10 +30,23 @@ check: $(STAMP)
 	$(BIN)/lint-imports
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
-# What docs/results.md has of NYU-v2: make nyuv2-small DATA=DIR, again wherever it stopped; started twice, two processes share it.
-SMALL := nyuv2-segnet-small --data.root $(DATA)
+# What docs/results.md has of NYU-v2: make nyuv2-lite DATA=DIR, again wherever it stopped; started twice, two processes share it.
+# The weights of timm's EfficientNet-Lite are downloaded, or read from their files in a folder: WEIGHTS=DIR.
 data:
 	@test -n "$(DATA)" || { echo "make: expected the folder of NYU-v2, found none; give it with DATA=DIR"; exit 1; }
+
+weights = $(if $(WEIGHTS),--$(1).encoder_args '{pretrained_cfg_overlay: {file: $(WEIGHTS)/tf_efficientnet_$(2).safetensors}}')
+LITE := --seeds 0,1,2 $(call weights,net,lite0)
+nyuv2-lite: data $(STAMP)
+	$(BIN)/tutelage run nyuv2-lite --data.root $(DATA) $(LITE)
+
+nyuv2-lite-quarter: data $(STAMP)
+	$(BIN)/tutelage run nyuv2-lite-quarter --data.source.root $(DATA) $(LITE)
+
+nyuv2-lite-teachers: data $(STAMP)
+	$(BIN)/tutelage run nyuv2-lite-teachers --data.root $(DATA) $(LITE) $(call weights,teacher_net,lite2)
+
+SMALL := nyuv2-segnet-small --data.root $(DATA)
 
 nyuv2-small: data $(STAMP)
 	$(BIN)/tutelage run $(SMALL) --seeds 0,1,2,3,4

@@ -291,8 +291,17 @@ def test_an_overlay_for_one_over_a_network_for_all(tmp_path: Path) -> None:
     assert kinds == {"segmentation": "SegNet", "depth": "EncoderDecoder", "normals": "SegNet"}
     made = tiny(tmp_path / "runs", "--with", str(file), "--teacher_net.depth.decoder", "Unet")
     assert made.values["teacher_net"]["depth"]["init_args"]["decoder"] == "Unet"
-    with pytest.raises(ValueError, match=r"--teacher_net\.decoder: expected --teacher_net\.TASK\.KEY with one of segm"):
-        tiny(tmp_path / "runs", "--with", str(file), "--teacher_net.decoder", "Unet")
+    with pytest.raises(ValueError, match=r"--teacher_net\.dept: expected --teacher_net\.KEY .*did you mean `depth`"):
+        tiny(tmp_path / "runs", "--with", str(file), "--teacher_net.dept.decoder", "Unet")
+    with pytest.raises(ValueError, match=r"--teacher_net\.decoder: expected --teacher_net\.KEY for all teachers"):
+        tiny(tmp_path / "runs", "--teacher_net.decoder", "Unet")  # there are none
+
+
+def test_a_flag_for_all_teachers(tmp_path: Path) -> None:
+    made = overlaid(
+        tmp_path / "runs", f"methods: [kd4mtl]\nteacher_net: {SMALL}", "--teacher_net.filters", "[2,2,2,2,4]"
+    )
+    assert [net["init_args"]["filters"] for net in made.values["teacher_net"].values()] == 3 * [[2, 2, 2, 2, 4]]
 
 
 def test_a_distiller_that_does_not_fit_them_is_named(tmp_path: Path) -> None:

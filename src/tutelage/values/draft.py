@@ -130,17 +130,24 @@ def _one_net_per_task(change: dict[str, Any], values: dict[str, Any]) -> dict[st
 
 
 def _teacher_flags_per_task(flags: Flags, values: dict[str, Any]) -> Flags:
-    """The same of flags; a flag for one key of all teachers is refused."""
-    flags, tasks = list(flags), values.get("tasks") or {}
-    for i, (flag, value) in enumerate(flags):
+    """The same of flags: one for a key of all teachers becomes one for each."""
+    result: list[tuple[str, str | None]] = []
+    tasks, nets = values.get("tasks") or {}, values.get("teacher_net") or {}
+    for flag, value in flags:
         if flag == "--teacher_net" and value is not None:
-            flags[i] = flag, json.dumps(_one_net_per_task({"teacher_net": _read(flag, value)}, values)["teacher_net"])
+            nets = _one_net_per_task({"teacher_net": _read(flag, value)}, values)["teacher_net"]
+            result.append((flag, json.dumps(nets)))
         elif flag.startswith("--teacher_net.") and (key := flag.split(".")[1]) not in tasks:
-            raise UserError(
-                f"--teacher_net.{key}: expected --teacher_net.TASK.KEY with one of {', '.join(tasks)}, found "
-                f"`{key}`{did_you_mean(key, tasks)}"
-            )
-    return flags
+            if (advice := did_you_mean(key, tasks)) or not isinstance(nets, dict) or not nets:
+                raise UserError(
+                    f"--teacher_net.{key}: expected --teacher_net.KEY for all teachers, or --teacher_net.TASK.KEY with "
+                    f"one of {', '.join(tasks)}, found `{key}`{advice}"
+                )
+            rest = flag.removeprefix("--teacher_net.")
+            result += [(f"--teacher_net.{t}.{rest}", value) for t in nets]
+        else:
+            result.append((flag, value))
+    return result
 
 
 def _selected_methods(values: dict[str, Any], flags: Flags) -> list[str]:
