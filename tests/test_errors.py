@@ -10,7 +10,17 @@ import pytest
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from tutelage.errors import UserError, chain, folder_of, one_line, printable, raised_by_us, user_code, writing_to
+from tutelage.errors import (
+    UserError,
+    chain,
+    folder_of,
+    near_path,
+    one_line,
+    printable,
+    raised_by_us,
+    user_code,
+    writing_to,
+)
 from tutelage.files import json_text
 
 
@@ -119,3 +129,11 @@ def test_a_mistake_that_may_hide_a_defect_of_ours_is_known() -> None:
 
 def test_the_colours_of_a_message_leave_no_trace() -> None:
     assert one_line(ValueError("\x1b[96mclass\x1b[0m is \x1b[31;1mwrong\x1b[0m")) == "class is wrong"
+
+
+def test_a_path_is_near_by_its_last_name_alone(tmp_path: Path) -> None:
+    for name in (".config", "kitchens"):
+        (tmp_path / name).mkdir()
+    assert near_path(tmp_path / "data") == ""
+    assert near_path(tmp_path / "kitchen") == f"; did you mean `{tmp_path / 'kitchens'}`?"
+    assert near_path(tmp_path / "none/kitchen") == ""

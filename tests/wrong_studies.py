@@ -3,6 +3,7 @@
 from tests.wrong import Make, base, command, flags, images, key, nothing, text
 
 DEPTH = {"class_path": "tutelage.tasks.Depth"}
+NYU = {"class_path": "tutelage.data.NYUv2"}
 DISTILLER = {"class_path": "tutelage.distill.FeatureDistiller"}
 WEIGHTS = {"class_path": "tutelage.balance.Uniform", "init_args": {"weights": {"hue": 3}}}
 URL = ("--methods", "url", "--method.url.distiller.match")
@@ -173,6 +174,17 @@ STUDIES: dict[str, tuple[Make, str]] = {
         r"method.kdmtl: expected one of .*, found `kdmtl`",
     ),
     "study's name": (key("study", "../up"), r"study: expected a name of letters, .*, found `../up`"),
+    "study's name: folder above": (key("study", ".."), r"study: expected a name .* begins .*, found `\.\.`"),
+    "study's name: own folder": (key("study", "."), r"study: expected a name .* begins .*, found `\.`"),
+    "study's name: hidden": (key("study", ".x"), r"study: expected a name .* begins .*, found `\.x`"),
+    "study's name: flag": (key("study", "-x"), r"study: expected a name .* begins .*, found `-x`"),
+    "study's name of 300 letters": (key("study", "x" * 300), r"study: expected .* of at most 150 bytes, found 300 in"),
+    "task's name of 300 letters": (key("tasks", {"x" * 300: DEPTH}), r"tasks: expected .* of at most 150 .*; cut it"),
+    "root is a number": (key("data", {**NYU, "init_args": {"root": 5}}), r"data.root: expected a path, found `5`"),
+    "root is a list": (
+        key("data", {**NYU, "init_args": {"root": ["a"]}}),
+        r"data.root: expected a path, found .*a",
+    ),
     "task's name": (key("tasks", {"a/b": DEPTH}), r"tasks: expected names of letters, .*, found `a/b`"),
     "task's name that torch has taken": (
         key("tasks", {"type": DEPTH}),

@@ -116,10 +116,10 @@ def cut(value: object, most: int = 80) -> str:
 def near_path(path: Path) -> str:
     """What a message adds where a file or folder beside one that is not there has a name close to it."""
     try:
-        beside = [os.fspath(path.parent / name) for name in os.listdir(path.parent)]
+        near = nearest(path.name, os.listdir(path.parent))
     except OSError:
         return ""
-    return did_you_mean(os.fspath(path), beside)
+    return "" if near is None else f"; did you mean `{path.parent / near}`?"
 
 
 def printable(text: str) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 from unicodedata import normalize
 
 from tutelage.data.base import Split
-from tutelage.data.files import find_split_folders, none_found
+from tutelage.data.files import doubts_of_splits, find_split_folders, folders_in, none_found
 from tutelage.data.fingerprint import arguments_text, fingerprint_of_files, stamp_of_files
 from tutelage.data.items import Items, ItemSource
 from tutelage.data.look import unused_files
@@ -91,7 +91,7 @@ class ClassFolders(ItemSource):
 
     @cached_property
     def _folders(self) -> dict[Split, str]:
-        train, test = find_split_folders(self.root, self._has, self.train, self.test)
+        train, test = find_split_folders(self.root, self._has, folders_in(self.root), self.train, self.test)
         return {"train": train} if test is None else {"train": train, "test": test}
 
     def _has(self, split: str) -> bool:
@@ -159,8 +159,10 @@ class ClassFolders(ItemSource):
         return unused_files(folders, used, PICTURES, Excluded(self.exclude, self.root))
 
     def doubts(self) -> list[Warned]:
-        """Folders whose names differ in case or space alone, and numbers that are in another order than their texts."""
-        return [*self._alike(), *self._out_of_order()]
+        """Folders of alike names, numbers in another order than their texts, and images to evaluate on, unread."""
+        held_out = self.test is None and self._folders["train"] and "test" not in self._folders
+        unread = doubts_of_splits(str(self.root), "data.test", folders_in(self.root)) if held_out else []
+        return [*self._alike(), *self._out_of_order(), *unread]
 
     def _alike(self) -> list[Warned]:
         alike: dict[str, str] = {}

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import get_args
 
 from tutelage.data.base import DataSource, Split, check_arguments
-from tutelage.data.files import TEXTS, find_split_folders, none_found
+from tutelage.data.files import TEXTS, doubts_of_splits, find_split_folders, folders_in, none_found
 from tutelage.data.fingerprint import arguments_text, fingerprint_of_files, ranked
 from tutelage.data.folder_dataset import FolderDataset
 from tutelage.data.look import unused_files, without_image
@@ -18,7 +18,7 @@ from tutelage.errors import UserError
 from tutelage.files import expand_home
 from tutelage.images import Size
 from tutelage.pictures import PICTURES
-from tutelage.types.look import LeftOut
+from tutelage.types.look import LeftOut, Warned
 
 
 @dataclass
@@ -160,6 +160,11 @@ class Folders(DataSource):
                 rest += without_image(self.files[split, name], images)
         return rest
 
+    def doubts(self) -> list[Warned]:
+        """Images to evaluate on that are not read."""
+        held_out = self.test is None and self._folders["train"] and self._folders["test"] == self._folders["train"]
+        return doubts_of_splits(str(self.root), "data.test", self._beside()) if held_out else []
+
     def _named_files(self) -> Iterator[tuple[str, Path]]:
         for folder in dict.fromkeys(self._folders.values()):
             for name in self._names:
@@ -194,8 +199,13 @@ class Folders(DataSource):
     @cached_property
     def _folders(self) -> dict[Split, str]:
         """Split -> its folder; that of `train` for both where a part is held out; "" where no folder divides splits."""
-        train, test = find_split_folders(self.root, self._has, self.train, self.test)
+        train, test = find_split_folders(self.root, self._has, self._beside(), self.train, self.test)
         return {"train": train, "test": train if test is None else test}
+
+    def _beside(self) -> set[str]:
+        """The names of the folders where those of the splits are."""
+        places = {(self.root / folder_of_split("_", name)).parent for name in self._names}
+        return {name for place in places for name in folders_in(place)}
 
     def _has(self, split: str) -> bool:
         """Whether there is a folder for a split of this name."""

@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from tutelage.data.base import Split
+from tutelage.data.files import doubts_of_splits
 from tutelage.data.fingerprint import stamp_of_files
 from tutelage.data.items import Items, ItemSource
 from tutelage.data.modalities import Modality
 from tutelage.errors import UserError, one_line
 from tutelage.images import Size
+from tutelage.types.look import Warned
 
 
 @dataclass
@@ -72,7 +74,7 @@ class HuggingFace(ItemSource):
 
     def datasets(self) -> dict[Split, Items]:
         """The rows of `train` and, unless it is None, `test`."""
-        data = _load(Path(self.data)) if isinstance(self.data, str | Path) else self.data
+        data = self._data
         names: dict[Split, str] = {"train": self.train}
         if self.test is not None:
             names["test"] = self.test
@@ -82,6 +84,15 @@ class HuggingFace(ItemSource):
             datasets[split] = _RowItems(rows, self.modalities, self.size, f"data.{split}")
         self._check_classes(*(items.dataset for items in datasets.values()))
         return datasets
+
+    @cached_property
+    def _data(self) -> Any:
+        return _load(Path(self.data)) if isinstance(self.data, str | Path) else self.data
+
+    def doubts(self) -> list[Warned]:
+        """A split to evaluate on that is not read."""
+        names = [name for name in self._data if name != self.train] if isinstance(self._data, Mapping) else []
+        return doubts_of_splits("data", "data.test", names) if self.test is None else []
 
     def _check_classes(self, train: "_Rows", test: "_Rows | None" = None) -> None:
         """Raise where the numbers of a column stand for other classes in `test` than in `train`."""

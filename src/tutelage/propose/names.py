@@ -5,11 +5,8 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
-SPLITS = {
-    **dict.fromkeys(("train", "training", "trn"), "train"),
-    **dict.fromkeys(("test", "testing", "tst"), "test"),
-    **dict.fromkeys(("val", "valid", "validation", "dev", "eval"), "val"),
-}
+from tutelage.data.files import SPLITS
+
 _IMAGES = ("image", "img", "rgb", "color", "colour", "photo", "picture", "frame", "input", "left")
 _LABELS = (
     "mask",

@@ -1,5 +1,6 @@
 """What a study must be beyond what its types say; no data are read."""
 
+import os
 import re
 from collections.abc import Mapping
 from functools import cache
@@ -9,12 +10,14 @@ from typing import Any
 import yaml
 from jsonargparse import ArgumentParser
 
-from tutelage.errors import UserError
+from tutelage.errors import UserError, cut
 from tutelage.layout import FEATURES, SINGLE, TEACHER
 from tutelage.study.config.schema import Method, StudyConfig, TeacherConfig
 from tutelage.study.config.study import Study
 from tutelage.types import Task, is_reserved
 from tutelage.values import DESCRIPTIVE, check_names, teacher_specs
+
+_LONGEST = 150  # bytes of a name: file systems have 255, and files add to it
 
 
 def validate(study: Study) -> None:
@@ -46,15 +49,20 @@ def check_out(folder: Path) -> None:
 
 def _names(study: Study) -> None:
     objects = study.objects
-    if not re.fullmatch(r"[\w.-]+", objects.study):
-        raise UserError(f"study: expected a name of letters, digits, '.', '_' and '-', found `{objects.study}`")
+    if not re.fullmatch(r"\w[\w.-]*", objects.study):
+        raise UserError(
+            f"study: expected a name of letters, digits, '.', '_' and '-' that begins with a letter, a digit or '_', "
+            f"found `{cut(objects.study)}`; take another"
+        )
+    _check_length("study", objects.study)
     check_out(study.folder)
     if not objects.tasks:
         raise UserError("tasks: expected at least one task, found none")
     for key, names in (("tasks", objects.tasks), ("methods", objects.methods), ("teachers", objects.teachers)):
         for name in names:
             if not re.fullmatch(r"\w[\w-]*", str(name)):
-                raise UserError(f"{key}: expected names of letters, digits, '_' and '-', found `{name}`")
+                raise UserError(f"{key}: expected names of letters, digits, '_' and '-', found `{cut(name)}`")
+            _check_length(key, str(name))
     for key, names in (("tasks", objects.tasks), ("teachers", objects.teachers)):
         for name in names:
             if is_reserved(name):  # networks and distillers keep modules under these names
@@ -62,6 +70,12 @@ def _names(study: Study) -> None:
                     f"{key}: expected names that torch's modules have no other use for, found `{name}`; take another, "
                     f"such as `{name}_`{', in tasks and data' if key == 'tasks' else ''}"
                 )
+
+
+def _check_length(key: str, name: str) -> None:
+    """Raise where a name is too long for that of a folder or file, with what is added to it."""
+    if (length := len(os.fsencode(name))) > _LONGEST:
+        raise UserError(f"{key}: expected a name of at most {_LONGEST} bytes, found {length} in `{cut(name)}`; cut it")
 
 
 def _seeds_and_methods(objects: StudyConfig) -> None:

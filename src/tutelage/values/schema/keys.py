@@ -17,7 +17,7 @@ _CLASS = ("class_path", "init_args", "dict_kwargs")
 _PACKAGES = ("balance", "data", "distill", "nets", "tasks", "train")  # whose classes a study names
 _WORDS = {"true", "false", "yes", "no", "on", "off"}  # that are read as bool
 _HELP = "`tutelage run STUDY --help` lists them"
-_NAMES = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "text", "None": "null"}
+_NAMES = {"int": "a whole number", "float": "a number", "bool": "true or false", "Path": "a path", "None": "null"}
 
 
 def study_keys() -> Declaration:
@@ -175,7 +175,7 @@ def _check_scalar(value: Any, kind: Kind, key: str, is_there: bool) -> None:
         or any(word == str(choice).lower() for choice in kind.choices)
     )
     if not fits:
-        kinds = [_NAMES[name] for name in ("int", "float", "bool", "None") if name in scalars]
+        kinds = [_NAMES[name] for name in ("int", "float", "bool", "Path", "None") if name in scalars]
         expected = " or ".join([*(f"`{choice}`" for choice in kind.choices), *kinds])
         near = did_you_mean(word, map(str, kind.choices))
         raise UserError(f"{key}: expected {expected}, found `{cut(value)}`{near}")
