@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: demo test test-docs check docs nyuv2-lite nyuv2-lite-quarter nyuv2-lite-teachers nyuv2-small nyuv2-balancing nyuv2-nets data clean
+.PHONY: demo test test-docs check docs nyuv2-lite nyuv2-lite-quarter nyuv2-lite-teachers nyuv2-segnet nyuv2-small nyuv2-balancing nyuv2-nets data clean
 .DELETE_ON_ERROR:
 
 $(STAMP): pyproject.toml constraints.txt
@@ -45,6 +45,12 @@ nyuv2-lite-quarter: data $(STAMP)
 
 nyuv2-lite-teachers: data $(STAMP)
 	$(BIN)/tutelage run nyuv2-lite-teachers --data.root $(DATA) $(LITE) $(call weights,teacher_net,lite2)
+
+# The paper's own setting, on a GPU, two runs sharing it: make nyuv2-segnet DATA=DIR SEEDS=0 EPOCHS=200
+SEEDS ?= 0,1,2
+EPOCHS ?= 200
+nyuv2-segnet: data $(STAMP)
+	$(BIN)/tutelage run nyuv2-segnet --data.root $(DATA) --seeds $(SEEDS) --epochs $(EPOCHS) --methods single,uniform,kd4mtl,recommended --jobs 2
 
 SMALL := nyuv2-segnet-small --data.root $(DATA)
 
