@@ -50,6 +50,17 @@ def test_an_onnx_file_gives_the_predictions_for_any_number_and_size_of_images(na
             torch.testing.assert_close(found, expected.detach(), rtol=1e-3, atol=1e-4)
 
 
+def test_areas_of_one_colour_decide_no_tie_by_rounding(tmp_path: Path) -> None:
+    predictor, file = make("SegNet"), tmp_path / "student.onnx"
+    export(predictor, file)
+    for size in ((32, 64), (48, 80), (31, 41), (96, 128)):
+        images = torch.randint(0, 256, (4, 3, *size)).float() / 255
+        for image, grey in zip(images, (255, 200, 128, 127), strict=True):
+            image[:, : size[0] // 2] = grey / 255
+        for found, expected in zip(run_onnx(file, images), predictor(images).values(), strict=True):
+            torch.testing.assert_close(found, expected.detach(), rtol=1e-3, atol=1e-3)
+
+
 def test_an_onnx_file_says_what_goes_in_and_what_comes_out(tmp_path: Path) -> None:
     predictor = make("SegNet")
     export(predictor, tmp_path / "student.onnx")

@@ -18,7 +18,7 @@ from torch.nn.functional import interpolate
 from tutelage.deploy.bundle import load, save
 from tutelage.deploy.onnx import check_expressible, run_onnx, to_onnx
 from tutelage.deploy.parity import Parity, Run, compare, random_images
-from tutelage.deploy.predictor import Predictor
+from tutelage.deploy.predictor import Predictor, on_grid
 from tutelage.errors import UserError, one_line
 from tutelage.files import write_bytes
 from tutelage.images import Size
@@ -73,7 +73,7 @@ class Portable(nn.Module):
         """The predictions."""
         x = images
         if self.size is not None:
-            x = interpolate(x, self.size, mode="bilinear", antialias=True).clamp(0, 1)
+            x = on_grid(interpolate(x, self.size, mode="bilinear", antialias=True).clamp(0, 1))
         raw = self.net(x, tasks=list(self.tasks)).predictions
         if self.size is not None:
             size = images.shape[2:]

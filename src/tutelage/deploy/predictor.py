@@ -13,13 +13,16 @@ from tutelage.errors import UserError
 from tutelage.images import Image, Size, as_image, check_images, resize_image
 from tutelage.types import MultiTaskNet, Output, Task, is_reserved
 
+_GRID = 255 * 256  # steps from 0 to 1: every byte is one of them
+
 
 class Predictor(nn.Module):
     """A network with the activations of its tasks and the size of the images that it was trained on.
 
         x' = resize(x, size)            y'_t = net(x')_t            y_t = activate_t(resize(y'_t, size of x))
 
-    where `resize` is bilinear with antialiasing, as the data resize images, and leaves an image of that size as it is.
+    where `resize` is bilinear with antialiasing, as the data resize images, and leaves an image of that size as it is;
+    x' is rounded to multiples of 1/65280, so that areas of one colour stay that in every program (`on_grid`).
     Raw outputs of the whole image are not resized. The raw output is resized, not the prediction: so classes follow
     from interpolated logits, and normals have unit length again. With `size` None images keep their size.
 
@@ -79,7 +82,9 @@ class Predictor(nn.Module):
 
     def _resized(self, images: Tensor) -> Tensor:
         """Images [B, 3, H, W] in 0..1 as the network takes them."""
-        return images if self.size is None else resize_image(images, self.size)
+        if self.size is None or images.shape[2:] == self.size:
+            return images
+        return on_grid(resize_image(images, self.size))
 
     def _raw(self, images: Tensor) -> dict[str, Tensor]:
         """The raw outputs of all tasks."""
@@ -199,6 +204,15 @@ class Predictor(nn.Module):
     @property
     def _weight(self) -> Tensor:
         return next((p for p in self.net.parameters() if p.is_floating_point()), torch.zeros(()))
+
+
+def on_grid(images: Tensor) -> Tensor:
+    """Values in 0..1, rounded to multiples of 1/65280: 256 steps between two bytes.
+
+    Resizing leaves differences of rounding in areas of one colour, other ones in every program, and a network that
+    takes the place of a maximum, such as SegNet, would follow them: its predictions there would be those of no other.
+    """
+    return (images * _GRID).round() / _GRID
 
 
 def check_names(tasks: Collection[str]) -> None:
