@@ -12,9 +12,9 @@ from torch import Tensor
 from tutelage.data import ClassesLabel, DepthLabel, FromDataset, MaskLabel, NormalsLabel, Rgb
 from tutelage.deploy import Predictor
 from tutelage.errors import UserError
-from tutelage.images import as_image
+from tutelage.images import as_array, as_image, read_array
 from tutelage.nets import SegNet
-from tutelage.pictures import READ_AS
+from tutelage.pictures import READ_AS, open_picture, upright_size
 from tutelage.tasks import Depth
 
 COLOURS = np.random.default_rng(0).integers(0, 256, (6, 8, 3), dtype=np.uint8)
@@ -160,6 +160,35 @@ def test_labels_follow_exif_orientation_as_their_image_does(tmp_path: Path) -> N
     assert sample["image"].shape == (3, 8, 6)
     assert np.array_equal(sample["labels"]["segmentation"].numpy(), np.rot90(label, -1))
     assert np.array_equal(sample["labels"]["depth"][0].numpy(), np.rot90(label, -1))
+
+
+@pytest.mark.parametrize("orientation", ORIENTATIONS)
+@pytest.mark.parametrize("way", ["one strip", "strips", "tiff_lzw"])
+@pytest.mark.parametrize("kind", ["bytes", "colours", "16 bits", "bits"])
+def test_a_turned_tiff_is_not_scrambled(tmp_path: Path, kind: str, way: str, orientation: int) -> None:
+    """Pillow maps an uncompressed file into memory, with height and width exchanged."""
+    numbers = np.arange(48).reshape(6, 8)
+    label = {"bytes": numbers.astype(np.uint8), "16 bits": numbers.astype(np.uint16) * 1000}.get(kind, COLOURS)
+    image = Image.fromarray(numbers % 3 == 0 if kind == "bits" else label)
+    tags = {ExifTags.Base.Orientation: orientation, **({ExifTags.Base.RowsPerStrip: 2} if way == "strips" else {})}
+    image.save(tmp_path / "a.tif", tiffinfo=tags, compression=way if way == "tiff_lzw" else None)
+    upright = np.asarray(image.transpose(ORIENTATIONS[orientation])).astype(label.dtype)
+    assert np.array_equal(read_array(tmp_path / "a.tif", "classes")[0], upright)
+    with open_picture(tmp_path / "a.tif") as picture:
+        assert upright_size(picture) == upright.shape[:2]
+    with Image.open(tmp_path / "a.tif") as opened:
+        assert np.array_equal(as_array(opened, "classes", "label")[0], upright)
+
+
+@pytest.mark.parametrize("orientation", ORIENTATIONS)
+def test_normals_are_not_turned_without_their_components(tmp_path: Path, orientation: int) -> None:
+    path = turned(tmp_path / "n.png", Image.new("RGB", (8, 6), (255, 128, 128)), orientation)
+    line = rf"expected a picture of vectors as it is stored, found one that its EXIF orientation {orientation} turns"
+    with pytest.raises(UserError, match=line):
+        NormalsLabel().decode(path)
+    with Image.open(path) as opened, pytest.raises(UserError, match=line):
+        NormalsLabel().take(opened, "label")
+    assert NormalsLabel().decode(turned(path, Image.new("RGB", (8, 6), (255, 128, 128)), 1))[0, 0, 0] > 0.99
 
 
 @pytest.mark.parametrize("shape", [(3, 6, 8), (6, 8, 3), (1, 6, 8), (6, 8, 1), (6, 8), (3, 6, 3), (2, 6, 8), (6, 8, 4)])

@@ -102,6 +102,39 @@ def check_regular(path: str | Path) -> None:
         raise UserError(f"{path}: expected a file, found {kind}; replace or remove it")
 
 
+def files_below(
+    folder: Path, levels: int | None = None, left_out: Callable[[Path], bool] = lambda path: False
+) -> Iterator[Path]:
+    """The files of a folder and its sub-folders without hidden ones; links are followed once.
+
+    Args:
+        folder: The folder; there are none in what is no folder.
+        levels: How many levels of sub-folders are looked into; None: all.
+        left_out: Whether a folder is left out with all below it.
+
+    Raises:
+        OSError: A folder cannot be read: it is no empty one.
+    """
+    seen: set[str] = set()
+    for here, folders, files in os.walk(folder, onerror=_raise, followlinks=True) if folder.is_dir() else ():
+        path = Path(here)
+        if left_out(path):
+            folders.clear()
+            continue
+        yield from (path / name for name in files if not name.startswith("."))
+        seen.add(os.path.realpath(here))
+        deeper = levels is None or len(path.parts) - len(folder.parts) < levels
+        folders[:] = [
+            name
+            for name in sorted(folders)
+            if deeper and not name.startswith(".") and os.path.realpath(path / name) not in seen
+        ]
+
+
+def _raise(error: OSError) -> None:
+    raise error
+
+
 def remove_parts(folder: Path) -> None:
     """Remove the temporary files of a killed process from a folder that no other process writes to."""
     for path in folder.glob(f".*{_PART}*"):

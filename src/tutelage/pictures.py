@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import ExifTags, ImageOps
 from PIL import Image as PillowImage
+from PIL.TiffImagePlugin import IMAGELENGTH, IMAGEWIDTH, TiffImageFile
 
 from tutelage.encoded import Encoded, encoded
 from tutelage.errors import UserError, one_line
@@ -16,9 +17,9 @@ from tutelage.files import check_regular
 
 Array = npt.NDArray[Any]
 # What values are read for: colours; class numbers, where a palette stands for its indices and grey values are as they
-# were written, be white 255 or not; masks, where a palette does, too; codes and others, with values as they were
-# written, though 16 bits of a colour may become 8 in the others.
-Use = Literal["image", "classes", "mask", "codes", "values"]
+# were written, be white 255 or not; masks, where a palette does, too; codes, vectors and others, with values as they
+# were written, though 16 bits of a colour may become 8 in the last two. Vectors are not turned.
+Use = Literal["image", "classes", "mask", "codes", "vectors", "values"]
 
 _VARIABLE = "TUTELAGE_MAX_PIXELS"
 _MAX_PIXELS = 2**30 // 12  # where Pillow begins to warn: a quarter of a GiB
@@ -30,6 +31,7 @@ PICTURES = (
     *(".gif", ".jp2", ".pgm", ".ppm", ".tga"),
 )
 
+_TURNED = (5, 6, 7, 8)  # EXIF orientations that exchange height and width
 # Pillow's mode -> the mode whose values are read. Transparency is left out.
 READ_AS = {
     "1": "L",  # 1 bit: 0 and 255, or 0 and 1 where they are class numbers
@@ -111,9 +113,14 @@ def pixels(picture: PillowImage.Image, use: Use, where: str) -> Array:
         raise UserError(
             f"{where}: expected one picture, found a {picture.format} of several frames; save one of them as a picture"
         )
+    if use == "vectors" and (turned := orientation(picture)) != 1:
+        raise UserError(
+            f"{where}: expected a picture of vectors as it is stored, found one that its EXIF orientation {turned} "
+            "turns or mirrors, which leaves the components as they are; save it upright, without that tag"
+        )
     written = encoded(picture)
     _check_encoded(written, picture.mode, use, where)
-    picture.load()
+    _load(picture)
     mode = picture.mode
     read_as = "P" if mode == "P" and use in ("classes", "mask") else READ_AS.get(mode)
     if read_as is None:
@@ -146,6 +153,26 @@ def _check_encoded(written: Encoded, mode: str, use: Use, where: str) -> None:
             f"{where}: expected 8 bits a channel, or the channels of a pixel beside each other, found 16 bits in "
             "separate planes; save it with PlanarConfiguration 1, or as PNG"
         )
+
+
+def _load(picture: PillowImage.Image) -> None:
+    """Read the pixels."""
+    if not isinstance(picture, TiffImageFile):
+        picture.load()
+        return
+    name, picture.filename = picture.filename, ""  # of a name Pillow maps the file, with width and height exchanged
+    try:
+        picture.load()
+    finally:
+        picture.filename = name
+
+
+def upright_size(picture: PillowImage.Image) -> tuple[int, int]:
+    """Height and width of an opened picture when it has been turned as its EXIF orientation says."""
+    width, height = picture.size
+    if isinstance(picture, TiffImageFile):  # of which some versions of Pillow have turned the size already
+        width, height = picture.tag_v2[IMAGEWIDTH], picture.tag_v2[IMAGELENGTH]
+    return (width, height) if orientation(picture) in _TURNED else (height, width)
 
 
 def orientation(picture: PillowImage.Image) -> int:

@@ -120,6 +120,29 @@ def test_excluded_files_are_not_there(tmp_path: Path) -> None:
             folders(tmp_path, "label", "image", exclude=[outside]).check(["seg"])
     with pytest.raises(ValueError, match=r"data.exclude: expected a pattern .*, found none that image/\*_drwan fits"):
         folders(tmp_path, "label", "image", exclude=["image/*_drwan"]).check(["seg"])
+    with pytest.raises(ValueError, match=r"data.exclude: expected files left in .*label, found all of them excluded"):
+        folders(tmp_path, "label", "image", exclude=["label/*"], partial=True).check(["seg"])
+
+
+def test_an_excluded_path_may_be_written_in_any_way(tmp_path: Path) -> None:
+    write(tmp_path, *(f"{kind}/{i}.png" for i in range(6) for kind in ("image", "label")))
+    for text in ("image/../image/1.png", "./image//1.png", "label/../image/1.png"):
+        source = folders(tmp_path, "label", "image", exclude=[text], partial=True)
+        source.check(["seg"])
+        assert "1" not in source.files["", "image"], text
+
+
+def test_folders_are_named_from_the_root(tmp_path: Path) -> None:
+    write(tmp_path, "train/image/1.png", "train/label/1.png")
+    whole = str(tmp_path / "train")
+    with pytest.raises(
+        ValueError, match=rf"data.train: expected a folder under .*, found {whole}; write it from there"
+    ):
+        folders(tmp_path, "label", "image", train=whole).check(["seg"])
+    with pytest.raises(ValueError, match=r"data.labels.seg.folder: expected a folder under .*, found /label; write it"):
+        folders(tmp_path, "/label", "image").check(["seg"])
+    with pytest.raises(ValueError, match=r"data.test: expected a folder under "):
+        ClassFolders(tmp_path, test=whole).check(["class"])
 
 
 def test_names_are_compared_as_they_are_read(tmp_path: Path) -> None:

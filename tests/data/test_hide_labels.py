@@ -7,6 +7,7 @@ from tests.data.plain import Plain
 from tests.data.source_tester import SourceTester
 
 from tutelage.data import DataSource, HideLabels, HoldOut, Rooms, Samples
+from tutelage.data.fingerprint import fingerprint_of_text, identity
 from tutelage.errors import UserError
 
 HALF_AND_QUARTER = {"segmentation": 0.5, "depth": 0.25}
@@ -168,10 +169,36 @@ def test_a_part_that_is_no_image_at_all_is_refused(
 ) -> None:
     assert hidden(count, keep, disjoint)[task] == []
     source = HideLabels(Plain(count), keep, disjoint)
-    message = rf"^data.keep.{task}: expected some of the {count} training images to keep .*, found {keep[task]} of them"
+    message = rf"^data.keep.{task}: expected some of the {count} training images .*, found {keep[task]} of"
     with pytest.raises(ValueError, match=message):
         source.check(["depth", "segmentation"])
     source.check([t for t in ("depth", "segmentation") if t != task])  # nobody asks for it
+
+
+def test_the_part_is_of_the_images_that_have_the_label() -> None:
+    source = Plain(20, lacks={"depth": [i for i in range(20) if i % 4]})
+    shown = HideLabels(source, {"depth": 0.4, "segmentation": 0.5})
+    found = kept(shown.split("train"))
+    assert (len(found["depth"]), len(found["segmentation"])) == (2, 10)
+    assert all(i % 4 == 0 for i in found["depth"])
+    shown.check(["depth", "segmentation"])
+    line = (
+        r"data.keep.depth: expected some of the 5 training images with its label to keep it, found 0.05 of them, which"
+    )
+    with pytest.raises(UserError, match=line):
+        HideLabels(source, {"depth": 0.05}).check(["depth"])
+
+
+def test_only_sources_that_lack_labels_have_another_fingerprint_than_before() -> None:
+    whole, sparse = Plain(20), Plain(20, lacks={"depth": [3]})
+    for source, keep, disjoint, same in (
+        (whole, {"depth": 0.5}, False, True),
+        (sparse, {"depth": 0.5}, False, False),
+        (sparse, {"segmentation": 0.5}, False, True),
+        (sparse, {"depth": 0.5}, True, True),
+    ):
+        before = fingerprint_of_text(repr((identity(source), keep, disjoint, 0)))
+        assert (HideLabels(source, keep, disjoint).fingerprint() == before) == same
 
 
 def test_the_source_is_checked_first() -> None:

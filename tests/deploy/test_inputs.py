@@ -6,6 +6,7 @@ from tests.deploy.files import picture, reads_video, video
 
 from tutelage.deploy import find_images
 from tutelage.deploy.inputs import read_images
+from tutelage.errors import UserError
 from tutelage.pictures import PICTURES
 
 
@@ -55,6 +56,36 @@ def test_what_means_nothing_or_two_things_is_refused(tmp_path: Path) -> None:
 def test_of_two_files_with_one_stem_both_have_their_suffix(tmp_path: Path) -> None:
     a, b, c = (picture(tmp_path / name) for name in ("a.jpg", "a.png", "c.png"))
     assert find_images([tmp_path]) == find_images([a, b, c]) == {"a.jpg": a, "a.png": b, "c": c}
+
+
+def test_a_picture_with_the_name_of_a_frame_is_refused(tmp_path: Path) -> None:
+    for name in ("clip.mp4", "clip.000001.png", "photo.000001.png", "photo.png"):
+        (tmp_path / name).touch()
+    line = (
+        r"clip.000001.png: expected names that differ, found that of a frame of .*clip.mp4; write them to two folders"
+    )
+    with pytest.raises(UserError, match=line):
+        find_images([tmp_path])
+    (tmp_path / "clip.mp4").unlink()
+    assert find_images([tmp_path]).keys() == {"clip.000001", "photo.000001", "photo"}
+
+
+@pytest.mark.parametrize("path", [".", "**/*.png"])
+def test_links_are_followed_once_as_training_does(tmp_path: Path, path: str) -> None:
+    (tmp_path / "x").mkdir()
+    picture(tmp_path / "elsewhere/b.png")
+    picture(tmp_path / "x/a.png")
+    (tmp_path / "x/sub").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "x/loop").symlink_to(tmp_path / "x")
+    assert find_images([tmp_path / "x" / path]).keys() == {"a", "sub/b"}
+
+
+def test_the_folder_of_the_predictions_is_none_to_predict(tmp_path: Path) -> None:
+    picture(tmp_path / "x/a.png")
+    line = r"x: expected pictures or videos outside of .*, where predictions are written, found 1 in it alone"
+    for out in (tmp_path / "x", tmp_path):
+        with pytest.raises(UserError, match=line):
+            find_images([tmp_path / "x"], leave_out=out)
 
 
 @reads_video

@@ -35,6 +35,7 @@ KINDS: Mapping[str, Callable[[int], Array]] = {
     "levels": lambda i: _areas(i) * 100,
     "colours": lambda i: _COLOURS[_areas(i)],
     "depth": lambda i: (1500 + _areas(i) * np.uint16(900) + np.arange(HEIGHT)[:, None] * 37).astype(np.uint16),
+    "ids": lambda i: _areas(i) * np.uint16(1000) + np.uint16(300 + i),
     "instances": lambda i: _areas(i) * np.uint16(1000) + np.uint16(7),
     "normals": _normals,
     "small": lambda i: _areas(i)[::2, ::2],
@@ -57,6 +58,8 @@ def write(root: Path, kinds: Mapping[str, str], numbers: Iterable[int] = range(8
                 path.write_text(f"{i % 3}\n")
             elif kind == "numbers":
                 path.write_text(f"{i} {i / 2}\n")
+            elif kind == "boxes":
+                path.write_text("1 0.5 0.5 0.2 0.2\n" * (i % 3))
             elif path.suffix == ".npy":
                 np.save(path, KINDS[kind](i))
             else:

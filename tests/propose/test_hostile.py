@@ -141,6 +141,18 @@ WRONG = {
         r"expected labels beside the 16 images \(a/\*\), found .*b/\*: there is no image of this name.*; "
         r"see docs/own.md",
     ),
+    "splits in names": (
+        {"train_#.png": "photo", "train_#_mask.png": "mask", "Test0#.png": "photo", "Test0#_mask.png": "mask"},
+        r"told apart by names alone \(Test00.png, train_0.png\); move the files of each into a folder train, test or",
+    ),
+    "boxes": (
+        {"images/train/#.png": "photo", "labels/train/#.txt": "boxes"},
+        r"8 files labels/\*: boxes \(lines of a class and four numbers from 0 to 1\), which no task of tutelage learns",
+    ),
+    "numbers of instances": (
+        {"images/#.png": "photo", "ids/#.png": "ids"},
+        r"8 files ids/\*: whole numbers that are neither classes nor depth for sure \(each file has a few values",
+    ),
     "labels of other sizes": (
         {"a/#.jpg": "photo", "b/#.png": "small"},
         r"found 8 files b/\*: 0.png is 16x20, its image 32x40; resize one of them",

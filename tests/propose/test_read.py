@@ -23,13 +23,14 @@ def test_sizes_and_what_is_wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     turned = Image.Exif()
     turned[0x0112] = 6
     save(tmp_path / "turned.jpg", turned.tobytes())
+    save(tmp_path / "turned.tif", turned.tobytes())
     save(tmp_path / "damaged.jpg", b"Exif\0\0no header at all")
     save(tmp_path / "large.png", size=(50, 41))
     np.save(tmp_path / "array.npy", np.zeros((5, 7, 3)))
     (tmp_path / "program.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 6\n%%EndComments\n%%EOF\n")
     sizes, wrong = read_sizes(list(tmp_path.iterdir()), lambda: None)
     assert {path.name: size for path, size in sizes.items()} == {
-        "turned.jpg": (32, 24), "damaged.jpg": (24, 32), "array.npy": (5, 7)
+        "turned.jpg": (32, 24), "turned.tif": (32, 24), "damaged.jpg": (24, 32), "array.npy": (5, 7)
     }  # fmt: skip
     beginnings = {path.name: line[:19] for path, line in wrong.items()}
     assert beginnings == {"large.png": "expected at most 20", "program.png": "expected a readable"}

@@ -7,7 +7,7 @@ from pathlib import Path
 from unicodedata import normalize
 
 from tutelage.data.base import Split
-from tutelage.data.files import doubts_of_splits, find_split_folders, folders_in, none_found
+from tutelage.data.files import check_below, doubts_of_splits, find_split_folders, folders_in, none_found
 from tutelage.data.fingerprint import arguments_text, fingerprint_of_files, stamp_of_files
 from tutelage.data.items import Items, ItemSource
 from tutelage.data.look import unused_files
@@ -125,6 +125,7 @@ class ClassFolders(ItemSource):
         self.check_names(tasks)
         if not self.root.is_dir():
             raise UserError(f"data.root: expected a folder with train/CLASS/..., found no folder {self.root}")
+        check_below(self.root, train=self.train, test=self.test)
         Excluded(self.exclude, self.root).check()
         for split, files in self.files.items():
             if not files:

@@ -118,6 +118,13 @@ def folders_in(folder: Path) -> list[str]:
     return sorted(path.name for path in paths if path.is_dir() and not path.name.startswith("."))
 
 
+def check_below(root: Path, **folders: str | None) -> None:
+    """Raise a UserError where an argument of a source that names a folder under `root` begins with `/`."""
+    for key, name in folders.items():
+        if name is not None and name.startswith("/"):
+            raise UserError(f"data.{key}: expected a folder under {root}, found {name}; write it from there, without /")
+
+
 def natural(name: str) -> list[tuple[int, str]]:
     """The key of a name in natural order."""
     return [(int(piece), "") if piece.isdecimal() else (0, piece) for piece in re.split(r"(\d+)", name)]

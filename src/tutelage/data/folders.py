@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import get_args
 
 from tutelage.data.base import DataSource, Split, check_arguments
-from tutelage.data.files import TEXTS, doubts_of_splits, find_split_folders, folders_in, none_found
+from tutelage.data.files import TEXTS, check_below, doubts_of_splits, find_split_folders, folders_in, none_found
 from tutelage.data.fingerprint import arguments_text, fingerprint_of_files, ranked
 from tutelage.data.folder_dataset import FolderDataset
 from tutelage.data.look import unused_files, without_image
@@ -102,6 +102,8 @@ class Folders(DataSource):
         self.check_names(tasks)
         if not self.root.is_dir():
             raise UserError(f"data.root: expected a folder with train/{self.image}, found no folder {self.root}")
+        folders = {f"labels.{t}.folder": label.folder for t, label in self.labels.items()}
+        check_below(self.root, train=self.train, test=self.test, image=self.image, **folders)
         Excluded(self.exclude, self.root).check()
         for folder in dict.fromkeys(self._folders.values()):
             for name in [self.image, *(self.labels[t].folder for t in tasks)]:
@@ -110,6 +112,10 @@ class Folders(DataSource):
                     beside = "" if folder else f" (or train/{name} in {self.root})"
                     raise UserError(f"{path}: expected a folder{beside}, found none; see the layout in docs/data.md")
                 if not self.files[folder, name]:
+                    if self.exclude and pattern_in(folder, name).files(self.root, self._suffixes(name)):
+                        raise UserError(
+                            f"data.exclude: expected files left in {path}, found all of them excluded; correct it"
+                        )
                     if "*" in name:
                         raise UserError(f"{path}: expected files that {name} fits, found none; correct the pattern")
                     raise UserError(

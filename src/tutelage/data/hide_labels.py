@@ -15,6 +15,8 @@ from tutelage.types import Sample
 class HideLabels(Wrapper):
     """A source of which only a part of the training images keep their label of a task; `test` keeps all labels.
 
+    The part is of the images that are known to have the label; if `disjoint`, of all images.
+
     Which images keep the label of a task follows from the rank of a hash: of (seed, index) if `disjoint`, otherwise of
     (seed, task, index). It is the same on every machine. Unless `disjoint`, a larger part contains a smaller one.
 
@@ -62,17 +64,26 @@ class HideLabels(Wrapper):
         for part in self.parts().values():
             assert isinstance(part.source, HideLabels)
             for t, kept in part.source._kept.items():
-                if t in tasks and not kept:
-                    count = len(part.source.source.split("train"))
+                labelled = part.source._labelled(t)
+                if t in tasks and labelled and kept.isdisjoint(labelled):
                     raise UserError(
-                        f"data.keep.{t}: expected some of the {count} training images to keep its label, found "
-                        f"{self.keep[t]} of them, which is none; raise it"
+                        f"data.keep.{t}: expected some of the {len(labelled)} training images with its label to keep "
+                        f"it, found {self.keep[t]} of them, which is none; raise it"
                     )
 
     def fingerprint(self) -> str:
         """Depends on the source and on the arguments."""
         arguments = (identity(self.source), self.keep, self.disjoint, self.seed)
-        return fingerprint_of_text(repr(arguments))
+        return fingerprint_of_text(repr(arguments) + self._of_labelled)
+
+    @property
+    def _of_labelled(self) -> str:
+        """What tells the fingerprint from that of earlier versions, which took the part of all images."""
+        parts = [part.source for part in self.parts().values() if isinstance(part.source, HideLabels)]
+        sparse = any(
+            len(x._labelled(t)) < len(x.source.split("train")) for x in parts for t in x.keep if not self.disjoint
+        )
+        return " of the labelled" if sparse else ""
 
     @cached_property
     def _kept(self) -> dict[str, set[int]]:
@@ -80,13 +91,20 @@ class HideLabels(Wrapper):
         kept: dict[str, set[int]] = {}
         count, begin = len(self.source.split("train")), 0.0
         for t, part in self.keep.items():
-            if self.disjoint:
+            if self.disjoint:  # of all images, whatever labels they have
                 order = ranked(range(count), self.seed)
                 kept[t] = set(order[round(begin * count) : round((begin + part) * count)])
                 begin += part
             else:
-                kept[t] = set(ranked(range(count), f"{self.seed}/{t}")[: round(part * count)])
+                labelled = self._labelled(t)
+                kept[t] = set(ranked(labelled, f"{self.seed}/{t}")[: round(part * len(labelled))])
         return kept
+
+    def _labelled(self, task: str) -> list[int]:
+        """The training samples that have a label of a task, as far as the source knows."""
+        samples = self.source.split("train")
+        tasks = map(samples.tasks, range(len(samples)))
+        return [i for i, own in enumerate(tasks) if own is None or task in own]
 
 
 class _Hidden(Around):

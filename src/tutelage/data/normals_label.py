@@ -31,6 +31,7 @@ class NormalsLabel(Modality):
 
     content = "normals"
     batched = True
+    use = "vectors"
 
     def convert(self, array: Array, mode: str, where: str) -> Tensor:
         """[3, H, W], unit length."""

@@ -9,6 +9,7 @@ from unicodedata import normalize
 
 from tutelage.data.files import TEXTS, natural
 from tutelage.errors import UserError
+from tutelage.files import files_below
 from tutelage.layout import is_study
 from tutelage.pictures import PICTURES
 
@@ -108,7 +109,7 @@ class Excluded:
     """
 
     def __init__(self, exclude: Collection[str], root: Path) -> None:
-        self.root, self.paths = root, {root / text for text in exclude if "*" not in text}
+        self.root, self.paths = root, {root / posixpath.normpath(text) for text in exclude if "*" not in text}
         self.patterns = [Pattern(text) for text in exclude if "*" in text]
 
     def __contains__(self, path: object) -> bool:
@@ -120,7 +121,7 @@ class Excluded:
     def check(self) -> None:
         """Raise a UserError if a file does not exist, or none fits a pattern: it is misspelt, or they have gone."""
         for path in self.paths:
-            if not path.is_file() or self.root not in path.parents:
+            if not path.is_file() or not path.is_relative_to(self.root) or ".." in path.relative_to(self.root).parts:
                 raise UserError(
                     f"data.exclude: expected a file in {self.root}, found none named {path}; correct or remove the name"
                 )
@@ -138,21 +139,7 @@ def walk(folder: Path, levels: int | None = None) -> Iterator[Path]:
 
     Hidden files, and the folders of studies with what their runs left, are left out.
     """
-    seen: set[str] = set()
-    depth = len(folder.parts)
-    for here, folders, files in os.walk(folder, onerror=_refuse, followlinks=True) if folder.is_dir() else ():
-        path = Path(here)
-        if is_study(path):
-            folders.clear()
-            continue
-        yield from (check_name(path / name) for name in files if not name.startswith("."))
-        seen.add(os.path.realpath(here))
-        deeper = levels is None or len(path.parts) - depth < levels
-        folders[:] = [
-            name
-            for name in sorted(folders)
-            if deeper and not name.startswith(".") and os.path.realpath(path / name) not in seen
-        ]
+    return map(check_name, files_below(folder, levels, is_study))
 
 
 def check_name(path: Path) -> Path:
@@ -160,7 +147,3 @@ def check_name(path: Path) -> Path:
     if path.name.encode(errors="replace").decode() != path.name:
         raise UserError(f"{path}: expected a name in UTF-8, found other bytes in it; rename the file")
     return path
-
-
-def _refuse(error: OSError) -> None:
-    raise error  # a folder that cannot be read is no empty one

@@ -1,6 +1,7 @@
 """Which pictures and videos paths mean, and what they are called."""
 
 import glob
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -9,9 +10,11 @@ from torch import Tensor
 
 from tutelage.deploy.video import read_frames
 from tutelage.errors import UserError
+from tutelage.files import files_below
 from tutelage.images import as_image
 from tutelage.pictures import PICTURES
 
+_FRAME = re.compile(r"\.\d{6,}$")  # what the name of a frame has after that of its video
 VIDEOS = (".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv")
 
 
@@ -19,24 +22,30 @@ def find_images(paths: Iterable[str | Path], leave_out: Path | None = None) -> d
     """Name -> file of the pictures and videos that paths mean, in alphabetical order within each path.
 
     A file is called by its stem, and with its suffix where two would have one name. A folder means all pictures and
-    videos in it and below it, by their suffixes, without hidden ones; these are called by their path in the folder. A
-    pattern (`photos/*.jpg`, `photos/**/*.png`) means what it matches, called by the path below its first part with a
-    `*`, `?` or `[`.
+    videos in it, below it and in folders that are linked there, by their suffixes, without hidden ones; these are
+    called by their path in the folder. A pattern (`photos/*.jpg`, `photos/**/*.png`) means what it matches, called by
+    the path below its first part with a `*`, `?` or `[`.
 
     Args:
         paths: Files, folders and patterns.
         leave_out: A folder that folders and patterns do not mean: that of earlier predictions.
 
     Raises:
-        UserError: A path means nothing, or two files have one name.
+        UserError: A path means nothing, or two files have one name, or a picture has that of a frame of a video.
     """
     found: dict[Path, Path] = {}  # file -> its path below what names it
     for path in paths:
+        meant = list(_files(Path(path)))
         files = [
             (base, file)
-            for base, file in _files(Path(path))
+            for base, file in meant
             if not (leave_out and file != Path(path) and file.resolve().is_relative_to(leave_out.resolve()))
         ]
+        if meant and not files:
+            raise UserError(
+                f"{path}: expected pictures or videos outside of {leave_out}, where predictions are written, found "
+                f"{len(meant)} in it alone; give another --out"
+            )
         if not files:
             raise UserError(f"{path}: expected pictures or videos, found none; give a file, a folder or a pattern")
         for base, file in files:
@@ -51,24 +60,33 @@ def find_images(paths: Iterable[str | Path], leave_out: Path | None = None) -> d
                 "them to two folders"
             )
         images[name] = file
+    for name in images:
+        video = _FRAME.sub("", name)
+        if video != name and video in images and is_video(images[video]):
+            raise UserError(
+                f"{images[name]}: expected names that differ, found that of a frame of {images[video]}; write them to "
+                "two folders"
+            )
     return images
 
 
 def _files(path: Path) -> Iterator[tuple[Path, Path]]:
     """The files that a path means, each with the folder by which it is called."""
     if path.is_dir():
-        for file in sorted(path.rglob("*")):
-            hidden = any(part.startswith(".") for part in file.relative_to(path).parts)
-            if file.suffix.lower() in (*PICTURES, *VIDEOS) and not hidden and file.is_file():
+        for file in sorted(files_below(path)):
+            if file.suffix.lower() in (*PICTURES, *VIDEOS) and file.is_file():
                 yield path, file
     elif path.exists():
         yield path.parent, path
     else:
         first = next((i for i, part in enumerate(path.parts) if glob.has_magic(part)), len(path.parts) - 1)
         base = Path(*path.parts[:first])
-        for match in sorted(glob.glob(str(path), recursive=True)):
-            if Path(match).is_file():
-                yield base, Path(match)
+        matches: dict[Path, Path] = {}  # `**` follows a link to a folder above again and again
+        for file in map(Path, sorted(glob.glob(str(path), recursive=True), key=len)):
+            if file.is_file():
+                matches.setdefault(file.parent.resolve() / file.name if "**" in path.parts else file, file)
+        for file in sorted(matches.values(), key=str):
+            yield base, file
 
 
 def read_images(name: str, path: Path, every: int = 1) -> Iterator[tuple[str, Tensor]]:

@@ -19,7 +19,7 @@ _SPARSE = 4  # times as many numbers as classes: these are no class numbers
 def coded(files: Sequence[Path], look: Guess) -> Guess | None:
     """The guess for labels of few colours, or of few values that are no class numbers; None where they are neither."""
     grey = look.kind.endswith(".ClassesLabel")
-    if not grey and (look.kind or look.is_image or any(x.lossy for x in look.stored)):
+    if not grey and (look.kind or look.is_image or any(x.lossy or x.format == "text" for x in look.stored)):
         return None
     values = _values(files, 1 if grey else 3)
     codes = [list(value) for value in values or () if not grey or value != (255,)]

@@ -10,7 +10,7 @@ from tutelage.images import Size
 from tutelage.propose.exclude import exclusions
 from tutelage.propose.files import Found, Leaf, find
 from tutelage.propose.labels import Label, find_labels
-from tutelage.propose.names import count
+from tutelage.propose.names import check_no_splits, count
 from tutelage.propose.read import read_sizes
 from tutelage.propose.series import Series, find_images, find_others, match
 
@@ -90,6 +90,8 @@ def explore(folder: Path, advance: Callable[[], None], total: Callable[[int], No
         what = f"{count(len(pictures) - len(wrong), 'label')}{unread} and no images"
         raise UserError(f"{folder}: expected images and their labels, found {what}; see docs/own.md")
     images, others = match(images, find_others(leaves, images))
+    if not found.splits:
+        check_no_splits(folder, images.files.values())
     labels, left_out = find_labels(images, others, sizes)
     data = DataSet(folder, images, sizes, labels, left_out=[*left_out, *found.left_out], splits=found.splits)
     number = count(len(images.files), "image")

@@ -4,6 +4,9 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+
+from tutelage.errors import UserError
 
 from tutelage.data.files import SPLITS
 
@@ -23,6 +26,7 @@ _LABELS = (
     "pred",
     "trimap",
 )
+_DIGITS = re.compile(r"\d+")
 _LETTERS = re.compile(r"[^\W\d_]")
 _BORDER = re.compile(r"(?=[_\-. ])|(?<=\d)(?=[^\W\d_])")  # where an end such as `_mask` may begin
 _HEAD_BORDER = re.compile(r"(?<=[_\-. ])|(?<=[^\W\d_])(?=\d)")
@@ -49,6 +53,26 @@ def split_word(component: str) -> tuple[str, str] | None:
         if (split := SPLITS.get(word.lower())) is not None:
             return word, split
     return None
+
+
+def check_no_splits(root: Path, images: Collection[Path]) -> None:
+    """Raise a UserError where the names of all images have words of splits: what is called test would be trained on.
+
+    Args:
+        root: The folder, for the message.
+        images: Its images, which no folders divide.
+    """
+    first: dict[str, str] = {}
+    for path in images:
+        found = split_word(_DIGITS.sub("_", path.stem))
+        if found is None:
+            return
+        first.setdefault(found[1], path.name)
+    if "train" in first and len(first) > 1:
+        raise UserError(
+            f"{root}: expected train and test images in folders of their own, found them told apart by names alone "
+            f"({', '.join(sorted(first.values()))}); move the files of each into a folder train, test or val"
+        )
 
 
 def says_image(name: str) -> int:

@@ -10,10 +10,9 @@ import numpy as np
 from tutelage.errors import UserError, one_line
 from tutelage.files import check_regular
 from tutelage.images import Size, read_array
-from tutelage.pictures import check_pixels, open_picture, orientation
+from tutelage.pictures import check_pixels, open_picture, upright_size
 
 _DECODED = 4000  # files up to which all are decoded; of more, only the beginnings are read
-_TURNED = (5, 6, 7, 8)  # EXIF orientations that exchange height and width
 
 
 def read_sizes(files: Collection[Path], advance: Callable[[], None]) -> tuple[Mapping[Path, Size], Mapping[Path, str]]:
@@ -51,8 +50,7 @@ def _header(path: Path) -> Size:
             return _size(np.lib.format.open_memmap(path, mode="r").shape)
         with open_picture(path) as picture:
             check_pixels(*picture.size, str(path))
-            turned = orientation(picture) in _TURNED
-            return (picture.width, picture.height) if turned else (picture.height, picture.width)
+            return upright_size(picture)
     except UserError:
         raise
     except Exception as error:  # numpy and Pillow name their errors by what the bytes look like

@@ -9,6 +9,7 @@ from typing import Any
 from tutelage.errors import UserError, printable
 from tutelage.layout import SINGLE, TEACHER
 from tutelage.metrics import deltas
+from tutelage.report.left_out import left_out
 from tutelage.report.results import Results
 from tutelage.report.rows import Row
 from tutelage.report.run_files import read_mapping
@@ -88,7 +89,7 @@ class Comparison:
     @property
     def notes(self) -> list[str]:
         """Why the numbers may not be comparable, a line each."""
-        notes = []
+        notes = [f"{side.name}: {note}" for side in self.sides if (note := left_out(side.results))]
         first = self.sides[0]
         for side in self.sides[1:]:
             if side.results.split != first.results.split:

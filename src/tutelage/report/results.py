@@ -29,7 +29,7 @@ class Results:
     """
 
     def __init__(self, folder: Path, tasks: Mapping[str, Task], seeds: Collection[int] | None = None) -> None:
-        self.folder, self.tasks = folder, tasks
+        self.folder, self.tasks, self.asked = folder, tasks, seeds
         path = folder / "results.json"
         self.study, rows = read_rows(path)
         self.rows = [row for row in rows if seeds is None or row.seed in seeds]

@@ -9,11 +9,16 @@ import pytest
 from PIL import Image
 
 from tutelage.data.look import Guess, guess
+from tutelage.errors import UserError
 
 RNG = np.random.default_rng(0)
 AREAS = np.kron(np.arange(6).reshape(2, 3), np.ones((12, 12), int))  # six areas of one class each
 DEPTH = np.linspace(0.4, 9.8, 24 * 36).reshape(24, 36)
 SPHERE = np.stack([(np.mgrid[:24, :36][1] - 18) / 40, (12 - np.mgrid[:24, :36][0]) / 40, np.zeros((24, 36))], -1)
+DISC = ((((np.mgrid[:24, :36] - np.array([12, 18])[:, None, None]) ** 2).sum(0) < 90) * 255).astype(np.uint8)
+SMOOTH = np.asarray(Image.fromarray(DISC).resize((72, 50), Image.Resampling.BILINEAR))
+RARE = np.where(AREAS < 3, 0, 255)  # nearly all is 0 or 255, with a few small areas of classes
+RARE[2:6, 4:12], RARE[4:8, 20:26], RARE[15:18, 5:10] = 3, 7, 18
 SPHERE[..., 2] = np.sqrt(1 - (SPHERE**2).sum(-1))
 
 
@@ -48,6 +53,16 @@ CASES: Mapping[str, tuple[str, str, Any, str, dict[str, Any], dict[str, Any], st
     ),
     "masks of 1 bit": ("x", "1.png", AREAS > 2, "MaskLabel", {}, {"classes": 2}, "1-bit masks"),
     "truth values": ("x", "1.npy", AREAS > 2, "MaskLabel", {}, {"classes": 2}, "masks of 0 and 1"),
+    "masks with smoothed edges": (
+        "x", "1.png", SMOOTH, "MaskLabel", {}, {"classes": 2}, "masks of 0 and 255 with smoothed edges",
+    ),
+    "masks of JPEG saved again": (
+        "x", "1.png", np.where(AREAS > 2, 247, 0).astype(np.uint8) + RNG.integers(0, 9, AREAS.shape, dtype=np.uint8),
+        "MaskLabel", {}, {"classes": 2}, "with smoothed edges",
+    ),
+    "few areas between 0 and 255": (
+        "x", "1.png", RARE.astype(np.uint8), "ClassesLabel", {}, {"classes": 19}, "and 255 for no label",
+    ),
     "masks in JPEG": (
         "x", "1.jpg", ((AREAS > 2) * 255).astype(np.uint8), "MaskLabel", {}, {"classes": 2}, "blurred by JPEG",
     ),
@@ -118,6 +133,9 @@ DOUBTS: Mapping[str, tuple[str, str, Any, str]] = {
     "colours for classes": ("label", "1.png", np.stack([AREAS * 40] * 2 + [AREAS], -1).astype(np.uint8), "as colours"),
     "Cityscapes' ids": ("x", "1.png", np.array([7, 11, 21, 23, 24, 26])[AREAS].astype(np.uint8), "Cityscapes' ids"),
     "centimetres": ("depth", "1.png", (DEPTH * 16).astype(np.uint16), "in millimetres the median is 0.08"),
+    "numbers of instances": ("x", "1.png", (AREAS * 1000 + 1).astype(np.uint16), "as numbers of instances are"),
+    "edges that were smoothed": ("x", "1.png", SMOOTH, "128 to 255 is taken for 1"),
+    "smoothed 0 and 1": ("x", "1.npy", SMOOTH / 255, "write 0 and 1 alone"),
     "millimetres in .npy": ("depth", "1.npy", DEPTH * 1000, "holds metres"),
 }
 
@@ -133,6 +151,23 @@ def test_what_may_be_wrong_is_said(case: str, tmp_path: Path) -> None:
     else:
         found = written(tmp_path / folder, name, content)
     assert any(doubt in text for text in found.doubts), found
+
+
+@pytest.mark.parametrize("texts", [["1 0.5 0.5 0.2 0.2\n"], ["0 .1 .1 .1 1\n7 1 1 0 0", "", "3 0.5 0.5 0.2 0.2"]])
+def test_boxes_are_no_numbers(tmp_path: Path, texts: list[str]) -> None:
+    for i, text in enumerate(texts):
+        (tmp_path / f"{i}.txt").write_text(text)
+    found = guess(sorted(tmp_path.iterdir()))
+    assert (found.kind, found.words) == (
+        "", "boxes (lines of a class and four numbers from 0 to 1), which no task of tutelage learns",
+    )  # fmt: skip
+
+
+def test_an_empty_text_beside_numbers_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "0.txt").write_text("2 0.5 0.5 0.2 1.2")
+    (tmp_path / "1.txt").write_text("")
+    with pytest.raises(UserError, match=r"1\.txt: expected a text of numbers, found none"):
+        guess(sorted(tmp_path.iterdir()))
 
 
 def test_classes_are_counted_in_more_files_than_are_looked_at(tmp_path: Path) -> None:

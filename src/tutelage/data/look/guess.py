@@ -3,50 +3,24 @@
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from tutelage.data.files import read_numbers
+from tutelage.data.look.areas import CLASSES, are_classes, are_instances, is_mask, is_smoothed_mask
+from tutelage.data.look.found import Guess
+from tutelage.data.look.numbers import guess_numbers, read_texts
 from tutelage.data.look.stored import Stored, stored_in_file
 from tutelage.images import flat, read_array
 from tutelage.pictures import Array
 
 _LOOKED_AT = 32  # files, at even distances, from which the kind follows
 _COUNTED = 2000  # files, at even distances, whose classes are counted
-_CLASSES = 256  # more different numbers are no classes
+_NO_MASKS = ("depth", "disp", "image", "rgb", "photo")  # words in names of what has grey values of its own
 _STEP = 37  # pixels are taken at this distance where a few suffice
 _SATURATED = 65535
 _FAR, _NEAR = 100.0, 0.2  # metres: a median depth beyond is in another unit
-
-
-@dataclass(frozen=True)
-class Guess:
-    """What a folder seems to hold. `tutelage inspect` shows it, `tutelage init` writes it into a study.
-
-    Attributes:
-        kind: class_path of the kind of label, such as "tutelage.data.DepthLabel"; "" where it is an image, or unknown.
-        kind_args: Its arguments, such as {"scale": 0.001}.
-        task: class_path of the task that learns it, such as "tutelage.tasks.Depth"; "" likewise.
-        task_args: Its arguments, such as {"classes": 13}; none that has to be known from elsewhere.
-        words: What was seen, in words: "16-bit grey, looks like depth in millimetres: 0.4 to 9.8 m".
-        doubts: What may be wrong, each as one sentence for the user.
-        is_image: These are colour or grey photographs: what a network looks at.
-        files: The number of files that were found.
-        stored: How they are stored -> how many of those looked at.
-    """
-
-    kind: str = ""
-    kind_args: Mapping[str, Any] = field(default_factory=dict)
-    task: str = ""
-    task_args: Mapping[str, Any] = field(default_factory=dict)
-    words: str = ""
-    doubts: tuple[str, ...] = ()
-    is_image: bool = False
-    files: int = 0
-    stored: Mapping[Stored, int] = field(default_factory=dict)
 
 
 def guess(files: Sequence[Path], name: str = "") -> Guess:
@@ -69,13 +43,13 @@ def _guess(files: Sequence[Path], chosen: Sequence[Path], stored: Counter[Stored
     if not files:
         return Guess(words="no files")
     if all(path.suffix.lower() == ".txt" for path in chosen):
-        return _numbers([np.asarray(read_numbers(path)) for path in _spread(files, _COUNTED)])
+        return guess_numbers(read_texts(_spread(files, _COUNTED)))
     arrays = [flat(read_array(path, "classes")[0]) for path in chosen if path.suffix.lower() != ".txt"]
     is_picture = any(x.picture for x in stored)
     if any(x.ndim == 3 for x in arrays):
         return _colours([x for x in arrays if x.ndim == 3], is_picture, name)
     if any(x.ndim < 2 for x in arrays):
-        return _numbers(arrays)
+        return guess_numbers(arrays)
     bits = {x.bits for x in stored if x.picture}
     doubts = []
     if len(bits & {8, 16, 32}) > 1:
@@ -83,45 +57,24 @@ def _guess(files: Sequence[Path], chosen: Sequence[Path], stored: Counter[Stored
     values = np.unique(np.concatenate([np.unique(x) for x in arrays]))
     lossy = any(x.lossy for x in stored)
     whole = bool(np.isfinite(values).all() and (values == np.trunc(values)).all())
-    if whole and (bits == {1} or values.dtype == bool or set(values.tolist()) <= {0, 1} or _is_mask(values, lossy)):
+    if whole and (bits == {1} or values.dtype == bool or set(values.tolist()) <= {0, 1} or is_mask(values, lossy)):
         return _mask(values, bits == {1}, is_picture, lossy)
+    if bits == {8} and not _says(name, *_NO_MASKS) and is_smoothed_mask(arrays):
+        doubt = "they were smoothed when they were resized, so that 128 to 255 is taken for 1 and the rest for 0"
+        words = f"masks of 0 and {int(values.max())} with smoothed edges"
+        return Guess("tutelage.data.MaskLabel", {}, "tutelage.tasks.Segmentation", {"classes": 2}, words, (doubt,))
+    if not is_picture and values.min() == 0 and values.max() == 1 and is_smoothed_mask([x * 255 for x in arrays]):
+        return Guess(words="masks of 0 and 1 with smoothed edges", doubts=("write 0 and 1 alone",))
     if (
         whole
-        and len(values) <= _CLASSES
+        and len(values) <= CLASSES
         and not _says(name, "depth", "disp")
         and not lossy
-        and _are_classes(values, arrays)
+        and are_classes(values, arrays)
     ):
         rest = [flat(read_array(path, "classes")[0]) for path in _spread(files, _COUNTED) if path not in chosen]
         return _classes(np.unique(np.concatenate([values, *map(np.unique, rest)])), doubts)
     return _depth(arrays, stored, name, doubts)
-
-
-def _numbers(arrays: Sequence[Array]) -> Guess:
-    widths = {x.size for x in arrays}
-    values = np.concatenate([x.reshape(-1).astype(np.float64) for x in arrays])
-    known = values[np.isfinite(values)]
-    whole = len(known) == len(values) and bool((known == np.trunc(known)).all() and (known >= -1).all())
-    if widths == {1} and whole:
-        classes = int(known.max()) + 1
-        return Guess(
-            "tutelage.data.ClassLabel", {}, "tutelage.tasks.Classification", {"classes": max(2, classes)},
-            f"one whole number per image, {int(known.min())} to {int(known.max())}: a class",
-        )  # fmt: skip
-    if len(widths) > 1:
-        words = (
-            f"numbers, from {min(widths)} to {max(widths)} per image, as boxes have; no task of tutelage learns them"
-        )
-        return Guess(words=words)
-    table = values.reshape(len(arrays), -1)
-    with np.errstate(all="ignore"):
-        mean, std = np.nanmean(table, 0), np.nanstd(table, 0)
-    usable = bool(np.isfinite(mean).all() and (std > 0).all())
-    args: dict[str, Any] = {"outputs": table.shape[1]}
-    if usable:
-        args |= {"mean": _short(mean), "std": _short(std)}
-    words = f"{table.shape[1]} numbers per image" if table.shape[1] > 1 else "one number per image"
-    return Guess("tutelage.data.NumbersLabel", {}, "tutelage.tasks.Regression", args, words)
 
 
 def _colours(arrays: Sequence[Array], is_picture: bool, name: str) -> Guess:
@@ -130,7 +83,7 @@ def _colours(arrays: Sequence[Array], is_picture: bool, name: str) -> Guess:
     pixels = np.concatenate([x.reshape(-1, 3)[::_STEP] for x in arrays]).astype(np.float64)
     pixels = pixels[np.isfinite(pixels).all(1)]
     colours = len(np.unique(pixels, axis=0))
-    if colours <= _CLASSES and _says(name, "label", "seg", "mask", "class", "anno", "gt"):
+    if colours <= CLASSES and _says(name, "label", "seg", "mask", "class", "anno", "gt"):
         doubt = "classes as colours are not read: write one whole number per pixel, in a picture of one channel"
         return Guess(words=f"{colours} colours, which may stand for classes", doubts=(doubt,))
     n = pixels / 127.5 - 1 if is_picture else pixels
@@ -205,6 +158,8 @@ def _depth(arrays: Sequence[Array], stored: Counter[Stored], name: str, doubts: 
             doubts.append("65535 is taken for no value")
         if not _NEAR < middle * scale < _FAR:
             doubts.append(f"in millimetres the median is {middle * scale:.3g} m: set `scale` to metres per unit")
+    if not floats and not _says(name, "depth") and are_instances(arrays):
+        doubts.append("each file has a few values in areas, as numbers of instances are")
     words = f"looks like depth in {unit}: {low * scale:.3g} to {high * scale:.3g} m"
     return Guess("tutelage.data.DepthLabel", args, "tutelage.tasks.Depth", _range(known, scale), words, tuple(doubts))
 
@@ -231,29 +186,9 @@ def _is_picture(stored: Mapping[Stored, int]) -> bool:
     return any(x.picture for x in stored)
 
 
-def _is_mask(values: Array, lossy: bool) -> bool:
-    """Whether values are 0 and another one far from it, or both blurred by JPEG."""
-    if len(values) == 2 and values[0] == 0:
-        return True
-    return lossy and bool(((values < 40) | (values > 215)).mean() > 0.9)
-
-
-def _are_classes(values: Array, arrays: Sequence[Array]) -> bool:
-    """Whether whole numbers are few, or whether neighbours are mostly equal, as they are in areas of one class."""
-    numbers = values[(values >= 0) & (values != 255)]
-    if not len(numbers) or numbers.max() >= 4 * _CLASSES:
-        return False
-    equal = np.mean([(x[:, 1:] == x[:, :-1]).mean() for x in arrays if x.shape[1] > 1] or [0.0])
-    return len(numbers) <= 32 or bool(equal > 0.8)
-
-
 def _spread(files: Sequence[Path], most: int) -> Sequence[Path]:
     return [files[i * len(files) // most] for i in range(most)] if len(files) > most else files
 
 
 def _says(name: str, *words: str) -> bool:
     return any(word in name for word in words)
-
-
-def _short(values: Array) -> list[float]:
-    return [float(f"{x:.4g}") for x in values]

@@ -5,6 +5,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from tutelage.report.compare import Comparison
+from tutelage.report.left_out import left_out
 from tutelage.report.results import Results
 from tutelage.report.tables import Cell, Column, TableModel, difference_table, metric_table
 from tutelage.types import Task
@@ -35,7 +36,8 @@ def latex(folder: Path, tasks: Mapping[str, Task], seeds: Collection[int] | None
         bold = f", bold: differs from {results.base}" if results.base else ""
         over = f"{len(results.seeds)} seeds, mean and half the 95 % interval{bold}"
     over += f", {results.selection}" if results.selection else ""
-    parts = [
+    parts = [f"% {note}\n" for note in (left_out(results),) if note]
+    parts += [
         _tabular(model.select(main), f"{results.study}, split {results.split}, {results.protocol} protocol, {over}")
     ]
     if len(results.seeds) > 1:

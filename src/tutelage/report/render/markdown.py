@@ -6,6 +6,7 @@ from pathlib import Path
 from tutelage.report.collapsed import collapsed
 from tutelage.report.compare import Comparison
 from tutelage.report.conclusion import conclusion
+from tutelage.report.left_out import left_out
 from tutelage.report.results import Results
 from tutelage.report.tables import Column, TableModel, difference_table, metric_table, seed_table
 from tutelage.report.undefined import undefined
@@ -41,7 +42,8 @@ def markdown(folder: Path, tasks: Mapping[str, Task], seeds: Collection[int] | N
             _table(model.select([*model.of_kind("values", "seeds"), *main, *model.of_kind("compute")]), _heading)
         )
         parts.append(_table(model.select(column for column in values if not column.main), _heading))
-    parts += [f"{note}\n" for note in (undefined(results), conclusion(results), collapsed(results)) if note]
+    notes = (left_out(results), undefined(results), conclusion(results), collapsed(results))
+    parts += [f"{note}\n" for note in notes if note]
     if len(results.seeds) > 1:
         parts.append(f"Delta main of each seed, *{results.protocol}* protocol:\n")
         parts.append(_table(seed_table(results), _heading))

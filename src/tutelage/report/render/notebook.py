@@ -5,6 +5,7 @@ from pathlib import Path
 
 from tutelage.report.collapsed import collapsed
 from tutelage.report.conclusion import conclusion
+from tutelage.report.left_out import left_out
 from tutelage.report.render.page import environment
 from tutelage.report.results import Results
 from tutelage.report.tables import metric_table
@@ -27,5 +28,6 @@ def notebook(folder: Path, tasks: Mapping[str, Task], seeds: Collection[int] | N
     model = metric_table(results, results.protocol)
     delta = [column for column in model.of_kind("delta") if column.main]
     model = model.select([*model.of_kind("values", "metric"), *delta, *model.of_kind("parameters")])
-    notes = [note for note in (collapsed(results), conclusion(results), undefined(results)) if note]
+    every = (left_out(results), collapsed(results), conclusion(results), undefined(results))
+    notes = [note for note in every if note]
     return environment().get_template("notebook.html").render(results=results, model=model, notes=notes)

@@ -12,6 +12,7 @@ from rich.text import Text
 from tutelage.report.collapsed import collapsed
 from tutelage.report.compare import Comparison
 from tutelage.report.conclusion import conclusion
+from tutelage.report.left_out import left_out
 from tutelage.report.results import Results
 from tutelage.report.tables import Column, Kind, TableModel, difference_table, metric_table
 from tutelage.types import Task
@@ -32,9 +33,9 @@ def tables(
         UserError: There is no results.json in `folder`.
     """
     optional = (differences(folder, tasks, width, seeds), sentence(folder, tasks, seeds))
-    warning = collapsed(Results(folder, tasks, seeds))
+    results = Results(folder, tasks, seeds)
     shown = [table(folder, tasks, width, seeds), *(one for one in optional if one is not None)]
-    return [*shown, Text(warning, style="bold")] if warning else shown
+    return [*shown, *(Text(note, style="bold") for note in (left_out(results), collapsed(results)) if note)]
 
 
 def table(folder: Path, tasks: Mapping[str, Task], width: int = 80, seeds: Collection[int] | None = None) -> Table:

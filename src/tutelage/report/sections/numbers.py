@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from tutelage.report.charts import Chart, strip_chart
 from tutelage.report.collapsed import collapsed
 from tutelage.report.conclusion import Headline, conclusion, headline
+from tutelage.report.left_out import left_out
 from tutelage.report.results import Results
 from tutelage.report.rows import CONVENTIONS
 from tutelage.report.tables import TableModel, difference_table, metric_table
@@ -46,6 +47,7 @@ class Numbers:
     labelled: str
     conclusion: str
     collapsed: str
+    left_out: str
     undefined: str
     views: Sequence[ProtocolView]
 
@@ -65,6 +67,7 @@ def numbers(results: Results) -> Numbers | None:
         results.labelled,
         conclusion(results),
         collapsed(results),
+        left_out(results),
         undefined(results),
         [_view(results, protocol) for protocol in results.protocols],
     )
