@@ -6,9 +6,8 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tutelage.errors import UserError
-
 from tutelage.data.files import SPLITS
+from tutelage.errors import UserError
 
 _IMAGES = ("image", "img", "rgb", "color", "colour", "photo", "picture", "frame", "input", "left")
 _LABELS = (
