@@ -116,7 +116,7 @@ def cut(value: object, most: int = 80) -> str:
 def near_path(path: Path) -> str:
     """What a message adds where a file or folder beside one that is not there has a name close to it."""
     try:
-        near = nearest(path.name, os.listdir(path.parent))
+        near = nearest(path.name, [name for name in os.listdir(path.parent) if name != path.name])
     except OSError:
         return ""
     return "" if near is None else f"; did you mean `{path.parent / near}`?"

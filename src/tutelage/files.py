@@ -4,7 +4,6 @@ import errno
 import json
 import os
 import secrets
-import stat
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from tutelage.errors import UserError
+from tutelage.reading import check_regular
 
 if sys.platform != "win32":
     import fcntl
@@ -89,50 +89,6 @@ def check_folder(key: str, path: Path) -> None:
             if not part.is_dir():
                 raise UserError(f"{key}: expected a folder, found the file {part}; give another one")
             return
-
-
-def check_regular(path: str | Path) -> None:
-    """Raise a UserError for a pipe, a socket or a device: to read one may never end."""
-    try:
-        mode = os.stat(path).st_mode
-    except (OSError, ValueError):  # who opens it says more
-        return
-    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
-        kind = "a pipe" if stat.S_ISFIFO(mode) else "a socket" if stat.S_ISSOCK(mode) else "a device"
-        raise UserError(f"{path}: expected a file, found {kind}; replace or remove it")
-
-
-def files_below(
-    folder: Path, levels: int | None = None, left_out: Callable[[Path], bool] = lambda path: False
-) -> Iterator[Path]:
-    """The files of a folder and its sub-folders without hidden ones; links are followed once.
-
-    Args:
-        folder: The folder; there are none in what is no folder.
-        levels: How many levels of sub-folders are looked into; None: all.
-        left_out: Whether a folder is left out with all below it.
-
-    Raises:
-        OSError: A folder cannot be read: it is no empty one.
-    """
-    seen: set[str] = set()
-    for here, folders, files in os.walk(folder, onerror=_raise, followlinks=True) if folder.is_dir() else ():
-        path = Path(here)
-        if left_out(path):
-            folders.clear()
-            continue
-        yield from (path / name for name in files if not name.startswith("."))
-        seen.add(os.path.realpath(here))
-        deeper = levels is None or len(path.parts) - len(folder.parts) < levels
-        folders[:] = [
-            name
-            for name in sorted(folders)
-            if deeper and not name.startswith(".") and os.path.realpath(path / name) not in seen
-        ]
-
-
-def _raise(error: OSError) -> None:
-    raise error
 
 
 def remove_parts(folder: Path) -> None:
@@ -233,6 +189,7 @@ def locked(folder: Path, wait: bool = False) -> Iterator[bool]:
     its images (`train.workers`: within seconds). There is none on Windows.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    check_regular(folder / ".lock")
     with (folder / ".lock").open("a") as file:
         yield flock(file, wait=wait)
 

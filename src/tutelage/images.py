@@ -1,6 +1,7 @@
 """Images in files, arrays and tensors, validated in one place, so that training and prediction read the same values."""
 
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import torch
@@ -9,8 +10,8 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from tutelage.errors import UserError, one_line
-from tutelage.files import check_regular
-from tutelage.pictures import Array, Use, open_picture, pixels
+from tutelage.pictures import Array, Use, check_values, open_picture, pixels
+from tutelage.reading import check_regular
 
 Size = tuple[int, int]  # height, width
 Image = str | Path | PillowImage.Image | Array | Tensor
@@ -26,6 +27,8 @@ def read_array(path: Path, use: Use) -> tuple[Array, str]:
         if path.suffix.lower() == ".npy":
             check_regular(path)
             with path.open("rb") as file:  # np.load would also take archives and pickles
+                check_values(_shape(file), str(path))
+                file.seek(0)
                 return _native(np.lib.format.read_array(file, allow_pickle=False)), ""
         with open_picture(path) as picture:
             return _native(pixels(picture, use, str(path))), picture.mode
@@ -166,6 +169,16 @@ def flat(array: Array) -> Array:
 def describe(array: Array, mode: str) -> str:
     """The shape of an array, and the mode of the picture that it was read from, for messages."""
     return f"an array {list(array.shape)}" + (f" of a picture in mode {mode}" if mode else "")
+
+
+def _shape(file: IO[bytes]) -> tuple[int, ...]:
+    """The shape of the array in an opened .npy file, of which the beginning is read."""
+    version = np.lib.format.read_magic(file)
+    if version == (1, 0):
+        return np.lib.format.read_array_header_1_0(file)[0]
+    if version == (2, 0):
+        return np.lib.format.read_array_header_2_0(file)[0]
+    raise ValueError(f"version {version[0]} of the format, which only tables of named columns have")
 
 
 def _native(array: Array) -> Array:

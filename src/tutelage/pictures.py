@@ -1,5 +1,6 @@
 """Picture files, as Pillow opens them: what is read, how large it may be, which way up it is, and its values."""
 
+import math
 import os
 import re
 from pathlib import Path
@@ -13,7 +14,7 @@ from PIL.TiffImagePlugin import IMAGELENGTH, IMAGEWIDTH, TiffImageFile
 
 from tutelage.encoded import Encoded, encoded
 from tutelage.errors import UserError, one_line
-from tutelage.files import check_regular
+from tutelage.reading import check_regular
 
 Array = npt.NDArray[Any]
 # What values are read for: colours; class numbers, where a palette stands for its indices and grey values are as they
@@ -74,6 +75,12 @@ def check_pixels(width: int, height: int, where: str) -> None:
     """Raise a UserError if a picture of this size has more pixels than are read."""
     if width * height > max_pixels():
         raise _too_large(where, f"{width} x {height} = {width * height}")
+
+
+def check_values(shape: tuple[int, ...], where: str) -> None:
+    """Raise a UserError if an array of this shape has more values than a picture of four channels may have."""
+    if math.prod(shape) > 4 * max_pixels():
+        raise _too_large(where, f"an array {list(shape)}")
 
 
 def _too_large(where: str, found: str) -> UserError:

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from tutelage.cache import cache_root
-from tutelage.files import check_regular, write_text
+from tutelage.files import write_text
+from tutelage.reading import check_regular
 
 _SETTLED = 2 * 10**9  # ns after which a file that changes again has another time of change, on any file system
 

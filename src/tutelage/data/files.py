@@ -6,7 +6,7 @@ from pathlib import Path
 from posixpath import normpath
 
 from tutelage.errors import UserError, one_line
-from tutelage.files import check_regular
+from tutelage.reading import TEXT, read_limited
 from tutelage.types.look import Warned
 
 TEXTS = (".npy", ".txt")  # of numbers for the whole image
@@ -41,12 +41,13 @@ def read_numbers(path: Path) -> list[float]:
     Raises:
         UserError: The file holds something else, or nothing.
     """
-    check_regular(path)
     try:
-        words = path.read_text(encoding="utf-8-sig").replace(",", " ").split()
+        words = read_limited(path, TEXT).decode("utf-8-sig").replace(",", " ").split()
         numbers = [float(word) for word in words]
         if odd := [word for word in words if "_" in word]:  # which Python skips: 1_000 is more often a name
             raise ValueError(odd[0])
+    except UserError:
+        raise
     except (OSError, ValueError) as error:
         raise UserError(
             f"{path}: expected a text of numbers, found {one_line(error, 80)}; correct or remove it"

@@ -9,9 +9,9 @@ from unicodedata import normalize
 
 from tutelage.data.files import TEXTS, natural
 from tutelage.errors import UserError
-from tutelage.files import files_below
 from tutelage.layout import is_study
 from tutelage.pictures import PICTURES
+from tutelage.reading import files_below
 
 SPLIT = "{split}"  # in a pattern: the name of the folder of `train` or `test`
 _STARS = {"**/": "((?:[^/]+/)*)", "*": "([^/]+)"}

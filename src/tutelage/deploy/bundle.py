@@ -21,6 +21,7 @@ from tutelage.errors import UserError, one_line
 from tutelage.files import expand_home, write_bytes
 from tutelage.images import Size
 from tutelage.layout import PREDICTOR, find_network, is_on_hub
+from tutelage.reading import check_regular
 
 FORMAT = "tutelage-predictor-1"
 _STUDY_FORMAT = "tutelage-student-1"  # what a run wrote before it wrote FORMAT: the config of a whole study
@@ -138,6 +139,7 @@ def _plain(net_config: Any, tasks_config: Any, size: Size | None) -> dict[str, A
 def _read(file: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     expected = f"{file}: expected a network saved by tutelage"
     try:
+        check_regular(file)
         with safetensors.safe_open(file, framework="pt") as opened:
             metadata = opened.metadata() or {}
             kind = metadata.get("format")
@@ -149,7 +151,7 @@ def _read(file: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
                     "another file, or use the version of tutelage that wrote it"
                 )
             tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118  # not a dict
-    except (OSError, safetensors.SafetensorError) as error:
+    except (OSError, MemoryError, safetensors.SafetensorError) as error:
         problem = one_line(error, 120).replace(f": {file}", "").replace(f' "{file}"', "")
         raise UserError(f"{expected}, found {problem}; give another file") from error
     if "digest" in metadata and metadata["digest"] != _digest(metadata.get("config", ""), tensors):

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from tutelage.deploy.video import read_frames
 from tutelage.errors import UserError
-from tutelage.files import files_below
 from tutelage.images import as_image
 from tutelage.pictures import PICTURES
+from tutelage.reading import files_below
 
 _FRAME = re.compile(r"\.\d{6,}$")  # what the name of a frame has after that of its video
 VIDEOS = (".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv")

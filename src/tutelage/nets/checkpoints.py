@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from tutelage.errors import UserError
+from tutelage.reading import check_regular
 
 Safe = Callable[..., Any] | tuple[Callable[..., Any], str]  # as torch.serialization.safe_globals takes it
 
@@ -24,6 +25,7 @@ def read_state_dict(path: Path, safe: Sequence[Safe] = ()) -> dict[str, Tensor]:
     Raises:
         ValueError: The file cannot be read, wants to run code, or holds something else.
     """
+    check_regular(path)
     try:
         if path.suffix == ".safetensors":
             return load_file(path)

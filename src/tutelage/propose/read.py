@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from tutelage.errors import UserError, one_line
-from tutelage.files import check_regular
 from tutelage.images import Size, read_array
 from tutelage.pictures import check_pixels, open_picture, upright_size
+from tutelage.reading import check_regular
 
 _DECODED = 4000  # files up to which all are decoded; of more, only the beginnings are read
 

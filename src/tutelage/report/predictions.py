@@ -8,8 +8,12 @@ import safetensors.numpy
 import torch
 from torch import Tensor
 
+from tutelage.errors import UserError
+from tutelage.reading import check_limited
 from tutelage.report.statistics import summarise
 from tutelage.types import Picture, Task
+
+_LARGEST = 2**32  # bytes of the images that a page shows
 
 
 class Predictions:
@@ -24,8 +28,9 @@ class Predictions:
         if file is None:
             return
         try:
+            check_limited(file, _LARGEST)
             arrays = safetensors.numpy.load_file(file)
-        except (OSError, safetensors.SafetensorError):
+        except (OSError, UserError, MemoryError, safetensors.SafetensorError):
             return
         self.tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
 

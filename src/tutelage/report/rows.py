@@ -7,6 +7,7 @@ from pathlib import Path, PurePath
 from typing import Any, Self
 
 from tutelage.errors import UserError, one_line
+from tutelage.reading import RECORD, read_limited
 from tutelage.values import parse
 
 CONVENTIONS = {"main": "↑", "task_mean": "↑", "all_metrics": "↓"}  # of Delta, in %: where it is better
@@ -63,7 +64,7 @@ def _defined(values: Mapping[str, float | None]) -> dict[str, float | None]:
 def read_rows(path: Path) -> tuple[str, list[Row]]:
     """Name and rows of a study. A row that cannot be read is refused: a table without it would look complete."""
     try:
-        results = parse(path.read_text(encoding="utf-8"), path.suffix)
+        results = parse(read_limited(path, RECORD).decode(), path.suffix)
         return str(results["study"]), [_row(number, row) for number, row in enumerate(results["rows"], 1)]
     except FileNotFoundError:
         raise UserError(f"{path}: expected the results of a study, found no file; run the study first") from None

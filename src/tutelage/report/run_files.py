@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from tutelage.layout import FEATURES, SINGLE, TEACHER
+from tutelage.reading import LOG, RECORD, read_limited
 from tutelage.values import parse
 
 Kind = Literal["single", "teacher", "features", "student", "file"]
@@ -36,8 +37,8 @@ class Teacher:
 def read_mapping(path: Path) -> dict[str, Any]:
     """The mapping in a JSON or YAML file (by its suffix); empty where there is none or it cannot be read."""
     try:
-        values = parse(path.read_text(encoding="utf-8"), path.suffix)
-    except (OSError, ValueError):  # bytes that are not UTF-8 are a ValueError, too
+        values = parse(read_limited(path, RECORD).decode(), path.suffix)
+    except (OSError, ValueError):  # bytes that are not UTF-8 are a ValueError, too, and so is a pipe
         return {}
     return values if isinstance(values, dict) else {}
 
@@ -45,8 +46,8 @@ def read_mapping(path: Path) -> dict[str, Any]:
 def read_log(path: Path) -> Log:
     """The lines of a log that can be read, each with its epoch; a line that a kill cut off is skipped alone."""
     try:
-        lines = path.read_bytes().splitlines()
-    except OSError:
+        lines = read_limited(path, LOG).splitlines()
+    except (OSError, ValueError):  # a pipe, or what has no end, is a ValueError
         return []
     return [line for line in map(_line, lines) if "epoch" in line]
 

@@ -19,6 +19,7 @@ from tutelage.errors import UserError, one_line
 from tutelage.files import DIGEST, remove_parts, write_record, write_text
 from tutelage.files import locked as locked
 from tutelage.files import write_shared as write_shared
+from tutelage.reading import RECORD, read_limited
 from tutelage.study.plan import RunSpec
 from tutelage.values import dump_yaml, parse
 
@@ -72,7 +73,7 @@ def read_record(path: Path, *keys: str, remedy: str = "") -> dict[str, Any]:
         UserError: it is missing or damaged, or lacks one of `keys`.
     """
     try:
-        record = parse(path.read_text(), path.suffix)
+        record = parse(read_limited(path, RECORD).decode(), path.suffix)
         missing = [key for key in keys if key not in record]
         if isinstance(record, dict) and not missing:
             return record

@@ -13,6 +13,7 @@ from tutelage.distill import Teacher
 from tutelage.errors import UserError, one_line
 from tutelage.layout import FEATURES
 from tutelage.nets import SegNet, load_authors
+from tutelage.reading import check_regular
 from tutelage.study.config import StudyConfig, TeacherConfig, TeacherSpec
 from tutelage.study.plan import RunSpec
 from tutelage.study.store import read_record
@@ -154,8 +155,11 @@ def load_tensors(path: Path, remedy: str = "remove its run folder") -> Mapping[s
         UserError: the file is missing or not one.
     """
     try:
+        check_regular(path)
         tensors: Mapping[str, Tensor] = safetensors.torch.load_file(path)
-    except (OSError, safetensors.SafetensorError) as error:
+    except UserError:
+        raise
+    except (OSError, MemoryError, safetensors.SafetensorError) as error:
         problem = str(error).split("\n")[0]
         raise UserError(f"{path}: expected a network saved by tutelage, found {problem}; {remedy}") from error
     return tensors

@@ -10,6 +10,7 @@ from lightning_fabric.loggers.logger import Logger
 from torch import Tensor
 
 from tutelage.files import json_text, naming, write_atomically
+from tutelage.reading import LOG, read_limited
 
 
 class JsonLines(Logger):
@@ -26,7 +27,7 @@ class JsonLines(Logger):
     def __init__(self, path: Path, after: int = 0) -> None:
         super().__init__()
         self.path = path
-        lines = [line for line in path.read_bytes().splitlines() if _step(line) <= after] if path.exists() else []
+        lines = [line for line in read_limited(path, LOG).splitlines() if _step(line) <= after] if path.exists() else []
         write_atomically(path, lambda file: file.write(b"".join(line + b"\n" for line in lines)))
 
     @property

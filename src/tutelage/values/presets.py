@@ -6,6 +6,7 @@ from typing import Any
 
 from tutelage.errors import UserError, did_you_mean, near_path, one_line
 from tutelage.layout import SINGLE
+from tutelage.reading import TEXT, check_regular, read_limited
 from tutelage.values.plain import merge, parse
 from tutelage.values.yaml_text import load_yaml
 
@@ -64,12 +65,13 @@ def _read(source: str | Path) -> dict[str, Any]:
     path = Path(source)
     preset = _PRESETS / f"{source}.yaml"
     if _is_file(path):
+        check_regular(path)
         if not path.is_file():
             near = near_path(path) or did_you_mean(path.stem, presets()) or "; see `tutelage presets`"
             raise UserError(f"{source}: expected a YAML file of a study, found none{near}")
         try:
-            text = path.read_text(encoding="utf-8-sig")
-        except ValueError as error:
+            text = read_limited(path, TEXT).decode("utf-8-sig")
+        except UnicodeDecodeError as error:
             raise UserError(
                 f"{source}: expected the YAML file of a study, in UTF-8, found other bytes ({error}); give another "
                 "file, or save it as UTF-8"

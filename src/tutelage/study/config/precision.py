@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from tutelage.layout import run_folders
+from tutelage.reading import TEXT, read_limited
 from tutelage.study.config.build import build_some
 from tutelage.train import TrainConfig
 from tutelage.train.operations import operations
@@ -97,7 +98,7 @@ def _recorded(folder: Path) -> Resolved | None:
     """The precision of the first run in the folder of a study."""
     for place in run_folders(folder, "config.yaml"):
         try:
-            found = parse((place / "config.yaml").read_text(), ".yaml")["train"]["precision"]
+            found = parse(read_limited(place / "config.yaml", TEXT).decode(), ".yaml")["train"]["precision"]
         except (OSError, ValueError, TypeError, KeyError):  # damaged: the run says so
             continue
         for precision in _RESOLVED:
