@@ -27,7 +27,7 @@ def read_array(path: Path, use: Use) -> tuple[Array, str]:
         if path.suffix.lower() == ".npy":
             check_regular(path)
             with path.open("rb") as file:  # np.load would also take archives and pickles
-                check_values(_shape(file), str(path))
+                check_values(array_shape(file), str(path))
                 file.seek(0)
                 return _native(np.lib.format.read_array(file, allow_pickle=False)), ""
         with open_picture(path) as picture:
@@ -39,6 +39,16 @@ def read_array(path: Path, use: Use) -> tuple[Array, str]:
             f"{path}: expected a readable {path.suffix or 'picture'} file, found {one_line(error)}; "
             "replace or remove it"
         ) from error
+
+
+def array_shape(file: IO[bytes]) -> tuple[int, ...]:
+    """The shape of the array in an opened .npy file, of which the beginning is read."""
+    version = np.lib.format.read_magic(file)
+    if version == (1, 0):
+        return np.lib.format.read_array_header_1_0(file)[0]
+    if version == (2, 0):
+        return np.lib.format.read_array_header_2_0(file)[0]
+    raise ValueError(f"version {version[0]} of the format, which only tables of named columns have")
 
 
 def as_array(value: object, use: Use, where: str) -> tuple[Array, str]:
@@ -169,16 +179,6 @@ def flat(array: Array) -> Array:
 def describe(array: Array, mode: str) -> str:
     """The shape of an array, and the mode of the picture that it was read from, for messages."""
     return f"an array {list(array.shape)}" + (f" of a picture in mode {mode}" if mode else "")
-
-
-def _shape(file: IO[bytes]) -> tuple[int, ...]:
-    """The shape of the array in an opened .npy file, of which the beginning is read."""
-    version = np.lib.format.read_magic(file)
-    if version == (1, 0):
-        return np.lib.format.read_array_header_1_0(file)[0]
-    if version == (2, 0):
-        return np.lib.format.read_array_header_2_0(file)[0]
-    raise ValueError(f"version {version[0]} of the format, which only tables of named columns have")
 
 
 def _native(array: Array) -> Array:

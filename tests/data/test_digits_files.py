@@ -1,5 +1,7 @@
 import os
+import struct
 import sys
+import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -222,10 +224,58 @@ def npz(root: Path, **change: np.ndarray) -> DataSource:
     return Mnist(root)
 
 
-def h5(root: Path, images: np.ndarray) -> DataSource:
+def packed(root: Path, count: int) -> DataSource:
+    """An archive that says of its images that there are so many."""
+    npz(root)
+    with zipfile.ZipFile(root / "mnist.npz", "w") as file, file.open("x_train.npy", "w") as member:
+        header = {"descr": "|u1", "fortran_order": False, "shape": (count, 28, 28)}
+        np.lib.format.write_array_header_1_0(member, header)
+    return Mnist(root)
+
+
+def h5(root: Path, images: np.ndarray | tuple[int, int]) -> DataSource:
     with h5py.File(root / "usps.h5", "w") as file:
-        file["train/data"], file["train/target"] = images, classes(4)
+        file["train/target"] = classes(4)
+        if isinstance(images, tuple):  # a shape, without values in the file
+            file.create_dataset("train/data", shape=images, dtype="f4", chunks=(1000, 256))
+        else:
+            file["train/data"] = images
     return Usps(root)
+
+
+def external(root: Path) -> DataSource:
+    (root / "secret").write_bytes(b"x" * 1024)
+    with h5py.File(root / "usps.h5", "w") as file:
+        place = [(str(root / "secret"), 0, 1024)]
+        file.create_dataset("train/data", shape=(4, 256), dtype="u1", external=place)
+        file["train/target"] = classes(4)
+    return Usps(root)
+
+
+def linked(root: Path, link: h5py.ExternalLink) -> DataSource:
+    with h5py.File(root / "usps.h5", "w") as file:
+        file["train/target"], file["train/data"] = classes(4), link
+    return Usps(root)
+
+
+def virtual(root: Path) -> DataSource:
+    layout = h5py.VirtualLayout(shape=(4, 256), dtype="u1")
+    layout[:] = h5py.VirtualSource(str(root / "other.h5"), "x", shape=(4, 256))
+    with h5py.File(root / "usps.h5", "w") as file:
+        file["train/target"] = classes(4)
+        file.create_virtual_dataset("train/data", layout)
+    return Usps(root)
+
+
+def packed_mat(root: Path) -> DataSource:
+    """A file that says of its images that there are 400,000."""
+    source = mat(root, pixels(32, 32, 3, 4), classes(4))
+    path = root / "train_32x32.mat"
+    content = path.read_bytes()
+    shape = struct.pack("<4i", 32, 32, 3, 4)
+    assert content.count(shape) == 1
+    path.write_bytes(content.replace(shape, struct.pack("<4i", 32, 32, 3, 400_000)))
+    return source
 
 
 def mat(root: Path, images: np.ndarray, y: np.ndarray) -> DataSource:
@@ -243,6 +293,12 @@ WRONG: list[tuple[str, Callable[[Path], DataSource], str]] = [
     ("a pickle", lambda root: npz(root, y_train=np.array([None] * 4)), "cannot be loaded when allow_pickle=False"),
     ("squares", lambda root: h5(root, np.zeros((4, 16, 16))), r"`train/data` \[4, 16, 16\] where \[N, 256\] belongs"),
     ("no group", lambda root: h5(root, np.zeros((4, 256))), "no `test/data` in it"),
+    ("unpacked to 4 GB", lambda root: packed(root, 5_000_000), r"`x_train` \[5000000, 28, 28\] where at most"),
+    ("images of another file", lambda root: external(root), "the values of `train/data` in another file"),
+    ("a link", lambda root: linked(root, h5py.ExternalLink("/etc/other.h5", "x")), "a link in place of `train/data`"),
+    ("a virtual data set", lambda root: virtual(root), "the values of `train/data` in another file"),
+    ("too many", lambda root: h5(root, (10**7, 256)), r"`train/data` \[10000000, 256\] where at most"),
+    ("no room", lambda root: packed_mat(root), r"`X` \[32, 32, 3, 400000\] where at most"),
     ("one image", lambda root: mat(root, pixels(32, 32, 3), np.ones((1, 1))), r"`X` \[32, 32, 3\] where"),
     ("classes of SVHN", lambda root: mat(root, pixels(32, 32, 3, 4), np.arange(8, 12)[:, None]), "from 0 to 11"),
 ]  # fmt: skip

@@ -222,6 +222,20 @@ def damaged(mat: Path, splits: Path, what: str) -> None:
                 file["labels"] = np.zeros((6, 24, 32), np.uint16)
             elif what == "other names":
                 file[file["names"][0, 20]][:] = 120
+            elif what == "depths of another file":
+                shape = file["depths"].shape
+                del file["depths"]
+                place = [(str(splits), 0, 10**6)]
+                file.create_dataset("depths", shape=shape, dtype="f4", external=place)
+            elif what == "a name of another file":
+                cell = file.create_dataset("#refs#/x", shape=(9, 1), dtype="u1", external=[(str(splits), 0, 9)])
+                file["names"][0, 20] = cell.ref
+            elif what == "huge frames":
+                for name, shape in (("images", (6, 3, 10**5, 10**5)), ("depths", (6, 10**5, 10**5))):
+                    del file[name]
+                    file.create_dataset(name, shape=shape, dtype="u1", chunks=(1,) * (len(shape) - 1) + (1000,))
+                del file["labels"]
+                file.create_dataset("labels", shape=(6, 10**5, 10**5), dtype="u1", chunks=(1, 1, 1000))
             elif what == "a strange label":
                 file["labels"][1, 3, 3] = 895
 
@@ -241,6 +255,12 @@ def damaged(mat: Path, splits: Path, what: str) -> None:
         ("no depths", r"labeled\.mat: expected images \[N, 3, W, H\], .*'depths': None"),
         ("other shapes", r"labeled\.mat: expected images \[N, 3, W, H\], depths and labels \[N, W, H\], found"),
         ("other names", r"labeled\.mat: expected the name `wall` of label 21, found `xxxx`"),
+        (
+            "depths of another file",
+            r"labeled\.mat: expected the official file, found the values of `depths` in another",
+        ),
+        ("a name of another file", r"labeled\.mat: expected the name `wall` of label 21, found `None`"),
+        ("huge frames", r"labeled\.mat: images: expected at most \d+ pixels, found 100000 x 100000"),
         ("a strange label", r"labeled\.mat: expected labels 0\.\.894 in frame 2, found 895"),
     ],
 )

@@ -12,11 +12,13 @@ from rich.console import Console
 
 from tutelage.data.base import Split
 from tutelage.data.fingerprint import FINGERPRINTED
+from tutelage.data.hdf5 import check_own, own_dataset
 from tutelage.data.labels import ClassesLabel, DepthLabel
 from tutelage.data.modalities import Rgb
 from tutelage.data.normals_label import NormalsLabel
 from tutelage.errors import UserError, one_line
 from tutelage.images import Size, resize_image
+from tutelage.pictures import check_pixels
 from tutelage.prepare.frames import Array, Frame, library, picture, write_frames
 from tutelage.prepare.normals import Camera, normals_from_depth
 from tutelage.prepare.nyuv2_classes import (
@@ -132,7 +134,12 @@ class _Labeled:
 
     def __init__(self, path: Path, file: Any, size: Size) -> None:
         self.path, self.file, self.size = path, file, size
-        shapes = {name: getattr(file.get(name), "shape", None) for name in ("images", "depths", "labels")}
+        names = ("images", "depths", "labels", "names")
+        try:
+            shapes = {name: own_dataset(file, name).shape for name in names if name in file}
+        except ValueError as error:
+            raise UserError(f"{path}: expected the official file, found {error}; {_AGAIN}") from None
+        shapes = {name: shapes.get(name) for name in names[:3]}
         images: tuple[int, ...] = shapes["images"] or ()
         single = (*images[:1], *images[2:])  # one channel
         if len(images) != 4 or images[1] != 3 or not shapes["depths"] == shapes["labels"] == single:
@@ -145,6 +152,7 @@ class _Labeled:
                 f"{path}: expected images of bytes (uint8), found {file['images'].dtype}; take the official "
                 "nyu_depth_v2_labeled.mat"
             )
+        check_pixels(images[2], images[3], f"{path}: images")
         self.count = images[0]
         self.to_40, self.to_13 = labels_to_40(), classes_40_to_13()
         for label, name in NAMES.items():
@@ -157,7 +165,9 @@ class _Labeled:
     def _name(self, label: int) -> str | None:
         """The name of a label; `names` holds references to arrays of characters."""
         try:
-            characters = self.file[self.file["names"][0, label - 1]][()]
+            name = self.file[self.file["names"][0, label - 1]]
+            check_own(name, "names")
+            characters = name[()]
             return "".join(map(chr, np.ravel(characters)))
         except (KeyError, IndexError, OSError, TypeError, ValueError):
             return None

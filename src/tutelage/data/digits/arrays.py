@@ -1,6 +1,7 @@
 """Arrays of images and classes: reading, validation and resizing."""
 
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,6 +17,7 @@ from tutelage.images import Size, in_unit_range, resize_image
 
 # Images [N, 1 or 3, H, W] of bytes or of float32 in 0..1, and classes [N], int64.
 ImagesAndClasses = tuple[Tensor, Tensor]
+_MOST = 2**30  # values of an array of a published file; the largest, SVHN's images, has 225 millions
 _CHUNK = 4096  # images that are resized, and therefore floats, at the same time
 
 
@@ -79,6 +81,12 @@ def pick(file: Any, images: str, classes: str) -> tuple[npt.NDArray[Any], npt.ND
         if key not in file:
             raise ValueError(f"no `{key}` in it")
     return np.asarray(file[images]), np.asarray(file[classes])
+
+
+def check_values(name: str, shape: Sequence[int]) -> None:
+    """Raise a ValueError for an array that is too large to be read: few bytes may be unpacked to any number."""
+    if math.prod(shape) > _MOST:
+        raise ValueError(f"`{name}` {list(shape)} where at most {_MOST} values belong")
 
 
 def as_tensors(

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 
 from tutelage.data.base import Split
-from tutelage.data.digits.arrays import ImagesAndClasses, as_tensors, pick, reading, require_library
+from tutelage.data.digits.arrays import ImagesAndClasses, as_tensors, check_values, pick, reading, require_library
 from tutelage.data.digits.base import ImageFiles
-from tutelage.images import Size
+from tutelage.images import Size, array_shape
 
 _NAMES: dict[Split, str] = {"train": "train", "test": "t10k"}  # of the original files
 _KEYS: dict[Split, tuple[str, str]] = {"train": ("x_train", "y_train"), "test": ("x_test", "y_test")}
@@ -59,6 +59,10 @@ def read_mnist(root: Path, split: Split) -> ImagesAndClasses:
     path, *labels = mnist_files(root, split)
     if not labels:
         with reading(path), path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
+            for key in _KEYS[split]:
+                if key in file:
+                    with file.zip.open(f"{key}.npy") as member:
+                        check_values(key, array_shape(member))
             images, classes = pick(file, *_KEYS[split])
     else:
         require_library("torchvision")

@@ -2,9 +2,12 @@
 
 from pathlib import Path
 
+import numpy as np
+
 from tutelage.data.base import Split
-from tutelage.data.digits.arrays import ImagesAndClasses, as_tensors, pick, reading
+from tutelage.data.digits.arrays import ImagesAndClasses, as_tensors, check_values, reading
 from tutelage.data.digits.base import ImageFiles
+from tutelage.data.hdf5 import own_dataset
 from tutelage.images import Size
 
 
@@ -42,7 +45,10 @@ class Usps(ImageFiles):
 
         [path] = self.files(split)
         with reading(path), h5py.File(path, "r") as file:
-            images, classes = pick(file, f"{split}/data", f"{split}/target")
+            arrays = {key: own_dataset(file, key) for key in (f"{split}/data", f"{split}/target")}
+            for key, array in arrays.items():
+                check_values(key, array.shape)
+            images, classes = map(np.asarray, arrays.values())
             if images.shape[1:] != (256,):
                 raise ValueError(f"`{split}/data` {list(images.shape)} where [N, 256] belongs")
         return as_tensors(images.reshape(-1, 1, 16, 16), classes, (1, 16, 16), path)
