@@ -3,6 +3,7 @@
 import math
 import os
 import re
+from io import BytesIO
 from pathlib import Path
 from typing import Any, Literal
 
@@ -90,7 +91,7 @@ def _too_large(where: str, found: str) -> UserError:
     )
 
 
-def open_picture(path: Path) -> PillowImage.Image:
+def open_picture(path: Path | BytesIO) -> PillowImage.Image:
     """A picture whose size is known and whose pixels are not read yet, of one of `FORMATS`.
 
     Raises:
@@ -100,11 +101,13 @@ def open_picture(path: Path) -> PillowImage.Image:
     if os.environ.get(_VARIABLE):
         PillowImage.MAX_IMAGE_PIXELS = None  # the user's limit takes the place of Pillow's
     try:
-        check_regular(path)
+        if isinstance(path, Path):
+            check_regular(path)
         return PillowImage.open(path, formats=FORMATS)
     except (PillowImage.DecompressionBombError, PillowImage.DecompressionBombWarning) as error:
         pixels = re.search(r"\d+", str(error))
-        raise _too_large(str(path), f"{pixels[0]} of them" if pixels else one_line(error)) from None
+        where = str(path) if isinstance(path, Path) else "picture"
+        raise _too_large(where, f"{pixels[0]} of them" if pixels else one_line(error)) from None
 
 
 def pixels(picture: PillowImage.Image, use: Use, where: str) -> Array:

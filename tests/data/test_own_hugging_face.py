@@ -1,6 +1,8 @@
 """Data of one's own: Hugging Face's `datasets`."""
 
+import struct
 import sys
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -170,3 +172,62 @@ def test_numbers_mean_the_same_in_both_splits(names: list[str], found: str) -> N
     line = rf"data.labels.animal: expected the numbers in `kind` .*, found \d for {found.strip('`')} in train and for"
     with pytest.raises(ValueError, match=line):
         HuggingFace(data, WHOLE, "photo", test="test").check(list(WHOLE))
+
+
+PHOTO = [np.zeros((4, 4, 3), np.uint8)] * 2
+
+
+def of(column: Any, values: list[Any], kind: Any, **columns: Any) -> HuggingFace:
+    features = Features({"image": Array3D((4, 4, 3), "uint8"), "y": column, **columns})
+    data = Dataset.from_dict({"image": PHOTO, "y": values}, features=features)
+    return HuggingFace(data, {"t": Column("y", kind)}, holdout=0.5)
+
+
+def png_of_2_bits(numbers: np.ndarray) -> bytes:
+    """A grey PNG of 4 x 4 pixels of 2 bits, which Pillow reads and does not write."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    rows = b"".join(
+        bytes([0, sum(int(x) << shift for x, shift in zip(row, (6, 4, 2, 0), strict=True))]) for row in numbers
+    )
+    header = struct.pack(">IIBBBBB", 4, 4, 2, 0, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+
+
+def test_the_numbers_in_a_picture_are_those_in_its_file(tmp_path: Path) -> None:
+    packed = png_of_2_bits(np.array([[0, 1, 2, 3]] * 4))
+    source = of(ImageColumn(), [{"bytes": packed, "path": None}] * 2, ClassesLabel())
+    assert source.split("train")[0]["labels"]["t"].tolist() == [[0, 1, 2, 3]] * 4
+    (tmp_path / "a.png").write_bytes(packed)
+    source = of(ImageColumn(), [{"bytes": None, "path": str(tmp_path / "a.png")}] * 2, ClassesLabel())
+    assert source.split("train")[0]["labels"]["t"].tolist() == [[0, 1, 2, 3]] * 4
+
+
+def test_an_array_of_bytes_is_an_image() -> None:
+    source = of(ClassColumn(names=["a", "b"]), [0, 1], ClassLabel())
+    assert source.split("train")[0]["image"].shape == (3, 4, 4)
+
+
+@pytest.mark.parametrize("column", [Value("float32"), Value("int64")])
+def test_a_null_among_numbers_is_not_known(column: Any) -> None:
+    source = of(datasets.Sequence(column), [[1, None], [None, 2]], NumbersLabel())
+    labels = [source.split(split)[0]["labels"]["t"] for split in ("train", "test")]
+    assert all(label.isnan().sum() == 1 and label.nansum() in (1, 2) for label in labels)
+
+
+@pytest.mark.parametrize("values", [[[0, 1, 1], [2, 2, 0]], [[0], [1, 2]]])
+def test_lists_of_class_numbers_are_no_vectors(values: Any) -> None:
+    source = of(datasets.Sequence(ClassColumn(names=["a", "b", "c"])), values, NumbersLabel())
+    with pytest.raises(ValueError, match=r"data.labels.t: .* found lists of class numbers .* map each to a list of 3"):
+        source.check(["t"])
+
+
+def test_the_fingerprint_is_that_of_earlier_versions() -> None:
+    two = datasets.Sequence(Value("float32"))
+    features = Features({"image": Array3D((4, 4, 3), "float32"), "y": ClassColumn(names=["a", "b"]), "z": two})
+    images = [np.full((4, 4, 3), i / 4, np.float32) for i in range(4)]
+    data = Dataset.from_dict({"image": images, "y": [0, 1, 0, 1], "z": [[0.1, 0.2]] * 4}, features=features)
+    labels = {"t": Column("y", ClassLabel()), "u": Column("z", NumbersLabel())}
+    assert HuggingFace(data, labels, holdout=0.5).fingerprint() == "5067a02923fdb880"  # finished runs are kept

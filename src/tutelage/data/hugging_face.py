@@ -9,7 +9,7 @@ from typing import Any
 
 from tutelage.data.base import Split
 from tutelage.data.files import doubts_of_splits
-from tutelage.data.fingerprint import stamp_of_files
+from tutelage.data.hugging_face_rows import Rows
 from tutelage.data.items import Items, ItemSource
 from tutelage.data.modalities import Modality
 from tutelage.errors import UserError, one_line
@@ -94,7 +94,7 @@ class HuggingFace(ItemSource):
         names = [name for name in self._data if name != self.train] if isinstance(self._data, Mapping) else []
         return doubts_of_splits("data", "data.test", names) if self.test is None else []
 
-    def _check_classes(self, train: "_Rows", test: "_Rows | None" = None) -> None:
+    def _check_classes(self, train: Rows, test: Rows | None = None) -> None:
         """Raise where the numbers of a column stand for other classes in `test` than in `train`."""
         for task, label in self.labels.items():
             one, other = (None if x is None else x.data.features[label.column] for x in (train, test))
@@ -107,7 +107,7 @@ class HuggingFace(ItemSource):
                     "one datasets.ClassLabel"
                 )
 
-    def _rows(self, data: Any, split: Split, name: str) -> "_Rows":
+    def _rows(self, data: Any, split: Split, name: str) -> Rows:
         if isinstance(data, Mapping):
             if name not in data:
                 names = ", ".join(map(str, data))
@@ -130,54 +130,19 @@ class HuggingFace(ItemSource):
                 raise UserError(
                     f"data.{key}: expected a column of {split} ({', '.join(data.column_names)}), found `{column}`"
                 )
+            label = None if key == "image" else self.labels[key.removeprefix("labels.")]
+            classes = getattr(getattr(data.features[column], "feature", None), "names", None)
+            if label is not None and label.kind.content == "numbers" and classes:
+                raise UserError(
+                    f"data.{key}: expected numbers, found lists of class numbers in `{column}` (ClassLabel); map each "
+                    f"to a list of {len(classes)} numbers, 1 for the classes that it has and 0 for the others"
+                )
             if getattr(data.features[column], "dtype", None) in ("string", "large_string"):
                 remedy = "save what it names" if key == "image" else f'number it: class_encode_column("{column}")'
                 raise UserError(
                     f"data.{key}: expected a column of pictures, numbers or arrays, found text in `{column}`; {remedy}"
                 )
-        return _Rows(data, self.image, columns)
-
-
-class _Rows:
-    """Rows in the form that `FromDataset` takes; columns that are not needed are not decoded."""
-
-    def __init__(self, data: Any, image: str, columns: dict[str, str]) -> None:
-        self.data = data.select_columns([*dict.fromkeys([image, *columns.values()])])
-        self.image, self.columns = image, columns
-
-    def __len__(self) -> int:
-        return len(self.data)
-
-    def __getitem__(self, index: int) -> dict[str, Any]:
-        row = self.data[index]
-        return {"image": row[self.image], "labels": {task: row[column] for task, column in self.columns.items()}}
-
-    def stamp(self, index: int) -> str | None:
-        """See `Samples.stamp`."""
-        fingerprint = getattr(self.data, "_fingerprint", None)  # public by name only in the cache files of `datasets`
-        if fingerprint is None:
-            return None
-        cells = self._undecoded[index].values() if self._undecoded is not None else []
-        paths = [cell["path"] for cell in cells if cell is not None and cell["bytes"] is None]
-        return stamp_of_files(((path, Path(path)) for path in paths), fingerprint, self._tables, index)
-
-    @cached_property
-    def _tables(self) -> str | None:
-        """The stamp of the files that the rows were opened from: once, since what is opened stays as it is."""
-        paths = [Path(table["filename"]) for table in self.data.cache_files]
-        return stamp_of_files((path.name, path) for path in paths)
-
-    @cached_property
-    def _undecoded(self) -> Any:
-        """The columns of pictures, which may lie in files, as {"bytes": ..., "path": ...}; None: there are none."""
-        from datasets import Image
-
-        features = self.data.features
-        pictures = [name for name in features if isinstance(features[name], Image)]
-        data = self.data.select_columns(pictures)
-        for name in pictures:
-            data = data.cast_column(name, Image(decode=False))
-        return data if pictures else None
+        return Rows(data, self.image, columns)
 
 
 class _RowItems(Items):
