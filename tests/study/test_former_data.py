@@ -20,7 +20,7 @@ def test_the_fingerprint_of_an_earlier_version_is_enough(tmp_path: Path) -> None
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(CONFIG))
     (tmp_path / "environment.json").write_text(json.dumps({"data": "old"}))
     refuse_mixing(tmp_path, CONFIG, "new", former=lambda: "old")
-    with pytest.raises(UserError, match=r"data = old; found new"):
+    with pytest.raises(UserError, match=r"data = old; found new, since a file of the data has changed, or "):
         refuse_mixing(tmp_path, CONFIG, "new", former=lambda: "another")
     with pytest.raises(UserError, match=r"and train.epochs"):
         refuse_mixing(tmp_path, {**CONFIG, "train": {"epochs": 2}}, "new", former=lambda: "old")

@@ -141,6 +141,8 @@ def refuse_mixing(
     if differing:
         first, *more = differing
         also = f" (and {', '.join(more[:3])}{', ...' if more[3:] else ''})" if more else ""
+        if differing == ["data"]:  # a digest tells nobody what
+            also = ", since a file of the data has changed, or the order of labels has"
         raise UserError(
             f"{folder}: expected the config that its run was made with, {first} = {_short(before.get(first))}; found "
             f"{_short(now.get(first))}{also}; give another folder (--out, or out= in Python), or remove this one"
