@@ -108,7 +108,7 @@ SOURCES: dict[str, tuple[Make, str]] = {
     ),
     "a part of no image": (
         hidden(keep={"depth": 0.1}),
-        r"data.keep.depth: expected some of the 4 training images to keep its label, found 0.1 of them, which is none;",
+        r"data.keep.depth: expected some of the 4 training images with its label to keep it, found 0.1 of them, which",
     ),
     "a part of no image of a source": (
         hidden(source=BOTH, keep={"normals": 0.12}),

@@ -25,6 +25,8 @@ STUDIES: dict[str, tuple[Make, str]] = {
     ),
     "flag without value": (flags("--epochs"), r"--epochs: expected a value, found none"),
     "stray word": (flags("rooms"), r"expected no more words, found `rooms`; see"),
+    "a name like a flag": (flags("--study=-x"), r"study: expected a name of letters, .*, found `-x`; take another"),
+    "an empty folder": (flags("--out="), r"out: expected a folder, found an empty text; name one, or leave `out` out"),
     "unknown overlay": (
         flags("--with", "nothing"),
         r"--with nothing: expected a YAML file or one of .*; found neither",

@@ -121,6 +121,10 @@ def test_the_environment_asks_for_it_too(
         (PermissionError(errno.EACCES, "Permission denied", "runs/a"), "[Errno 13] Permission denied: 'runs/a'"),
         (FileNotFoundError(errno.ENOENT, "No such file", "a.png"), "[Errno 2] No such file: 'a.png'"),
         (
+            IsADirectoryError(errno.EISDIR, "Is a directory", "runs/a/report.html"),
+            "[Errno 21] Is a directory: 'runs/a/report.html'; move or remove that folder",
+        ),
+        (
             OSError(errno.ENOSPC, "No space left on device"),
             "[Errno 28] No space left on device; make room and give the same command again",
         ),

@@ -134,6 +134,17 @@ def test_the_versions(capsys: pytest.CaptureFixture[str]) -> None:
     assert shown.count("\n") == 1
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a system without a device that is always full")
+def test_versions_for_a_full_disk_are_one_line() -> None:
+    code = "import sys\nfrom tutelage.cli import main\nsys.exit(main(['--version']))"
+    with open("/dev/full", "w") as full:
+        result = subprocess.run(
+            [sys.executable, "-c", code], stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert re.fullmatch(r"tutelage: .*No space left on device.*; make room and give the same .*\n", result.stderr)
+    assert result.returncode == 2
+
+
 @pytest.mark.parametrize(
     ("torch", "gpus", "visible", "device"),
     [

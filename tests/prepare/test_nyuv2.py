@@ -27,6 +27,7 @@ from tests.prepare.official import (
 )
 
 from tutelage.data import ClassesLabel, Folders, Label, NYUv2
+from tutelage.errors import UserError
 from tutelage.prepare import prepare_nyuv2
 
 SIZE = (HEIGHT, WIDTH)
@@ -271,6 +272,11 @@ def test_wrong_files_are_one_line(what: str, message: str, official: tuple[Path,
         prepare_nyuv2(mat, splits, tmp_path / "out", SIZE, 1, QUIET)
     assert "\n" not in str(error.value)
     assert not list(tmp_path.rglob("*.part-*"))
+
+
+def test_the_first_file_that_is_missing_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"a\.mat: expected the official nyu_depth_v2_labeled\.mat, found no file"):
+        prepare_nyuv2(tmp_path / "a.mat", tmp_path / "b.mat", tmp_path / "out", SIZE, 1, QUIET)
 
 
 def test_wrong_arguments(official: tuple[Path, Path], tmp_path: Path) -> None:

@@ -46,7 +46,7 @@ class _Version(argparse.Action):
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
         from tutelage.cli.versions import versions
 
-        print(versions())
+        print(versions(), flush=True)
         parser.exit()
 
 
@@ -85,13 +85,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not words:
         top.print_help()
         return 2
-    args = top.parse_args([word for word in words if word != _TRACEBACK])
+    args = argparse.Namespace(verb="--version")  # which alone does something while words are parsed
     try:
+        args = top.parse_args([word for word in words if word != _TRACEBACK])
         with _terminable(), _silent_threads():
             status: int = args.execute(args, new_console())
         return status
     except BrokenPipeError as error:
-        if args.verb not in ("presets", "report", "compare", "cache", "completion"):
+        if args.verb not in ("--version", "presets", "report", "compare", "cache", "completion"):
             return explain(error, show)
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # its reader, such as `head`, has gone
         return 0

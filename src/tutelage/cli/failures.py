@@ -88,7 +88,9 @@ def _describe(error: BaseException) -> tuple[str, int, bool]:
     if isinstance(error, UserError):
         return text, 2, user_code(error) is not None or raised_by_us(error)
     if isinstance(error, OSError) and error.errno is not None and (error.filename or error.errno in _SYSTEM):
-        return text + ("; make room and give the same command again" if error.errno in _FULL else ""), 2, False
+        remedy = "; make room and give the same command again" if error.errno in _FULL else ""
+        remedy = "; move or remove that folder" if error.errno == errno.EISDIR else remedy
+        return text + remedy, 2, False
     name = type(error).__name__
     for pattern, expected, advice in _MACHINE:
         if isinstance(error, RuntimeError | MemoryError) and re.search(pattern, text):

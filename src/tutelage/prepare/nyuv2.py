@@ -75,6 +75,7 @@ def prepare_nyuv2(
         UserError: A file is missing, damaged or not the official one.
     """
     h5py, blas = library("h5py"), library("threadpoolctl")
+    _check_labeled(labeled)
     numbers = _splits(splits)
     with _open(h5py, labeled) as file, blas.threadpool_limits(1):  # there is one thread per frame already
         images = _Labeled(labeled, file, size)
@@ -114,9 +115,12 @@ def _splits(path: Path) -> dict[Split, list[int]]:
     return numbers
 
 
-def _open(h5py: Any, path: Path) -> Any:
+def _check_labeled(path: Path) -> None:
     if not path.is_file():
         raise UserError(f"{path}: expected the official nyu_depth_v2_labeled.mat, found no file")
+
+
+def _open(h5py: Any, path: Path) -> Any:
     try:
         return h5py.File(path, "r")
     except OSError as error:

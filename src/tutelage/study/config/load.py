@@ -1,6 +1,7 @@
 """From the plain values of a study to a validated one: every mistake in them is one line."""
 
 import copy
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from functools import partial
@@ -79,13 +80,24 @@ def _parse(values: Mapping[str, Any], flags: Sequence[str] = ()) -> tuple[dict[s
     whole, flags = expand_paths(dict(values)), expand_flags(flags)
     flagged, others = _split_methods(whole.get("method", {}), flags)
     try:
-        parsed = study_parser(whole | {"method": flagged}).parse_args(flags)
+        parsed = study_parser(whole | {"method": flagged}).parse_args(_joined(flags))
         plain: dict[str, Any] = yaml.safe_load(study_parser().dump(parsed, skip_validation=True))
         for name, method in others.items():
             plain["method"][name], parsed.method[name] = parse_method(name, method)
     except Exception as error:  # jsonargparse raises many kinds
         raise UserError(rephrase(error)) from error
     return plain, parsed
+
+
+def _joined(flags: Sequence[str]) -> list[str]:
+    """The same words with `=` before a value that begins with `-`, which argparse takes for a flag otherwise."""
+    words: list[str] = []
+    for word in flags:
+        if words and words[-1].startswith("--") and "=" not in words[-1] and re.match("-[^-]", word):
+            words[-1] += f"={word}"
+        else:
+            words.append(word)
+    return words
 
 
 def _split_methods(methods: Any, flags: Sequence[str]) -> tuple[Any, dict[str, Any]]:

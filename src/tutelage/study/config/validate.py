@@ -55,6 +55,8 @@ def _names(study: Study) -> None:
             f"found `{cut(objects.study)}`; take another"
         )
     _check_length("study", objects.study)
+    if study.values.get("out") == "":
+        raise UserError("out: expected a folder, found an empty text; name one, or leave `out` out")
     check_out(study.folder)
     if not objects.tasks:
         raise UserError("tasks: expected at least one task, found none")
