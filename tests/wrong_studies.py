@@ -147,6 +147,10 @@ STUDIES: dict[str, tuple[Make, str]] = {
         key("train.student.optimizer.init_args.lr", -1),
         r"student.optimizer: expected .* found: .*rate: -1",
     ),
+    "endless lr": (
+        key("train.student.optimizer.init_args.lr", float("inf")),
+        r"student.optimizer.lr: expected a finite number, found inf",
+    ),
     "flip": (key("train.augment.init_args", {"flip": 2}), r"train.augment.flip: expected a probability, found 2.0$"),
     "scales": (
         key("train.augment.init_args", {"scales": [0.5]}),

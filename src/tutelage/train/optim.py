@@ -102,6 +102,8 @@ class Optimisers:
             if lr is not None and name in lr:
                 for group in optimizer.param_groups:
                     group["lr"] = lr[name]
+            if bad := [group["lr"] for group in optimizer.param_groups if not math.isfinite(group["lr"])]:
+                raise UserError(f"{name}.optimizer.lr: expected a finite number, found {bad[0]:g}; give another")
             if optim.scheduler is None:
                 continue
             scheduler = _built(f"{name}.scheduler", optim.scheduler, optimizer)
