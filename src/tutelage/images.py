@@ -1,5 +1,6 @@
 """Images in files, arrays and tensors, validated in one place, so that training and prediction read the same values."""
 
+import math
 from pathlib import Path
 from typing import IO
 
@@ -15,6 +16,7 @@ from tutelage.reading import check_regular
 
 Size = tuple[int, int]  # height, width
 Image = str | Path | PillowImage.Image | Array | Tensor
+_GRID = 255 * 256  # steps from 0 to 1: every byte is one of them
 
 
 def read_array(path: Path, use: Use) -> tuple[Array, str]:
@@ -27,7 +29,10 @@ def read_array(path: Path, use: Use) -> tuple[Array, str]:
         if path.suffix.lower() == ".npy":
             check_regular(path)
             with path.open("rb") as file:  # np.load would also take archives and pickles
-                check_values(array_shape(file), str(path))
+                shape = array_shape(file)
+                if math.prod(shape) > path.stat().st_size:
+                    raise ValueError(f"the shape {list(shape)} in a file of {path.stat().st_size} bytes")
+                check_values(shape, str(path))
                 file.seek(0)
                 return _native(np.lib.format.read_array(file, allow_pickle=False)), ""
         with open_picture(path) as picture:
@@ -169,6 +174,20 @@ def resize_image(image: Tensor, size: Size) -> Tensor:
     batch = image if image.ndim == 4 else image[None]
     resized = interpolate(batch, size, mode="bilinear", antialias=True).clamp(0, 1)
     return resized if image.ndim == 4 else resized[0]
+
+
+def resize_on_grid(images: Tensor, size: Size) -> Tensor:
+    """`resize_image`, and `on_grid` where that changes the size."""
+    return images if images.shape[2:] == size else on_grid(resize_image(images, size))
+
+
+def on_grid(images: Tensor) -> Tensor:
+    """Values in 0..1, rounded to multiples of 1/65280: 256 steps between two bytes.
+
+    Resizing leaves differences of rounding in areas of one colour, other ones in every program, and a network that
+    takes the place of a maximum, such as SegNet, would follow them: its predictions there would be those of no other.
+    """
+    return (images * _GRID).round() / _GRID
 
 
 def flat(array: Array) -> Array:

@@ -18,10 +18,10 @@ from torch.nn.functional import interpolate
 from tutelage.deploy.bundle import load, save
 from tutelage.deploy.onnx import check_expressible, run_onnx, to_onnx
 from tutelage.deploy.parity import Parity, Run, compare, random_images
-from tutelage.deploy.predictor import Predictor, on_grid
+from tutelage.deploy.predictor import Predictor
 from tutelage.errors import UserError, one_line
 from tutelage.files import write_bytes
-from tutelage.images import Size
+from tutelage.images import Size, on_grid
 
 Format = Literal["onnx", "torch.export", "safetensors"]
 

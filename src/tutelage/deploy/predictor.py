@@ -10,10 +10,8 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from tutelage.errors import UserError
-from tutelage.images import Image, Size, as_image, check_images, resize_image
+from tutelage.images import Image, Size, as_image, check_images, resize_on_grid
 from tutelage.types import MultiTaskNet, Output, Task, is_reserved
-
-_GRID = 255 * 256  # steps from 0 to 1: every byte is one of them
 
 
 class Predictor(nn.Module):
@@ -82,9 +80,7 @@ class Predictor(nn.Module):
 
     def _resized(self, images: Tensor) -> Tensor:
         """Images [B, 3, H, W] in 0..1 as the network takes them."""
-        if self.size is None or images.shape[2:] == self.size:
-            return images
-        return on_grid(resize_image(images, self.size))
+        return images if self.size is None else resize_on_grid(images, self.size)
 
     def _raw(self, images: Tensor) -> dict[str, Tensor]:
         """The raw outputs of all tasks."""
@@ -204,15 +200,6 @@ class Predictor(nn.Module):
     @property
     def _weight(self) -> Tensor:
         return next((p for p in self.net.parameters() if p.is_floating_point()), torch.zeros(()))
-
-
-def on_grid(images: Tensor) -> Tensor:
-    """Values in 0..1, rounded to multiples of 1/65280: 256 steps between two bytes.
-
-    Resizing leaves differences of rounding in areas of one colour, other ones in every program, and a network that
-    takes the place of a maximum, such as SegNet, would follow them: its predictions there would be those of no other.
-    """
-    return (images * _GRID).round() / _GRID
 
 
 def check_names(tasks: Collection[str]) -> None:

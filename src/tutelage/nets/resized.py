@@ -5,7 +5,7 @@ from collections.abc import Collection
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
-from tutelage.images import Size, resize_image
+from tutelage.images import Size, resize_on_grid
 from tutelage.types import MultiTaskNet, Output
 
 
@@ -26,7 +26,7 @@ class Resized(MultiTaskNet):
 
     def forward(self, images: Tensor, tasks: Collection[str] | None = None) -> Output:
         """Predictions of `tasks` (None: all) in the size of the images [B, 3, H, W], and every tap."""
-        output: Output = self.net(resize_image(images, self.size), tasks=tasks)
+        output: Output = self.net(resize_on_grid(images, self.size), tasks=tasks)
         size = images.shape[2:]
         predictions = {
             t: interpolate(y.float(), size, mode="bilinear", antialias=True)
