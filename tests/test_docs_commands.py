@@ -3,6 +3,7 @@
 import re
 import shlex
 import shutil
+import subprocess
 import tomllib
 from collections.abc import Sequence
 from functools import reduce
@@ -151,6 +152,18 @@ def test_make_and_pip_have_what_the_pages_name() -> None:
     assert {words[1] for words in named if words[0] == "make"} <= targets
     installs = [re.search(r"\[([\w,]+)\]", words[2]) for words in named if words[:2] == ["pip", "install"]]
     assert {extra for match in installs if match for extra in match[1].split(",")} <= extras
+
+
+@pytest.mark.parametrize("target", ["nyuv2-lite", "nyuv2-lite-quarter", "nyuv2-lite-teachers", "nyuv2-segnet"])
+def test_make_runs_studies_with_flags_that_they_have(target: str, tmp_path: Path) -> None:
+    words = ["make", "-n", target, f"DATA={tmp_path}", f"WEIGHTS={tmp_path}"]
+    printed = subprocess.run(words, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    (command,) = [shlex.split(line) for line in printed.splitlines() if "tutelage run" in line]
+    flags = command[3 : command.index("--jobs") if "--jobs" in command else None]  # which no study has
+    study = load_study(command[2], flags)
+    weights = str(tmp_path / "tf_efficientnet_lite")
+    assert str(study.values).count(weights) == {"nyuv2-lite-teachers": 4, "nyuv2-segnet": 0}.get(target, 1)
+    assert "recommended" in study.objects.methods
 
 
 def test_no_command_is_overlooked() -> None:

@@ -9,6 +9,7 @@ import torch
 from tutelage.bench import PARTS, Cost, Settings
 from tutelage.bench.cached import read_from_cache
 from tutelage.bench.case import Case, make_tasks, random_batch
+from tutelage.bench.harness import in_turns
 from tutelage.bench.networks import NETWORKS
 from tutelage.bench.plain_loop import PlainLoop
 from tutelage.bench.shares import SHARES, Stopwatch
@@ -118,6 +119,13 @@ def test_a_watched_call_counts_without_those_within_it(monkeypatch: pytest.Monke
     assert watch.seconds == {"inner": 3.0, "outer": 6.0}
 
 
+def test_an_action_that_repeats_itself_gives_the_seconds_of_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    ticks = iter([0.0, 5.0, 10.0, 30.0])  # two rounds
+    monkeypatch.setattr("tutelage.bench.harness.clock", lambda: next(ticks))
+    settings = Settings(rounds=2, note=lambda line: None)
+    assert in_turns({"it": lambda: None}, settings, "it", repeats=10) == {"it": [0.5, 2.0]}
+
+
 def test_startup_counts_the_seconds_of_a_process(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tutelage.bench.startup.VERBS", {"tutelage --help": ("--help",)})
     (cost,) = measured("startup").values()
@@ -141,11 +149,15 @@ def test_parts_are_chosen_and_written(tmp_path: Path, capsys: pytest.CaptureFixt
     [
         (["--tasks", "9"], "--tasks: expected numbers from 2 to 5, found 9"),
         (["--rounds", "0"], "--rounds: expected 1 or more, found 0"),
+        (["--accelerator", "cuda"], "--accelerator: expected a GPU for cuda, found none; use cpu or auto"),
         (["shares", "--networks", "vgg"], "--networks: expected names among segnet, segnet-quarter"),
         (["speed"], "expected one of balancing, distillation"),
     ],
 )
-def test_what_is_refused(words: list[str], line: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_is_refused(
+    words: list[str], line: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     try:
         status = main(["bench", *words])
     except SystemExit as error:  # of the parser

@@ -1,4 +1,4 @@
-"""The preset methods of later papers: each builds from YAML and takes a step with a gradient for all it trains."""
+"""The preset methods of later papers, and ours: each builds from YAML and gives all it trains a gradient."""
 
 import json
 from pathlib import Path
@@ -23,6 +23,8 @@ LATER = [
     "auto-lambda",
     "moml",
     "joint-distill",
+    "scale-invariant",
+    "recommended",
 ]
 TEACHER = "teachers: {multi: {tasks: [segmentation, depth, normals]}}\n"
 
@@ -53,6 +55,18 @@ def test_a_step_of_each(teachers: str, tmp_path: Path) -> None:
         step(run, study)
         trained = [p for module in run.modules().values() for p in module.parameters() if p.requires_grad]
         assert all(p.grad is not None and p.grad.isfinite().all() for p in trained), spec.method
+
+
+def test_recommended_takes_the_logarithm_of_a_loss_with_its_distillation(tmp_path: Path) -> None:
+    study = overlaid(tmp_path / "out", "methods: [recommended]")
+    run, _ = built(study, plan(study.values)[-1], trained=False)
+    run.train()
+    run.begin_step(0.5, True)
+    [parts] = batches(study, 1)
+    [reduce] = PartialStep.split(parts, run.distiller, 0)
+    terms, weights = training_step(parts[0], run.student, study.objects.tasks, run.distiller, run.balancer, reduce)
+    for t, term in reduce(terms).task.items():
+        torch.testing.assert_close(weights[t], 1 / (term.mean() + reduce(terms).distill[t].mean()))
 
 
 def test_networks_beside_the_student_have_its_learning_rate(tmp_path: Path) -> None:

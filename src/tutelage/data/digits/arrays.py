@@ -83,7 +83,7 @@ def pick(file: Any, images: str, classes: str) -> tuple[npt.NDArray[Any], npt.ND
     return np.asarray(file[images]), np.asarray(file[classes])
 
 
-def check_values(name: str, shape: Sequence[int]) -> None:
+def check_published(name: str, shape: Sequence[int]) -> None:
     """Raise a ValueError for an array that is too large to be read: few bytes may be unpacked to any number."""
     if math.prod(shape) > _MOST:
         raise ValueError(f"`{name}` {list(shape)} where at most {_MOST} values belong")

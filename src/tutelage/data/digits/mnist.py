@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from tutelage.data.base import Split
-from tutelage.data.digits.arrays import ImagesAndClasses, as_tensors, check_values, pick, reading, require_library
+from tutelage.data.digits.arrays import ImagesAndClasses, as_tensors, check_published, pick, reading, require_library
 from tutelage.data.digits.base import ImageFiles
 from tutelage.images import Size, array_shape
 
@@ -62,7 +62,7 @@ def read_mnist(root: Path, split: Split) -> ImagesAndClasses:
             for key in _KEYS[split]:
                 if key in file:
                     with file.zip.open(f"{key}.npy") as member:
-                        check_values(key, array_shape(member))
+                        check_published(key, array_shape(member))
             images, classes = pick(file, *_KEYS[split])
     else:
         require_library("torchvision")

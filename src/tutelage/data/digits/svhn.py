@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from tutelage.data.base import Split
-from tutelage.data.digits.arrays import ImagesAndClasses, as_tensors, check_values, fetch, pick, reading
+from tutelage.data.digits.arrays import ImagesAndClasses, as_tensors, check_published, fetch, pick, reading
 from tutelage.data.digits.base import ImageFiles
 from tutelage.images import Size
 
@@ -63,7 +63,7 @@ class Svhn(ImageFiles):
         [path] = self.files(split)
         with reading(path):
             for name, shape, _ in whosmat(path):
-                check_values(name, shape)
+                check_published(name, shape)
             images, classes = pick(loadmat(path, variable_names=["X", "y"]), "X", "y")
             if images.ndim != 4:
                 raise ValueError(f"`X` {list(images.shape)} where [32, 32, 3, N] belongs")

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from tutelage.data.base import Split
-from tutelage.data.digits.arrays import ImagesAndClasses, as_tensors, check_values, reading
+from tutelage.data.digits.arrays import ImagesAndClasses, as_tensors, check_published, reading
 from tutelage.data.digits.base import ImageFiles
 from tutelage.data.hdf5 import own_dataset
 from tutelage.images import Size
@@ -47,7 +47,7 @@ class Usps(ImageFiles):
         with reading(path), h5py.File(path, "r") as file:
             arrays = {key: own_dataset(file, key) for key in (f"{split}/data", f"{split}/target")}
             for key, array in arrays.items():
-                check_values(key, array.shape)
+                check_published(key, array.shape)
             images, classes = map(np.asarray, arrays.values())
             if images.shape[1:] != (256,):
                 raise ValueError(f"`{split}/data` {list(images.shape)} where [N, 256] belongs")
