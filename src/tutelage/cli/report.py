@@ -27,11 +27,17 @@ def add_parser(verbs: Any) -> None:
         action="store_true",
         help="write the page's charts (SVG and PNG) and pictures to DIR/figures, nothing else",
     )
+    formats.add_argument(
+        "--records",
+        type=expand_home,
+        metavar="OUT",
+        help="copy what the tables rest on to OUT, without weights, logs and folders of this machine, nothing else",
+    )
     parser.set_defaults(execute=execute)
 
 
 def execute(args: argparse.Namespace, console: Console) -> int:
-    """Write the page and print the tables; or print these as Markdown or LaTeX, or write the figures."""
+    """Write the page and print the tables; or print these as Markdown or LaTeX, or write figures or records."""
     from tutelage.values import read_values, with_new_names
 
     folder = args.folder
@@ -39,7 +45,7 @@ def execute(args: argparse.Namespace, console: Console) -> int:
         raise UserError(f"{folder}: expected the folder of a study, found no study.yaml in it; run the study first")
     with writing_to(folder):
         values = with_new_names(read_values(folder / "study.yaml"), {})
-        from tutelage.report import latex, markdown, read_tasks, write_figures, write_report
+        from tutelage.report import latex, markdown, read_tasks, write_figures, write_records, write_report
 
         # Tasks alone: data, networks and devices of the machine that trained are not needed.
         tasks = read_tasks(values, folder / "study.yaml", args.trust)
@@ -49,6 +55,10 @@ def execute(args: argparse.Namespace, console: Console) -> int:
         if args.figures:
             figures = write_figures(folder, tasks, folder / "figures")
             say(console, f"figures   {folder / 'figures'} ({len(figures)} files)")
+            return 0
+        if args.records:
+            records = write_records(folder, args.records)
+            say(console, f"records   {args.records} ({len(records)} files)")
             return 0
         page = write_report(folder, tasks, write_shared)
         print_tables(console, folder, tasks, args.seeds)

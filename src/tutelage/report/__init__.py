@@ -4,6 +4,7 @@ from tutelage.report.compare import Comparison
 from tutelage.report.evidence import evidence
 from tutelage.report.figures import write_figures
 from tutelage.report.inspection import inspection_messages, inspection_tables, write_inspection
+from tutelage.report.records import write_records
 from tutelage.report.render.latex import compared_latex, latex
 from tutelage.report.render.markdown import compared_markdown, markdown
 from tutelage.report.render.notebook import notebook
@@ -38,5 +39,6 @@ __all__ = [
     "tuning_table",
     "write_figures",
     "write_inspection",
+    "write_records",
     "write_report",
 ]

@@ -1,0 +1,77 @@
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+from tests.report.folder import TASKS, write
+from tests.report.test_command import STUDY
+
+from tutelage.cli import main
+from tutelage.errors import UserError
+from tutelage.files import write_record
+from tutelage.report import markdown, write_records
+from tutelage.values import parse
+
+DATA = {"class_path": "tutelage.data.NYUv2", "init_args": {"root": "/data/of mine/nyuv2"}}
+COMMAND = "tutelage run kitchen --data.root=/data/nyuv2 --net '{file: /opt/net.safetensors}' --out ~/runs/it, 1/2 of it"
+
+
+def folder(tmp_path: Path) -> Path:
+    study = write(tmp_path / "kitchen", seeds=(0, 1))
+    (study / "study.yaml").write_text(yaml.safe_dump({**STUDY, "data": DATA}))
+    write_record(study / "uniform/seed0/environment.json", {"command": COMMAND, "cores": 2})
+    (study / "uniform/seed0/student.safetensors").write_bytes(b"weights")
+    return study
+
+
+def test_the_copies_give_the_same_tables_without_weights_and_logs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    study, out = folder(tmp_path), tmp_path / "published"
+    assert main(["report", str(study), "--records", str(out)]) == 0
+    assert f"records   {out}" in capsys.readouterr().out.replace("\n", "")
+    assert markdown(out, TASKS) == markdown(study, TASKS)
+    names = {file.name for file in out.rglob("*") if file.is_file()}
+    assert {"study.yaml", "results.json", "result.json", "environment.json"} <= names
+    assert not names & {"student.safetensors", "log.jsonl", "report.html"}
+    assert main(["report", str(out), "--markdown"]) == 0
+
+
+def test_folders_of_the_machine_are_left_out(tmp_path: Path) -> None:
+    study, out = folder(tmp_path), tmp_path / "published"
+    write_records(study, out)
+    assert yaml.safe_load((out / "study.yaml").read_text())["data"]["init_args"]["root"] == "nyuv2"
+    environment = parse((out / "uniform/seed0/environment.json").read_bytes(), ".json")  # its digest fits
+    shown = "tutelage run kitchen --data.root=nyuv2 --net '{file: net.safetensors}' --out ~/runs/it, 1/2 of it"
+    assert environment["command"] == shown
+    for file in out.rglob("*.*"):
+        assert str(tmp_path) not in file.read_text()
+
+
+def test_addresses_stay(tmp_path: Path) -> None:
+    study, out = folder(tmp_path), tmp_path / "published"
+    (study / "uniform/seed0/spec.json").write_text(json.dumps({"file": "https://example.org/a/net.safetensors"}))
+    write_records(study, out)
+    assert "https://example.org/a/net.safetensors" in (out / "uniform/seed0/spec.json").read_text()
+
+
+def test_unfinished_runs_are_left_out(tmp_path: Path) -> None:
+    study, out = folder(tmp_path), tmp_path / "published"
+    (study / "kd4mtl/seed1/result.json").unlink()
+    (study / "kd4mtl/seed1/spec.json").write_text("{}")
+    write_records(study, out)
+    assert not (out / "kd4mtl/seed1").exists()
+
+
+def test_the_folder_of_the_study_is_refused(tmp_path: Path) -> None:
+    study = folder(tmp_path)
+    with pytest.raises(UserError, match=r"--records .*expected another folder than that of the study"):
+        write_records(study, study / ".." / "kitchen")
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{", '{"digest": "0", "metrics": {}}'])
+def test_a_damaged_record_is_named(tmp_path: Path, content: str) -> None:
+    study = folder(tmp_path)
+    (study / "uniform/seed1/result.json").write_text(content)
+    with pytest.raises(UserError, match=r"seed1/result\.json: expected a record of a study, found something else"):
+        write_records(study, tmp_path / "published")
