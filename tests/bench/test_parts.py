@@ -10,11 +10,13 @@ from tutelage.bench import PARTS, Cost, Settings
 from tutelage.bench.cached import read_from_cache
 from tutelage.bench.case import Case, make_tasks, random_batch
 from tutelage.bench.harness import in_turns
+from tutelage.bench.jobs import _Run
 from tutelage.bench.networks import NETWORKS
 from tutelage.bench.plain_loop import PlainLoop
 from tutelage.bench.shares import SHARES, Stopwatch
 from tutelage.cli import main
 from tutelage.cli.bench import PARTS as DESCRIBED
+from tutelage.errors import UserError
 from tutelage.train.operations import operations
 
 NETWORK = "segnet-quarter"
@@ -100,6 +102,30 @@ def test_the_shares_of_a_step_add_up() -> None:
     costs = PARTS["shares"](Settings(rounds=1, networks=[NETWORK], note=lambda line: None))
     assert tuple(cost.name for cost in costs) == SHARES
     assert sum(cost.value for cost in costs) == pytest.approx(100)
+
+
+def test_runs_side_by_side_are_compared_with_one_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.get_num_threads", lambda: 2)
+    costs = of_network(measured("jobs"))
+    ratio = costs.pop("2 runs side by side / one after the other")
+    one, alone, together = costs.values()
+    assert ratio.limit == 0.65
+    assert ratio.value == pytest.approx(together.value / one.value)  # of one round
+    assert ratio.floor == pytest.approx(alone.value / one.value / 2)
+
+
+def test_one_thread_leaves_nothing_to_compare(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.get_num_threads", lambda: 1)
+    notes: list[str] = []
+    assert PARTS["jobs"](Settings(networks=[NETWORK], note=notes.append)) == []
+    assert "there is one" in notes[0]
+
+
+def test_a_run_that_dies_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    with _Run(NETWORKS[NETWORK], 1) as run:
+        run.process.kill()
+        with pytest.raises(UserError, match="bench jobs: expected a process to go on, found it ended with status -9"):
+            run.wait()
 
 
 def test_a_watched_call_counts_without_those_within_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,7 @@ from tutelage.bench.data import data
 from tutelage.bench.distillation import distillation
 from tutelage.bench.evaluation import evaluation
 from tutelage.bench.harness import Settings
+from tutelage.bench.jobs import jobs
 from tutelage.bench.machine import facts, rates
 from tutelage.bench.memory import memory
 from tutelage.bench.networks import NETWORKS
@@ -29,6 +30,7 @@ PARTS: dict[str, Callable[[Settings], list[Cost]]] = {
     "startup": startup,
     "memory": memory,
     "shares": shares,
+    "jobs": jobs,
 }
 
 

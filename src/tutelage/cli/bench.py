@@ -19,6 +19,7 @@ PARTS = {
     "startup": "CPU seconds of verbs that compute nothing",
     "memory": "the peak memory of a plain and of a distilled step",
     "shares": "where the time of a distilled step goes",
+    "jobs": "steps of several runs side by side, beside one run after the other",
 }
 _DEFAULT = "balancing"
 
@@ -29,7 +30,7 @@ def add_parser(verbs: Any) -> None:
     parser = verbs.add_parser(
         "bench",
         help="measure what parts of training cost, beside what they could cost at best",
-        description="Measure what parts of training cost, in turns within one process.",
+        description="Measure what parts of training cost, in turns.",
         epilog="\n".join(["parts:", *lines]),
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
