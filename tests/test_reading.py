@@ -7,16 +7,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from datasets import ClassLabel, Dataset, Features, Image
 from tests.report.folder import TASKS, write
 from tests.report.page import page
 
 from tutelage.data.files import read_numbers
+from tutelage.data.hugging_face_rows import Rows
 from tutelage.deploy import load
+from tutelage.deploy.inputs import read_images
 from tutelage.errors import UserError
 from tutelage.files import locked
 from tutelage.images import read_array
 from tutelage.nets.checkpoints import read_state_dict
-from tutelage.reading import LOG, files_below, read_limited
+from tutelage.reading import files_below, read_limited
 from tutelage.report import markdown
 from tutelage.study.store import read_record
 from tutelage.study.teachers import load_tensors
@@ -85,6 +88,18 @@ def test_what_is_needed_is_named(tmp_path: Path, replace: Callable[[Path], None]
 
 
 @pytest.mark.parametrize("replace", [pipe, endless], ids=lambda kind: kind.__name__)
+def test_videos_and_pictures_of_rows_are_no_pipe(tmp_path: Path, replace: Callable[[Path], None]) -> None:
+    for name in ("clip.mp4", "1.png"):
+        replace(tmp_path / name)
+    with pytest.raises(UserError, match=r"clip.mp4: expected a file, found (a pipe|a device)"):
+        list(read_images("clip", tmp_path / "clip.mp4"))
+    features = Features({"photo": Image(), "kind": ClassLabel(names=["cat", "dog"])})
+    rows = Dataset.from_dict({"photo": [{"bytes": None, "path": str(tmp_path / "1.png")}], "kind": [0]}, features)
+    with pytest.raises(UserError, match=r"1.png: expected a file, found (a pipe|a device)"):
+        Rows(rows, "photo", {"animal": "kind"})[0]
+
+
+@pytest.mark.parametrize("replace", [pipe, endless], ids=lambda kind: kind.__name__)
 def test_weights_are_no_pipe(tmp_path: Path, replace: Callable[[Path], None]) -> None:
     path = tmp_path / "x.safetensors"
     replace(path)
@@ -117,7 +132,6 @@ def test_a_file_has_its_limit(tmp_path: Path) -> None:
     assert read_limited(tmp_path / "x", 5) == b"12345"
     with pytest.raises(UserError, match=r"x: expected at most 4 bytes, found 5; replace or remove it"):
         read_limited(tmp_path / "x", 4)
-    assert LOG > 2**20
     with pytest.raises(FileNotFoundError):
         read_limited(tmp_path / "none", 4)
 

@@ -48,7 +48,9 @@ def check_limited(path: str | Path, most: int) -> None:
 def files_below(
     folder: Path, levels: int | None = None, left_out: Callable[[Path], bool] = lambda path: False
 ) -> Iterator[Path]:
-    """The files of a folder and its sub-folders without hidden ones; links are followed once.
+    """The files of a folder and its sub-folders without hidden ones, every folder once, however many links lead to it.
+
+    Folders come before links to them: what lies below the folder has the name that it has there.
 
     Args:
         folder: The folder; there are none in what is no folder.
@@ -59,19 +61,19 @@ def files_below(
         OSError: A folder cannot be read: it is no empty one.
     """
     seen: set[str] = set()
-    for here, folders, files in os.walk(folder, onerror=_raise, followlinks=True) if folder.is_dir() else ():
-        path = Path(here)
-        if left_out(path):
-            folders.clear()
-            continue
-        yield from (path / name for name in files if not name.startswith("."))
-        seen.add(os.path.realpath(here))
-        deeper = levels is None or len(path.parts) - len(folder.parts) < levels
-        folders[:] = [
-            name
-            for name in sorted(folders)
-            if deeper and not name.startswith(".") and os.path.realpath(path / name) not in seen
-        ]
+    waiting = [folder] if folder.is_dir() else []
+    for start in waiting:  # it grows by the links that are met
+        for here, folders, files in os.walk(start, onerror=_raise):
+            path, real = Path(here), os.path.realpath(here)
+            if real in seen or left_out(path):
+                folders.clear()
+                continue
+            seen.add(real)
+            yield from (path / name for name in files if not name.startswith("."))
+            if levels is not None and len(path.parts) - len(folder.parts) >= levels:
+                folders.clear()
+            folders[:] = [name for name in sorted(folders) if not name.startswith(".")]
+            waiting += [path / name for name in folders if (path / name).is_symlink()]
 
 
 def _raise(error: OSError) -> None:

@@ -1,6 +1,7 @@
 """Every part, on networks so small that only its arithmetic is tested."""
 
 import json
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from tutelage.bench.cached import read_from_cache
 from tutelage.bench.case import Case, make_tasks, random_batch
 from tutelage.bench.harness import in_turns
 from tutelage.bench.jobs import _Run
-from tutelage.bench.networks import NETWORKS
+from tutelage.bench.networks import NETWORKS, Network
 from tutelage.bench.plain_loop import PlainLoop
 from tutelage.bench.shares import SHARES, Stopwatch
 from tutelage.cli import main
@@ -114,6 +115,47 @@ def test_runs_side_by_side_are_compared_with_one_after_the_other(monkeypatch: py
     assert ratio.floor == pytest.approx(alone.value / one.value / 2)
 
 
+def test_at_most_four_runs_are_measured_and_the_limit_is_for_two(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[tuple[str, int]] = []
+
+    class Run:
+        def __init__(self, network: Network, threads: int) -> None:
+            self.threads = threads
+
+        def __enter__(self) -> "Run":
+            return self
+
+        def __exit__(self, *error: object) -> None:
+            told.append(("ends", self.threads))
+
+        def begin(self, count: int) -> None:
+            told.append(("begins", self.threads))
+
+        def wait(self) -> None:
+            told.append(("ended", self.threads))
+
+    monkeypatch.setattr("tutelage.bench.jobs._Run", Run)
+    monkeypatch.setattr("torch.get_num_threads", lambda: 64)
+    costs = of_network(measured("jobs"))
+    assert costs["4 runs side by side / one after the other"].limit is None
+    side_by_side = [("begins", 1)] * 4 + [("ended", 1)] * 4  # all begin before any is waited for
+    assert any(told[i : i + 8] == side_by_side for i in range(len(told)))
+    assert told[-5:] == [("ends", 1)] * 4 + [("ends", 4)]
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="counts threads as Linux lists them")
+def test_a_run_has_the_threads_that_it_is_given() -> None:
+    with _Run(NETWORKS[NETWORK], 1) as run:
+        run.begin(1)
+        run.wait()
+        names = (Path(f"/proc/{run.process.pid}") / "task").iterdir()
+        one = len(list(names))
+    with _Run(NETWORKS[NETWORK], 3) as run:
+        run.begin(1)
+        run.wait()
+        assert len(list((Path(f"/proc/{run.process.pid}") / "task").iterdir())) >= one + 2
+
+
 def test_one_thread_leaves_nothing_to_compare(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torch.get_num_threads", lambda: 1)
     notes: list[str] = []
@@ -124,8 +166,10 @@ def test_one_thread_leaves_nothing_to_compare(monkeypatch: pytest.MonkeyPatch) -
 def test_a_run_that_dies_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     with _Run(NETWORKS[NETWORK], 1) as run:
         run.process.kill()
-        with pytest.raises(UserError, match="bench jobs: expected a process to go on, found it ended with status -9"):
-            run.wait()
+        run.process.join()
+        for told in (run.wait, partial(run.begin, 1)):
+            with pytest.raises(UserError, match=r"bench jobs: expected a process .*, found it ended with status -9"):
+                told()
 
 
 def test_a_watched_call_counts_without_those_within_it(monkeypatch: pytest.MonkeyPatch) -> None:

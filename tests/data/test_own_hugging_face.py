@@ -231,3 +231,11 @@ def test_the_fingerprint_is_that_of_earlier_versions() -> None:
     data = Dataset.from_dict({"image": images, "y": [0, 1, 0, 1], "z": [[0.1, 0.2]] * 4}, features=features)
     labels = {"t": Column("y", ClassLabel()), "u": Column("z", NumbersLabel())}
     assert HuggingFace(data, labels, holdout=0.5).fingerprint() == "5067a02923fdb880"  # finished runs are kept
+
+
+def test_splits_may_be_named_as_the_library_names_them() -> None:
+    data = DatasetDict({datasets.Split.TRAIN: rows(4), datasets.Split.VALIDATION: rows(2)})
+    (doubt,) = HuggingFace(data, WHOLE, image="photo").doubts()
+    assert "found `validation` beside train, which is not read" in doubt.text
+    named = HuggingFace(data, WHOLE, image="photo", test="validation")
+    assert [len(named.split(split)) for split in ("train", "test")] == [4, 2]

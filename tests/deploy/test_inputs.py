@@ -80,6 +80,15 @@ def test_links_are_followed_once_as_training_does(tmp_path: Path, path: str) -> 
     assert find_images([tmp_path / "x" / path]).keys() == {"a", "sub/b"}
 
 
+@pytest.mark.parametrize("path", [".", "**/*.png"])
+def test_several_links_to_a_folder_add_nothing(tmp_path: Path, path: str) -> None:
+    picture(tmp_path / "x/m/1.png")
+    picture(tmp_path / "elsewhere/2.png")
+    for link, folder in (("a", "x/m"), ("z", "x/m"), ("l", "elsewhere"), ("o", "elsewhere")):
+        (tmp_path / "x" / link).symlink_to(tmp_path / folder)
+    assert find_images([tmp_path / "x" / path]).keys() == {"m/1", "l/2"}
+
+
 def test_the_folder_of_the_predictions_is_none_to_predict(tmp_path: Path) -> None:
     picture(tmp_path / "x/a.png")
     line = r"x: expected pictures or videos outside of .*, where predictions are written, found 1 in it alone"

@@ -1,10 +1,13 @@
 """Losses made alike by the logarithm, gradients by their norm."""
 
+from math import inf
+
 import torch
 
 from tutelage.balance.objective import Balance
 from tutelage.balance.on_gradients import GradientBalancer
 from tutelage.balance.task_gradients import Combined, TaskGradients
+from tutelage.errors import UserError
 
 
 class DBMTL(GradientBalancer):
@@ -20,12 +23,17 @@ class DBMTL(GradientBalancer):
         decay: Power of the step by which beta falls.
         epsilon: The smallest o_t and |g_t| that is divided by.
         balance: What o_t is, as for `GradientBalancer`.
+
+    Raises:
+        ValueError: If `epsilon` is not positive or not finite.
     """
 
     weighs_heads = True
 
     def __init__(self, beta: float = 0.9, decay: float = 0.5, epsilon: float = 1e-8, balance: Balance = "task") -> None:
         super().__init__("parameters", balance)
+        if not 0 < epsilon < inf:
+            raise UserError(f"DBMTL.epsilon: expected a positive number, found {epsilon}")
         self.beta, self.decay, self.epsilon = beta, decay, epsilon
 
     def combine(self, gradients: TaskGradients) -> Combined:

@@ -1,6 +1,7 @@
 """Task loss and distillation loss as two objectives, balanced at the gradient in closed form."""
 
 from collections.abc import Collection, Mapping
+from math import inf
 
 import torch
 from torch import Tensor
@@ -58,13 +59,15 @@ class DTOKD(GradientBalancer):
         epsilon: The smallest o_i that is divided by.
 
     Raises:
-        ValueError: In `setup`, if there is no distillation.
+        ValueError: If `epsilon` is not positive or not finite; in `setup`, if there is no distillation.
     """
 
     weighs_heads = True
 
     def __init__(self, where: Where = "parameters", epsilon: float = 1e-8) -> None:
         super().__init__(where, "task+distill")
+        if not 0 < epsilon < inf:
+            raise UserError(f"DTOKD.epsilon: expected a positive number, found {epsilon}")
         self.objectives = TwoObjectives("task+distill")
         self.epsilon = epsilon
 

@@ -1,6 +1,7 @@
 """Weights that follow how far the student is behind a network of each task alone."""
 
 from collections.abc import Mapping
+from math import inf
 
 import torch
 from torch import Tensor
@@ -99,7 +100,7 @@ class OnlineWeighting(RelativeLosses):
 
     def __init__(self, temperature: float = 1.0, balance: Balance = "task") -> None:
         super().__init__(balance)
-        if temperature <= 0:
+        if not 0 < temperature < inf:
             raise UserError(f"OnlineWeighting.temperature: expected a positive number, found {temperature}")
         self.temperature = temperature
 

@@ -1,8 +1,9 @@
 """What runs side by side, one thread each, gain over one run after the other with all threads (`--jobs`)."""
 
 import multiprocessing
-from collections.abc import Sequence
-from contextlib import ExitStack
+import signal
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from multiprocessing.connection import Connection
 from types import TracebackType
 from typing import Self
@@ -15,18 +16,24 @@ from tutelage.bench.harness import Settings, in_turns
 from tutelage.bench.networks import Network, chosen
 from tutelage.errors import UserError
 
-# The most that N runs side by side may take of the time of N runs one after the other.
+# The most that two runs side by side may take of the time of two runs one after the other, with two threads.
 LIMITS = {"segnet-quarter": 0.65, "efficientnet-lite0": 0.70}
+_MOST = 4  # runs at once: more need the memory of as many networks, and say little more
 _CPU = torch.device("cpu")
 _context = multiprocessing.get_context("spawn")  # a fork would share threads with this process
 
 
 def jobs(settings: Settings) -> list[Cost]:
-    """A plain step of every network on the CPU: of one run with all threads, and of as many runs with one each."""
-    threads = torch.get_num_threads()
+    """A plain step of every network on the CPU: of one run with N threads, and of N runs with one thread each.
+
+    N are the threads that torch takes by itself, at most 4.
+    """
+    threads = min(torch.get_num_threads(), _MOST)
     if threads == 1:
         settings.note("jobs is left out: it compares one run with all threads with one run a thread, and there is one")
         return []
+    if settings.device.type != "cpu":
+        settings.note("jobs: on the CPU, also where there is a GPU")
     return [cost for name, network in chosen(settings) for cost in _measure(name, network, threads, settings)]
 
 
@@ -47,14 +54,14 @@ def _measure(key: str, network: Network, threads: int, settings: Settings) -> li
     ]
     ratio = Spread.ratio(times["together"], times["one"])
     floor = Spread.ratio(times["alone"], times["one"]).value / threads  # if the runs did not slow each other down
-    name = f"{threads} runs side by side / one after the other"
-    return [*costs, Cost.of("jobs", network.label, name, ratio, floor=floor, limit=LIMITS.get(key))]
+    name, limit = f"{threads} runs side by side / one after the other", LIMITS.get(key) if threads == 2 else None
+    return [*costs, Cost.of("jobs", network.label, name, ratio, floor=floor, limit=limit)]
 
 
 def _steps(runs: Sequence["_Run"], count: int) -> None:
     """Let each of the runs train for some steps at the same time."""
     for run in runs:
-        run.connection.send(count)
+        run.begin(count)
     for run in runs:
         run.wait()
 
@@ -68,16 +75,25 @@ class _Run:
         self.process.start()
         theirs.close()
 
+    def begin(self, count: int) -> None:
+        """Let it train for some steps."""
+        with self._told():
+            self.connection.send(count)
+
     def wait(self) -> None:
-        """Until it has done what it was told."""
-        try:
+        """Until it has trained."""
+        with self._told():
             self.connection.recv()
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
         except (EOFError, ConnectionError):
             self.process.join()
-            status = self.process.exitcode
             raise UserError(
-                f"bench jobs: expected a process to go on, found it ended with status {status}; see above, or leave "
-                "`jobs` out"
+                f"bench jobs: expected a process to go on, found it ended with status {self.process.exitcode} (-9: the "
+                "system ends processes so when memory is short); leave `jobs` out"
             ) from None
 
     def __enter__(self) -> Self:
@@ -89,6 +105,7 @@ class _Run:
 
 
 def _train(connection: Connection, network: Network, threads: int) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears Ctrl-C, and ends it
     torch.set_num_threads(threads)
     tasks = make_tasks()
     case = Case(network, tasks, random_batch(tasks, network), precision=machine_precision(_CPU))

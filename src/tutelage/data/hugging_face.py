@@ -91,7 +91,7 @@ class HuggingFace(ItemSource):
 
     def doubts(self) -> list[Warned]:
         """A split to evaluate on that is not read."""
-        names = [name for name in self._data if name != self.train] if isinstance(self._data, Mapping) else []
+        names = [str(name) for name in self._data if name != self.train] if isinstance(self._data, Mapping) else []
         return doubts_of_splits("data", "data.test", names) if self.test is None else []
 
     def _check_classes(self, train: Rows, test: Rows | None = None) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 
 from tutelage.data.fingerprint import stamp_of_files
 from tutelage.pictures import open_picture
+from tutelage.reading import check_regular
 
 
 class Rows:
@@ -43,6 +44,7 @@ class Rows:
             if value["bytes"] is not None:
                 return open_picture(BytesIO(value["bytes"]))
             path = Path(value["path"])
+            check_regular(path)
             return open_picture(BytesIO(path.read_bytes())) if path.is_file() else feature.decode_example(value)
         return _typed(value, feature) if isinstance(value, list) else value
 

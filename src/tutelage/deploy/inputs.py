@@ -82,11 +82,16 @@ def _files(path: Path) -> Iterator[tuple[Path, Path]]:
         first = next((i for i, part in enumerate(path.parts) if glob.has_magic(part)), len(path.parts) - 1)
         base = Path(*path.parts[:first])
         matches: dict[Path, Path] = {}  # `**` follows a link to a folder above again and again
-        for file in map(Path, sorted(glob.glob(str(path), recursive=True), key=len)):
+        for file in sorted(map(Path, glob.glob(str(path), recursive=True)), key=_order):
             if file.is_file():
                 matches.setdefault(file.parent.resolve() / file.name if "**" in path.parts else file, file)
         for file in sorted(matches.values(), key=str):
             yield base, file
+
+
+def _order(file: Path) -> tuple[bool, int, str]:
+    """As `files_below` has it: what lies in folders before what links lead to."""
+    return any(folder.is_symlink() for folder in file.parents), len(str(file)), str(file)
 
 
 def read_images(name: str, path: Path, every: int = 1) -> Iterator[tuple[str, Tensor]]:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from tutelage.errors import UserError, printable
+from tutelage.reading import check_regular
 
 _MOST = 160  # characters of a library's error
 
@@ -32,6 +33,7 @@ def read_frames(path: Path, every: int = 1) -> Iterator[tuple[int, Tensor]]:
         UserError: It is no video, or cannot be read to its end.
     """
     check_readers()
+    check_regular(path)
     try:
         for number, frame in enumerate(_torchcodec(path) if _has_torchcodec() else _imageio(path)):
             if number % every == 0:

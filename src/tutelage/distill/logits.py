@@ -1,6 +1,7 @@
 """Distillation of the teachers' predictions."""
 
 from collections.abc import Mapping
+from math import inf
 
 import torch
 from torch import Tensor
@@ -18,10 +19,11 @@ class LogitDistiller(Distiller):
 
     b sum_t lambda_t l_t(y_hat_t, y_hat_t^teacher)
 
-    where l_t(y_hat, y_hat^teacher) is the task's loss with the teacher's prediction in place of the label, at every
-    position (`Task.distillation_loss`), or a `distance` of the raw predictions, and b is 1, or falls from 1 to 0 over
-    the run. BAM's teacher annealing is b falling in a line together with `Uniform(schedule="rising")`, where the weight
-    of the labels grows from 0 to 1.
+    where y_hat_t and y_hat_t^teacher are raw predictions ([B, C_t, H, W], or [B, C_t] of whole images) and l_t, a mean
+    over images and positions, is the task's loss with the teacher's prediction in place of the label, at every position
+    (`Task.distillation_loss`), or a `distance` of the two. b is 1, or falls from 1 to 0 over the run. BAM's teacher
+    annealing is b falling in a line together with `Uniform(schedule="rising")`, where the weight of the labels grows
+    from 0 to 1.
 
     A teacher of several tasks has one term per task, `teacher/task`. All of them are for the same images, those that
     the teacher sees.
@@ -44,9 +46,9 @@ class LogitDistiller(Distiller):
         distance: Compares the raw predictions, for every task alike; None: each task's own `distillation_loss`.
 
     Raises:
-        ValueError: If the temperature is not positive or given beside a `distance`, a weight or the scale is negative
-            or not finite, `weights` or `only` names no teacher, or a teacher has no tasks; in `setup`, if a teacher has
-            a task that the student lacks.
+        ValueError: If the temperature is not positive, not finite, or given beside a `distance`, a weight or the scale
+            is negative or not finite, `weights` or `only` names no teacher, or a teacher has no tasks or sees images of
+            another size; in `setup`, if a teacher has a task that the student lacks.
     """
 
     uses_predictions = True
@@ -65,7 +67,7 @@ class LogitDistiller(Distiller):
         distance: Distance | None = None,
     ) -> None:
         super().__init__()
-        if temperature <= 0:
+        if not 0 < temperature < inf:
             raise UserError(f"{type(self).__name__}.temperature: expected a positive number, found {temperature}")
         if distance is not None and temperature != 1:
             raise UserError(

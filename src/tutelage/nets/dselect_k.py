@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Collection, Iterable
+from math import inf
 from typing import Any, Literal
 
 import torch
@@ -84,9 +85,9 @@ class DSelectK(SoftSharing):
             )
         if k > experts:
             raise UserError(f"DSelectK.k: expected at most `experts` ({experts}), found {k}")
-        if gamma <= 0:
+        if not 0 < gamma < inf:
             raise UserError(f"DSelectK.gamma: expected a positive width of the smooth step, found {gamma}")
-        if entropy_weight < 0:
+        if not 0 <= entropy_weight < inf:
             raise UserError(f"DSelectK.entropy_weight: expected 0 or more, found {entropy_weight}")
         parts = build_parts(self, encoder, decoder, pretrained, output_stride, encoder_args, decoder_args)
         super().__init__(widths, parts, widths)

@@ -1,7 +1,6 @@
 """What a study says about one of its networks, for the card that goes with it to the hub."""
 
 import os
-import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -10,13 +9,12 @@ import yaml
 from tutelage.deploy.card import Evidence, Metric
 from tutelage.errors import UserError
 from tutelage.layout import SINGLE, parse_run_id
+from tutelage.report.public import command_without_folders, without_folders
 from tutelage.report.results import Results
 from tutelage.report.run_files import read_mapping
 from tutelage.report.sections.origin import origin
 from tutelage.report.statistics import Summary
 from tutelage.types import Task
-
-_ABSOLUTE = re.compile(r"""(?<![\w./:…-])(?:~|[A-Za-z]:)?[/\\](?:[^\s/\\'"]+[/\\])*([^\s/\\'"]+)""")
 
 
 def evidence(run: str | Path, tasks: Mapping[str, Task]) -> Evidence | None:
@@ -56,8 +54,8 @@ def evidence(run: str | Path, tasks: Mapping[str, Task]) -> Evidence | None:
         results.protocol,
         [metric for t in tasks for metric in _metrics(results, method, t, row.metrics.get(t, {}))],
         "" if delta.text("%") == "-" else delta.text("%", signed=True),
-        _short(yaml.safe_dump(results.values.get("data"), sort_keys=False)),
-        [_short(command) for command in _commands(run) or made.commands],
+        yaml.safe_dump(without_folders(results.values.get("data")), sort_keys=False, allow_unicode=True),
+        [command_without_folders(command) for command in _commands(run) or made.commands],
         made.software,
     )
 
@@ -78,8 +76,3 @@ def _metrics(results: Results, method: str, task: str, values: Mapping[str, floa
 def _commands(run: Path) -> list[str]:
     command = read_mapping(run / "environment.json").get("command")
     return [command] if isinstance(command, str) else []
-
-
-def _short(text: str) -> str:
-    """The text with the last part of each absolute path."""
-    return _ABSOLUTE.sub(r"…/\1", text)

@@ -90,3 +90,15 @@ def test_one_that_was_not_parked_stays_where_its_owner_has_put_it() -> None:
     teachers = Teachers(tiny.teachers())
     with pytest.raises(RuntimeError):
         teachers(tiny.batch().images.to("meta"), "height")
+
+
+def test_what_the_system_does_not_map_stays_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def from_file(*args: object, **kwargs: object) -> torch.Tensor:
+        raise RuntimeError("unable to mmap 4 bytes from file: No such device (19)")
+
+    monkeypatch.setattr(torch, "from_file", from_file)
+    net = SegNet({"depth": 1}, width=0.25).eval()
+    before = net(IMAGES).predictions["depth"]
+    with pytest.raises(OSError, match="unable to mmap"):
+        park(net, tmp_path)
+    assert torch.equal(net(IMAGES).predictions["depth"], before)

@@ -41,9 +41,9 @@ class CauchySchwarz(Distance):
         for name, weight in (("channels", channels), ("positions", positions)):
             if not 0 <= weight < inf:
                 raise UserError(f"CauchySchwarz.{name}: expected a weight of at least 0, found {weight}")
-        if not channels + positions > 0:
+        if not 0 < channels + positions < inf:
             raise UserError("CauchySchwarz: expected `channels` or `positions` above 0, found both 0")
-        if temperature <= 0:
+        if not 0 < temperature < inf:
             raise UserError(f"CauchySchwarz.temperature: expected a positive number, found {temperature}")
         self.channels, self.positions, self.temperature = channels, positions, temperature
 

@@ -1,6 +1,7 @@
 """Centred kernel alignment: which images are alike."""
 
 from abc import abstractmethod
+from math import inf
 from typing import Literal
 
 import torch
@@ -87,7 +88,7 @@ class RBFCKA(CKA):
 
     def __init__(self, bandwidth: float | Literal["median"] = "median", normalise: bool = True) -> None:
         super().__init__(normalise)
-        if bandwidth != "median" and bandwidth <= 0:
+        if bandwidth != "median" and not 0 < bandwidth < inf:
             raise UserError(f"RBFCKA.bandwidth: expected a positive number or `median`, found {bandwidth}")
         self.bandwidth: float | Literal["median"] = bandwidth
 

@@ -1,5 +1,7 @@
 """Features as distributions over their channels."""
 
+from math import inf
+
 from torch import Tensor
 from torch.nn.functional import kl_div, log_softmax
 
@@ -29,7 +31,7 @@ class KL(Distance):
 
     def __init__(self, temperature: float = 1.0) -> None:
         super().__init__()
-        if temperature <= 0:
+        if not 0 < temperature < inf:
             raise UserError(f"KL.temperature: expected a positive number, found {temperature}; take 1 for none")
         self.temperature = temperature
 

@@ -1,5 +1,6 @@
 """The paper's distance."""
 
+from math import inf
 from typing import Any, Literal
 
 import torch
@@ -38,7 +39,7 @@ class NormalisedL2(Distance):
 
     def __init__(self, epsilon: float = 1e-6, guard: Guard = "add") -> None:
         super().__init__()
-        if epsilon <= 0:
+        if not 0 < epsilon < inf:
             raise UserError(f"NormalisedL2.epsilon: expected a positive number, found {epsilon}")
         self.epsilon = epsilon
         self.guard: Guard = guard

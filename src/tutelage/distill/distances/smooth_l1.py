@@ -1,5 +1,7 @@
 """Squared near 0, absolute beyond."""
 
+from math import inf
+
 from torch import Tensor
 from torch.nn.functional import smooth_l1_loss
 
@@ -29,7 +31,7 @@ class SmoothL1(Distance):
 
     def __init__(self, beta: float = 2.0) -> None:
         super().__init__()
-        if beta <= 0:
+        if not 0 < beta < inf:
             raise UserError(f"SmoothL1.beta: expected a positive number, found {beta}; for absolute values take 1e-6")
         self.beta = beta
 

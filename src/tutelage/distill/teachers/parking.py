@@ -24,7 +24,7 @@ def park(network: nn.Module, folder: Path) -> int:
         The bytes of the file; 0 where the system has no such files, as Windows.
 
     Raises:
-        OSError: the disk is full, for example; the network is as it was, but on the host.
+        OSError: the disk is full, for example, or does not map files; the network is as it was, but on the host.
     """
     network.to("cpu")
     tensors = {id(x): x for x in (*network.parameters(), *network.buffers()) if _is_plain(x)}
@@ -40,7 +40,10 @@ def park(network: nn.Module, folder: Path) -> int:
         name = Path(f"/dev/fd/{file.fileno()}")
         if not places or not name.exists():
             return 0
-        mapped = torch.from_file(str(name), shared=False, size=file.tell(), dtype=torch.uint8)
+        try:
+            mapped = torch.from_file(str(name), shared=False, size=file.tell(), dtype=torch.uint8)
+        except RuntimeError as error:  # of torch, for what the system refuses: a disk whose files cannot be mapped
+            raise OSError(str(error)) from error
     for x, start, stride in places:
         x.data = mapped[start : start + x.nbytes].view(x.dtype).as_strided(x.shape, stride)
     return len(mapped)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from math import inf
 from pathlib import Path
 from typing import Literal
 
@@ -77,7 +78,7 @@ class Method:
     budget: float | Literal["student", "with_teachers"] = "student"
 
     def __post_init__(self) -> None:
-        if isinstance(self.budget, float) and not self.budget > 0:
+        if isinstance(self.budget, float) and not 0 < self.budget < inf:
             raise UserError(
                 f"budget: expected a positive factor of the epochs, `student` or `with_teachers`, found {self.budget}"
             )

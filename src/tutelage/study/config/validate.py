@@ -4,6 +4,7 @@ import os
 import re
 from collections.abc import Mapping
 from functools import cache
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -130,7 +131,7 @@ def _definitions(study: Study) -> None:
         if name in (SINGLE, TEACHER):
             _only_training(name, study.values["method"][name])
         _taught_by(name, objects)
-        if method.lr is not None and method.lr <= 0:
+        if method.lr is not None and not 0 < method.lr < inf:
             raise UserError(f"method.{name}.lr: expected a positive number or null, found {method.lr}")
 
 
