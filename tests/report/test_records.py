@@ -19,7 +19,9 @@ COMMAND = "tutelage run kitchen --data.root=/data/nyuv2 --net '{file: /opt/net.s
 def folder(tmp_path: Path) -> Path:
     study = write(tmp_path / "kitchen", seeds=(0, 1))
     (study / "study.yaml").write_text(yaml.safe_dump({**STUDY, "data": DATA}))
-    write_record(study / "uniform/seed0/environment.json", {"command": COMMAND, "cores": 2})
+    write_record(
+        study / "uniform/seed0/environment.json", {"command": COMMAND, "cores": 2, "platform": "Linux-6.1.0-me-x86_64"}
+    )
     (study / "uniform/seed0/student.safetensors").write_bytes(b"weights")
     return study
 
@@ -43,7 +45,7 @@ def test_folders_of_the_machine_are_left_out(tmp_path: Path) -> None:
     assert yaml.safe_load((out / "study.yaml").read_text())["data"]["init_args"]["root"] == "…/nyuv2"
     environment = parse((out / "uniform/seed0/environment.json").read_bytes(), ".json")  # its digest fits
     shown = "tutelage run kitchen --data.root=…/nyuv2 --net '{file: …/net.safetensors}' --out …/it, 1/2 of it"
-    assert environment["command"] == shown
+    assert (environment["command"], environment["platform"]) == (shown, "Linux-x86_64")
     assert "/opt" not in "".join(file.read_text() for file in out.rglob("*.*"))
 
 

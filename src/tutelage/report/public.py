@@ -43,6 +43,15 @@ def command_without_folders(command: str) -> str:
     return " ".join(map(_quoted, map(_word, words)))
 
 
+def system_alone(platform: str) -> str:
+    """What `platform.platform()` says, without the kernel's release, which may name who built it.
+
+    >>> system_alone("Linux-6.1.0-me-x86_64-with-glibc2.36"), system_alone("macOS-15.1-arm64-arm-64bit")
+    ('Linux-x86_64-with-glibc2.36', 'macOS-arm64-arm-64bit')
+    """
+    return re.sub(r"^(\w+)-.*?-(x86_64|aarch64|arm64|AMD64)\b", r"\1-\2", platform)
+
+
 def _path(text: str) -> PurePath | None:
     """The path that a whole text is; a text of several words may begin with one."""
     if " /" not in text:

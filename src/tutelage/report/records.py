@@ -8,7 +8,7 @@ from tutelage.errors import UserError, one_line
 from tutelage.files import DIGEST, write_json, write_record, write_text
 from tutelage.layout import COST, DATA, STUDENT, run_folders
 from tutelage.reading import RECORD, read_limited
-from tutelage.report.public import command_without_folders, without_folders
+from tutelage.report.public import command_without_folders, system_alone, without_folders
 from tutelage.report.run_files import read_mapping
 from tutelage.values import dump_yaml, parse
 
@@ -73,9 +73,11 @@ def _read(file: Path) -> dict[str, Any]:
         raise UserError(f"{file}: {_EXPECTED} ({one_line(error)}); {_REPEAT}") from None
     if not isinstance(values, dict):
         raise UserError(f"{file}: {_EXPECTED} ({type(values).__name__}); {_REPEAT}")
-    command = values.get("command")
     public = {key: without_folders(value) for key, value in values.items()}
-    return {**public, "command": command_without_folders(command)} if isinstance(command, str) else public
+    for key, shorten in (("command", command_without_folders), ("platform", system_alone)):
+        if isinstance(values.get(key), str):
+            public[key] = shorten(values[key])
+    return public
 
 
 def _write(file: Path, values: dict[str, Any]) -> None:
