@@ -40,7 +40,7 @@ def test_every_delta_is_that_of_its_metrics(folder: Path) -> None:
     single = {(row.seed, row.protocol): row.metrics for row in rows if row.method == "single"}
     assert len(rows) > len(single)
     for row in rows:
-        found = deltas(row.metrics, single[row.seed, row.protocol], tasks)  # type: ignore[arg-type]  # all are numbers
+        found = deltas(row.metrics, single[row.seed, row.protocol], tasks)
         for name, value in row.delta.items():
             assert value is not None
             assert isclose(value, found[name], rel_tol=1e-6, abs_tol=1e-9)

@@ -46,4 +46,4 @@ def test_it_is_positive_and_finite(key: str, value: float) -> None:
 def test_a_tolerance_may_be_nought(value: float) -> None:
     Edges(tolerance=0)
     with pytest.raises(UserError, match="tolerance"):
-        Edges(tolerance=value)  # type: ignore[arg-type]  # whoever has no type checker
+        Edges(tolerance=value)

@@ -34,7 +34,7 @@ RIGHT = {
     "predict": ["predict", "runs", "photo.png", "--out", "predictions"],
 }
 # Any text is right.
-TEXTS = {"out", "page", "methods", "trust", "networks", "store", "license", "save", "host", "device"}
+TEXTS = {"out", "page", "methods", "trust", "networks", "store", "license", "save", "host", "device", "records"}
 
 
 def verbs(top: argparse.ArgumentParser, name: str = "") -> Iterator[tuple[str, argparse.ArgumentParser]]:
