@@ -11,7 +11,6 @@ from tutelage.balance import DBMTL, DTOKD, OnlineWeighting, ScaleInvariant
 from tutelage.data import DepthLabel
 from tutelage.distill import KL, RBFCKA, CauchySchwarz, LogitDistiller, NormalisedL2, SmoothL1
 from tutelage.errors import UserError
-from tutelage.tasks import Edges
 
 
 def logits(temperature: float) -> LogitDistiller:
@@ -40,10 +39,3 @@ def test_it_is_positive_and_finite(key: str, value: float) -> None:
     BUILDERS[key](1.0)
     with pytest.raises(UserError, match=rf"^{key}: expected a positive number.* found {value}"):
         BUILDERS[key](value)
-
-
-@pytest.mark.parametrize("value", [nan, inf, -1.0])
-def test_a_tolerance_may_be_nought(value: float) -> None:
-    Edges(tolerance=0)
-    with pytest.raises(UserError, match="tolerance"):
-        Edges(tolerance=value)

@@ -8,6 +8,7 @@ import traceback
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
+from math import inf
 from pathlib import Path
 from typing import Any, Self
 
@@ -35,6 +36,20 @@ class UserError(ValueError):
         # A loading process passes its error on as lines that `one_line` takes apart.
         lines = text.splitlines() if text.startswith(_CAUGHT) else [text]
         super().__init__("\n".join(map(printable, lines)))
+
+
+def positive_number(key: str, value: float, advice: str = "") -> float:
+    """`value`, which has to be positive and finite: nan and inf pass `value <= 0`, and make nan of what they scale.
+
+    >>> positive_number("KL.temperature", 2.0)
+    2.0
+
+    Raises:
+        UserError: It is not; `advice` says what to do.
+    """
+    if not 0 < value < inf:
+        raise UserError(f"{key}: expected a positive number, found {value}{advice and f'; {advice}'}")
+    return value
 
 
 class Elsewhere(Exception):  # noqa: N818  # it is never raised: it is the cause of what is

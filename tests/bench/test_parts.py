@@ -1,7 +1,9 @@
 """Every part, on networks so small that only its arithmetic is tested."""
 
 import json
-from functools import partial
+import os
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,7 @@ from tutelage.bench import PARTS, Cost, Settings
 from tutelage.bench.cached import read_from_cache
 from tutelage.bench.case import Case, make_tasks, random_batch
 from tutelage.bench.harness import in_turns
-from tutelage.bench.jobs import _Run
+from tutelage.bench.jobs import _run
 from tutelage.bench.networks import NETWORKS, Network
 from tutelage.bench.plain_loop import PlainLoop
 from tutelage.bench.shares import SHARES, Stopwatch
@@ -118,42 +120,31 @@ def test_runs_side_by_side_are_compared_with_one_after_the_other(monkeypatch: py
 def test_at_most_four_runs_are_measured_and_the_limit_is_for_two(monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[tuple[str, int]] = []
 
-    class Run:
+    class Run(ExitStack):
+        """Notes what it is told."""
+
         def __init__(self, network: Network, threads: int) -> None:
+            super().__init__()
             self.threads = threads
 
-        def __enter__(self) -> "Run":
+        def submit(self, function: Callable[[int], None], count: int) -> "Run":
+            told.append(("begins", self.threads))
             return self
 
-        def __exit__(self, *error: object) -> None:
-            told.append(("ends", self.threads))
-
-        def begin(self, count: int) -> None:
-            told.append(("begins", self.threads))
-
-        def wait(self) -> None:
+        def result(self) -> None:
             told.append(("ended", self.threads))
 
-    monkeypatch.setattr("tutelage.bench.jobs._Run", Run)
+    monkeypatch.setattr("tutelage.bench.jobs._run", Run)
     monkeypatch.setattr("torch.get_num_threads", lambda: 64)
     costs = of_network(measured("jobs"))
     assert costs["4 runs side by side / one after the other"].limit is None
     side_by_side = [("begins", 1)] * 4 + [("ended", 1)] * 4  # all begin before any is waited for
     assert any(told[i : i + 8] == side_by_side for i in range(len(told)))
-    assert told[-5:] == [("ends", 1)] * 4 + [("ends", 4)]
 
 
-@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="counts threads as Linux lists them")
 def test_a_run_has_the_threads_that_it_is_given() -> None:
-    with _Run(NETWORKS[NETWORK], 1) as run:
-        run.begin(1)
-        run.wait()
-        names = (Path(f"/proc/{run.process.pid}") / "task").iterdir()
-        one = len(list(names))
-    with _Run(NETWORKS[NETWORK], 3) as run:
-        run.begin(1)
-        run.wait()
-        assert len(list((Path(f"/proc/{run.process.pid}") / "task").iterdir())) >= one + 2
+    with _run(NETWORKS[NETWORK], 3) as run:
+        assert run.submit(torch.get_num_threads).result() == 3
 
 
 def test_one_thread_leaves_nothing_to_compare(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -164,12 +155,10 @@ def test_one_thread_leaves_nothing_to_compare(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_a_run_that_dies_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    with _Run(NETWORKS[NETWORK], 1) as run:
-        run.process.kill()
-        run.process.join()
-        for told in (run.wait, partial(run.begin, 1)):
-            with pytest.raises(UserError, match=r"bench jobs: expected a process .*, found it ended with status -9"):
-                told()
+    monkeypatch.setattr("torch.get_num_threads", lambda: 2)
+    monkeypatch.setattr("tutelage.bench.jobs._train", os._exit)
+    with pytest.raises(UserError, match="bench jobs: expected processes to go on, found one ended"):
+        measured("jobs")
 
 
 def test_a_watched_call_counts_without_those_within_it(monkeypatch: pytest.MonkeyPatch) -> None:

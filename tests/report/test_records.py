@@ -23,6 +23,11 @@ def folder(tmp_path: Path) -> Path:
         study / "uniform/seed0/environment.json", {"command": COMMAND, "cores": 2, "platform": "Linux-6.1.0-me-x86_64"}
     )
     (study / "uniform/seed0/student.safetensors").write_bytes(b"weights")
+    (study / "data.json").write_text('{"root": "/data/nyuv2"}')
+    for run in study.glob("**/seed?"):
+        (run / "cost.json").write_text('{"training": {"step": 8, "plain": 4}}')
+        result = json.loads((run / "result.json").read_text())
+        (run / "result.json").write_text(json.dumps({**result, "steps": 7}))
     return study
 
 
@@ -33,8 +38,9 @@ def test_the_copies_give_the_same_tables_without_weights_and_logs(
     assert main(["report", str(study), "--records", str(out)]) == 0
     assert f"records   {out}" in capsys.readouterr().out.replace("\n", "")
     assert markdown(out, TASKS) == markdown(study, TASKS)
+    assert "cost training steps" in markdown(out, TASKS)
     names = {file.name for file in out.rglob("*") if file.is_file()}
-    assert {"study.yaml", "results.json", "result.json", "environment.json"} <= names
+    assert {"study.yaml", "results.json", "data.json", "result.json", "cost.json", "environment.json"} <= names
     assert not names & {"student.safetensors", "log.jsonl", "report.html"}
     assert main(["report", str(out), "--markdown"]) == 0
 
@@ -74,7 +80,7 @@ def test_the_folder_of_the_study_is_refused(tmp_path: Path, out: str) -> None:
 
 def test_another_study_is_not_overwritten(tmp_path: Path) -> None:
     study, out, other = folder(tmp_path), tmp_path / "published", write(tmp_path / "other")
-    with pytest.raises(UserError, match=r"other: expected a folder for records, found runs \(.*log.jsonl\)"):
+    with pytest.raises(UserError, match=r"other: expected a folder for records, found runs \(.*seed0\)"):
         write_records(study, other)
     write_records(study, out)
     write_records(study, out)  # the same again

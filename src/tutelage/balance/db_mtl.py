@@ -1,13 +1,11 @@
 """Losses made alike by the logarithm, gradients by their norm."""
 
-from math import inf
-
 import torch
 
 from tutelage.balance.objective import Balance
 from tutelage.balance.on_gradients import GradientBalancer
 from tutelage.balance.task_gradients import Combined, TaskGradients
-from tutelage.errors import UserError
+from tutelage.errors import positive_number
 
 
 class DBMTL(GradientBalancer):
@@ -32,9 +30,7 @@ class DBMTL(GradientBalancer):
 
     def __init__(self, beta: float = 0.9, decay: float = 0.5, epsilon: float = 1e-8, balance: Balance = "task") -> None:
         super().__init__("parameters", balance)
-        if not 0 < epsilon < inf:
-            raise UserError(f"DBMTL.epsilon: expected a positive number, found {epsilon}")
-        self.beta, self.decay, self.epsilon = beta, decay, epsilon
+        self.beta, self.decay, self.epsilon = beta, decay, positive_number("DBMTL.epsilon", epsilon)
 
     def combine(self, gradients: TaskGradients) -> Combined:
         """The sum of the running gradients, each as long as the longest."""

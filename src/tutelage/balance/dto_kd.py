@@ -1,7 +1,6 @@
 """Task loss and distillation loss as two objectives, balanced at the gradient in closed form."""
 
 from collections.abc import Collection, Mapping
-from math import inf
 
 import torch
 from torch import Tensor
@@ -9,7 +8,7 @@ from torch import Tensor
 from tutelage.balance.objective import Balance, Objectives, ObjectiveTerm
 from tutelage.balance.on_gradients import GradientBalancer, Where
 from tutelage.balance.task_gradients import Combined, TaskGradients
-from tutelage.errors import UserError
+from tutelage.errors import UserError, positive_number
 from tutelage.types import Distiller, MultiTaskNet, Task, Term, Terms
 
 LABELS, TEACHERS = "labels", "teachers"  # the names of the two objectives, in weights and in the log
@@ -66,10 +65,8 @@ class DTOKD(GradientBalancer):
 
     def __init__(self, where: Where = "parameters", epsilon: float = 1e-8) -> None:
         super().__init__(where, "task+distill")
-        if not 0 < epsilon < inf:
-            raise UserError(f"DTOKD.epsilon: expected a positive number, found {epsilon}")
         self.objectives = TwoObjectives("task+distill")
-        self.epsilon = epsilon
+        self.epsilon = positive_number("DTOKD.epsilon", epsilon)
 
     def setup(self, tasks: Mapping[str, Task], net: MultiTaskNet, distiller: Distiller | None = None) -> None:
         """Learn of the tasks."""

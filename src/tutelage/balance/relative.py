@@ -1,14 +1,13 @@
 """Weights that follow how far the student is behind a network of each task alone."""
 
 from collections.abc import Mapping
-from math import inf
 
 import torch
 from torch import Tensor
 
 from tutelage.balance.objective import Balance, add_losses
 from tutelage.balance.on_losses import LossBalancer
-from tutelage.errors import UserError
+from tutelage.errors import UserError, positive_number
 from tutelage.types import Distiller, MultiTaskNet, Output, Reduce, Task, Terms
 
 
@@ -100,9 +99,7 @@ class OnlineWeighting(RelativeLosses):
 
     def __init__(self, temperature: float = 1.0, balance: Balance = "task") -> None:
         super().__init__(balance)
-        if not 0 < temperature < inf:
-            raise UserError(f"OnlineWeighting.temperature: expected a positive number, found {temperature}")
-        self.temperature = temperature
+        self.temperature = positive_number("OnlineWeighting.temperature", temperature)
 
     def weigh(self, group: str, losses: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """w_t of the tasks, and of the terms that count for them."""

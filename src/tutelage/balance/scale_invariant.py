@@ -1,13 +1,12 @@
 """The sum of the losses' logarithms."""
 
 from collections.abc import Mapping
-from math import inf
 
 from torch import Tensor
 
 from tutelage.balance.objective import Balance
 from tutelage.balance.on_losses import LossBalancer
-from tutelage.errors import UserError
+from tutelage.errors import positive_number
 
 
 class ScaleInvariant(LossBalancer):
@@ -28,9 +27,7 @@ class ScaleInvariant(LossBalancer):
 
     def __init__(self, balance: Balance = "task", epsilon: float = 1e-8) -> None:
         super().__init__(balance)
-        if not 0 < epsilon < inf:
-            raise UserError(f"ScaleInvariant.epsilon: expected a positive number, found {epsilon}")
-        self.epsilon = epsilon
+        self.epsilon = positive_number("ScaleInvariant.epsilon", epsilon)
 
     def weigh(self, group: str, losses: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """1 / o_t."""

@@ -1,12 +1,12 @@
 """What runs side by side, one thread each, gain over one run after the other with all threads (`--jobs`)."""
 
-import multiprocessing
 import signal
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from multiprocessing.connection import Connection
-from types import TracebackType
-from typing import Self
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import ExitStack
+from functools import partial
+from multiprocessing import get_context
 
 import torch
 
@@ -20,7 +20,7 @@ from tutelage.errors import UserError
 LIMITS = {"segnet-quarter": 0.65, "efficientnet-lite0": 0.70}
 _MOST = 4  # runs at once: more need the memory of as many networks, and say little more
 _CPU = torch.device("cpu")
-_context = multiprocessing.get_context("spawn")  # a fork would share threads with this process
+_case: Case  # of a process that trains
 
 
 def jobs(settings: Settings) -> list[Cost]:
@@ -39,13 +39,19 @@ def jobs(settings: Settings) -> list[Cost]:
 
 def _measure(key: str, network: Network, threads: int, settings: Settings) -> list[Cost]:
     with ExitStack() as stack:
-        wide, *narrow = [stack.enter_context(_Run(network, count)) for count in (threads, *[1] * threads)]
+        wide, *narrow = [stack.enter_context(_run(network, count)) for count in (threads, *[1] * threads)]
         actions = {
-            "one": lambda: _steps([wide], threads),
-            "alone": lambda: _steps(narrow[:1], threads),
-            "together": lambda: _steps(narrow, 1),
+            "one": partial(_steps, [wide], threads),
+            "alone": partial(_steps, narrow[:1], threads),
+            "together": partial(_steps, narrow, 1),
         }
-        times = in_turns(actions, settings, network.label, repeats=threads)
+        try:
+            times = in_turns(actions, settings, network.label, repeats=threads)
+        except BrokenProcessPool:
+            raise UserError(
+                "bench jobs: expected processes to go on, found one ended (the system does so when memory is short); "
+                "leave `jobs` out"
+            ) from None
     one, alone, together = (Spread.of(times[name]) for name in actions)
     costs = [
         Cost.of("jobs", network.label, f"a step of one run, {threads} threads", one, "ms"),
@@ -58,60 +64,24 @@ def _measure(key: str, network: Network, threads: int, settings: Settings) -> li
     return [*costs, Cost.of("jobs", network.label, name, ratio, floor=floor, limit=limit)]
 
 
-def _steps(runs: Sequence["_Run"], count: int) -> None:
-    """Let each of the runs train for some steps at the same time."""
-    for run in runs:
-        run.begin(count)
-    for run in runs:
-        run.wait()
+def _run(network: Network, threads: int) -> ProcessPoolExecutor:
+    """A process with a run of its own, as `--jobs` has it; a fork would share threads with this one."""
+    return ProcessPoolExecutor(1, get_context("spawn"), _build, (network, threads))
 
 
-class _Run:
-    """A run in a process of its own, as `--jobs` has it; it ends with the `with` block."""
-
-    def __init__(self, network: Network, threads: int) -> None:
-        self.connection, theirs = _context.Pipe()
-        self.process = _context.Process(target=_train, args=(theirs, network, threads), daemon=True)
-        self.process.start()
-        theirs.close()
-
-    def begin(self, count: int) -> None:
-        """Let it train for some steps."""
-        with self._told():
-            self.connection.send(count)
-
-    def wait(self) -> None:
-        """Until it has trained."""
-        with self._told():
-            self.connection.recv()
-
-    @contextmanager
-    def _told(self) -> Iterator[None]:
-        try:
-            yield
-        except (EOFError, ConnectionError):
-            self.process.join()
-            raise UserError(
-                f"bench jobs: expected a process to go on, found it ended with status {self.process.exitcode} (-9: the "
-                "system ends processes so when memory is short); leave `jobs` out"
-            ) from None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self.connection.close()
-        self.process.join()
+def _steps(runs: Sequence[ProcessPoolExecutor], count: int) -> None:
+    """Let each of the runs train for some steps, all at the same time."""
+    for future in [run.submit(_train, count) for run in runs]:
+        future.result()
 
 
-def _train(connection: Connection, network: Network, threads: int) -> None:
+def _build(network: Network, threads: int) -> None:
+    global _case  # of this process, which has nothing else to do
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears Ctrl-C, and ends it
     torch.set_num_threads(threads)
     tasks = make_tasks()
-    case = Case(network, tasks, random_batch(tasks, network), precision=machine_precision(_CPU))
-    try:
-        while True:
-            case.steps(connection.recv())
-            connection.send("done")
-    except (EOFError, ConnectionError):  # no more
-        connection.close()
+    _case = Case(network, tasks, random_batch(tasks, network), precision=machine_precision(_CPU))
+
+
+def _train(count: int) -> None:
+    _case.steps(count)

@@ -2,13 +2,12 @@
 
 from collections.abc import Collection
 from itertools import combinations
-from math import inf
 from typing import TYPE_CHECKING
 
 from tutelage.data.base import DataSource, Split, WeightedSource, under_key
 from tutelage.data.fingerprint import fingerprint_of_text, identity
 from tutelage.data.samples import Concatenation, Samples
-from tutelage.errors import UserError
+from tutelage.errors import UserError, positive_number
 
 if TYPE_CHECKING:
     from tutelage.data.shards import Keeper
@@ -48,8 +47,7 @@ class Mix(DataSource):
                 raise UserError(
                     f"data.weights.{name}: expected one of the sources, {', '.join(sources)}; found `{name}`"
                 )
-            if not 0 < weight < inf:
-                raise UserError(f"data.weights.{name}: expected a positive number, found {weight}")
+            positive_number(f"data.weights.{name}", weight)
         self.sources, self.weights = sources, weights
         for (name, source), (other, other_source) in combinations(sources.items(), 2):
             for t in source.modalities.keys() & other_source.modalities.keys():

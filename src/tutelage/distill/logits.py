@@ -1,7 +1,6 @@
 """Distillation of the teachers' predictions."""
 
 from collections.abc import Mapping
-from math import inf
 
 import torch
 from torch import Tensor
@@ -10,7 +9,7 @@ from tutelage.distill.distances import Distance
 from tutelage.distill.means import Means
 from tutelage.distill.schedule import Schedule, factor
 from tutelage.distill.teachers import Teacher, Teachers, check_tasks
-from tutelage.errors import UserError
+from tutelage.errors import UserError, positive_number
 from tutelage.types import Batch, Distiller, MultiTaskNet, Output, Task, Teach, Term, TermMap
 
 
@@ -67,8 +66,7 @@ class LogitDistiller(Distiller):
         distance: Distance | None = None,
     ) -> None:
         super().__init__()
-        if not 0 < temperature < inf:
-            raise UserError(f"{type(self).__name__}.temperature: expected a positive number, found {temperature}")
+        positive_number(f"{type(self).__name__}.temperature", temperature)
         if distance is not None and temperature != 1:
             raise UserError(
                 f"{type(self).__name__}.temperature: expected 1 beside a `distance`, which has one of its own, found "

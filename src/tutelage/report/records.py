@@ -49,8 +49,7 @@ def _check(out: Path, folder: Path) -> None:
     place = out.resolve()
     if any(x.exists() and x.samefile(folder) for x in (place, *place.parents)):
         raise UserError(f"--records {out}: expected a folder outside that of the study, found one in it; give another")
-    runs = [file for name in ("log.jsonl", STUDENT) for file in out.glob(f"**/{name}")]
-    if runs:
+    if runs := [run for name in ("log.jsonl", STUDENT) for run in run_folders(out, name)]:
         raise UserError(f"--records {out}: expected a folder for records, found runs ({runs[0]}); give another")
     studies = [read_mapping(x / "results.json").get("study") for x in (out, folder)]
     if studies[0] not in (None, studies[1]):

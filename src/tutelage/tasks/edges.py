@@ -1,7 +1,6 @@
 """Edges."""
 
 from collections.abc import Mapping
-from math import inf
 from typing import TYPE_CHECKING
 
 from tutelage import metrics
@@ -39,7 +38,7 @@ class Edges(Binary):
 
     def __init__(self, positive_weight: float = 0.95, negative_weight: float = 0.05, tolerance: int = 3) -> None:
         super().__init__(positive_weight, negative_weight)
-        if not 0 <= tolerance < inf:
+        if tolerance < 0:
             raise UserError(f"Edges: expected `tolerance` as a number of pixels, 0 or more. Found {tolerance}.")
         self.tolerance = tolerance
 

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn.functional import log_softmax
 
 from tutelage.distill.distances.base import Distance, fp32
-from tutelage.errors import UserError
+from tutelage.errors import UserError, positive_number
 
 
 class CauchySchwarz(Distance):
@@ -43,9 +43,8 @@ class CauchySchwarz(Distance):
                 raise UserError(f"CauchySchwarz.{name}: expected a weight of at least 0, found {weight}")
         if not 0 < channels + positions < inf:
             raise UserError("CauchySchwarz: expected `channels` or `positions` above 0, found both 0")
-        if not 0 < temperature < inf:
-            raise UserError(f"CauchySchwarz.temperature: expected a positive number, found {temperature}")
-        self.channels, self.positions, self.temperature = channels, positions, temperature
+        self.channels, self.positions = channels, positions
+        self.temperature = positive_number("CauchySchwarz.temperature", temperature)
 
     def per_image(self, a: Tensor, b: Tensor) -> Tensor:
         """d for each image, [B]."""

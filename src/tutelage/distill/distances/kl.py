@@ -1,12 +1,10 @@
 """Features as distributions over their channels."""
 
-from math import inf
-
 from torch import Tensor
 from torch.nn.functional import kl_div, log_softmax
 
 from tutelage.distill.distances.base import Distance, fp32
-from tutelage.errors import UserError
+from tutelage.errors import positive_number
 
 
 class KL(Distance):
@@ -31,9 +29,7 @@ class KL(Distance):
 
     def __init__(self, temperature: float = 1.0) -> None:
         super().__init__()
-        if not 0 < temperature < inf:
-            raise UserError(f"KL.temperature: expected a positive number, found {temperature}; take 1 for none")
-        self.temperature = temperature
+        self.temperature = positive_number("KL.temperature", temperature, "take 1 for none")
 
     def per_image(self, a: Tensor, b: Tensor) -> Tensor:
         """d for each image, [B]."""

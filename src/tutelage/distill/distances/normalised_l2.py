@@ -1,6 +1,5 @@
 """The paper's distance."""
 
-from math import inf
 from typing import Any, Literal
 
 import torch
@@ -8,7 +7,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from tutelage.distill.distances.base import Distance, fp32
-from tutelage.errors import UserError
+from tutelage.errors import positive_number
 
 Guard = Literal["add", "clamp"]
 _BLOCK = 2**18  # numbers of a part: 1 MiB in fp32, of which the passes use three at a time
@@ -39,9 +38,7 @@ class NormalisedL2(Distance):
 
     def __init__(self, epsilon: float = 1e-6, guard: Guard = "add") -> None:
         super().__init__()
-        if not 0 < epsilon < inf:
-            raise UserError(f"NormalisedL2.epsilon: expected a positive number, found {epsilon}")
-        self.epsilon = epsilon
+        self.epsilon = positive_number("NormalisedL2.epsilon", epsilon)
         self.guard: Guard = guard
 
     def per_image(self, a: Tensor, b: Tensor) -> Tensor:

@@ -1,12 +1,10 @@
 """Squared near 0, absolute beyond."""
 
-from math import inf
-
 from torch import Tensor
 from torch.nn.functional import smooth_l1_loss
 
 from tutelage.distill.distances.base import Distance, fp32
-from tutelage.errors import UserError
+from tutelage.errors import positive_number
 
 
 class SmoothL1(Distance):
@@ -31,9 +29,7 @@ class SmoothL1(Distance):
 
     def __init__(self, beta: float = 2.0) -> None:
         super().__init__()
-        if not 0 < beta < inf:
-            raise UserError(f"SmoothL1.beta: expected a positive number, found {beta}; for absolute values take 1e-6")
-        self.beta = beta
+        self.beta = positive_number("SmoothL1.beta", beta, "for absolute values take 1e-6")
 
     def per_image(self, a: Tensor, b: Tensor) -> Tensor:
         """d for each image, [B]."""
