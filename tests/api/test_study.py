@@ -12,6 +12,7 @@ import torch
 import yaml
 from tests.study.conftest import Notes, tiny
 from torch import nn
+from torchvision.transforms import v2
 
 import tutelage
 from tutelage.api import main_module
@@ -47,7 +48,8 @@ def test_objects_give_the_values_of_the_file(tmp_path: Path) -> None:
 
 
 def test_a_saved_study_is_the_same_study(tmp_path: Path) -> None:
-    study = make(tmp_path / "runs", study="1e5", callbacks=[EarlyStopping(2)], validation=0.25)
+    distort = [partial(v2.ColorJitter, brightness=0.4), v2.RandomGrayscale]
+    study = make(tmp_path / "runs", study="1e5", callbacks=[EarlyStopping(2)], validation=0.25, distort=distort)
     file = study.save(tmp_path / "study.yaml")
     assert dict(load_study(file).values) == dict(study.values)
     assert dict(tutelage.Study(file).values) == dict(study.values)

@@ -21,12 +21,13 @@ class AverageDistiller(Distiller):
     theta' <- a theta' + (1 - a) theta before step n = 0, 1, ...,   a = min(decay, n / (n + 9))
 
     where theta are the parameters of the student and, taken as they are, its buffers. The average runs in eval mode on
-    the same views as the student, so that the two differ by the average alone, by dropout, and by batch norm. It is
-    part of `state_dict`, and never cached. Together with other teachers it is a part of a `SumDistiller`.
+    the same views as the student, but without `train.distort`. The two differ by this, by the average, by dropout, and
+    by batch norm. It is part of `state_dict`, and never cached. Together with other teachers it is a part of a
+    `SumDistiller`.
 
     Source: Tarvainen and Valpola, "Mean Teachers are Better Role Models", NeurIPS 2017 (arXiv:1703.01780): its first
-    steps have a faster average, too. Differs: there the teacher sees another view, in training mode, and the distance
-    grows in the first epochs; here `schedule` and weights are those of the distiller.
+    steps have a faster average, too. Differs: there the teacher sees a noisy view of its own, in training mode, and the
+    distance grows in the first epochs; here `schedule` and weights are those of the distiller.
 
     Args:
         student: The network to teach; it is referred to, not kept.

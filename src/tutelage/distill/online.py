@@ -147,7 +147,7 @@ class OnlineDistiller(Distiller):
         ran: dict[nn.Module, Output] = {}  # several names may have one network
         for name, teacher in self.named.items():
             if teacher.network not in ran:
-                ran[teacher.network] = teacher.network(batch.images, tasks=self._labelled(teacher.network, batch))
+                ran[teacher.network] = teacher.network(batch.shown, tasks=self._labelled(teacher.network, batch))
             outputs[name] = ran[teacher.network]
             for t in (t for t in teacher.tasks if t in batch.targets):
                 terms[f"loss/{name}/{t}"] = task_loss(self.tasks[t], t, outputs[name], batch.targets[t])

@@ -25,6 +25,7 @@ from tutelage.study.findings import Checked, Findings
 from tutelage.study.look import lines, look_at
 from tutelage.study.plan import plan
 from tutelage.study.teachers import build_net, teacher_net
+from tutelage.train import Distortion
 from tutelage.types import MultiTaskNet, Task
 from tutelage.types.look import Look
 
@@ -85,6 +86,8 @@ def check_nets(study: Study, checked: Mapping[Of, Sequence[Checked]]) -> None:
         for size in _smallest(x.finding.size for split in get_args(Split) for x in checked[split, name]):
             if objects.train.augment is not None:
                 objects.train.augment.check(size)
+            if objects.train.distort:
+                Distortion(objects.train.distort).check(size)
             for key, (net, predicted) in nets.items():
                 _check_net(key, net, size, {t: task for t, task in labelled.items() if t in predicted})
 

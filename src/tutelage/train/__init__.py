@@ -12,6 +12,7 @@ from tutelage.train.common_state import average_buffers, main_first, share_state
 from tutelage.train.compiled import compiled
 from tutelage.train.config import TeacherCache, TrainConfig
 from tutelage.train.determinism import deterministic
+from tutelage.train.distort import Distortion
 from tutelage.train.early_stopping import EarlyStopping
 from tutelage.train.epoch_selection import EpochSelection
 from tutelage.train.evaluate import evaluate, predict
@@ -36,6 +37,7 @@ __all__ = [
     "BestEpoch",
     "Callback",
     "Cosine",
+    "Distortion",
     "EarlyStopping",
     "EpochSelection",
     "HeldSignals",

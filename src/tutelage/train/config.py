@@ -6,6 +6,7 @@ from importlib.util import find_spec
 from typing import Literal
 
 import torch
+from torch import nn
 
 from tutelage.data import Augment
 from tutelage.data.shards import Mode
@@ -59,6 +60,9 @@ class TrainConfig:
             the mean of those of up to 64 batches of training images, as they are, under the final weights. Running ones
             are behind in short runs.
         augment: random views of the training images; null trains on the images unchanged.
+        distort: what changes the pixels of these views, one after the other, for networks that are trained, and not for
+            frozen teachers, whose cache stays valid: torchvision.transforms.v2.ColorJitter, RandomGrayscale,
+            GaussianBlur, GaussianNoise, RandomErasing, or modules of yours from [3, H, W] to [3, H, W] in 0..1.
         precision: `32-true`, `bf16-mixed`, or `auto`: that of the runs that are in the study's folder, else bf16 where
             the device computes it in hardware, but for networks of many depthwise convolutions on a CPU, which are
             slower in it.
@@ -105,6 +109,7 @@ class TrainConfig:
     ema: float | None = None
     batch_norm: Literal["running", "estimated"] = "running"
     augment: Augment | None = None
+    distort: list[Callable[[], nn.Module]] = field(default_factory=list)
     precision: Precision = "auto"
     deterministic: bool = False
     official_quirks: bool = False

@@ -9,6 +9,7 @@ from torch.utils.data import DataLoader, Sampler
 
 from tutelage.data import DataSource
 from tutelage.train.config import TrainConfig
+from tutelage.train.distort import Distortion
 from tutelage.train.prefetch import Prefetcher
 from tutelage.train.seed import derive
 from tutelage.train.streams import Stream, Streams, possibly_labelled
@@ -63,7 +64,8 @@ def training_loader(
     Of several processes each has its slice of every batch. If `device` is a GPU, they are on it, one batch ahead, and
     are augmented there, but for fixed views.
     """
-    views = Views(streams.streams, tasks, config.augment, seed, packed=device.type == "cuda")
+    distort = Distortion(config.distort)
+    views = Views(streams.streams, tasks, config.augment, seed, packed=device.type == "cuda", distort=distort)
     return _loader(views, Order(streams, seed, start, world), config.workers, device)
 
 

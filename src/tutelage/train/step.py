@@ -20,7 +20,7 @@ def objective(
     for batch in batches:
         # y_hat_t of the tasks that have labels here, or of all where the teachers' predictions are targets; phi^k(x)
         predicts_all = distiller is not None and distiller.predicts_unlabelled
-        output = student(batch.images, tasks=None if predicts_all else batch.targets)
+        output = student(batch.shown, tasks=None if predicts_all else batch.targets)
         output = balancer.boundary(output)
         for t, target in batch.targets.items():
             terms.task[t] += task_loss(tasks[t], t, output, target)  # l_t(y_hat_t, y_t)

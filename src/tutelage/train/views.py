@@ -11,6 +11,7 @@ from tutelage.data import Augment, Window
 from tutelage.data.base import Split
 from tutelage.data.packed import Packed
 from tutelage.errors import UserError
+from tutelage.train.distort import Distortion
 from tutelage.train.seed import derive
 from tutelage.train.streams import Stream
 from tutelage.types import Batch, Sample, StackedLabels, Target, Task, ViewKey
@@ -50,6 +51,7 @@ class Views(Dataset[Batch | PackedBatch]):
         seed: of the run.
         split: that the samples belong to.
         packed: Leave the batches to `finish`, where they can be left: to make them on another device.
+        distort: makes what networks in training see of the images; None: the images.
     """
 
     def __init__(
@@ -60,9 +62,10 @@ class Views(Dataset[Batch | PackedBatch]):
         seed: int = 0,
         split: Split = "train",
         packed: bool = False,
+        distort: Distortion | None = None,
     ) -> None:
         self.streams, self.tasks, self.augment, self.seed, self.split = streams, tasks, augment, seed, split
-        self.packed = packed
+        self.packed, self.distort = packed, distort
 
     def __getitem__(self, keys: Keys) -> Batch | PackedBatch:
         number, chosen = keys
@@ -80,7 +83,8 @@ class Views(Dataset[Batch | PackedBatch]):
 
     def _batch(self, number: int, stream: Stream, chosen: Sequence[Key]) -> Batch | PackedBatch:
         if not self._takes_batches(stream):
-            return make_batch([self.view(stream, key) for key in chosen], self.tasks, stream.name)
+            batch = make_batch([self.view(stream, key) for key in chosen], self.tasks, stream.name)
+            return replace(batch, distorted=self._distorted(batch.images, stream, chosen))
         packed = self._pack(number, stream, chosen)
         # Fixed views are made on the host on every machine: the cache of the teachers is filled with their very bits.
         fixed = self.augment is not None and self.augment.views is not None
@@ -121,7 +125,15 @@ class Views(Dataset[Batch | PackedBatch]):
                 targets[t] = task.collate(StackedLabels(labels.values, labels.present), images)
         labelled = {t: fetch(target.labelled()) for t, target in targets.items()}
         counts = {t: fetch(target.count()) for t, target in targets.items()}
-        return Batch(images, targets, packed.views, stream.name, labelled, counts)
+        distorted = self._distorted(images, stream, [(view.epoch, view.index) for view in packed.views])
+        return Batch(images, targets, packed.views, stream.name, labelled, counts, distorted)
+
+    def _distorted(self, images: Tensor, stream: Stream, keys: Sequence[Key]) -> Tensor | None:
+        """What networks in training see of the images, on their device; None: the images."""
+        if not self.distort:
+            return None
+        name = stream_name(self.streams, stream)
+        return self.distort(images, [derive(self.seed, "distort", *name, *key) for key in keys])
 
     def view(self, stream: Stream, key: Key) -> Sample:
         """One sample of a stream, with the key of its view."""

@@ -120,6 +120,8 @@ class Batch:
 
     Attributes:
         views: which view each image is; () where that is unknown.
+        distorted: the images as networks that are trained see them (`train.distort`); None: as they are. Teachers that
+            are frozen, and caches of what they compute, see `images`.
         labelled: Task -> bool [B]: the images with a label that is valid somewhere. This is the only answer to that
             question. It is computed once, from the targets, when the batch is made, and stays on the host, so that
             nothing waits for a GPU to know what there is to do. `to` passes it on; it is not changed afterwards.
@@ -132,6 +134,12 @@ class Batch:
     source: str = ""
     labelled: dict[str, Tensor] = field(default_factory=dict)
     counts: dict[str, Tensor] = field(default_factory=dict)
+    distorted: Tensor | None = None
+
+    @property
+    def shown(self) -> Tensor:
+        """What networks that are trained see: [B, 3, H, W]."""
+        return self.images if self.distorted is None else self.distorted
 
     def __post_init__(self) -> None:
         for t, target in self.targets.items():
@@ -142,8 +150,16 @@ class Batch:
 
     def to(self, device: torch.device, memory_format: torch.memory_format = torch.contiguous_format) -> "Batch":
         """Copy to `device`, to a GPU without waiting for it; only the images take the memory format."""
-        images = transfer(self.images, device, True).to(memory_format=memory_format)
-        return replace(self, images=images, targets={t: x.to(device, True) for t, x in self.targets.items()})
+
+        def moved(x: Tensor) -> Tensor:
+            return transfer(x, device, True).to(memory_format=memory_format)
+
+        return replace(
+            self,
+            images=moved(self.images),
+            distorted=None if self.distorted is None else moved(self.distorted),
+            targets={t: x.to(device, True) for t, x in self.targets.items()},
+        )
 
 
 def transfer(x: Tensor, device: torch.device, non_blocking: bool) -> Tensor:
