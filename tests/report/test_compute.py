@@ -44,6 +44,20 @@ def test_given_weights_cost_nothing_here(tmp_path: Path) -> None:
     assert student_steps(results, "kd4mtl") == 28 + 12
 
 
+def test_what_is_read_from_the_cache_counts_once_whoever_reads_it(tmp_path: Path) -> None:
+    place = counted(tmp_path) / "kd4mtl/seed0/cost.json"
+    cached = {"a": {"step": 12, "fill": 300}, "b": {"step": 18, "fill": 500}}
+    place.write_text(json.dumps({"training": {"step": 140, "plain": 100, "cached": cached}}))
+    assert student_steps(Results(tmp_path, TASKS), "kd4mtl") == 20 * 1.1 + 8 + 22
+    # Its teacher read one of the two, and another one, as a born-again network's does.
+    other = {"b": {"step": 10, "fill": 500}, "c": {"step": 0, "fill": 100}}
+    (tmp_path / "single/depth/seed0/cost.json").write_text(json.dumps({"training": {"step": 50, "cached": other}}))
+    assert student_steps(Results(tmp_path, TASKS), "kd4mtl") == 20 * 1.1 + 8 + 1 + 20 * 0.4 + 20 * 0.6
+    for broken in ([], {"a": 3}, {"a": {"step": "few", "fill": 300}}, {"a": {"step": 12}}):
+        place.write_text(json.dumps({"training": {"step": 140, "plain": 100, "cached": broken}}))
+        assert student_steps(Results(tmp_path, TASKS), "kd4mtl") == 28 + 6 + 20 * 0.4 + 20 * 0.6
+
+
 @pytest.mark.parametrize(
     ("file", "text"),
     [

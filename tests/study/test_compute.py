@@ -1,15 +1,17 @@
 """The operations of a training step, against the sum of its parts."""
 
+import json
 from pathlib import Path
 
 import pytest
 import torch
-from tests.study.conftest import built, tiny
+from tests.study.conftest import Notes, built, tiny
 from torch.utils.flop_counter import FlopCounterMode
 
-from tutelage.study import load_study, plan
+from tutelage.study import load_study, plan, run_study
 from tutelage.study.compute import step_operations
 from tutelage.study.execute import fabric_for
+from tutelage.study.showing import save_showing
 
 
 def counts(folder: Path, *methods: str) -> dict[str, dict[str, int]]:
@@ -46,6 +48,27 @@ def test_the_step_of_a_method_is_the_sum_of_its_parts(tmp_path: Path) -> None:
     assert 0 < adaptors < 0.1 * student  # a 1x1 convolution of the narrow feature before the heads, per task
     shared = projected["step"] - uniform["plain"]  # of three backward passes through what is shared two are its own
     assert 1.5 * student < shared < 4 * student
+
+
+CACHED = ("--train.augment.scales", "[1.0]", "--train.teacher_cache.mode")
+
+
+@pytest.mark.parametrize("teach", ["all", "own"])
+def test_what_a_run_has_read_is_counted_once_per_view(teach: str, tmp_path: Path) -> None:
+    flags = ["--methods", "bam", "--method.bam.distiller.teach", teach, "--data.train", "12"]
+    found = {}
+    for mode in ("always", "never"):
+        study = tiny(tmp_path / mode, *flags, *CACHED, mode)
+        run_study(study, Notes())
+        save_showing(study, pytest.fail)
+        found[mode] = json.loads((study.folder / "bam/seed0/cost.json").read_text())["training"]
+    assert {name: found["always"][name] for name in ("step", "plain")} == found["never"]
+    batch = study.objects.train.batch_size
+    for mode in ("always", "never"):
+        cached = found[mode].get("cached", {})
+        one = sorted(forward(tmp_path, f"single/{t}/seed0", 1) for t in study.objects.tasks)
+        assert sorted(x["step"] for x in cached.values()) == [batch * x for x in one] * (mode == "always")
+        assert sorted(x["fill"] for x in cached.values()) == [12 * 2 * x for x in one] * (mode == "always")
 
 
 def test_a_step_of_two_draws_counts_both(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from lightning_fabric import Fabric
 
@@ -11,18 +12,20 @@ from tutelage.study.budget import training_config
 from tutelage.study.build import build_run
 from tutelage.study.config import StudyConfig
 from tutelage.study.plan import RunSpec
+from tutelage.study.teacher_cache import Spared
 from tutelage.train import Streams, fit, objective, training_loader
 from tutelage.train.operations import operations
 
 
-def step_operations(spec: RunSpec, objects: StudyConfig, folder: Path, fabric: Fabric) -> dict[str, int]:
+def step_operations(spec: RunSpec, objects: StudyConfig, folder: Path, fabric: Fabric) -> dict[str, Any]:
     """The operations of one step of a run, and of a plain step of its network on the same images.
 
     Floating-point operations of convolutions and matrix products are counted, forward and backward, of all networks
     that the step runs: teachers as if none was read from the cache. The run is built anew and forgotten.
 
     Returns:
-        `step`; `plain`: forward pass, sum of the losses, backward pass of the network alone.
+        `step`; `plain`: forward pass, sum of the losses, backward pass of the network alone; `cached`, where the
+        finished run has read teachers from the cache, see `Spared.operations`.
     """
     run, streams = build_run(spec, objects, folder, fabric.device, trained=False)
     config, draws = replace(training_config(spec, objects), observe_steps=None, workers=0), streams.length.draws
@@ -36,6 +39,8 @@ def step_operations(spec: RunSpec, objects: StudyConfig, folder: Path, fabric: F
             losses = [term.sum for term in terms.task.values()]
             sum(losses[1:], losses[0]).backward()  # type: ignore[no-untyped-call]  # torch has no types for it
 
+    spared = Spared(run, folder / spec.id)
     step = operations(partial(fit, fabric, run, objects.tasks, batches, config, two.length, spec.seed))
+    cached = spared.operations(batches[0].to(fabric.device).images[:1])
     run.train()
-    return {"step": step, "plain": operations(plain)}
+    return {"step": step, "plain": operations(plain), **cached}

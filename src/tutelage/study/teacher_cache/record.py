@@ -4,7 +4,7 @@ It is in the study's folder, so that runs of all methods and seeds take the same
 folder of a run says which outputs the run reads, so that a resumed run does again what it did.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -101,6 +101,34 @@ class CacheRecord:
 
     def _write(self, record: Mapping[str, Any]) -> None:
         write_record(self.path, record)
+
+
+@dataclass(frozen=True)
+class ReadOutput:
+    """An output that a run reads.
+
+    Attributes:
+        digest: of all that it depends on.
+        teachers: the names of its network.
+        source: of the images.
+        views: how many there are of them.
+    """
+
+    digest: str
+    teachers: tuple[str, ...]
+    source: str
+    views: int
+
+
+def write_read(path: Path, outputs: Sequence[ReadOutput]) -> None:
+    """Write which outputs a run reads."""
+    write_record(path, {"read": [x.digest for x in outputs], "outputs": [asdict(x) for x in outputs]})
+
+
+def read_details(path: Path) -> list[ReadOutput]:
+    """The outputs that a run has read; none for a run of an earlier version."""
+    found = read_record(path, "read").get("outputs", []) if path.exists() else []
+    return [ReadOutput(x["digest"], tuple(x["teachers"]), x["source"], x["views"]) for x in found]
 
 
 def read_outputs(path: Path) -> list[str]:

@@ -11,14 +11,21 @@ from rich.filesize import decimal
 from tutelage.cache import cache_root, free_bytes, is_disk_full
 from tutelage.distill.teachers import CachedOutput, Passes, Uncacheable, teachers_of
 from tutelage.errors import UserError
-from tutelage.files import write_record
 from tutelage.study.config import StudyConfig
 from tutelage.study.duration import duration
 from tutelage.study.plan import RunSpec
 from tutelage.study.teacher_cache.fill import Filling, fill
 from tutelage.study.teacher_cache.outputs import CachedNetwork, Note, cached_networks
 from tutelage.study.teacher_cache.probe import Probe, probe
-from tutelage.study.teacher_cache.record import FILE, CacheRecord, Decision, Needs, read_outputs
+from tutelage.study.teacher_cache.record import (
+    FILE,
+    CacheRecord,
+    Decision,
+    Needs,
+    ReadOutput,
+    read_outputs,
+    write_read,
+)
 from tutelage.train import Streams, TrainConfig, Training, repeated_views
 from tutelage.types import Distiller, MultiTaskNet
 
@@ -97,7 +104,8 @@ def cache_teachers(
         path.unlink(missing_ok=True)
     fillings = [] if read == [] else _filled(spec, objects, run.distiller, streams, folder, data, fabric, note, read)
     if run.step == 0 and main:
-        write_record(path, {"read": [filling.output.digest for filling in fillings]})
+        outputs = [filling.output for filling in fillings]
+        write_read(path, [ReadOutput(x.digest, x.teachers, x.stream.name, len(x.rows)) for x in outputs])
     cached: dict[Passes, dict[MultiTaskNet, dict[str, CachedOutput]]] = {}
     for filling in fillings:
         output = filling.output
