@@ -5,13 +5,17 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests.study.conftest import Notes, built, tiny
+from tests.study.conftest import Notes, built, overlaid, tiny
+from tests.study.test_named_teachers import BACKBONE
+from tests.study.test_sources import INDOOR, STREETS, plain
+from tests.study.test_sources import study as of_sources
 from torch.utils.flop_counter import FlopCounterMode
 
-from tutelage.study import load_study, plan, run_study
+from tutelage.study import load_study, plan, read_values, run_study
 from tutelage.study.compute import step_operations
 from tutelage.study.execute import fabric_for
 from tutelage.study.showing import save_showing
+from tutelage.train import save_safetensors
 
 
 def counts(folder: Path, *methods: str) -> dict[str, dict[str, int]]:
@@ -69,6 +73,44 @@ def test_what_a_run_has_read_is_counted_once_per_view(teach: str, tmp_path: Path
         one = sorted(forward(tmp_path, f"single/{t}/seed0", 1) for t in study.objects.tasks)
         assert sorted(x["step"] for x in cached.values()) == [batch * x for x in one] * (mode == "always")
         assert sorted(x["fill"] for x in cached.values()) == [12 * 2 * x for x in one] * (mode == "always")
+
+
+def read(folder: Path) -> tuple[dict, list[dict]]:
+    """What the training of `kd4mtl` costs, and the outputs that it has read."""
+    place = folder / "kd4mtl/seed0"
+    cost = json.loads((place / "cost.json").read_text())["training"]
+    return cost, json.loads((place / "teacher_cache.json").read_text())["outputs"]
+
+
+def test_images_of_another_source_cost_what_their_size_asks_for(tmp_path: Path) -> None:
+    sources = {"indoor": plain(INDOOR), "streets": plain({**STREETS, "size": [96, 128]})}
+    train = read_values("rooms-tiny")["train"]
+    train["augment"]["init_args"] = {"scales": [1.0]}
+    train["teacher_cache"] = {"mode": "always"}
+    mix = {"class_path": "tutelage.data.Mix", "init_args": {"sources": sources, "weights": {"streets": 1.0}}}
+    study = of_sources(tmp_path / "runs", mix, methods=["kd4mtl"], train=train)
+    run_study(study, Notes())
+    save_showing(study, pytest.fail)
+    cost, outputs = read(study.folder)
+    per_view = {x["source"]: cost["cached"][x["digest"]]["fill"] / x["views"] for x in outputs}
+    assert per_view["streets"] / per_view["indoor"] == 96 * 128 / (32 * 48)
+
+
+def test_teachers_of_one_file_are_spared_together(tmp_path: Path) -> None:
+    first = overlaid(tmp_path / "first", f"teachers: {{backbone: {{tasks: [], net: {BACKBONE}}}}}")
+    save_safetensors(tmp_path / "b.safetensors", first.objects.teachers["backbone"].net({}).state_dict())
+    one = f"{{tasks: [], net: {BACKBONE}, file: {tmp_path}/b.safetensors}}"
+    left = {}
+    for names in ("a", "ab"):
+        teachers = ", ".join(f"{name}: {one}" for name in names)
+        study = overlaid(tmp_path / names, f"methods: [kd4mtl]\nteachers: {{{teachers}}}", *CACHED, "always")
+        run_study(study, Notes())
+        save_showing(study, pytest.fail)
+        cost, outputs = read(study.folder)
+        assert len(outputs) == len(cost["cached"]) == len(study.objects.tasks) + 1
+        left[names] = cost["step"] - sum(x["step"] for x in cost["cached"].values())
+    adaptors = left["ab"] - left["a"]
+    assert 0 <= adaptors < 0.1 * cost["plain"]  # no forward pass
 
 
 def test_a_step_of_two_draws_counts_both(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 from tests.study.conftest import Notes, overlaid, tiny
 from tests.train.fixture import MODALITIES, TASKS, Images, Net, Run, streams_of
 from torch import Tensor, nn
+from torchvision import transforms
 from torchvision.transforms import v2
 
 from tutelage.data import Augment
@@ -121,6 +122,38 @@ def test_several_follow_each_other_and_the_result_is_an_image() -> None:
         assert batch.shown.max() <= 1
 
 
+class Tint(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.factor = nn.Parameter(torch.tensor(0.5))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.factor
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_module_may_have_parameters_which_nothing_trains(workers: int) -> None:
+    for batch in batches(Tint, workers=workers):
+        assert torch.equal(batch.shown, batch.images / 2)
+        assert not batch.shown.requires_grad
+
+
+def test_a_module_may_work_in_place() -> None:
+    erased = batches(partial(v2.RandomErasing, 1.0, value=0.5, inplace=True))
+    for a, b in zip(erased, batches(), strict=True):
+        assert torch.equal(a.images, b.images)
+        assert not torch.equal(a.shown, a.images)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="a GPU makes its batches itself")
+def test_on_a_gpu_modules_are_where_the_images_are() -> None:
+    images = torch.rand(2, 3, 8, 12, device="cuda")
+    assert torch.equal(Distortion([Tint])(images, [0, 1]), images / 2)
+    one, other = (Distortion([JITTER, partial(v2.GaussianNoise, 0.0, 0.1)])(images, [4, 5]) for _ in range(2))
+    assert torch.equal(one, other)
+    assert not torch.equal(one, images)
+
+
 class Watched(Net):
     """Keeps what it sees in training, and every one of them."""
 
@@ -169,6 +202,17 @@ def test_the_student_sees_them_and_a_frozen_teacher_the_images(online: bool, mon
             "leaves every pixel at its place.*found RandomHorizontalFlip; crops and flips belong",
         ),
         (partial(v2.RandomAffine, 10), "leaves every pixel at its place.*found RandomAffine"),
+        (
+            partial(nn.Sequential, v2.RandomHorizontalFlip()),
+            "leaves every pixel at its place.*found RandomHorizontalFlip",
+        ),
+        (partial(v2.Compose, [v2.RandomRotation(9)]), "leaves every pixel at its place.*found Compose"),
+        (v2.RandAugment, "leaves every pixel at its place.*found RandAugment"),
+        (
+            transforms.RandomHorizontalFlip,
+            r"of torchvision.transforms.v2, .*, found torchvision.transforms.RandomHorizontalFlip; take "
+            r"torchvision.transforms.v2.RandomHorizontalFlip",
+        ),
         (partial(v2.RandomCrop, 4), r"RandomCrop to return what it is given, \(3, 8, 12\) of .*, found \(3, 4, 4\)"),
         (partial(v2.Grayscale, 1), r"Grayscale to return what it is given, .*, found \(1, 8, 12\)"),
         (partial(v2.ToDtype, torch.uint8, scale=True), r"found \(3, 8, 12\) of torch.uint8"),
@@ -190,6 +234,8 @@ def test_what_is_no_distortion_is_refused(maker: Maker, message: str) -> None:
         partial(v2.GaussianBlur, 3),
         partial(v2.GaussianNoise, 0.0, 0.1),
         partial(v2.RandomErasing, 0.5),
+        partial(v2.RandomErasing, 1.0, inplace=True),
+        partial(v2.Lambda, torch.sqrt),
         partial(v2.RandomPhotometricDistort, p=1.0),
         Double,
     ],

@@ -41,6 +41,6 @@ def step_operations(spec: RunSpec, objects: StudyConfig, folder: Path, fabric: F
 
     spared = Spared(run, folder / spec.id)
     step = operations(partial(fit, fabric, run, objects.tasks, batches, config, two.length, spec.seed))
-    cached = spared.operations(batches[0].to(fabric.device).images[:1])
+    cached = spared.operations({batch.source: batch.to(fabric.device).images[:1] for batch in batches})
     run.train()
     return {"step": step, "plain": operations(plain), **cached}

@@ -62,7 +62,7 @@ class Method:
             that the teachers cost. With a forward pass as the unit, a training step costs 3, training T teachers 3 T
             and running them T, so the epochs are multiplied by 1 + 4 T / 3. With teachers of another architecture T is
             the operations of all teachers' forward passes over those of the student's, and teachers that nothing
-            trains count as run only.
+            trains count as run only, and none as cached.
     """
 
     about: str = ""

@@ -1,6 +1,6 @@
 """What the cache spares a run, in operations: counted where its step would read it."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -33,22 +33,24 @@ class Spared:
                     teachers.passes.cached = {**teachers.passes.cached, network: found}
                     self._counts += [(teachers.passes, network, count) for count in found.values()]
 
-    def operations(self, image: Tensor) -> dict[str, dict[str, dict[str, int]]]:
+    def operations(self, images: Mapping[str, Tensor]) -> dict[str, dict[str, dict[str, int]]]:
         """What was counted since, as plain values for a file; {} where the run reads nothing.
 
         Args:
-            image: [1, 3, H, W], on the device of the networks.
+            images: source -> [1, 3, H, W], on the device of the networks.
 
         Returns:
             `cached`: digest of an output -> `step`: operations of the images that were counted; `fill`: of all its
             views, once.
         """
-        found = {}
+        found: dict[str, dict[str, int]] = {}
         for passes, network, count in self._counts:
-            tasks = list(passes.needs[network][1])
+            image, tasks = resize(images[count.output.source], passes.size(network)), list(passes.needs[network][1])
             with torch.no_grad():
-                one = operations(partial(network, resize(image, passes.size(network)), tasks=tasks))
-            found[count.output.digest] = {"step": count.images * one, "fill": count.output.views * one}
+                one = operations(partial(network, image, tasks=tasks))
+            # Teachers of one file are one network in the run, and two where nobody has loaded it: both are spared.
+            counted = found.get(count.output.digest, {"step": 0})["step"]
+            found[count.output.digest] = {"step": counted + count.images * one, "fill": count.output.views * one}
         return {"cached": found} if found else {}
 
 
