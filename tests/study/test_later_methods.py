@@ -25,6 +25,7 @@ LATER = [
     "joint-distill",
     "scale-invariant",
     "recommended",
+    "noisy-student",
 ]
 TEACHER = "teachers: {multi: {tasks: [segmentation, depth, normals]}}\n"
 
@@ -67,6 +68,18 @@ def test_recommended_takes_the_logarithm_of_a_loss_with_its_distillation(tmp_pat
     terms, weights = training_step(parts[0], run.student, study.objects.tasks, run.distiller, run.balancer, reduce)
     for t, term in reduce(terms).task.items():
         torch.testing.assert_close(weights[t], 1 / (term.mean() + reduce(terms).distill[t].mean()))
+
+
+def test_noisy_student_is_recommended_taught_by_the_student_before(tmp_path: Path) -> None:
+    text = "methods: [scale-invariant, recommended, noisy-student, third]\n"
+    study = overlaid(tmp_path / "out", text + "method: {third: {base: noisy-student, taught_by: noisy-student}}\n")
+    method = study.values["method"]
+    for key in ("balancer", "distiller", "search"):
+        assert method["noisy-student"][key] == method["third"][key] == method["recommended"][key]
+    specs = {spec.method: spec for spec in plan(study.values)}
+    assert specs["noisy-student"].needs == ("scale-invariant/seed0",)
+    assert specs["third"].needs == ("noisy-student/seed0",)
+    assert [teacher.tasks for teacher in specs["third"].teachers] == [tuple(study.objects.tasks)]
 
 
 def test_networks_beside_the_student_have_its_learning_rate(tmp_path: Path) -> None:
