@@ -39,6 +39,8 @@ def test_a_text_of_several_lines_is_one_and_cut_off() -> None:
     assert one_line(ValueError("long " * 100), 12) == "long long lo"
     assert one_line(ValueError("long  long long"), 10) == "long long"
     assert one_line(TypeError()) == "TypeError"
+    path = f"/{'folder/' * 40}predictions.safetensors"
+    assert one_line(OSError(28, "No space left on device", path)) == f"[Errno 28] No space left on device: '{path}'"
 
 
 def test_a_terminal_obeys_nothing_in_it() -> None:

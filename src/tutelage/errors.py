@@ -87,8 +87,9 @@ def portable(error: BaseException) -> BaseException:
 def one_line(error: BaseException, most: int = 160) -> str:
     """The text of an error as one printable line.
 
-    A `UserError` is not cut off, since its end says what to do. Of an error in a process that loads images, the last
-    line of the traceback that PyTorch passes on is taken. An error without text gives the name of its type.
+    A `UserError` is not cut off, since its end says what to do, nor what the system says of a file, since its end is
+    the file's name. Of an error in a process that loads images, the last line of the traceback that PyTorch passes on
+    is taken. An error without text gives the name of its type.
 
     Args:
         error: any exception.
@@ -97,10 +98,8 @@ def one_line(error: BaseException, most: int = 160) -> str:
     text = str(error).strip()
     if text.startswith(_CAUGHT):
         text = text.splitlines()[-1].split(": ", 1)[-1]
-    return (
-        " ".join(printable(text).split())[: None if isinstance(error, UserError) else most].strip()
-        or type(error).__name__
-    )
+    whole = isinstance(error, UserError) or (isinstance(error, OSError) and error.filename is not None)
+    return " ".join(printable(text).split())[: None if whole else most].strip() or type(error).__name__
 
 
 def nearest(found: object, names: Iterable[str]) -> str | None:
