@@ -79,7 +79,7 @@ def read(folder: Path) -> tuple[dict, list[dict]]:
     """What the training of `kd4mtl` costs, and the outputs that it has read."""
     place = folder / "kd4mtl/seed0"
     cost = json.loads((place / "cost.json").read_text())["training"]
-    return cost, json.loads((place / "teacher_cache.json").read_text())["outputs"]
+    return cost, json.loads((place / "teacher_cache.json").read_text())["read"]
 
 
 def test_images_of_another_source_cost_what_their_size_asks_for(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import pytest
 import torch
 from tests.study.conftest import Notes, built, overlaid, tiny
 
+from tutelage.errors import UserError
 from tutelage.study import Study, execute, plan
 from tutelage.study.teacher_cache import read_needs
 from tutelage.train import PartialStep, Training, make_batch, training_step
@@ -76,10 +77,24 @@ def test_noisy_student_is_recommended_taught_by_the_student_before(tmp_path: Pat
     method = study.values["method"]
     for key in ("balancer", "distiller", "search"):
         assert method["noisy-student"][key] == method["third"][key] == method["recommended"][key]
+    assert {name: x["values"] for name, x in method.items()} == dict.fromkeys(method, "own") | {
+        "scale-invariant": "own"
+    }
     specs = {spec.method: spec for spec in plan(study.values)}
     assert specs["noisy-student"].needs == ("scale-invariant/seed0",)
     assert specs["third"].needs == ("noisy-student/seed0",)
     assert [teacher.tasks for teacher in specs["third"].teachers] == [tuple(study.objects.tasks)]
+
+
+def test_a_preset_builds_on_the_method_of_the_study(tmp_path: Path) -> None:
+    text = "methods: [scale-invariant, noisy-student]\nmethod: {recommended: {lr: 0.5}}\n"
+    assert overlaid(tmp_path / "out", text).values["method"]["noisy-student"]["lr"] == 0.5
+    for base in ("", ", a: {base: recommended}"):
+        wrong = text.replace("{lr: 0.5}", f"3{base}").replace("noisy-student]", "a]" if base else "noisy-student]")
+        with pytest.raises(UserError, match=r"method.recommended: expected keys and values of a method, found `3`"):
+            overlaid(tmp_path / "wrong", wrong)
+    with pytest.raises(UserError, match=r"method.recommended.base: expected one of .*found `noisy-student`"):
+        overlaid(tmp_path / "circle", text.replace("lr: 0.5", "base: noisy-student"))
 
 
 def test_networks_beside_the_student_have_its_learning_rate(tmp_path: Path) -> None:

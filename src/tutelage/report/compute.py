@@ -19,18 +19,18 @@ def student_steps(results: Results, method: str) -> float | None:
     """
     unit = _unit(results)
     runs = {run for t in results.tasks if (run := results.run(method, t)) is not None}
-    runs = _with_needs(results.folder, runs)
-    operations = [_operations(run) for run in runs]
-    if unit is None or not operations or None in operations:
+    costs = [_cost(run) for run in _with_needs(results.folder, runs)]
+    if unit is None or not costs or None in costs:
         return None
-    filled = {digest: count for run in runs for digest, (_, count) in _cached(run).items()}  # runs may share one
-    return (sum(x for x in operations if x is not None) + sum(filled.values())) / unit
+    known = [cost for cost in costs if cost is not None]
+    filled = {digest: count for _, fills in known for digest, count in fills.items()}  # runs may share one
+    return (sum(own for own, _ in known) + sum(filled.values())) / unit
 
 
 def _unit(results: Results) -> float | None:
     """The operations of a plain step of the student; None where the study trains none, or none was measured."""
     students = [run for m in results.multi_task for t in results.tasks if (run := results.run(m, t)) is not None]
-    return next((plain for run in students if (plain := _count(run, "plain"))), None)
+    return next((plain for run in students if (plain := _number(_training(run).get("plain")))), None)
 
 
 def _with_needs(folder: Path, runs: set[Path]) -> set[Path]:
@@ -42,29 +42,23 @@ def _with_needs(folder: Path, runs: set[Path]) -> set[Path]:
     return found
 
 
-def _operations(run: Path) -> float | None:
-    """Of a whole run without what it has read; 0 where its weights come from a file, which nothing here has trained."""
+def _cost(run: Path) -> tuple[float, Mapping[str, float]] | None:
+    """The operations of a run, and those of computing what it has read from the cache, by digest; None: not measured.
+
+    Both are 0 where its weights come from a file, which nothing here has trained.
+    """
     if read_mapping(run / "spec.json").get("file"):
-        return 0.0
-    steps, of_step = read_mapping(run / "result.json").get("steps"), _count(run, "step")
+        return 0.0, {}
+    training, steps = _training(run), read_mapping(run / "result.json").get("steps")
+    of_step, cached = _number(training.get("step")), training.get("cached")
     if not isinstance(steps, int) or of_step is None:
         return None
-    return steps * max(0.0, of_step - sum(spared for spared, _ in _cached(run).values()))
-
-
-def _cached(run: Path) -> dict[str, tuple[float, float]]:
-    """What a run has read: digest -> the operations that this spares a step, and those of computing it once."""
-    found = _training(run).get("cached")
-    pairs = {
-        digest: (_number(x.get("step")), _number(x.get("fill")))
-        for digest, x in (found.items() if isinstance(found, dict) else ())
-        if isinstance(x, dict)
-    }
-    return {digest: (step, fill) for digest, (step, fill) in pairs.items() if step is not None and fill is not None}
-
-
-def _count(run: Path, name: str) -> float | None:
-    return _number(_training(run).get(name))
+    spared, fills = 0.0, dict[str, float]()
+    for digest, x in cached.items() if isinstance(cached, dict) else ():
+        step, fill = (_number(x.get(key)) if isinstance(x, dict) else None for key in ("step", "fill"))
+        if step is not None and fill is not None:
+            spared, fills[digest] = spared + step, fill
+    return steps * max(0.0, of_step - spared), fills
 
 
 def _training(run: Path) -> Mapping[str, Any]:

@@ -28,7 +28,6 @@ class Distortion:
 
     def __init__(self, makers: Sequence[Callable[[], nn.Module]]) -> None:
         self.modules = nn.ModuleList()
-        self._device = torch.device("cpu")  # of the modules
         for number, make in enumerate(makers):
             with _naming(number, "a module that can be built"):
                 self.modules.append(make())
@@ -39,9 +38,7 @@ class Distortion:
     @torch.no_grad()
     def __call__(self, images: Tensor, seeds: Sequence[int]) -> Tensor:
         """The images [B, 3, H, W], distorted; what image i becomes depends on it and on seed i alone."""
-        if images.device != self._device:
-            self.modules.to(images.device)
-            self._device = images.device
+        self.modules.to(images.device)
         result = torch.empty_like(images)
         with torch.random.fork_rng(devices=[images.device] if images.is_cuda else []):
             for i, seed in enumerate(seeds):

@@ -58,15 +58,14 @@ def _definition(name: str, own: dict[str, Any], values: dict[str, Any], above: t
         raise UserError(f"method.{name}.times: expected paths of numbers and factors, found {times!r}")
     for lower in base if isinstance(base, list) else [base]:
         if lower == name:
-            layer = for_study(read_method(name), values) if name in methods() else {}
+            layer = _preset(name, own, values, above) if name in methods() else {}
         elif lower in (SINGLE, TEACHER) or lower in above or (lower not in methods() and lower not in own):
             names = [n for n in {**methods(), **own} if n not in (SINGLE, TEACHER, name)]
             raise UserError(
                 f"method.{name}.base: expected one of {', '.join(names)}; found `{lower}`{did_you_mean(lower, names)}"
             )
         else:
-            layer = _definition(lower, own, values, (*above, name))
-            layer = {"values": "own", **layer} if isinstance(layer, dict) else layer
+            layer = {"values": "own", **_base(lower, own, values, (*above, name))}
         method = merge(method, layer)
     method = merge(method, keys)
     for path, factor in times.items():
@@ -74,6 +73,21 @@ def _definition(name: str, own: dict[str, Any], values: dict[str, Any], above: t
     changes = times or keys.keys() - set(DESCRIPTIVE)
     if "values" not in keys and changes and (method.get("values") or base != name):
         method["values"] = "changed" if base == name else "own"
+    return method
+
+
+def _preset(name: str, own: dict[str, Any], values: dict[str, Any], above: tuple[str, ...]) -> Any:
+    """A preset's values, laid over those of the study's method of the name that it gives as `base`."""
+    keys = for_study(read_method(name), values)
+    base = keys.pop("base", None)
+    return keys if base is None else merge(_base(base, own, values, (*above, name)), keys)
+
+
+def _base(name: str, own: dict[str, Any], values: dict[str, Any], above: tuple[str, ...]) -> dict[str, Any]:
+    """A method that another one builds on."""
+    method = _definition(name, own, values, above)
+    if not isinstance(method, dict):
+        raise UserError(f"method.{name}: expected keys and values of a method, found `{cut(method)}`")
     return method
 
 

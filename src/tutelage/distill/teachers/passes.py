@@ -4,12 +4,12 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from tutelage.distill.teachers.cache import CachedOutput
 from tutelage.distill.teachers.parking import park
 from tutelage.errors import UserError
 from tutelage.types import Batch, MultiTaskNet, Output, transfer
@@ -42,6 +42,15 @@ class Reading:
         return x if self.indices is None else x[self.indices]
 
 
+class Kept(Protocol):
+    """What is kept of a network's output for the images of one source: `CachedOutput`."""
+
+    def read(
+        self, batch: Batch, indices: Tensor | None, taps: Collection[str], tasks: Collection[str]
+    ) -> Output | None:
+        """Some taps and predictions for some images of a batch; None where the network has to compute them."""
+
+
 class Passes:
     """Runs each network once per batch for all that read it, and remembers the output while somebody will read it.
 
@@ -58,7 +67,7 @@ class Passes:
         self._resized: dict[tuple[int, int], Tensor] = {}  # its images in the sizes of teachers
         self._depth = 0
         self._parked: set[MultiTaskNet] = set()
-        self.cached: Mapping[MultiTaskNet, Mapping[str, CachedOutput]] = {}
+        self.cached: Mapping[MultiTaskNet, Mapping[str, Kept]] = {}
 
     def park(self, network: MultiTaskNet, folder: Path) -> int:
         """Move a network that is read from the cache out of memory, see `park`, until it runs after all.

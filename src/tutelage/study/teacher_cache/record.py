@@ -115,25 +115,20 @@ class ReadOutput:
     """
 
     digest: str
-    teachers: tuple[str, ...]
-    source: str
-    views: int
+    teachers: tuple[str, ...] = ()
+    source: str = ""
+    views: int = 0
 
 
-def write_read(path: Path, outputs: Sequence[ReadOutput]) -> None:
+def write_outputs(path: Path, outputs: Sequence[ReadOutput]) -> None:
     """Write which outputs a run reads."""
-    write_record(path, {"read": [x.digest for x in outputs], "outputs": [asdict(x) for x in outputs]})
+    write_record(path, {"read": [asdict(x) for x in outputs]})
 
 
-def read_details(path: Path) -> list[ReadOutput]:
-    """The outputs that a run has read; none for a run of an earlier version."""
-    found = read_record(path, "read").get("outputs", []) if path.exists() else []
-    return [ReadOutput(x["digest"], tuple(x["teachers"]), x["source"], x["views"]) for x in found]
-
-
-def read_outputs(path: Path) -> list[str]:
-    """The digests of the outputs that a run has read since it began; none for a run of an earlier version."""
-    return list(read_record(path, "read")["read"]) if path.exists() else []
+def read_outputs(path: Path) -> list[ReadOutput]:
+    """The outputs that a run has read since it began: none without a file, digests alone of an earlier version."""
+    found = read_record(path, "read")["read"] if path.exists() else []
+    return [ReadOutput(x) if isinstance(x, str) else ReadOutput(**{**x, "teachers": (*x["teachers"],)}) for x in found]
 
 
 def _part(record: Iterable[Any]) -> tuple[Part, Packing]:

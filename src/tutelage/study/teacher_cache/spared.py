@@ -7,8 +7,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from tutelage.distill.teachers import CachedOutput, Passes, resize, teachers_of
-from tutelage.study.teacher_cache.record import FILE, ReadOutput, read_details
+from tutelage.distill.teachers import Passes, resize, teachers_of
+from tutelage.study.teacher_cache.record import FILE, ReadOutput, read_outputs
 from tutelage.train import Training
 from tutelage.train.operations import operations
 from tutelage.types import Batch, MultiTaskNet, Output
@@ -24,7 +24,7 @@ class Spared:
 
     def __init__(self, run: Training, folder: Path) -> None:
         self._counts: list[tuple[Passes, MultiTaskNet, _Count]] = []
-        read = read_details(folder / FILE)
+        read = read_outputs(folder / FILE)
         for teachers in () if run.distiller is None else teachers_of(run.distiller):
             for network in dict.fromkeys(teachers.networks.values()):
                 names = {name for name, of_name in teachers.networks.items() if of_name is network}
@@ -54,7 +54,7 @@ class Spared:
         return {"cached": found} if found else {}
 
 
-class _Count(CachedOutput):
+class _Count:
     """In place of an output: counts the images that it is asked for, and has none."""
 
     def __init__(self, output: ReadOutput) -> None:

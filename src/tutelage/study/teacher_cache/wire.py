@@ -24,7 +24,7 @@ from tutelage.study.teacher_cache.record import (
     Needs,
     ReadOutput,
     read_outputs,
-    write_read,
+    write_outputs,
 )
 from tutelage.train import Streams, TrainConfig, Training, repeated_views
 from tutelage.types import Distiller, MultiTaskNet
@@ -98,14 +98,14 @@ def cache_teachers(
         return
     read: list[str] | None
     if run.step > 0 or not main:
-        read = read_outputs(path)
+        read = [output.digest for output in read_outputs(path)]
     else:
         read = [] if train.teacher_cache.mode == "never" else None
         path.unlink(missing_ok=True)
     fillings = [] if read == [] else _filled(spec, objects, run.distiller, streams, folder, data, fabric, note, read)
     if run.step == 0 and main:
         outputs = [filling.output for filling in fillings]
-        write_read(path, [ReadOutput(x.digest, x.teachers, x.stream.name, len(x.rows)) for x in outputs])
+        write_outputs(path, [ReadOutput(x.digest, x.teachers, x.stream.name, len(x.rows)) for x in outputs])
     cached: dict[Passes, dict[MultiTaskNet, dict[str, CachedOutput]]] = {}
     for filling in fillings:
         output = filling.output
