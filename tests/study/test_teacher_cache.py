@@ -20,7 +20,7 @@ from tutelage.distill.teachers import Passes, image_digests
 from tutelage.errors import UserError
 from tutelage.nets import SegNet
 from tutelage.study import execute, load_study, plan, read_values, run_study
-from tutelage.study.teacher_cache.record import CacheRecord
+from tutelage.study.teacher_cache.record import CacheRecord, ReadOutput, read_outputs, write_outputs
 from tutelage.study.teachers import load_tensors
 from tutelage.types import Output
 
@@ -314,3 +314,12 @@ def test_methods_without_teachers_say_nothing(tmp_path: Path) -> None:
     run_study(tiny(tmp_path / "runs", *FLAGS, "--methods", "uniform"), notes)
     assert not any("teacher cache" in note for note in notes.notes)
     assert not (tmp_path / "runs/teacher_cache.json").exists()
+
+
+def test_what_a_run_of_an_earlier_version_has_read_is_known_by_its_digests(tmp_path: Path) -> None:
+    now = [ReadOutput("a", ("depth",), "rooms", 24), ReadOutput("b", ("left", "right"), "streets", 3)]
+    write_outputs(tmp_path / "now.json", now)
+    assert read_outputs(tmp_path / "now.json") == now
+    (tmp_path / "before.json").write_text('{"read": ["a", "b"]}')
+    assert [output.digest for output in read_outputs(tmp_path / "before.json")] == ["a", "b"]
+    assert read_outputs(tmp_path / "none.json") == []

@@ -102,7 +102,7 @@ def _moves_pixels(module: nn.Module, image: Tensor) -> bool:
 
     if not isinstance(module, Transform) or isinstance(module, Lambda):  # a Lambda changes masks as it does images
         return False
-    mask = tv_tensors.Mask(torch.arange(1, image[0].numel() + 1).reshape(image.shape[1:]))
+    mask = tv_tensors.Mask(torch.arange(image[0].numel()).reshape(image.shape[1:]))
     with torch.random.fork_rng(devices=[]), warnings.catch_warnings(action="ignore"):  # RandomErasing takes no masks
         for seed in range(_DRAWS):
             set_seed(seed, image.device)
@@ -110,6 +110,6 @@ def _moves_pixels(module: nn.Module, image: Tensor) -> bool:
                 moved = module(tv_tensors.Image(image.clone()), mask)[1]
             except TypeError:  # RandAugment and its like, which rotate and shear, refuse masks
                 return True
-            if moved.shape != mask.shape or ((moved != mask) & (moved != 0)).any():  # 0: erased
+            if not torch.equal(moved, mask):
                 return True
     return False
