@@ -6,10 +6,11 @@ from tests.distill import tiny
 from torch import Tensor
 
 from tutelage.balance import Uniform
-from tutelage.distill import CauchySchwarz, LogitDistiller, Teacher
+from tutelage.distill import CauchySchwarz, FeatureDistiller, LogitDistiller, SumDistiller, Teacher
+from tutelage.errors import UserError
 from tutelage.tasks import Depth, Segmentation
 from tutelage.train import objective
-from tutelage.types import Batch, MultiTaskNet, Task
+from tutelage.types import Batch, Distiller, MultiTaskNet, Task
 
 TASKS: dict[str, Task] = {"colour": Segmentation(classes=3), "height": Depth()}
 EXAMPLE = torch.zeros(1, 3, 4, 6)
@@ -115,3 +116,61 @@ def test_what_is_refused() -> None:
         build(weights={"heights": 1.0})
     with pytest.raises(ValueError, match=r"temperature: expected a positive number, found 0"):
         build(temperature=0.0)
+
+
+def mean_over_mirror(net: MultiTaskNet, images: Tensor, task: str) -> Tensor:
+    """What a teacher says of images and of their mirror images, on average, position by position."""
+    raw, other = (net.eval()(x).predictions[task].detach() for x in (images, images.flip(3)))
+    expected = raw.clone()
+    for column in range(raw.shape[3]):
+        expected[..., column] = (raw[..., column] + other[..., raw.shape[3] - 1 - column]) / 2
+    return expected
+
+
+def test_teachers_that_see_the_mirror_image_too_give_the_mean() -> None:
+    student, teachers, batch = tiny.student().eval(), tiny.teachers(), tiny.batch()
+    output = student(batch.images)
+    terms = build(teachers, mirror=True)(batch, output)
+    height = mean_over_mirror(teachers["height"], batch.images, "height")
+    error = float((output.predictions["height"].detach() - height).abs().mean())
+    assert float(terms["height"].mean().detach()) == pytest.approx(error, rel=1e-4)
+    colour = mean_over_mirror(teachers["colour"], batch.images, "colour")
+    kl = slow_kl(output.predictions["colour"].detach(), colour, 1.0)
+    assert float(terms["colour"].mean().detach()) == pytest.approx(kl, rel=1e-4)
+    without = build(teachers)(batch, output)
+    assert float(without["height"].mean().detach()) != pytest.approx(error, rel=1e-3)
+
+
+def test_the_mean_is_that_of_the_images_which_a_teacher_sees() -> None:
+    student, teachers, batch = tiny.student().eval(), tiny.teachers(), tiny.batch()
+    batch.labelled = {"colour": torch.tensor([False, True]), "height": torch.tensor([True, False])}
+    output = student(batch.images)
+    terms = build(teachers, mirror=True, teach="own")(batch, output)
+    height = mean_over_mirror(teachers["height"], batch.images[:1], "height")
+    error = float((output.predictions["height"][:1].detach() - height).abs().mean())
+    assert float(terms["height"].mean().detach()) == pytest.approx(error, rel=1e-4)
+
+
+def test_the_features_of_a_mirrored_teacher_are_those_of_the_image() -> None:
+    student, teachers, batch = tiny.student().eval(), tiny.teachers(), tiny.batch()
+    parts: list[Distiller] = []
+    for mirror in (False, True):
+        torch.manual_seed(3)
+        makers = [
+            lambda *given: FeatureDistiller(*given, {"last": "last"}),
+            lambda *given, mirror=mirror: LogitDistiller(*given, mirror=mirror),
+        ]
+        distiller = SumDistiller(student, teachers, EXAMPLE, makers)
+        distiller.setup(TASKS)
+        distiller.begin_step(0.0, observed=False)
+        distiller(batch, student(batch.images))
+        parts.append(distiller)
+    (plain, plain_logits), (mirrored, logits) = ((x.parts[0].distances(), x.parts[1].distances()) for x in parts)
+    assert plain == mirrored
+    assert logits["height/prediction"] != plain_logits["height/prediction"]
+
+
+def test_parts_agree_on_the_predictions_of_a_network() -> None:
+    makers = [lambda *given, mirror=mirror: LogitDistiller(*given, mirror=mirror) for mirror in (False, True)]
+    with pytest.raises(UserError, match=r"^mirror: expected one value for all parts .* found true and false; give"):
+        SumDistiller(tiny.student(), tiny.teachers(), EXAMPLE, makers)

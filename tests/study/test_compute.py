@@ -57,9 +57,10 @@ def test_the_step_of_a_method_is_the_sum_of_its_parts(tmp_path: Path) -> None:
 CACHED = ("--train.augment.scales", "[1.0]", "--train.teacher_cache.mode")
 
 
-@pytest.mark.parametrize("teach", ["all", "own"])
-def test_what_a_run_has_read_is_counted_once_per_view(teach: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("teach", "mirror"), [("all", False), ("own", False), ("all", True)])
+def test_what_a_run_has_read_is_counted_once_per_view(teach: str, mirror: bool, tmp_path: Path) -> None:
     flags = ["--methods", "bam", "--method.bam.distiller.teach", teach, "--data.train", "12"]
+    flags += ["--method.bam.distiller.mirror", str(mirror).lower()]
     found = {}
     for mode in ("always", "never"):
         study = tiny(tmp_path / mode, *flags, *CACHED, mode)
@@ -71,8 +72,9 @@ def test_what_a_run_has_read_is_counted_once_per_view(teach: str, tmp_path: Path
     for mode in ("always", "never"):
         cached = found[mode].get("cached", {})
         one = sorted(forward(tmp_path, f"single/{t}/seed0", 1) for t in study.objects.tasks)
-        assert sorted(x["step"] for x in cached.values()) == [batch * x for x in one] * (mode == "always")
-        assert sorted(x["fill"] for x in cached.values()) == [12 * 2 * x for x in one] * (mode == "always")
+        passes = 1 + mirror
+        assert sorted(x["step"] for x in cached.values()) == [passes * batch * x for x in one] * (mode == "always")
+        assert sorted(x["fill"] for x in cached.values()) == [passes * 12 * 2 * x for x in one] * (mode == "always")
 
 
 def read(folder: Path) -> tuple[dict, list[dict]]:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 from tests.cache.test_entry import without_home
-from tests.study.conftest import Notes, tiny
+from tests.study.conftest import Notes, overlaid, tiny
 from tests.train.fixture import assert_same
 from torch import Tensor
 
@@ -151,6 +151,19 @@ def test_a_method_that_is_added_later_reads_what_it_needs(tmp_path: Path, passes
     assert {*passes.values()} == {1}
     run_study(tiny(tmp_path / "never", *FLAGS, "--train.augment", "null", "--methods", "url", *weights), Notes())
     assert_same(student(tmp_path / "first", "url/seed0"), student(tmp_path / "never", "url/seed0"))
+
+
+def test_a_method_whose_teachers_see_mirror_images_too_has_rows_of_its_own(
+    tmp_path: Path, passes: Counter[tuple[str, int]]
+) -> None:
+    text = "methods: [bam, mirrored]\nmethod: {mirrored: {base: bam, distiller: {init_args: {mirror: true}}}}"
+    for mode in ("never", "always"):
+        passes.clear()
+        flags = (*FLAGS, "--train.augment", "null", "--train.teacher_cache.mode", mode)
+        run_study(overlaid(tmp_path / mode, text, *flags), Notes())
+    for run in ("bam/seed0", "mirrored/seed0"):
+        assert_same(student(tmp_path / "never", run), student(tmp_path / "always", run))
+    assert Counter(passes.values()) == {2: 2 * 12, 1: 2 * 12}  # each image for both methods, its mirror image for one
 
 
 @pytest.fixture

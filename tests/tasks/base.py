@@ -119,6 +119,16 @@ class TaskTester:
         again = pickle.loads(pickle.dumps(task))
         assert torch.equal(again.loss(raw, target).sum, task.loss(raw, target).sum)
 
+    def mirror(self, label: Tensor) -> Tensor:
+        """The labels of the mirrored images."""
+        return label.flip(-1) if self.raw_positions else label
+
+    def test_the_raw_output_of_mirrored_images_is_mirrored_back(self, task: Task, raw: Tensor) -> None:
+        label = self.label(torch.Generator().manual_seed(3))
+        said = task.mirrored(self.perfect(self.mirror(label)))
+        torch.testing.assert_close(task.activate(said), task.activate(self.perfect(label)))
+        assert torch.equal(task.mirrored(task.mirrored(raw)), raw)
+
     # loss
 
     def test_loss_and_gradient_are_finite(self, task: Task, raw: Tensor, target: MaskedTarget) -> None:

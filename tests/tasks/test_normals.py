@@ -20,6 +20,10 @@ class TestNormals(DenseTaskTester):
     def label(self, generator: torch.Generator) -> Tensor:
         return normalize(torch.randn(IMAGES, 3, *SIZE, generator=generator))
 
+    def mirror(self, label: Tensor) -> Tensor:
+        x, y, z = label.flip(-1).unbind(1)
+        return torch.stack((-x, y, z), 1)
+
     def perfect(self, label: Tensor) -> Tensor:
         return 3 * label
 

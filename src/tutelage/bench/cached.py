@@ -6,7 +6,7 @@ import torch
 
 from tutelage.bench.case import Case
 from tutelage.cache import Entry, Field, Key
-from tutelage.distill.teachers import CachedOutput, Packing, RowNumbers, compute_parts, fill_rows, image_digests
+from tutelage.distill.teachers import CachedOutput, Packing, RowNumbers, fill_rows, image_digests, split_output
 from tutelage.distill.teachers.cache import DIGEST
 
 
@@ -24,8 +24,8 @@ def read_from_cache(case: Case, folder: Path) -> Case:
     rows, digests = RowNumbers(range(len(images))), image_digests(images)
     cached = {}
     for number, (network, (taps, tasks)) in enumerate(passes.needs.items()):
-        with case.fabric.autocast():
-            parts = compute_parts(network, images.to(memory_format=case.layout), taps, tasks)
+        with torch.no_grad(), case.fabric.autocast():
+            parts = split_output(passes.compute(network, images.to(memory_format=case.layout), tasks), taps, tasks)
         entries = {}
         for part, values in parts.items():
             packing = Packing.of(values, "auto")

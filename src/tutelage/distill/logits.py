@@ -27,7 +27,14 @@ class LogitDistiller(Distiller):
     A teacher of several tasks has one term per task, `teacher/task`. All of them are for the same images, those that
     the teacher sees.
 
-    Differs from the paper: it anneals the target, l_t(y_hat, a y + (1 - a) y^teacher); here the terms are a l_t(y_hat,
+    With `mirror` a teacher's prediction is the mean of those for the image and, mirrored back, for its mirror image,
+
+    y_hat_t^teacher = (phi_t(x) + M_t phi_t(M x)) / 2
+
+    as in data distillation (Radosavovic et al., CVPR 2018, arXiv:1712.04440), which averages over more transforms,
+    and probabilities where these are raw predictions. M_t is `Task.mirrored`.
+
+    Differs from BAM: it anneals the target, l_t(y_hat, a y + (1 - a) y^teacher); here the terms are a l_t(y_hat,
     y) + (1 - a) l_t(y_hat, y^teacher). For cross-entropy the gradient is the same where there is a label. Elsewhere no
     label has to be mixed with a missing one.
 
@@ -43,6 +50,7 @@ class LogitDistiller(Distiller):
         teach: Which images a teacher sees: `all`, or its `own`, those with a label of one of its tasks.
         only: The names of the teachers that are distilled from; None: all.
         distance: Compares the raw predictions, for every task alike; None: each task's own `distillation_loss`.
+        mirror: Teachers see each image's mirror image, too; a second forward pass, none where they are cached.
 
     Raises:
         ValueError: If the temperature is not positive, not finite, or given beside a `distance`, a weight or the scale
@@ -64,6 +72,7 @@ class LogitDistiller(Distiller):
         teach: Teach = "all",
         only: list[str] | None = None,
         distance: Distance | None = None,
+        mirror: bool = False,
     ) -> None:
         super().__init__()
         positive_number(f"{type(self).__name__}.temperature", temperature)
@@ -85,7 +94,7 @@ class LogitDistiller(Distiller):
                     f"teachers.{name}.size: expected none for {type(self).__name__}, which compares predictions of "
                     f"one size, found {list(teacher.size)}; distil its features, or leave it out with `only`"
                 )
-            self.teachers.passes.request(teacher.network, tasks=teacher.tasks)
+            self.teachers.passes.request(teacher.network, tasks=teacher.tasks, mirror=mirror)
         self.weights = self.teachers.lambdas(weights, scale)
         self.schedule: Schedule = schedule
         self.temperature, self.distance = temperature, distance
@@ -100,7 +109,7 @@ class LogitDistiller(Distiller):
     def setup(self, tasks: Mapping[str, Task]) -> None:
         """Keep the tasks, whose losses are used, and check that the teachers' tasks are among them."""
         check_tasks(self.teachers.named, tasks)
-        self.tasks = dict(tasks)
+        self.tasks = self.teachers.passes.tasks = dict(tasks)
 
     def begin_step(self, progress: float, observed: bool) -> None:
         """Set b."""

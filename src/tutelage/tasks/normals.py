@@ -70,6 +70,11 @@ class Normals(MaskedTask):
             total = torch.where(target.valid, 1 - cosine, 0).sum()
         return Term(total, target.count())
 
+    def mirrored(self, raw: Tensor) -> Tensor:
+        """Mirrored, with x negated."""
+        mirrored = raw.flip(-1)
+        return torch.cat((-mirrored[:, :1], mirrored[:, 1:]), dim=1)
+
     def metrics(self, protocol: MetricProtocol) -> "Metric":
         """Mean and median angle, and the shares within 11.25, 22.5 and 30 degrees."""
         return metrics.NormalsMetric(protocol)

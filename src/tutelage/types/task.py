@@ -96,6 +96,10 @@ class Task(Recorded, ABC, Generic[T]):
             "write it, or distil features"
         )
 
+    def mirrored(self, raw: Tensor) -> Tensor:
+        """The raw output of mirrored images, mirrored back, left to right, so that it is one of the images."""
+        return raw.flip(-1) if self.dense else raw
+
     @abstractmethod
     def metrics(self, protocol: MetricProtocol) -> "Metric":
         """A metric with `update(activate(raw), target)`; `compute()` returns {name: scalar} in the order of

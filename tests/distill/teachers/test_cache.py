@@ -16,10 +16,10 @@ from tutelage.distill.teachers import (
     Packing,
     RowNumbers,
     Storage,
-    compute_parts,
     fill_rows,
     image_digests,
     network_facts,
+    split_output,
     teachers_of,
 )
 from tutelage.types import Batch, MultiTaskNet, ViewKey
@@ -40,7 +40,8 @@ def cached(
     passes = teachers_of(distiller)[0].passes
     outputs: dict[MultiTaskNet, dict[str, CachedOutput]] = {}
     for network, (taps, tasks) in passes.needs.items():
-        parts = compute_parts(network, images, taps, tasks)
+        with torch.no_grad():
+            parts = split_output(passes.compute(network, images, tasks), taps, tasks)
         packings = {part: Packing.of(values, storage) for part, values in parts.items()}
         entries = {}
         for part, packing in packings.items():

@@ -1,12 +1,12 @@
 """The frozen networks that the student learns from: who teaches what, on which images, run once per batch."""
 
-from tutelage.distill.teachers.cache import CachedOutput, RowNumbers, compute_parts, fill_rows, image_digests
+from tutelage.distill.teachers.cache import CachedOutput, RowNumbers, fill_rows, image_digests
 from tutelage.distill.teachers.facts import Uncacheable, network_facts
 from tutelage.distill.teachers.frozen import Teachers, labels_by_teacher, share_passes, teachers_of
 from tutelage.distill.teachers.passes import Passes, Reading, resize
 from tutelage.distill.teachers.phi_s import PhiS
 from tutelage.distill.teachers.standardise import Standardise
-from tutelage.distill.teachers.storage import Packing, Part, Storage, bytes_per_image
+from tutelage.distill.teachers.storage import Packing, Part, Storage, bytes_per_image, split_output
 from tutelage.distill.teachers.teacher import Teacher, check_tasks, named_teachers
 
 __all__ = [
@@ -24,7 +24,6 @@ __all__ = [
     "Uncacheable",
     "bytes_per_image",
     "check_tasks",
-    "compute_parts",
     "fill_rows",
     "image_digests",
     "labels_by_teacher",
@@ -32,5 +31,6 @@ __all__ = [
     "network_facts",
     "resize",
     "share_passes",
+    "split_output",
     "teachers_of",
 ]

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from tutelage.cache import Entry
-from tutelage.distill.teachers.storage import Packing, Part, join_output, split_output
-from tutelage.types import Batch, MultiTaskNet, Output, ViewKey
+from tutelage.distill.teachers.storage import Packing, Part, join_output
+from tutelage.types import Batch, Output, ViewKey
 
 DIGEST = "image"  # the field with the digest of the image that a row was computed from
 
@@ -135,14 +135,6 @@ def image_digests(images: Tensor) -> Tensor:
     rows = images.cpu().contiguous()
     digests = [blake2b(row.numpy().data, digest_size=8).digest() for row in rows]
     return torch.tensor([int.from_bytes(digest, "little", signed=True) for digest in digests])
-
-
-@torch.no_grad()
-def compute_parts(
-    network: MultiTaskNet, images: Tensor, taps: Collection[str], tasks: Sequence[str]
-) -> dict[Part, Tensor]:
-    """The parts of what a network computes for some images; the caller has put it in the mode that it teaches in."""
-    return split_output(network(images, tasks=tasks), taps, tasks)
 
 
 def fill_rows(

@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from tutelage.distill.teachers.parking import park
 from tutelage.errors import UserError
-from tutelage.types import Batch, MultiTaskNet, Output, transfer
+from tutelage.types import Batch, MultiTaskNet, Output, Task, transfer
 
 
 @dataclass
@@ -23,6 +23,7 @@ class _Request:
     tasks: dict[str, None] = field(default_factory=dict)  # whose predictions are read, in order
     readers: int = 0
     size: tuple[int, int] | None = None  # of the images that it sees; None: of the batch
+    mirror: bool | None = None  # whether predictions are means over the images and their mirror images; None: either
 
 
 @dataclass
@@ -58,6 +59,7 @@ class Passes:
 
     Attributes:
         cached: what is read from the cache in place of running a network: network -> source -> its rows.
+        tasks: know how predictions of mirror images are mirrored back.
     """
 
     def __init__(self) -> None:
@@ -68,6 +70,7 @@ class Passes:
         self._depth = 0
         self._parked: set[MultiTaskNet] = set()
         self.cached: Mapping[MultiTaskNet, Mapping[str, Kept]] = {}
+        self.tasks: Mapping[str, Task] = {}
 
     def park(self, network: MultiTaskNet, folder: Path) -> int:
         """Move a network that is read from the cache out of memory, see `park`, until it runs after all.
@@ -93,17 +96,29 @@ class Passes:
         """The size of the images that a network sees; None: that of the batch."""
         return self._requests[network].size
 
+    def mirrors(self, network: MultiTaskNet) -> bool:
+        """Whether the predictions of a network are means over the images and their mirror images."""
+        return bool(self._requests[network].mirror)
+
     def request(
         self,
         network: MultiTaskNet,
         taps: Collection[str] = (),
         tasks: Collection[str] = (),
         size: tuple[int, int] | None = None,
+        mirror: bool | None = None,
     ) -> None:
         """Announce one reader of a network: the taps and the predictions that it reads, and the size of its images.
 
+        Args:
+            network: The network.
+            taps: That are read.
+            tasks: Whose predictions are read.
+            size: Of the images that it sees; None: of the batch.
+            mirror: Whether predictions are means over the images and their mirror images; None: as others want them.
+
         Raises:
-            UserError: Another reader gives it images of another size.
+            UserError: Another reader gives it images of another size, or wants other predictions.
         """
         request = self._requests.setdefault(network, _Request(size=size))
         if request.size != size:
@@ -111,6 +126,13 @@ class Passes:
                 f"teachers: expected one `size` for all teachers with the same network, found {request.size} and "
                 f"{size}; give each its own network"
             )
+        if mirror is not None:
+            if request.mirror not in (None, mirror):
+                raise UserError(
+                    "mirror: expected one value for all parts that distil predictions of the same network, found true "
+                    "and false; give them the same"
+                )
+            request.mirror = mirror
         request.taps |= set(taps)
         request.tasks |= dict.fromkeys(tasks)
         request.readers += 1
@@ -121,7 +143,7 @@ class Passes:
         merged = cls()
         for passes in {id(passes): passes for passes in several}.values():
             for network, request in passes._requests.items():
-                merged.request(network, request.taps, request.tasks, request.size)
+                merged.request(network, request.taps, request.tasks, request.size, request.mirror)
                 merged._requests[network].readers += request.readers - 1
         return merged
 
@@ -158,6 +180,15 @@ class Passes:
             self._readings = {k: kept for k, kept in self._readings.items() if k[0] is not network}
         return reading
 
+    def compute(self, network: MultiTaskNet, images: Tensor, tasks: Collection[str]) -> Output:
+        """What a network computes for images in its size: its taps, and the predictions of some tasks."""
+        output: Output = network(images, tasks=tasks)
+        if not tasks or not self.mirrors(network):
+            return output
+        mirrored = network(images.flip(-1), tasks=tasks).predictions
+        predictions = {t: (output.predictions[t] + self.tasks[t].mirrored(mirrored[t])) / 2 for t in tasks}
+        return Output(predictions, output.taps)
+
     def _cached(self, network: MultiTaskNet, batch: Batch, indices: Tensor | None, request: _Request) -> Reading | None:
         """The same from the cache; None where it does not have all images."""
         rows = self.cached.get(network, {}).get(batch.source)
@@ -172,7 +203,7 @@ class Passes:
             images = self._resized[request.size]
         reading = Reading(Output({}, {}), _on_device(indices, images))
         self.fetch(network, images.device)
-        output = network(reading.select(images), tasks=list(request.tasks))
+        output = self.compute(network, reading.select(images), list(request.tasks))
         reading.output = Output(output.predictions, {k: tap for k, tap in output.taps.items() if k in request.taps})
         return reading
 

@@ -16,10 +16,10 @@ from tutelage.distill.teachers import (
     Part,
     Passes,
     RowNumbers,
-    compute_parts,
     image_digests,
     network_facts,
     resize,
+    split_output,
     teachers_of,
 )
 from tutelage.distill.teachers.cache import DIGEST
@@ -110,8 +110,9 @@ class CachedNetwork:
         digests = image_digests(images)
         images = images.to(fabric.device).to(memory_format=layout)
         images = resize(images, self.passes.size(self.network))
-        with fabric.autocast():
-            return compute_parts(self.network, images, self.needs.taps, self.needs.tasks), digests
+        with torch.no_grad(), fabric.autocast():
+            output = self.passes.compute(self.network, images, self.needs.tasks)
+        return split_output(output, self.needs.taps, self.needs.tasks), digests
 
 
 def cached_networks(
@@ -139,6 +140,8 @@ def cached_networks(
         for name in names:
             need |= needs.get(name, Needs())
         facts = {**network_facts(network), "size": passes.size(network)}
+        if passes.mirrors(network):
+            facts["mirror"] = True
         for stream, size in zip(streams.streams, streams.batch_sizes, strict=True):
             indices = _indices(stream, labels)
             if not indices:

@@ -47,7 +47,7 @@ class Spared:
         for passes, network, count in self._counts:
             image, tasks = resize(images[count.output.source], passes.size(network)), list(passes.needs[network][1])
             with torch.no_grad():
-                one = operations(partial(network, image, tasks=tasks))
+                one = operations(partial(passes.compute, network, image, tasks))
             # Teachers of one file are one network in the run, and two where nobody has loaded it: both are spared.
             counted = found.get(count.output.digest, {"step": 0})["step"]
             found[count.output.digest] = {"step": counted + count.images * one, "fill": count.output.views * one}
