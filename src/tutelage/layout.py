@@ -16,6 +16,7 @@ SINGLE: Final = (
 )
 TEACHER: Final = "teacher"  # teachers with runs of their own: of another architecture, or of several tasks
 TAUGHT_BY: Final = "student"  # the kind of a teacher that is the student of another method
+TEACHERS: Final = "teachers"  # stands for those of the study, beside students that teach
 PREDICTOR: Final = "predictor.safetensors"  # what `tutelage.deploy.save` writes into a folder
 STUDENT: Final = "student.safetensors"  # what a run writes
 DATA: Final = "data.json"  # what was seen of a study's data before training; `tutelage.types.look.Look` has the format

@@ -1,5 +1,6 @@
 """A method whose teacher is the student of another method."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -43,9 +44,63 @@ def test_a_finished_student_teaches(finished: tuple[Path, list[dict], Notes], tm
     assert run_study(study, Notes()) == rows  # nothing is mixed up when it is called again
 
 
+TOGETHER = """
+methods: [uniform, together]
+method:
+  together:
+    taught_by: [teachers, uniform]
+    balancer: {class_path: tutelage.balance.ScaleInvariant, init_args: {balance: task+distill}}
+    distiller: {class_path: tutelage.distill.LogitDistiller, init_args: {mirror: true}}
+"""
+
+
+def test_students_and_the_teachers_of_the_study_teach_together(
+    finished: tuple[Path, list[dict], Notes], tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    shutil.copytree(finished[0], out)
+    study = rounds(out, TOGETHER)
+    spec = next(spec for spec in plan(study.values) if spec.method == "together")
+    tasks = ("segmentation", "depth", "normals")
+    assert spec.needs == (*(f"single/{t}/seed0" for t in tasks), "uniform/seed0")
+    assert {t.name: t.tasks for t in spec.teachers} == {**{t: (t,) for t in tasks}, "uniform": tasks}
+    rows = run_study(study, Notes())
+    assert {row["method"] for row in rows} >= {"single", "uniform", "together"}
+    log = json.loads((out / "together/seed0/log.jsonl").read_text().splitlines()[0])
+    names = {name.removeprefix("distill/") for name in log if name.startswith("distill/")}
+    assert names == {*tasks, *(f"uniform/{t}" for t in tasks)}
+
+
+def test_teachers_of_another_kind_are_trained_for_a_method_that_names_them(tmp_path: Path) -> None:
+    larger = "teacher_net: {class_path: tutelage.nets.SegNet, init_args: {width: 0.2}}\n"
+    study = rounds(tmp_path / "out", larger + TOGETHER)
+    specs = {spec.id: spec for spec in plan(study.values)}
+    assert specs["together/seed0"].needs[:3] == tuple(f"teacher/{t}/seed0" for t in study.objects.tasks)
+    assert specs["together/seed0"].config["teacher_net"]
+    without = rounds(tmp_path / "other", larger + TOGETHER.replace("[teachers, uniform]", "[uniform]"))
+    specs = {spec.id: spec for spec in plan(without.values)}
+    assert specs["together/seed0"].needs == ("uniform/seed0",)
+    assert not any(name.startswith("teacher/") for name in specs)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
+        (
+            TOGETHER.replace("[teachers, uniform]", "[single, uniform]"),
+            r"method.together.taught_by: expected another of .* found `single`; for the networks that teach in this "
+            "study write `teachers`",
+        ),
+        (
+            "methods: [uniform, a, b]\nmethod: {a: {base: born-again, taught_by: [uniform, b]}, b: {base: born-again, "
+            "taught_by: a}}",
+            r"method.a.taught_by: expected another of the study's methods .* that it does not teach itself, found `a`",
+        ),
+        (
+            "methods: [depth, a]\n"
+            "method: {depth: {base: uniform}, a: {base: born-again, taught_by: [teachers, depth]}}",
+            r"method.a.taught_by: expected methods with other names than those of the study's teachers, found `depth`",
+        ),
         ("methods: [born-again]", r"method.born-again.taught_by: expected another of .* \(none\).*add `uniform` to"),
         (
             "methods: [a, b]\nmethod: {a: {base: born-again, taught_by: b}, b: {base: born-again, taught_by: a}}",
@@ -56,7 +111,7 @@ def test_a_finished_student_teaches(finished: tuple[Path, list[dict], Notes], tm
             r"method.a.taught_by: expected a method with a `distiller` and `teachers: trained`",
         ),
     ],
-    ids=["alone", "in a circle", "random"],
+    ids=["single", "in a circle of several", "a name twice", "alone", "in a circle", "random"],
 )
 def test_what_is_refused(text: str, message: str, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=message):

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from tutelage.layout import FEATURES, SINGLE, TAUGHT_BY, TEACHER, run_id
-from tutelage.study.config import TeacherSpec, teacher_specs
+from tutelage.layout import FEATURES, SINGLE, TAUGHT_BY, TEACHER, TEACHERS, run_id
+from tutelage.study.config import TeacherSpec, taught_by, teacher_specs
 
 Values = Mapping[str, Any]  # of a study: plain, every default filled in
 _EQUAL = "uniform"  # how a teacher of several tasks is trained
@@ -124,13 +124,16 @@ def method_run(values: Values, method: str, seed: int) -> RunSpec:
     config["method"] = {method: copy.deepcopy(definition)} | {kind: keys for kind, keys in of_others.items() if keys}
     if not depends_on_teachers(definition):
         config |= {"teacher_net": {}, "teachers": {}}
-    teachers, before = [], definition.get("taught_by") if distils else None
-    if before:
-        config |= {"teacher_net": {}, "teachers": {}}
-        teachers = [TeacherSpec(before, tuple(values["tasks"]), TAUGHT_BY, run=run_id(before, seed))]
-    for teacher in teacher_specs(values).values() if distils and not before else ():
+    students = taught_by(definition.get("taught_by")) if distils else []
+    teachers: list[TeacherSpec] = []
+    for teacher in teacher_specs(values).values() if distils and (not students or TEACHERS in students) else ():
         trained = teacher.kind != FEATURES and definition.get("teachers") != "random"
         teachers.append(replace(teacher, run=run_id(teacher.kind, seed, teacher.name) if trained else None))
+    teachers += [
+        TeacherSpec(name, tuple(values["tasks"]), TAUGHT_BY, run=run_id(name, seed))
+        for name in students
+        if name != TEACHERS
+    ]
     needs = tuple(t.run for t in teachers if t.run is not None)
     source = str(definition.get("values", "own"))
     return RunSpec(run_id(method, seed), method, seed, None, None, config, source, needs, tuple(teachers))
@@ -150,7 +153,8 @@ def training_of(methods: Values, kind: str, *keys: str) -> dict[str, Any]:
 
 def depends_on_teachers(definition: Values) -> bool:
     """Whether a method depends on the study's teachers: all such methods of a table have the same ones."""
-    if definition.get("taught_by"):
+    students = taught_by(definition.get("taught_by"))
+    if students and TEACHERS not in students:
         return False
     return bool(definition.get("distiller")) or definition.get("budget") == "with_teachers"
 

@@ -7,7 +7,7 @@ from tutelage.values.methods import DESCRIPTIVE, with_names
 from tutelage.values.plain import merge, parse
 from tutelage.values.presets import methods, overlays, presets, read_values
 from tutelage.values.schema import check_flags, flag_names, flags_of, lay_over
-from tutelage.values.teachers import TeacherSpec, check_names, teacher_specs
+from tutelage.values.teachers import TeacherSpec, check_names, taught_by, teacher_specs
 from tutelage.values.yaml_text import dump_line, dump_yaml, load_yaml
 
 __all__ = [
@@ -31,6 +31,7 @@ __all__ = [
     "read_draft",
     "read_values",
     "rephrase",
+    "taught_by",
     "teacher_specs",
     "with_names",
     "with_new_names",

@@ -1,6 +1,6 @@
 """What teaches in a study: YAML has several ways to say it, everything else reads this one."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,6 +54,11 @@ def teacher_specs(values: Mapping[str, Any]) -> dict[str, TeacherSpec]:
     names = [t for t in tasks if t in named or t not in taught]
     names += [name for name in named if name not in names]
     return {name: _spec(name, named.get(name, {"tasks": [name]}), nets.get(name)) for name in names}
+
+
+def taught_by(value: str | Sequence[str] | None) -> list[str]:
+    """What a method's `taught_by` names: methods whose students teach, and `teachers` for those of the study."""
+    return list(dict.fromkeys([value] if isinstance(value, str) else value or []))
 
 
 def check_names(values: Mapping[str, Any]) -> None:

@@ -12,6 +12,7 @@ from tutelage.values import (
     overlays,
     presets,
     read_values,
+    taught_by,
     teacher_specs,
     with_new_names,
 )
@@ -36,6 +37,7 @@ __all__ = [
     "read_values",
     "resolve",
     "resolve_precision",
+    "taught_by",
     "teacher_specs",
     "with_new_names",
 ]

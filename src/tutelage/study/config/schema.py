@@ -56,8 +56,8 @@ class Method:
         adaptor_optim: trains the distiller's adaptors.
         lr: learning rate of the network in place of the study's, where it was tuned for this method.
         teachers: `trained`, or `random`: untrained networks, as a control, or for a distiller that trains them.
-        taught_by: another method of the study, whose network of the same seed is the one teacher, of all tasks, in
-            place of the study's (born-again networks).
+        taught_by: another method of the study, whose network of the same seed teaches all tasks, in place of the
+            study's teachers (born-again networks); or several of them, and `teachers` for those of the study.
         budget: `student`: the study's epochs; a number: a factor for them; `with_teachers`: a control with the compute
             that the teachers cost. With a forward pass as the unit, a training step costs 3, training T teachers 3 T
             and running them T, so the epochs are multiplied by 1 + 4 T / 3. With teachers of another architecture T is
@@ -74,7 +74,7 @@ class Method:
     adaptor_optim: Optim = field(default_factory=Optim)
     lr: float | None = None
     teachers: Literal["trained", "random"] = "trained"
-    taught_by: str | None = None
+    taught_by: list[str] | str | None = None
     budget: float | Literal["student", "with_teachers"] = "student"
 
     def __post_init__(self) -> None:

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from math import inf
 from pathlib import Path
@@ -12,11 +12,11 @@ import yaml
 from jsonargparse import ArgumentParser
 
 from tutelage.errors import UserError, cut
-from tutelage.layout import FEATURES, SINGLE, TEACHER
+from tutelage.layout import FEATURES, SINGLE, TEACHER, TEACHERS
 from tutelage.study.config.schema import Method, StudyConfig, TeacherConfig
 from tutelage.study.config.study import Study
 from tutelage.types import Task, is_reserved
-from tutelage.values import DESCRIPTIVE, check_names, teacher_specs
+from tutelage.values import DESCRIPTIVE, check_names, taught_by, teacher_specs
 
 _LONGEST = 150  # bytes of a name: file systems have 255, and files add to it
 
@@ -130,32 +130,46 @@ def _definitions(study: Study) -> None:
             )
         if name in (SINGLE, TEACHER):
             _only_training(name, study.values["method"][name])
-        _taught_by(name, objects)
+        _taught_by(name, study, objects)
         if method.lr is not None and not 0 < method.lr < inf:
             raise UserError(f"method.{name}.lr: expected a positive number or null, found {method.lr}")
 
 
-def _taught_by(name: str, objects: StudyConfig) -> None:
+def _taught_by(name: str, study: Study, objects: StudyConfig) -> None:
     """Refuse a method that nothing, or that it itself, would teach."""
-    method, before = objects.method[name], objects.method[name].taught_by
-    if before is None:
+    method = objects.method[name]
+    if not taught_by(method.taught_by):
         return
     key = f"method.{name}.taught_by"
     if method.distiller is None or method.teachers == "random":
         raise UserError(
             f"{key}: expected a method with a `distiller` and `teachers: trained`, found another; change it"
         )
-    chain = [name]
-    while before is not None:
+    _teaching(key, (name,), objects)
+    named = {teacher.name for teacher in teacher_specs(study.values).values()}
+    for before in taught_by(method.taught_by):
+        if before in named and TEACHERS in taught_by(method.taught_by):
+            raise UserError(
+                f"{key}: expected methods with other names than those of the study's teachers, found `{before}`; "
+                "rename the method"
+            )
+
+
+def _teaching(key: str, chain: Sequence[str], objects: StudyConfig) -> None:
+    """Refuse what teaches the last method of a chain, of which each teaches the one before, where it cannot."""
+    for before in taught_by(objects.method[chain[-1]].taught_by):
+        if before == TEACHERS:
+            continue
         others = [other for other in objects.methods if other not in (SINGLE, *chain)]
         if before not in others:
-            names = ", ".join(others) or "none"
+            names, advice = ", ".join(others) or "none", f"add `{before}` to `methods`, or name another"
+            if before in (SINGLE, TEACHER):
+                advice = "for the networks that teach in this study write `teachers`"
             raise UserError(
                 f"{key}: expected another of the study's methods ({names}) that it does not teach itself, found "
-                f"`{before}`; add `{before}` to `methods`, or name another"
+                f"`{before}`; {advice}"
             )
-        chain.append(before)
-        before = objects.method[before].taught_by
+        _teaching(key, (*chain, before), objects)
 
 
 def _only_training(name: str, values: Mapping[str, Any]) -> None:
