@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+import yaml
 from tests.study.conftest import Notes, overlaid, tiny
 
 from tutelage.study import Study, plan, run_study
@@ -42,6 +43,11 @@ def test_a_finished_student_teaches(finished: tuple[Path, list[dict], Notes], tm
     assert {row["method"] for row in rows} >= {"single", "uniform", "born-again"}
     assert "teacher" not in {row["method"] for row in rows}  # the table has no row for it
     assert run_study(study, Notes()) == rows  # nothing is mixed up when it is called again
+    config = out / "born-again/seed0/config.yaml"
+    values = yaml.safe_load(config.read_text())
+    del values["method"]["born-again"]["teachers"]  # as a version wrote it that did not have this key
+    config.write_text(yaml.safe_dump(values))
+    assert run_study(study, Notes()) == rows
 
 
 TOGETHER = """

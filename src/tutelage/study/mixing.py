@@ -10,7 +10,7 @@ from typing import Any
 from tutelage.deploy import fingerprint
 from tutelage.errors import UserError
 from tutelage.layout import FEATURES, SINGLE, TEACHER, parse_run_id, run_folders
-from tutelage.study.config import DESCRIPTIVE, Builder, Study, TeacherSpec, resolve, teacher_specs, with_new_names
+from tutelage.study.config import DESCRIPTIVE, Builder, Study, TeacherSpec, filled, teacher_specs, with_new_names
 from tutelage.study.plan import RunSpec, Values, depends_on_teachers, method_run, single_run, teacher_run, training_of
 from tutelage.study.store import read_record
 from tutelage.study.teachers import load_teacher
@@ -134,8 +134,8 @@ def refuse_mixing(
     differing, before, now = _differences(then, environment.get("data"), config, data)
     if differing:  # an earlier version may have written fewer keys, or old names
         with suppress(UserError):
-            filled = _differences(resolve(then).values, environment.get("data"), config, data)
-            differing, before, now = min((differing, before, now), filled, key=lambda compared: len(compared[0]))
+            whole = _differences(filled(then), environment.get("data"), config, data)
+            differing, before, now = min((differing, before, now), whole, key=lambda compared: len(compared[0]))
     if differing == ["data"] and former is not None and before["data"] == former():
         differing = []  # as far as the version that made the run could tell
     if differing:

@@ -1,7 +1,7 @@
 """The plain values of a study become objects: every default is filled in, and the whole is validated."""
 
 from tutelage.study.config.build import Builder, build_some
-from tutelage.study.config.load import complete, describe, load_study, resolve
+from tutelage.study.config.load import complete, describe, filled, load_study, resolve
 from tutelage.study.config.precision import is_slow_in_bf16, resolve_precision
 from tutelage.study.config.schema import Method, Range, StudyConfig, TeacherConfig
 from tutelage.study.config.study import Study
@@ -29,6 +29,7 @@ __all__ = [
     "build_some",
     "complete",
     "describe",
+    "filled",
     "is_slow_in_bf16",
     "load_study",
     "methods",

@@ -63,6 +63,15 @@ def resolve(values: Mapping[str, Any], builder: Builder | None = None) -> Study:
     return _study(*_parse(with_new_names(values, {})), builder)
 
 
+def filled(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Plain values of a study or of one of its runs, with every default filled in.
+
+    Raises:
+        UserError: a key or a value is none.
+    """
+    return _parse(with_new_names(values, {}))[0]
+
+
 def describe(source: str | Path) -> str:
     """Every key of a study with its value, for `--help`.
 
