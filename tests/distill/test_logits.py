@@ -174,3 +174,17 @@ def test_parts_agree_on_the_predictions_of_a_network() -> None:
     makers = [lambda *given, mirror=mirror: LogitDistiller(*given, mirror=mirror) for mirror in (False, True)]
     with pytest.raises(UserError, match=r"^mirror: expected one value for all parts .* found true and false; give"):
         SumDistiller(tiny.student(), tiny.teachers(), EXAMPLE, makers)
+
+
+def test_teachers_of_a_task_share_its_lambda() -> None:
+    student, batch = tiny.student().eval(), tiny.batch()
+    network = tiny.student(seed=5)
+    teachers = {**tiny.teachers(), "both": Teacher("both", network, tuple(TASKS))}
+    only = {name: net for name, net in teachers.items() if name != "colour"}
+    output = student(batch.images)
+    full = build(teachers, weights={"both": 3.0})(batch, output)
+    shared = build(teachers, weights={"both": 3.0}, share=True)(batch, output)
+    for term in full:
+        torch.testing.assert_close(shared[term].mean(), full[term].mean() / 2)
+    one = build(only, share=True)(batch, output)
+    torch.testing.assert_close(one["both/colour"].mean(), build(only)(batch, output)["both/colour"].mean())

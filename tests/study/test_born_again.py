@@ -107,7 +107,10 @@ def test_teachers_of_another_kind_are_trained_for_a_method_that_names_them(tmp_p
             "method: {depth: {base: uniform}, a: {base: born-again, taught_by: [teachers, depth]}}",
             r"method.a.taught_by: expected methods with other names than those of the study's teachers, found `depth`",
         ),
-        ("methods: [born-again]", r"method.born-again.taught_by: expected another of .* \(none\).*add `uniform` to"),
+        (
+            "methods: [a]\nmethod: {a: {base: born-again, taught_by: nobody}}",
+            r"method.a.taught_by: expected another of .* \(none\).*add `nobody` to `methods`, or name another",
+        ),
         (
             "methods: [a, b]\nmethod: {a: {base: born-again, taught_by: b}, b: {base: born-again, taught_by: a}}",
             r"method.a.taught_by: expected another of the study's methods .* that it does not teach itself, found `a`",
@@ -122,3 +125,29 @@ def test_teachers_of_another_kind_are_trained_for_a_method_that_names_them(tmp_p
 def test_what_is_refused(text: str, message: str, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=message):
         rounds(tmp_path / "out", text)
+
+
+@pytest.mark.parametrize(
+    ("flags", "selected", "added"),
+    [
+        (["--methods", "single,noisy-student"], ["single", "scale-invariant", "noisy-student"], ["scale-invariant"]),
+        (["--methods", "[third]"], ["scale-invariant", "noisy-student", "third"], ["scale-invariant", "noisy-student"]),
+        (["--methods", "noisy-student,scale-invariant"], ["noisy-student", "scale-invariant"], []),
+        ([], ["uniform", "born-again"], ["uniform"]),
+    ],
+)
+def test_methods_whose_students_teach_are_added(
+    flags: list[str], selected: list[str], added: list[str], tmp_path: Path
+) -> None:
+    text = "methods: [born-again]\nmethod: {third: {base: noisy-student, taught_by: noisy-student}}\n"
+    study = overlaid(tmp_path / "out", text, *flags)
+    assert study.methods == selected
+    assert [note for note in study.notes if note.startswith("methods: ")] == [
+        f"methods: `{name}` is added, since its student teaches another method" for name in added
+    ]
+    assert {spec.method for spec in plan(study.values)} == {"single", *selected}
+
+
+def test_the_flags_of_a_method_that_is_added_count(tmp_path: Path) -> None:
+    study = tiny(tmp_path / "out", "--methods", "noisy-student", "--method.scale-invariant.lr", "0.5")
+    assert study.values["method"]["scale-invariant"]["lr"] == 0.5

@@ -55,7 +55,7 @@ def given_study(
         "seeds": [seed],
         "out": str(out),
     }
-    methods = make_draft(_NAME, values).values["method"]
+    methods = {name: make_draft(_NAME, values).values["method"][name]}
     if isinstance(method, str):  # presets name the tasks of NYU-v2
         methods = with_names(methods, tasks, teachers)
     built, objects = build_some({"train": values["train"], "method": methods})

@@ -1,5 +1,6 @@
 """Distillation of the teachers' predictions."""
 
+from collections import Counter
 from collections.abc import Mapping
 
 import torch
@@ -51,6 +52,8 @@ class LogitDistiller(Distiller):
         only: The names of the teachers that are distilled from; None: all.
         distance: Compares the raw predictions, for every task alike; None: each task's own `distillation_loss`.
         mirror: Teachers see each image's mirror image, too; a second forward pass, none where they are cached.
+        share: Several teachers of a task share its lambda_t: each has lambda_t over their number, so that the task
+            learns from their mean and weighs as with one.
 
     Raises:
         ValueError: If the temperature is not positive, not finite, or given beside a `distance`, a weight or the scale
@@ -73,6 +76,7 @@ class LogitDistiller(Distiller):
         only: list[str] | None = None,
         distance: Distance | None = None,
         mirror: bool = False,
+        share: bool = False,
     ) -> None:
         super().__init__()
         positive_number(f"{type(self).__name__}.temperature", temperature)
@@ -98,6 +102,8 @@ class LogitDistiller(Distiller):
         self.weights = self.teachers.lambdas(weights, scale)
         self.schedule: Schedule = schedule
         self.temperature, self.distance = temperature, distance
+        taught = Counter(t for teacher in self.teachers.named.values() for t in teacher.tasks)
+        self._shares = {t: 1 / count if share else 1.0 for t, count in taught.items()}
         self.tasks: dict[str, Task] = {}
         self._factor, self._means = 1.0, Means()
 
@@ -140,7 +146,8 @@ class LogitDistiller(Distiller):
                 for t in teacher.tasks:
                     loss = self._loss(t, reading.select(output.predictions[t]), reading.output.predictions[t])
                     count = torch.full((), images, device=batch.images.device)
-                    terms[teacher.term(t)] = Term(self._factor * self.weights[name] * loss * images, count)
+                    weight = self._factor * self.weights[name] * self._shares[t]
+                    terms[teacher.term(t)] = Term(weight * loss * images, count)
                     self._means.add(f"{teacher.term(t)}/prediction", loss.expand(images))
         return terms
 

@@ -12,7 +12,7 @@ import yaml
 from tutelage.errors import UserError, did_you_mean, one_line
 from tutelage.layout import SINGLE, TEACHER
 from tutelage.values.aliases import flags_with_new_names, notes, with_new_names
-from tutelage.values.methods import DEFAULT_METHODS, definitions, for_study
+from tutelage.values.methods import DEFAULT_METHODS, definitions, for_study, with_those_that_teach
 from tutelage.values.paths import expand_paths
 from tutelage.values.plain import merge
 from tutelage.values.presets import is_preset_overlay, read_overlay, read_values
@@ -30,7 +30,7 @@ class Draft:
         values: of the file and its overlays, with the definitions of all selected methods.
         flags: words of the command line that change values, as whole keys and values in turn.
         laid: the values with the flags laid over them, as far as that can be known.
-        notes: lines for the user about old names.
+        notes: lines for the user about old names and methods that were added.
     """
 
     source: str
@@ -112,13 +112,21 @@ def make_draft(
     try:
         values = _one_net_per_task(with_new_names(values, replaced), values)
         flags = flags_with_new_names(flags, values, replaced)
-        selected = _selected_methods(values, flags)
+        named = _selected_methods(values, flags)
+        selected = with_those_that_teach(values, named)
+        if added := [name for name in selected if name not in named]:
+            flags = [(flag, value) for flag, value in flags if flag != "--methods"]
+            values["methods"] = selected
         values["method"] = definitions(values, selected)
         _refuse_flags_of_others(flags, selected)
         words, laid = lay_over(values, _teacher_flags_per_task(flags, values), others)
     except UserError as error:
         raise UserError(f"{source}: {error}") from error
-    return Draft(source, values, words, laid, notes(replaced))
+    return Draft(source, values, words, laid, [*notes(replaced), *map(_added, added)])
+
+
+def _added(name: str) -> str:
+    return f"methods: `{name}` is added, since its student teaches another method"
 
 
 def _one_net_per_task(change: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:

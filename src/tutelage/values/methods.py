@@ -4,10 +4,10 @@ from collections.abc import Container
 from typing import Any
 
 from tutelage.errors import UserError, cut, did_you_mean
-from tutelage.layout import SINGLE, TEACHER
+from tutelage.layout import SINGLE, TEACHER, TEACHERS
 from tutelage.values.plain import merge
 from tutelage.values.presets import methods, read_method
-from tutelage.values.teachers import teacher_specs
+from tutelage.values.teachers import taught_by, teacher_specs
 
 DESCRIPTIVE = ("about", "values", "search")  # keys of a method that cannot change a result
 DEFAULT_METHODS = (SINGLE, "uniform", "uncertainty", "kd4mtl", "url")
@@ -34,6 +34,31 @@ def definitions(values: dict[str, Any], selected: list[str]) -> dict[str, Any]:
         # A value that is no mapping is refused when the study is parsed.
         defined[name] = {"values": _of_networks(keys), **keys} if isinstance(keys, dict) else keys
     return defined
+
+
+def with_those_that_teach(values: dict[str, Any], selected: list[str]) -> list[str]:
+    """The selected methods, and before each of them those whose students teach it, as far as there are such methods.
+
+    Args:
+        values: of the study.
+        selected: the methods that it names.
+
+    Raises:
+        UserError: a name is neither a preset's nor the study's.
+    """
+    known, found = {*methods(), *(values.get("method") or {})} - {SINGLE, TEACHER, TEACHERS}, dict[str, None]()
+
+    def add(name: str, above: tuple[str, ...]) -> None:
+        method = definitions(values, [name]).get(name)
+        before = method.get("taught_by") if isinstance(method, dict) else None
+        for teaching in taught_by(before) if isinstance(before, str | list) else ():
+            if teaching in known and teaching not in (*selected, *above, *found):
+                add(teaching, (*above, name))
+        found[name] = None
+
+    for name in selected:
+        add(name, ())
+    return list(found)
 
 
 def _of_networks(keys: dict[str, Any]) -> str:
