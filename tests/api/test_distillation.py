@@ -212,6 +212,10 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "a misspelt key": ({"epoch": 3}, r"epoch: expected a key of .* found `epoch`; did you mean `epochs`\?"),
     "a key of a study": ({"seeds": [0, 1]}, r"seeds: expected a key .*, found `seeds`"),
     "no distiller": ({"method": "uniform"}, r"method: expected one that distils, such as kd4mtl, found uniform"),
+    "taught by students": (
+        {"method": "born-again"},
+        r"method: expected one that distils from the teachers, found born-again, .* of uniform; add",
+    ),
     "an unknown method": ({"method": "kd4mt"}, r"distill: methods: expected names among"),
     "several processes": ({"devices": 2}, r"train.devices: expected 1, since the objects .* found more"),
     "a missing tap": (

@@ -11,14 +11,14 @@ from tutelage.api.teachers import GivenTeacher
 from tutelage.data import DataSource
 from tutelage.deploy import fingerprint
 from tutelage.errors import UserError
-from tutelage.layout import FEATURES
+from tutelage.layout import FEATURES, TEACHERS
 from tutelage.recorded import Recorded, built_by, plain
 from tutelage.study import Method, RunSpec, Study, StudyConfig, TeacherConfig
 from tutelage.study.config import Builder, build_some, is_slow_in_bf16, resolve_precision
 from tutelage.study.plan import method_run, teacher_run
 from tutelage.train import process_count, save_safetensors
 from tutelage.types import MultiTaskNet, Task
-from tutelage.values import make_draft, with_names
+from tutelage.values import make_draft, taught_by, with_names
 
 _NAME, _OWN = "distill", "distilled"  # of the study, and of the row of a method without a name
 MakeNet = Callable[[dict[str, int]], MultiTaskNet]
@@ -67,6 +67,12 @@ def given_study(
     values |= built
     if objects["method"][name].distiller is None:
         raise UserError(f"method: expected one that distils, such as kd4mtl, found {name}; give it a `distiller`")
+    students = taught_by(objects["method"][name].taught_by)
+    if students and TEACHERS not in students:
+        raise UserError(
+            f"method: expected one that distils from the teachers, found {name}, which learns from the student of "
+            f"{' and of '.join(students)}; add `teachers` to its `taught_by`, or train it in a Study"
+        )
     if process_count(objects["train"].devices) > 1:
         raise UserError(
             "train.devices: expected 1, since the objects that distill is given are in this process alone, found more; "
