@@ -141,20 +141,23 @@ def test_parts_of_a_step_are_added(flags: tuple[str, ...], tmp_path: Path) -> No
         ("nyuv2-lite-quarter", "single", 3.0 * 0.25 / 0.75, 1 / 0.75),
     ],
 )
-def test_the_control_of_a_pretrained_preset_has_the_compute_of_kd4mtl(
+def test_the_control_of_a_pretrained_preset_has_the_compute_of_recommended(
     preset: str, kind: str, teachers: float, student: float, tmp_path: Path
 ) -> None:
     pytest.importorskip("segmentation_models_pytorch", reason="the network needs the extra `nets`")
     # Two steps in an epoch, since its last one measures the conflict of gradients as well.
     rooms = '{"class_path": "tutelage.data.Rooms", "init_args": {"train": 16, "test": 2, "size": [96, 128]}}'
-    flags = ["--data", rooms, "--out", str(tmp_path), "--methods", "kd4mtl,uniform-as-long"]
+    flags = ["--data", rooms, "--out", str(tmp_path), "--methods", "recommended,uniform-as-long"]
     nets = ["net", *(f"teacher_net.{t}" for t in ("segmentation", "depth", "normals") if kind == "teacher")]
     flags += [word for net in nets for word in (f"--{net}.pretrained", "false")]
     study = load_study(preset, flags)
-    total = 0.0
-    for spec in (run for run in plan(study.values) if run.method in (kind, "kd4mtl")):
+    found: list[tuple[str, dict[str, float]]] = []
+    for spec in plan(study.values):
         objects = study.build(spec.config)
-        found = step_operations(spec, objects, study.folder, fabric_for(objects.train))
-        total += found["step"] * (teachers if spec.method == kind else student)
-    total /= found["plain"]  # of the student, whose run is the last
+        found.append((spec.method, step_operations(spec, objects, study.folder, fabric_for(objects.train))))
+    recommended, labels, plain = (dict(found)[m] for m in ("recommended", "scale-invariant", "uniform-as-long"))
+    read = 2 / study.objects.train.epochs  # the views of an image, each computed once, over those that are shown
+    total = teachers * sum(x["step"] for method, x in found if method == kind) + labels["step"]
+    total += student * (recommended["plain"] + read * (recommended["step"] - recommended["plain"]))
+    total /= plain["plain"]
     assert study.values["method"]["uniform-as-long"]["budget"] == pytest.approx(total, abs=0.05)
