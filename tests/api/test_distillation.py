@@ -165,6 +165,18 @@ def test_predictions_are_distilled(tmp_path: Path) -> None:
     assert LogitDistiller.__name__ in (tmp_path / "study.yaml").read_text()
 
 
+def test_students_that_nobody_has_given_do_not_teach(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    results = distill(tmp_path, method="recommended", quiet=False)
+    assert results.methods == ["teacher", "recommended"]
+    assert "the given teachers alone teach recommended here, not the student of scale-invariant" in " ".join(
+        "".join(capsys.readouterr()).split()
+    )
+    (log,) = tmp_path.glob("recommended/seed0/log.jsonl")
+    assert {key for key in json.loads(log.read_text().splitlines()[0]) if key.startswith("distill/")} == {
+        f"distill/{task}" for task in WIDTHS
+    }
+
+
 BOTH = segnet(WIDTHS)
 WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "a module as teacher": (
@@ -214,8 +226,9 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "no distiller": ({"method": "uniform"}, r"method: expected one that distils, such as kd4mtl, found uniform"),
     "taught by students": (
         {"method": "born-again"},
-        r"method: expected one that distils from the teachers, found born-again, .* of uniform; add",
+        r"method: expected one that distils from the teachers, found born-again, .* of uniform; train",
     ),
+    "networks per task": ({"method": "single"}, r"method: expected one that distils, such as kd4mtl, found single"),
     "an unknown method": ({"method": "kd4mt"}, r"distill: methods: expected names among"),
     "several processes": ({"devices": 2}, r"train.devices: expected 1, since the objects .* found more"),
     "a missing tap": (

@@ -188,3 +188,12 @@ def test_teachers_of_a_task_share_its_lambda() -> None:
         torch.testing.assert_close(shared[term].mean(), full[term].mean() / 2)
     one = build(only, share=True)(batch, output)
     torch.testing.assert_close(one["both/colour"].mean(), build(only)(batch, output)["both/colour"].mean())
+
+
+def test_mirrored_teachers_ask_for_the_tasks_in_one_line() -> None:
+    student, batch = tiny.student().eval(), tiny.batch()
+    distiller = LogitDistiller(student, tiny.teachers(), EXAMPLE, mirror=True)
+    with pytest.raises(
+        UserError, match=r"^LogitDistiller: expected the task `colour`, whose loss it takes, found none"
+    ):
+        distiller(batch, student(batch.images))

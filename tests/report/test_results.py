@@ -70,6 +70,16 @@ def test_the_runs_of_a_teacher_follow_the_seed(tmp_path: Path) -> None:
     assert results.log("teacher", "segmentation") == []
 
 
+def test_the_student_of_another_method_is_no_teacher_of_the_study(tmp_path: Path) -> None:
+    write(tmp_path, ["uniform", "last"], seeds=[0])
+    student = {"tasks": list(TASKS), "kind": "student", "run": "uniform/seed0"}
+    specify(tmp_path, "last", {"uniform": student})
+    assert Results(tmp_path, TASKS).run("teacher", "depth") is None
+    teacher = {"tasks": ["depth"], "kind": "teacher", "run": "teacher/indoor/seed0"}
+    specify(tmp_path, "last", {"uniform": student, "indoor": teacher})
+    assert Results(tmp_path, TASKS).run("teacher", "depth") == tmp_path / "teacher/indoor/seed0"
+
+
 def test_an_old_folder_has_the_teachers_of_the_method_that_distils(tmp_path: Path) -> None:
     """A later call with other methods wrote a config without a teacher_net."""
     write(tmp_path)

@@ -46,6 +46,7 @@ def test_a_finished_student_teaches(finished: tuple[Path, list[dict], Notes], tm
     config = out / "born-again/seed0/config.yaml"
     values = yaml.safe_load(config.read_text())
     del values["method"]["born-again"]["teachers"]  # as a version wrote it that did not have this key
+    values["train"]["precision"] = "auto"
     config.write_text(yaml.safe_dump(values))
     assert run_study(study, Notes()) == rows
 
@@ -89,9 +90,23 @@ def test_teachers_of_another_kind_are_trained_for_a_method_that_names_them(tmp_p
     assert not any(name.startswith("teacher/") for name in specs)
 
 
+NAMES = "method.a.taught_by: expected the name of a method, or several in a list, found `"
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
+        ("methods: [a]\nmethod: {a: {base: born-again, taught_by: [[uniform]]}}", NAMES + r"\[\['uniform'\]\]`"),
+        ("methods: [a]\nmethod: {a: {base: born-again, taught_by: 3}}", NAMES + "3`"),
+        ("methods: [a]\nmethod: 5", r"method: expected names and values of methods, found `5`"),
+        (
+            "methods: [teachers]\nmethod: {teachers: {base: uniform}}",
+            r"methods: expected names among .*found `teachers`",
+        ),
+        (
+            "methods: [uniform, a]\nmethod: {a: {base: born-again, taught_by: unifrm}}",
+            r"method.a.taught_by: .*found `unifrm`; did you mean `uniform`\?",
+        ),
         (
             TOGETHER.replace("[teachers, uniform]", "[single, uniform]"),
             r"method.together.taught_by: expected another of .* found `single`; for the networks that teach in this "
@@ -120,7 +135,19 @@ def test_teachers_of_another_kind_are_trained_for_a_method_that_names_them(tmp_p
             r"method.a.taught_by: expected a method with a `distiller` and `teachers: trained`",
         ),
     ],
-    ids=["single", "in a circle of several", "a name twice", "alone", "in a circle", "random"],
+    ids=[
+        "a list in a list",
+        "a mapping",
+        "a number of methods",
+        "a name of its own",
+        "near",
+        "single",
+        "in a circle of several",
+        "a name twice",
+        "alone",
+        "in a circle",
+        "random",
+    ],
 )
 def test_what_is_refused(text: str, message: str, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=message):
@@ -134,12 +161,16 @@ def test_what_is_refused(text: str, message: str, tmp_path: Path) -> None:
         (["--methods", "[third]"], ["scale-invariant", "noisy-student", "third"], ["scale-invariant", "noisy-student"]),
         (["--methods", "noisy-student,scale-invariant"], ["noisy-student", "scale-invariant"], []),
         ([], ["uniform", "born-again"], ["uniform"]),
+        (["--method.born-again.taught_by", "kd4mtl"], ["kd4mtl", "born-again"], ["kd4mtl"]),
+        (["--methods", "a,born-again", "--method.born-again.taught_by", "[teachers, a]"], ["a", "born-again"], []),
     ],
 )
 def test_methods_whose_students_teach_are_added(
     flags: list[str], selected: list[str], added: list[str], tmp_path: Path
 ) -> None:
-    text = "methods: [born-again]\nmethod: {third: {base: noisy-student, taught_by: noisy-student}}\n"
+    text = (
+        "methods: [born-again]\nmethod: {third: {base: noisy-student, taught_by: noisy-student}, a: {base: uniform}}\n"
+    )
     study = overlaid(tmp_path / "out", text, *flags)
     assert study.methods == selected
     assert [note for note in study.notes if note.startswith("methods: ")] == [

@@ -164,6 +164,9 @@ def test_a_method_whose_teachers_see_mirror_images_too_has_rows_of_its_own(
     for run in ("bam/seed0", "mirrored/seed0"):
         assert_same(student(tmp_path / "never", run), student(tmp_path / "always", run))
     assert Counter(passes.values()) == {2: 2 * 12, 1: 2 * 12}  # each image for both methods, its mirror image for one
+    needs = CacheRecord(tmp_path / "always").needs()
+    assert {*needs} == {"segmentation", "depth", "segmentation, mirrored", "depth, mirrored"}
+    assert all(need.tasks and not need.taps for need in needs.values())
 
 
 @pytest.fixture

@@ -124,6 +124,19 @@ def test_methods_that_distil_learn_from_the_tuned_teachers(finished: tuple) -> N
     assert (data["part"], data["seed"]) == (0.2, 0)
 
 
+@pytest.mark.parametrize("methods", [("noisy-student",), None], ids=["alone", "with those that teach it"])
+def test_a_method_that_a_student_teaches_learns_from_it(methods: tuple[str, ...] | None, tmp_path: Path) -> None:
+    out, notes = tmp_path / "runs", Notes()
+    rows = tuner(out, "--methods", "noisy-student", trials=2, methods=methods).run(notes)
+    tuned = ["noisy-student"] if methods else ["single", "scale-invariant", "noisy-student"]
+    assert [(row["method"], row["trials"], row["failed"]) for row in rows] == [(name, 2, 0) for name in tuned]
+    (teacher,) = out.glob("tune/*/scale-invariant/seed0/spec.json")  # once for both trials, with the study's own values
+    for number in range(2):
+        spec = json.loads((teacher.parents[2] / f"noisy-student-trial{number:02d}/seed0/spec.json").read_text())
+        assert spec["needs"] == ["scale-invariant/seed0"]
+    assert len({name for name, _ in notes.started}) == len(notes.started)
+
+
 def test_what_is_tried_is_what_is_written(finished: tuple) -> None:
     out, rows, _ = finished
     text = (out / "tune/tuned.yaml").read_text()

@@ -87,6 +87,8 @@ def distill(
     trained = with_keys({"train": {}}, {"train": train or {}, **settings}, known=["train"])["train"]
     study, specs = given_study(given, student, data, tasks, method, trained, seed, folder)
     with watching(quiet) as (console, display), writing_to(study.folder):
+        for note in study.notes:
+            display.note(note)
         data.check(tasks)
         check_data(study, console, level=check)
         run_study(study, display, specs=specs)

@@ -55,7 +55,9 @@ def given_study(
         "seeds": [seed],
         "out": str(out),
     }
-    methods = {name: make_draft(_NAME, values).values["method"][name]}
+    methods = {n: keys for n, keys in make_draft(_NAME, values).values["method"].items() if n == name}
+    if not methods:  # `single`
+        raise UserError(f"method: expected one that distils, such as kd4mtl, found {name}; name another")
     if isinstance(method, str):  # presets name the tasks of NYU-v2
         methods = with_names(methods, tasks, teachers)
     built, objects = build_some({"train": values["train"], "method": methods})
@@ -67,12 +69,18 @@ def given_study(
     values |= built
     if objects["method"][name].distiller is None:
         raise UserError(f"method: expected one that distils, such as kd4mtl, found {name}; give it a `distiller`")
-    students = taught_by(objects["method"][name].taught_by)
+    students, notes = taught_by(objects["method"][name].taught_by), []
     if students and TEACHERS not in students:
         raise UserError(
             f"method: expected one that distils from the teachers, found {name}, which learns from the student of "
-            f"{' and of '.join(students)}; add `teachers` to its `taught_by`, or train it in a Study"
+            f"{' and of '.join(students)}; train it in a Study"
         )
+    if others := [student for student in students if student != TEACHERS]:  # nobody has given them
+        notes.append(
+            f"method: the given teachers alone teach {name} here, not the student of {' nor of '.join(others)}"
+        )
+        objects["method"][name] = replace(objects["method"][name], taught_by=None)
+        built["method"][name]["taught_by"] = None
     if process_count(objects["train"].devices) > 1:
         raise UserError(
             "train.devices: expected 1, since the objects that distill is given are in this process alone, found more; "
@@ -95,9 +103,9 @@ def given_study(
     specs = [teacher_run(values, n, seed) for n, teacher in teachers.items() if teacher.predicts]
     build = _Given(main, {spec.config["study"]: str(spec.name) for spec in specs})
     spec = method_run(values, name, seed)
-    taught = tuple(teacher for teacher in spec.teachers if teacher.name in teachers)  # the others nobody has given
+    taught = tuple(teacher for teacher in spec.teachers if teacher.name in teachers)  # nobody has given the others
     needs = tuple(teacher.run for teacher in taught if teacher.run is not None)
-    return Study(values, build), [*specs, replace(spec, teachers=taught, needs=needs)]
+    return Study(values, build, notes), [*specs, replace(spec, teachers=taught, needs=needs)]
 
 
 class _Given(Builder):

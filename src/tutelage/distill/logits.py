@@ -52,8 +52,8 @@ class LogitDistiller(Distiller):
         only: The names of the teachers that are distilled from; None: all.
         distance: Compares the raw predictions, for every task alike; None: each task's own `distillation_loss`.
         mirror: Teachers see each image's mirror image, too; a second forward pass, none where they are cached.
-        share: Several teachers of a task share its lambda_t: each has lambda_t over their number, so that the task
-            learns from their mean and weighs as with one.
+        share: The teachers of a task share its lambda_t: each has lambda_t over the number of those in this distiller,
+            whatever their weights, so that the task learns from their mean and weighs as with one.
 
     Raises:
         ValueError: If the temperature is not positive, not finite, or given beside a `distance`, a weight or the scale
@@ -137,12 +137,13 @@ class LogitDistiller(Distiller):
             for name, images in self.teachers.counts(batch).items():
                 if not images:
                     continue
-                teacher, reading = self.teachers.named[name], self.teachers.read(batch, name)
+                teacher = self.teachers.named[name]
                 if missing := [t for t in teacher.tasks if t not in self.tasks]:
                     raise UserError(
                         f"{type(self).__name__}: expected the task `{missing[0]}`, whose loss it takes, found none; "
                         "call its setup({name: task}) first"
                     )
+                reading = self.teachers.read(batch, name)
                 for t in teacher.tasks:
                     loss = self._loss(t, reading.select(output.predictions[t]), reading.output.predictions[t])
                     count = torch.full((), images, device=batch.images.device)

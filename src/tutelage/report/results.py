@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from tutelage.errors import UserError
-from tutelage.layout import DATA, SINGLE, TEACHER
+from tutelage.layout import DATA, SINGLE, TAUGHT_BY, TEACHER
 from tutelage.report.rows import Row, read_rows
 from tutelage.report.run_files import Log, Teacher, keys, read_log, read_mapping, read_teachers, single_teacher
 from tutelage.report.statistics import Summary, paired, summarise
@@ -177,7 +177,8 @@ class Results:
             return self._folder(f"{SINGLE}/{task}", self.seeds[0])
         if method != TEACHER:
             return self._folder(method, self.seeds[0])
-        runs = (teacher.runs for teacher in self.teachers.values() if task in teacher.tasks)
+        of_study = (teacher for teacher in self.teachers.values() if teacher.kind != TAUGHT_BY)
+        runs = (teacher.runs for teacher in of_study if task in teacher.tasks)
         return next((self._folder(folder, self.seeds[0]) for folder in runs if folder is not None), None)
 
     def log(self, method: str, task: str) -> Log:

@@ -113,7 +113,7 @@ def make_draft(
         values = _one_net_per_task(with_new_names(values, replaced), values)
         flags = flags_with_new_names(flags, values, replaced)
         named = _selected_methods(values, flags)
-        selected = with_those_that_teach(values, named)
+        selected = with_those_that_teach(values, named, _taught_by(flags))
         if added := [name for name in selected if name not in named]:
             flags = [(flag, value) for flag, value in flags if flag != "--methods"]
             values["methods"] = selected
@@ -164,6 +164,16 @@ def _selected_methods(values: dict[str, Any], flags: Flags) -> list[str]:
     if given:
         names = _read("--methods", given[-1] if given[-1].startswith("[") else f"[{given[-1]}]")
     return [str(name) for name in names] if isinstance(names, list) else []  # anything else is refused later
+
+
+def _taught_by(flags: Flags) -> dict[str, Any]:
+    """Method -> the `taught_by` that a flag gives it."""
+    found = {}
+    for flag, value in flags:
+        name, _, key = flag.removeprefix("--method.").rpartition(".")
+        if flag.startswith("--method.") and key == "taught_by" and value is not None:
+            found[name] = _read(flag, value)
+    return found
 
 
 def _refuse_flags_of_others(flags: Flags, selected: list[str]) -> None:

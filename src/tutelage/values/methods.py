@@ -1,6 +1,6 @@
 """How the definition of a method comes about: presets, the study's own keys, and methods that build on others."""
 
-from collections.abc import Container
+from collections.abc import Container, Mapping
 from typing import Any
 
 from tutelage.errors import UserError, cut, did_you_mean
@@ -23,7 +23,7 @@ def definitions(values: dict[str, Any], selected: list[str]) -> dict[str, Any]:
     if not isinstance(own, dict):
         raise UserError(f"method: expected names and values of methods, found `{cut(own)}`")
     for name in selected:
-        if name == TEACHER or (name != SINGLE and name not in own and name not in presets):
+        if name in (TEACHER, TEACHERS) or (name != SINGLE and name not in own and name not in presets):
             names = {**presets, **own}
             raise UserError(
                 f"methods: expected names among {', '.join(names)}; found `{cut(name)}`{did_you_mean(name, names)}"
@@ -36,22 +36,26 @@ def definitions(values: dict[str, Any], selected: list[str]) -> dict[str, Any]:
     return defined
 
 
-def with_those_that_teach(values: dict[str, Any], selected: list[str]) -> list[str]:
+def with_those_that_teach(
+    values: dict[str, Any], selected: list[str], given: Mapping[str, Any] | None = None
+) -> list[str]:
     """The selected methods, and before each of them those whose students teach it, as far as there are such methods.
 
     Args:
         values: of the study.
         selected: the methods that it names.
+        given: method -> what a flag gives as its `taught_by`.
 
     Raises:
         UserError: a name is neither a preset's nor the study's.
     """
+    definitions(values, selected)  # which refuses what is no method
     known, found = {*methods(), *(values.get("method") or {})} - {SINGLE, TEACHER, TEACHERS}, dict[str, None]()
 
     def add(name: str, above: tuple[str, ...]) -> None:
         method = definitions(values, [name]).get(name)
         before = method.get("taught_by") if isinstance(method, dict) else None
-        for teaching in taught_by(before) if isinstance(before, str | list) else ():
+        for teaching in _names(f"method.{name}.taught_by", (given or {}).get(name, before)):
             if teaching in known and teaching not in (*selected, *above, *found):
                 add(teaching, (*above, name))
         found[name] = None
@@ -59,6 +63,13 @@ def with_those_that_teach(values: dict[str, Any], selected: list[str]) -> list[s
     for name in selected:
         add(name, ())
     return list(found)
+
+
+def _names(key: str, value: Any) -> list[str]:
+    """The names in a `taught_by`."""
+    if value is not None and not all(isinstance(name, str) for name in (value if isinstance(value, list) else [value])):
+        raise UserError(f"{key}: expected the name of a method, or several in a list, found `{cut(value)}`")
+    return taught_by(value)
 
 
 def _of_networks(keys: dict[str, Any]) -> str:

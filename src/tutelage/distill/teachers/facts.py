@@ -2,6 +2,7 @@
 
 import inspect
 import re
+from collections.abc import Mapping
 from functools import cache
 from hashlib import blake2b
 from importlib.metadata import version
@@ -10,7 +11,7 @@ from typing import Any
 
 import torch
 
-from tutelage.types import MultiTaskNet
+from tutelage.types import MultiTaskNet, Task
 
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")  # of an object, which differs between processes
 _LIBRARIES = ("torch.", "torchvision.")  # whose version stands for their code
@@ -40,6 +41,19 @@ def network_facts(network: MultiTaskNet) -> dict[str, Any]:
         "training": sorted({module.training for module in network.modules()}),
         "versions": {name: version(name) for name in ("tutelage", "torch")},
         "device": _device(next((p.device for p in network.parameters()), torch.device("cpu"))),
+    }
+
+
+def mirror_facts(tasks: Mapping[str, Task]) -> dict[str, Any]:
+    """Plain values: equal ones mean that `mirrored` of the tasks does the same.
+
+    Raises:
+        Uncacheable: its code cannot be read.
+    """
+    return {
+        name: {f"{c.__module__}.{c.__qualname__}": _code_of(c) for c in type(task).__mro__ if issubclass(c, Task)}
+        | {"values": _ADDRESS.sub("", repr(sorted(vars(task).items(), key=lambda pair: pair[0])))}
+        for name, task in tasks.items()
     }
 
 

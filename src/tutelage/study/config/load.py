@@ -69,7 +69,9 @@ def filled(values: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         UserError: a key or a value is none.
     """
-    return _parse(with_new_names(values, {}))[0]
+    plain, _ = _parse(with_new_names(values, {}))
+    plain["train"]["precision"] = _precision(plain)
+    return plain
 
 
 def describe(source: str | Path) -> str:
@@ -122,17 +124,20 @@ def _study(
     plain: dict[str, Any], parsed: Namespace, builder: Builder | None = None, notes: Sequence[str] = ()
 ) -> Study:
     build = builder or Builder()
-    try:
-        train = TrainConfig(precision=plain["train"]["precision"], accelerator=plain["train"]["accelerator"])
-    except ValueError as error:
-        raise UserError(rephrase(error)) from error
-    folder = study_folder(plain)
-    precision = resolve_precision(train, folder, partial(slow_in_bf16, plain))
-    plain["train"]["precision"] = parsed.train.precision = precision
+    plain["train"]["precision"] = parsed.train.precision = _precision(plain)
     build.add(plain, parsed)
     study = Study(plain, build, list(notes))
     validate(study)
     return study
+
+
+def _precision(plain: dict[str, Any]) -> Any:
+    """That in which a study is trained."""
+    try:
+        train = TrainConfig(precision=plain["train"]["precision"], accelerator=plain["train"]["accelerator"])
+    except ValueError as error:
+        raise UserError(rephrase(error)) from error
+    return resolve_precision(train, study_folder(plain), partial(slow_in_bf16, plain))
 
 
 def _changed_methods(plain: dict[str, Any], values: dict[str, Any], flags: list[str]) -> list[str]:

@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 from jsonargparse import ArgumentParser
 
-from tutelage.errors import UserError, cut
+from tutelage.errors import UserError, cut, did_you_mean
 from tutelage.layout import FEATURES, SINGLE, TEACHER, TEACHERS
 from tutelage.study.config.schema import Method, StudyConfig, TeacherConfig
 from tutelage.study.config.study import Study
@@ -143,7 +143,8 @@ def _taught_by(name: str, study: Study, objects: StudyConfig) -> None:
     key = f"method.{name}.taught_by"
     if method.distiller is None or method.teachers == "random":
         raise UserError(
-            f"{key}: expected a method with a `distiller` and `teachers: trained`, found another; change it"
+            f"{key}: expected a method with a `distiller` and `teachers: trained`, found another; change it, or set "
+            "`taught_by` to null"
         )
     _teaching(key, (name,), objects)
     named = {teacher.name for teacher in teacher_specs(study.values).values()}
@@ -163,11 +164,12 @@ def _teaching(key: str, chain: Sequence[str], objects: StudyConfig) -> None:
         others = [other for other in objects.methods if other not in (SINGLE, *chain)]
         if before not in others:
             names, advice = ", ".join(others) or "none", f"add `{before}` to `methods`, or name another"
+            near = did_you_mean(before, [*others, TEACHERS])
             if before in (SINGLE, TEACHER):
                 advice = "for the networks that teach in this study write `teachers`"
             raise UserError(
                 f"{key}: expected another of the study's methods ({names}) that it does not teach itself, found "
-                f"`{before}`; {advice}"
+                f"`{before}`{near or f'; {advice}'}"
             )
         _teaching(key, (*chain, before), objects)
 

@@ -17,6 +17,7 @@ from tutelage.distill.teachers import (
     Passes,
     RowNumbers,
     image_digests,
+    mirror_facts,
     network_facts,
     resize,
     split_output,
@@ -125,7 +126,7 @@ def cached_networks(
         objects: of its config.
         distiller: of the run.
         streams: its images.
-        needs: what all methods of the study read of each teacher.
+        needs: what all methods of the study read of each teacher, see `needs_key`.
         data: fingerprint of its data.
 
     Raises:
@@ -138,10 +139,10 @@ def cached_networks(
         taps, tasks = passes.needs[network]
         need = Needs(taps, tasks)
         for name in names:
-            need |= needs.get(name, Needs())
+            need |= needs.get(needs_key(name, passes.mirrors(network)), Needs())
         facts = {**network_facts(network), "size": passes.size(network)}
         if passes.mirrors(network):
-            facts["mirror"] = True
+            facts["mirror"] = mirror_facts({t: passes.tasks[t] for t in need.tasks})
         for stream, size in zip(streams.streams, streams.batch_sizes, strict=True):
             indices = _indices(stream, labels)
             if not indices:
@@ -150,6 +151,11 @@ def cached_networks(
             of_source = _facts(spec, objects.train, stream, rows, size, data)
             reads = length.steps * length.parts * size * need.runs
             yield CachedNetwork(network, passes, names, stream, rows, size, need, {**facts, **of_source}, reads)
+
+
+def needs_key(name: str, mirrors: bool) -> str:
+    """Under which the needs of a teacher are known: its predictions of mirror images, too, are another output."""
+    return f"{name}, mirrored" if mirrors else name
 
 
 def _networks(

@@ -61,7 +61,7 @@ class CacheRecord:
         self.folder, self.path = folder, folder / FILE
 
     def needs(self) -> dict[str, Needs]:
-        """By teacher."""
+        """By teacher, see `needs_key`."""
         return {
             name: Needs(tuple(x["taps"]), tuple(x["tasks"]), x["runs"]) for name, x in self._read()["needs"].items()
         }

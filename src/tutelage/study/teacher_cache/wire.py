@@ -15,7 +15,7 @@ from tutelage.study.config import StudyConfig
 from tutelage.study.duration import duration
 from tutelage.study.plan import RunSpec
 from tutelage.study.teacher_cache.fill import Filling, fill
-from tutelage.study.teacher_cache.outputs import CachedNetwork, Note, cached_networks
+from tutelage.study.teacher_cache.outputs import CachedNetwork, Note, cached_networks, needs_key
 from tutelage.study.teacher_cache.probe import Probe, probe
 from tutelage.study.teacher_cache.record import (
     FILE,
@@ -65,7 +65,8 @@ def read_needs(run: Training, runs: Mapping[str, int]) -> dict[str, Needs]:
             if teachers.named[name].moves:
                 continue
             taps, tasks = teachers.passes.needs[network]
-            needs[name] = needs.get(name, Needs()) | Needs(taps, tasks, runs.get(name, 1))
+            key = needs_key(name, teachers.passes.mirrors(network))
+            needs[key] = needs.get(key, Needs()) | Needs(taps, tasks, runs.get(name, 1))
     return needs
 
 
