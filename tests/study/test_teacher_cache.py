@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import sys
 from collections import Counter
 from collections.abc import Collection
 from pathlib import Path
@@ -167,6 +168,26 @@ def test_a_method_whose_teachers_see_mirror_images_too_has_rows_of_its_own(
     needs = CacheRecord(tmp_path / "always").needs()
     assert {*needs} == {"segmentation", "depth", "segmentation, mirrored", "depth, mirrored"}
     assert all(need.tasks and not need.taps for need in needs.values())
+
+
+def test_another_way_of_mirroring_a_task_is_another_output(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    code = (
+        "from tutelage.tasks import Depth\nclass Mine(Depth):\n    def mirrored(self, raw): return {} * raw.flip(-1)\n"
+    )
+    counts = []
+    for name, factor, low in (("one", 1, 0.5), ("corrected", -5, 0.5), ("range", -5, 0.6)):
+        folder = tmp_path / f"code{factor}"  # the same class, in a file that has changed
+        folder.mkdir(exist_ok=True)
+        (folder / "mirrored_task.py").write_text(code.format(factor))
+        with monkeypatch.context() as patch:
+            patch.syspath_prepend(str(folder))
+            patch.delitem(sys.modules, "mirrored_task", raising=False)
+            task = {"class_path": "mirrored_task.Mine", "init_args": {"range": [low, 10.0]}}
+            flags = [*CACHED, "--tasks", json.dumps({"depth": task}), "--methods", "bam"]
+            run_study(tiny(tmp_path / name, *flags, "--method.bam.distiller.mirror", "true"), Notes())
+            sys.modules.pop("mirrored_task")
+        counts.append(len(entries("teachers")))
+    assert counts == [1, 2, 3]
 
 
 @pytest.fixture

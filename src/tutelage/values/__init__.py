@@ -3,7 +3,7 @@
 from tutelage.values.aliases import with_new_names
 from tutelage.values.draft import Draft, make_draft, read_draft, with_overlays
 from tutelage.values.messages import rephrase
-from tutelage.values.methods import DESCRIPTIVE, with_names
+from tutelage.values.methods import DESCRIPTIVE, with_names, with_those_that_teach
 from tutelage.values.plain import merge, parse
 from tutelage.values.presets import methods, overlays, presets, read_values
 from tutelage.values.schema import check_flags, flag_names, flags_of, lay_over
@@ -36,4 +36,5 @@ __all__ = [
     "with_names",
     "with_new_names",
     "with_overlays",
+    "with_those_that_teach",
 ]

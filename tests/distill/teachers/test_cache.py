@@ -16,15 +16,12 @@ from tutelage.distill.teachers import (
     Packing,
     RowNumbers,
     Storage,
-    Uncacheable,
     fill_rows,
     image_digests,
-    mirror_facts,
     network_facts,
     split_output,
     teachers_of,
 )
-from tutelage.tasks import Depth, InverseDepth
 from tutelage.types import Batch, MultiTaskNet, ViewKey
 
 SIZE = 4
@@ -170,21 +167,3 @@ def test_other_weights_architectures_and_modes_are_other_facts() -> None:
     facts = [network_facts(one) for one in nets]
     assert facts[0] == facts[1]
     assert all(facts.count(one) == 1 for one in facts[2:])
-
-
-class Upside(Depth):
-    """Mirrors in a way of its own."""
-
-    def mirrored(self, raw: Tensor) -> Tensor:
-        return raw.flip(-2)
-
-
-def test_what_is_mirrored_depends_on_the_task() -> None:
-    facts = mirror_facts({"height": Depth()})
-    assert facts == mirror_facts({"height": Depth()})
-    for other in (Upside(), Depth(range=(0.5, 3.0)), InverseDepth()):
-        assert mirror_facts({"height": other}) != facts
-    namespace = {"Depth": Depth}
-    exec("class Nowhere(Depth): ...", namespace)
-    with pytest.raises(Uncacheable, match=r"Nowhere cannot be read"):
-        mirror_facts({"height": namespace["Nowhere"]()})

@@ -1,7 +1,7 @@
 """The frozen networks that the student learns from: who teaches what, on which images, run once per batch."""
 
 from tutelage.distill.teachers.cache import CachedOutput, RowNumbers, fill_rows, image_digests
-from tutelage.distill.teachers.facts import Uncacheable, mirror_facts, network_facts
+from tutelage.distill.teachers.facts import Uncacheable, code_of, network_facts
 from tutelage.distill.teachers.frozen import Teachers, labels_by_teacher, share_passes, teachers_of
 from tutelage.distill.teachers.passes import Passes, Reading, resize
 from tutelage.distill.teachers.phi_s import PhiS
@@ -24,10 +24,10 @@ __all__ = [
     "Uncacheable",
     "bytes_per_image",
     "check_tasks",
+    "code_of",
     "fill_rows",
     "image_digests",
     "labels_by_teacher",
-    "mirror_facts",
     "named_teachers",
     "network_facts",
     "resize",

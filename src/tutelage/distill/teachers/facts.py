@@ -2,7 +2,7 @@
 
 import inspect
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable
 from functools import cache
 from hashlib import blake2b
 from importlib.metadata import version
@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from tutelage.types import MultiTaskNet, Task
+from tutelage.types import MultiTaskNet
 
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")  # of an object, which differs between processes
 _LIBRARIES = ("torch.", "torchvision.")  # whose version stands for their code
@@ -33,28 +33,23 @@ def network_facts(network: MultiTaskNet) -> dict[str, Any]:
         weights.update(f"{name}:{data.dtype}:{tuple(data.shape)}".encode())
         weights.update(data.reshape(-1).view(torch.uint8).numpy().data)
     classes = sorted({type(module) for module in network.modules()}, key=lambda c: (c.__module__, c.__qualname__))
-    code = {f"{c.__module__}.{c.__qualname__}": _code_of(c) for c in classes if not c.__module__.startswith(_LIBRARIES)}
     return {
         "weights": weights.hexdigest(),
         "architecture": blake2b(_architecture(network).encode(), digest_size=16).hexdigest(),
-        "code": code,
+        "code": code_of(c for c in classes if not c.__module__.startswith(_LIBRARIES)),
         "training": sorted({module.training for module in network.modules()}),
         "versions": {name: version(name) for name in ("tutelage", "torch")},
         "device": _device(next((p.device for p in network.parameters()), torch.device("cpu"))),
     }
 
 
-def mirror_facts(tasks: Mapping[str, Task]) -> dict[str, Any]:
-    """Plain values: equal ones mean that `mirrored` of the tasks does the same.
+def code_of(classes: Iterable[type[Any]]) -> dict[str, str]:
+    """A digest of the code of each class, by its path.
 
     Raises:
-        Uncacheable: its code cannot be read.
+        Uncacheable: the code of one cannot be read.
     """
-    return {
-        name: {f"{c.__module__}.{c.__qualname__}": _code_of(c) for c in type(task).__mro__ if issubclass(c, Task)}
-        | {"values": _ADDRESS.sub("", repr(sorted(vars(task).items(), key=lambda pair: pair[0])))}
-        for name, task in tasks.items()
-    }
+    return {f"{c.__module__}.{c.__qualname__}": _code_of(c) for c in classes}
 
 
 def _architecture(network: MultiTaskNet) -> str:

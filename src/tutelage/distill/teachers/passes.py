@@ -142,7 +142,6 @@ class Passes:
         """The requests of several together; each is counted once."""
         merged = cls()
         for passes in {id(passes): passes for passes in several}.values():
-            merged.tasks = {**merged.tasks, **passes.tasks}
             for network, request in passes._requests.items():
                 merged.request(network, request.taps, request.tasks, request.size, request.mirror)
                 merged._requests[network].readers += request.readers - 1

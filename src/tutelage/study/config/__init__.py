@@ -15,6 +15,7 @@ from tutelage.values import (
     taught_by,
     teacher_specs,
     with_new_names,
+    with_those_that_teach,
 )
 
 __all__ = [
@@ -41,4 +42,5 @@ __all__ = [
     "taught_by",
     "teacher_specs",
     "with_new_names",
+    "with_those_that_teach",
 ]

@@ -130,15 +130,16 @@ def _definitions(study: Study) -> None:
             )
         if name in (SINGLE, TEACHER):
             _only_training(name, study.values["method"][name])
-        _taught_by(name, study, objects)
+        _taught_by(name, study)
         if method.lr is not None and not 0 < method.lr < inf:
             raise UserError(f"method.{name}.lr: expected a positive number or null, found {method.lr}")
 
 
-def _taught_by(name: str, study: Study, objects: StudyConfig) -> None:
+def _taught_by(name: str, study: Study) -> None:
     """Refuse a method that nothing, or that it itself, would teach."""
-    method = objects.method[name]
-    if not taught_by(method.taught_by):
+    method = study.objects.method[name]
+    teaching = taught_by(method.taught_by)
+    if not teaching:
         return
     key = f"method.{name}.taught_by"
     if method.distiller is None or method.teachers == "random":
@@ -146,10 +147,10 @@ def _taught_by(name: str, study: Study, objects: StudyConfig) -> None:
             f"{key}: expected a method with a `distiller` and `teachers: trained`, found another; change it, or set "
             "`taught_by` to null"
         )
-    _teaching(key, (name,), objects)
+    _teaching(key, (name,), study.objects)
     named = {teacher.name for teacher in teacher_specs(study.values).values()}
-    for before in taught_by(method.taught_by):
-        if before in named and TEACHERS in taught_by(method.taught_by):
+    for before in teaching:
+        if before in named and TEACHERS in teaching:
             raise UserError(
                 f"{key}: expected methods with other names than those of the study's teachers, found `{before}`; "
                 "rename the method"
@@ -163,13 +164,12 @@ def _teaching(key: str, chain: Sequence[str], objects: StudyConfig) -> None:
             continue
         others = [other for other in objects.methods if other not in (SINGLE, *chain)]
         if before not in others:
-            names, advice = ", ".join(others) or "none", f"add `{before}` to `methods`, or name another"
-            near = did_you_mean(before, [*others, TEACHERS])
+            advice = f"; add `{before}` to `methods`, or name another"
             if before in (SINGLE, TEACHER):
-                advice = "for the networks that teach in this study write `teachers`"
+                advice = "; for the networks that teach in this study write `teachers`"
             raise UserError(
-                f"{key}: expected another of the study's methods ({names}) that it does not teach itself, found "
-                f"`{before}`{near or f'; {advice}'}"
+                f"{key}: expected another of the study's methods ({', '.join(others) or 'none'}) that it does not "
+                f"teach itself, found `{before}`{did_you_mean(before, [*others, TEACHERS]) or advice}"
             )
         _teaching(key, (*chain, before), objects)
 

@@ -16,8 +16,8 @@ from tutelage.distill.teachers import (
     Part,
     Passes,
     RowNumbers,
+    code_of,
     image_digests,
-    mirror_facts,
     network_facts,
     resize,
     split_output,
@@ -29,7 +29,7 @@ from tutelage.study.plan import RunSpec
 from tutelage.study.teacher_cache.record import Needs
 from tutelage.train import Stream, Streams, TrainConfig, repeated_views
 from tutelage.train.streams import possibly_labelled
-from tutelage.types import Distiller, MultiTaskNet
+from tutelage.types import Distiller, MultiTaskNet, Task
 
 Note = Callable[[str], None]  # one line to the user
 Computed = tuple[dict[Part, Tensor], Tensor]  # of one batch: the parts of the output, and the digests of its images
@@ -142,7 +142,7 @@ def cached_networks(
             need |= needs.get(needs_key(name, passes.mirrors(network)), Needs())
         facts = {**network_facts(network), "size": passes.size(network)}
         if passes.mirrors(network):
-            facts["mirror"] = mirror_facts({t: passes.tasks[t] for t in need.tasks})
+            facts["mirror"] = [_mirroring(t, spec, passes) for t in need.tasks]
         for stream, size in zip(streams.streams, streams.batch_sizes, strict=True):
             indices = _indices(stream, labels)
             if not indices:
@@ -156,6 +156,12 @@ def cached_networks(
 def needs_key(name: str, mirrors: bool) -> str:
     """Under which the needs of a teacher are known: its predictions of mirror images, too, are another output."""
     return f"{name}, mirrored" if mirrors else name
+
+
+def _mirroring(task: str, spec: RunSpec, passes: Passes) -> list[Any]:
+    """What the predictions of a task depend on where they are mirrored back."""
+    classes = (c for c in type(passes.tasks[task]).__mro__ if issubclass(c, Task))
+    return [task, spec.config["tasks"][task], code_of(classes)]
 
 
 def _networks(

@@ -11,10 +11,10 @@ from typing import Any
 import torch
 
 from tutelage.errors import UserError
-from tutelage.layout import SINGLE, TEACHER, TEACHERS
+from tutelage.layout import SINGLE, TEACHER
 from tutelage.metrics import deltas
 from tutelage.study.build import build_run
-from tutelage.study.config import Study, resolve, taught_by, teacher_specs
+from tutelage.study.config import Study, resolve, teacher_specs, with_those_that_teach
 from tutelage.study.launch import Display, run_study
 from tutelage.study.mixing import refuse_mixing
 from tutelage.study.plan import RunSpec, kinds, method_run, plan
@@ -63,23 +63,13 @@ class Tuner:
         self.methods = sorted(dict.fromkeys(names), key=lambda name: name != SINGLE)  # teachers first
         held = {"source": study.values["data"], "part": part, "seed": self.seed}
         data = {"class_path": "tutelage.data.HoldOut", "init_args": held}
-        teaching = [name for name in self._teaching(*self.methods) if name not in self.methods]
-        known = (SINGLE, TEACHER, *teaching, *self.methods)
-        method = {name: values for name, values in study.values["method"].items() if name in known}
-        changes = {"data": data, "methods": [*teaching, *self.methods], "method": method, "seeds": [self.seed]}
+        needed = with_those_that_teach(dict(study.values), self.methods)
+        method = {name: values for name, values in study.values["method"].items() if name in (SINGLE, TEACHER, *needed)}
+        changes = {"data": data, "methods": needed, "method": method, "seeds": [self.seed]}
         self.study = resolve({**study.values, **changes}, study.build)
         self.spaces = {name: space(self.study, name) for name in self.methods}
         self.folder = study.folder / "tune"
         self.file = self.folder / "tuned.yaml"
-
-    def _teaching(self, *names: str) -> list[str]:
-        """The methods whose students teach some methods, each after those that teach it."""
-        definitions, found = self.original.values["method"], dict[str, None]()
-        for name in names:
-            for before in taught_by(definitions.get(name, {}).get("taught_by")):
-                if before != TEACHERS:
-                    found |= dict.fromkeys([*self._teaching(before), before])
-        return list(found)
 
     def run(self, display: Display) -> list[dict[str, Any]]:
         """Train what is not finished and write tuned.yaml, an overlay of the study; returns one row per method."""
@@ -174,12 +164,13 @@ class Tuner:
         """A trial as a study, in one folder with its teachers, and so in one table with other methods' trials."""
         single = trial if name == SINGLE else teachers
         methods = {SINGLE: self._method(SINGLE, single), TEACHER: self._method(TEACHER, _UNTUNED)}
+        *teaching, _ = with_those_that_teach(dict(self.study.values), [name])
         if name != SINGLE:
-            methods |= {before: self._method(before, _UNTUNED) for before in self._teaching(name)}
+            methods |= {before: self._method(before, _UNTUNED) for before in teaching}
             methods[label(name, trial.number)] = self._method(name, trial)
         changes = {
             "study": f"{self.original.name}-tune",
-            "methods": [SINGLE] if name == SINGLE else [*self._teaching(name), label(name, trial.number)],
+            "methods": [*teaching, SINGLE if name == SINGLE else label(name, trial.number)],
             "method": {key: method for key, method in methods.items() if method},
             "out": str(self.folder / label(SINGLE, single.number)),
         }
