@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+import yaml
 from tests.train.fixture import assert_same
 from torch import nn
 from torch.utils.data import TensorDataset
@@ -171,6 +172,8 @@ def test_students_that_nobody_has_given_do_not_teach(tmp_path: Path, capsys: pyt
     assert "the given teachers alone teach recommended here, not the student of scale-invariant" in " ".join(
         "".join(capsys.readouterr()).split()
     )
+    config = yaml.safe_load((tmp_path / "recommended/seed0/config.yaml").read_text())
+    assert config["method"]["recommended"].get("taught_by") is None  # nor would a teacher of that name be taken for it
     (log,) = tmp_path.glob("recommended/seed0/log.jsonl")
     assert {key for key in json.loads(log.read_text().splitlines()[0]) if key.startswith("distill/")} == {
         f"distill/{task}" for task in WIDTHS

@@ -82,6 +82,8 @@ def test_noisy_student_is_recommended_taught_by_the_student_before(tmp_path: Pat
         "scale-invariant": "own"
     }
     specs = {spec.method: spec for spec in plan(study.values)}
+    singles = tuple(f"single/{t}/seed0" for t in study.objects.tasks)
+    assert specs["recommended"].needs == (*singles, "scale-invariant/seed0")
     assert specs["noisy-student"].needs == ("scale-invariant/seed0",)
     assert specs["third"].needs == ("noisy-student/seed0",)
     assert [teacher.tasks for teacher in specs["third"].teachers] == [tuple(study.objects.tasks)]

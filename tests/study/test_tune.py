@@ -134,6 +134,7 @@ def test_a_method_that_a_student_teaches_learns_from_it(methods: tuple[str, ...]
     for number in range(2):
         spec = json.loads((teacher.parents[2] / f"noisy-student-trial{number:02d}/seed0/spec.json").read_text())
         assert spec["needs"] == ["scale-invariant/seed0"]
+    assert len({trial["delta"] for trial in trials_of(out, "noisy-student")}) == 2  # its own, not those of its teacher
     assert len({name for name, _ in notes.started}) == len(notes.started)
 
 
