@@ -6,7 +6,7 @@ from typing import Any
 from tutelage.errors import UserError, cut, did_you_mean
 from tutelage.layout import SINGLE, TEACHER, TEACHERS
 from tutelage.values.plain import merge
-from tutelage.values.presets import methods, read_method
+from tutelage.values.presets import method_names, read_method
 from tutelage.values.teachers import taught_by, teacher_specs
 
 DESCRIPTIVE = ("about", "values", "search")  # keys of a method that cannot change a result
@@ -19,12 +19,12 @@ def definitions(values: dict[str, Any], selected: list[str]) -> dict[str, Any]:
     Raises:
         UserError: a name is neither a preset's nor the study's.
     """
-    own, presets = values.get("method") or {}, methods()
+    own = values.get("method") or {}
     if not isinstance(own, dict):
         raise UserError(f"method: expected names and values of methods, found `{cut(own)}`")
     for name in selected:
-        if name in (TEACHER, TEACHERS) or (name != SINGLE and name not in own and name not in presets):
-            names = {**presets, **own}
+        if name in (TEACHER, TEACHERS) or (name != SINGLE and name not in own and name not in method_names()):
+            names = dict.fromkeys([*method_names(), *own])
             raise UserError(
                 f"methods: expected names among {', '.join(names)}; found `{cut(name)}`{did_you_mean(name, names)}"
             )
@@ -50,7 +50,7 @@ def with_those_that_teach(
         UserError: a name is neither a preset's nor the study's.
     """
     definitions(values, selected)  # which refuses what is no method
-    known, found = {*methods(), *(values.get("method") or {})} - {SINGLE, TEACHER, TEACHERS}, dict[str, None]()
+    known, found = {*method_names(), *(values.get("method") or {})} - {SINGLE, TEACHER, TEACHERS}, dict[str, None]()
 
     def add(name: str, above: tuple[str, ...]) -> None:
         method = definitions(values, [name]).get(name)
@@ -94,9 +94,9 @@ def _definition(name: str, own: dict[str, Any], values: dict[str, Any], above: t
         raise UserError(f"method.{name}.times: expected paths of numbers and factors, found {times!r}")
     for lower in base if isinstance(base, list) else [base]:
         if lower == name:
-            layer = _preset(name, own, values, above) if name in methods() else {}
-        elif lower in (SINGLE, TEACHER) or lower in above or (lower not in methods() and lower not in own):
-            names = [n for n in {**methods(), **own} if n not in (SINGLE, TEACHER, name)]
+            layer = _preset(name, own, values, above) if name in method_names() else {}
+        elif lower in (SINGLE, TEACHER) or lower in above or (lower not in method_names() and lower not in own):
+            names = [n for n in dict.fromkeys([*method_names(), *own]) if n not in (SINGLE, TEACHER, name)]
             raise UserError(
                 f"method.{name}.base: expected one of {', '.join(names)}; found `{lower}`{did_you_mean(lower, names)}"
             )

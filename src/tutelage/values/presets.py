@@ -1,5 +1,6 @@
 """What comes with tutelage, studies, overlays and methods, and how the YAML of a study is read."""
 
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,12 @@ def methods() -> dict[str, str]:
     """Name and one line of every preset method."""
     about = {SINGLE: "The single-task networks: the teachers, and what Delta compares with"}
     return about | _headlines(_PRESETS / "methods", lambda text: load_yaml(text)["about"])
+
+
+@cache
+def method_names() -> tuple[str, ...]:
+    """The names in `methods`, without reading the files."""
+    return (SINGLE, *sorted(file.name.removesuffix(".yaml") for file in (_PRESETS / "methods").iterdir()))
 
 
 def _headlines(folder: Any, headline: Any) -> dict[str, str]:
