@@ -20,6 +20,7 @@ from tutelage.bench.shares import shares
 from tutelage.bench.startup import startup
 from tutelage.errors import UserError
 from tutelage.files import write_json
+from tutelage.train import freed_memory_kept
 
 PARTS: dict[str, Callable[[Settings], list[Cost]]] = {
     "balancing": balancing,
@@ -45,7 +46,8 @@ def measure(parts: Sequence[str], settings: Settings) -> list[Cost]:
             raise UserError(f"--networks: expected names among {', '.join(NETWORKS)}, found `{name}`")
     for count in settings.tasks:
         make_tasks(count)
-    return [cost for part in parts for cost in PARTS[part](settings)]
+    with freed_memory_kept(settings.device):  # as runs do
+        return [cost for part in parts for cost in PARTS[part](settings)]
 
 
 def write(path: Path, costs: Sequence[Cost], settings: Settings) -> None:

@@ -9,6 +9,7 @@ from time import perf_counter
 from typing import Any
 
 import torch
+from lightning_fabric import Fabric
 from torch import Tensor
 
 from tutelage.study.budget import training_config
@@ -21,7 +22,7 @@ from tutelage.study.observers import Silent
 from tutelage.study.plan import RunSpec, kinds
 from tutelage.study.predictions import shown_predictions
 from tutelage.study.teacher_cache import cache_cost
-from tutelage.train import Streams, TrainConfig, fit, training_loader
+from tutelage.train import Streams, TrainConfig, fit, freed_memory_kept, training_loader
 
 _STEPS = 5  # the first is slow, since libraries prepare; the last is observed
 
@@ -59,14 +60,15 @@ def estimate(
     """
     own = torch.get_num_threads()
     torch.set_num_threads(threads or own)
+    fabric = fabric_for(study.objects.train)
     try:
-        return _estimate(study, specs, note)
+        with freed_memory_kept(fabric.device):
+            return _estimate(study, specs, fabric, note)
     finally:
         torch.set_num_threads(own)
 
 
-def _estimate(study: Study, specs: Sequence[RunSpec], note: Callable[[str], None]) -> list[Estimate]:
-    fabric = fabric_for(study.objects.train)
+def _estimate(study: Study, specs: Sequence[RunSpec], fabric: Fabric, note: Callable[[str], None]) -> list[Estimate]:
     trained = [spec for spec in specs if spec.file is None]
     left = Counter(map(kind_of, trained))
     estimates = []

@@ -37,6 +37,7 @@ from tutelage.train import (
     deterministic,
     evaluate,
     fit,
+    freed_memory_kept,
     main_first,
     seeded,
     share_state,
@@ -117,8 +118,9 @@ def _compute(
     note = observer.note if objects.train.shards == "always" else Silent().note
     objects.data.keep_decoded(Keeper(objects.train.shards, note, passes(objects, runs=1)))
     config, tasks = training_config(spec, objects), objects.tasks
-    with deterministic(config.deterministic) as forced:  # before anything runs on a GPU
-        run, streams = build_run(spec, objects, folder, fabric_for(config, world).device, world=world)
+    device = fabric_for(config, world).device
+    with freed_memory_kept(device), deterministic(config.deterministic) as forced:  # before anything runs on a GPU
+        run, streams = build_run(spec, objects, folder, device, world=world)
         run.resume(place / "checkpoint.pt")
         share_state(world, run)
         fabric = fabric_for(config, world, run_loggers(config.logger, spec, place, run.step) if world.main else [])

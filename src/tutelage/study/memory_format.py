@@ -19,14 +19,14 @@ from tutelage.study.config import StudyConfig
 from tutelage.study.plan import RunSpec
 from tutelage.study.store import processor, read_record, record_fact
 from tutelage.study.teachers import build_net
-from tutelage.train import seeded, select
+from tutelage.train import freed_memory_kept, seeded, select
 from tutelage.train.operations import operations
 from tutelage.types import MultiTaskNet
 
 _FOLDER = "memory_format"  # of the cache
 _FACT = "channels_last"  # in environment.json
 _TRIES = 3
-_VERSION = 1  # of how it is decided
+_VERSION = 2  # of how it is decided
 _LONG = 10.0  # seconds of all tries
 _SMALL = 10**9  # multiply-adds of a forward pass: below, no timing decides, so that bits are the same on any machine
 _LAYOUTS = {False: torch.contiguous_format, True: torch.channels_last}
@@ -113,7 +113,7 @@ def _read(file: Path) -> bool | None:
 
 def _measure(build: Callable[[], MultiTaskNet], images: Tensor) -> bool:
     """Whether forward and backward are faster in channels_last."""
-    with seeded(0, "memory_format"):
+    with freed_memory_kept(images.device), seeded(0, "memory_format"):
         nets = {last: build().to(memory_format=layout).train() for last, layout in _LAYOUTS.items()}
     placed = {last: images.contiguous(memory_format=layout) for last, layout in _LAYOUTS.items()}
 

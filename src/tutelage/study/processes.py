@@ -9,8 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from multiprocessing import connection, get_all_start_methods, get_context, parent_process
-from multiprocessing.context import ForkServerContext
+from multiprocessing import connection, parent_process
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from torch._C._distributed_c10d import FileStore
 
 from tutelage.errors import Elsewhere, UserError, portable
 from tutelage.study.observers import RunObserver, Sender, Silent
+from tutelage.study.start_method import process_context, start, take_environment, take_signals
 from tutelage.train import STOPPING, HeldSignals, Interrupted, LostProcessError, Processes
 
 _GRACE = 10.0  # seconds in which the others say why they end, once one has failed
@@ -64,10 +64,7 @@ def in_processes(count: int, compute: Compute, observer: RunObserver, *arguments
         Interrupted: A signal stopped them between two steps.
         UserError: One of them was killed; or what one of them raises.
     """
-    # Processes are forked from one that has imported what they need, and has done nothing else.
-    context: Any = get_context("forkserver" if "forkserver" in get_all_start_methods() else "spawn")
-    if isinstance(context, ForkServerContext):
-        context.set_forkserver_preload([compute.__module__])
+    context = process_context()
     stop = context.Value("i", 0, lock=False)
     threads = max(1, torch.get_num_threads() // count)
     with tempfile.TemporaryDirectory(prefix="tutelage-") as folder, HeldSignals() as signals:
@@ -77,7 +74,7 @@ def in_processes(count: int, compute: Compute, observer: RunObserver, *arguments
                 said, say = context.Pipe(duplex=False)
                 work = _Work(rank, count, Path(folder) / "store", threads, dict(os.environ), compute, arguments)
                 process = context.Process(target=work, args=(stop, say))
-                process.start()
+                start(process)
                 say.close()
                 workers.append(_Worker(process, said))
             _watch(workers, observer, signals, stop)
@@ -138,7 +135,8 @@ class _Work:
     def __call__(self, stop: Any, say: connection.Connection) -> None:
         for number in STOPPING:
             signal.signal(number, signal.SIG_IGN)
-        os.environ.update(self.environ)
+        take_signals()
+        take_environment(self.environ)
 
         def send(kind: str, *content: Any) -> None:
             say.send_bytes(pickle.dumps((kind, content)))  # tensors by value: this process may end before they are read

@@ -16,6 +16,7 @@ from tutelage.train.distort import Distortion
 from tutelage.train.early_stopping import EarlyStopping
 from tutelage.train.epoch_selection import EpochSelection
 from tutelage.train.evaluate import evaluate, predict
+from tutelage.train.freed_memory import freed_memory_kept
 from tutelage.train.loader import training_loader, validation_loader
 from tutelage.train.log import JsonLines
 from tutelage.train.loop import fit
@@ -63,6 +64,7 @@ __all__ = [
     "deterministic",
     "evaluate",
     "fit",
+    "freed_memory_kept",
     "launched",
     "leave_ends_to_the_parent",
     "load_checkpoint",

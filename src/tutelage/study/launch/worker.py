@@ -1,9 +1,8 @@
 """A process that executes runs for the one that started it."""
 
 import multiprocessing
-import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -15,10 +14,11 @@ import torch
 from tutelage.study.config import Builder
 from tutelage.study.launch.outcome import attempt
 from tutelage.study.observers import Sender
+from tutelage.study.start_method import take_environment, take_signals
 from tutelage.train import leave_ends_to_the_parent
 
 
-def work(connection: Connection, folder: Path, threads: int) -> None:
+def work(connection: Connection, folder: Path, threads: int, environ: Mapping[str, str]) -> None:
     """Execute the runs that arrive, until there are no more.
 
     Ctrl-C reaches every process of a terminal, so it is left to the one that started this one, which passes it on as
@@ -29,9 +29,12 @@ def work(connection: Connection, folder: Path, threads: int) -> None:
             ("note", text) and, at the end of a run, ("end", its Outcome).
         folder: of the study.
         threads: of the computations on the CPU.
+        environ: the variables of its environment: its GPUs are named there.
     """
+    take_environment(environ)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _stop)
+    take_signals()
     leave_ends_to_the_parent()
     torch.set_num_threads(threads)
 
@@ -63,12 +66,10 @@ class _Child(Sender):
 
     def __init__(self, send: Callable[..., None]) -> None:
         super().__init__(send)
-        parent = multiprocessing.parent_process()
-        assert parent is not None
-        self.parent = parent.pid
+        self.parent = multiprocessing.parent_process()
 
     def step(self, step: int, total: int) -> None:
         """After every step."""
-        if os.getppid() != self.parent:
+        if self.parent is not None and not self.parent.is_alive():
             signal.raise_signal(signal.SIGTERM)
         super().step(step, total)

@@ -1,10 +1,9 @@
 """A process that executes runs, seen from the one that started it."""
 
-import multiprocessing
 import os
 import signal
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import suppress
+from multiprocessing.process import BaseProcess
 
 from tutelage.errors import UserError
 from tutelage.study.launch.base import Display, RunDisplay
@@ -13,9 +12,9 @@ from tutelage.study.launch.ready import Ready
 from tutelage.study.launch.share import Share
 from tutelage.study.launch.worker import work
 from tutelage.study.plan import RunSpec
+from tutelage.study.start_method import process_context, start
 
 _DEFECTS = ("SIGSEGV", "SIGABRT", "SIGFPE", "SIGILL", "SIGBUS")
-_context = multiprocessing.get_context("spawn")  # a fork would share threads and CUDA with this process
 
 
 class WorkerProcess:
@@ -35,10 +34,12 @@ class WorkerProcess:
         self.spec: RunSpec | None = None
         self._watched: RunDisplay | None = None
         self._began = self._stopping = False
-        self.connection, theirs = _context.Pipe()
-        self.process = _context.Process(target=work, args=(theirs, ready.study.folder, share.threads))
-        with _environment(share.environment()), _without_ctrl_c():
-            self.process.start()
+        context, environ = process_context(), {**os.environ, **share.environment()}
+        self.connection, theirs = context.Pipe()
+        self.process: BaseProcess = context.Process(
+            target=work, args=(theirs, ready.study.folder, share.threads, environ)
+        )
+        start(self.process)
         theirs.close()
 
     @property
@@ -111,31 +112,3 @@ class WorkerProcess:
         if self.spec is not None:
             self.stop()
         self.process.join()
-
-
-@contextmanager
-def _environment(values: Mapping[str, str]) -> Iterator[None]:
-    """Start processes with other variables than this one has."""
-    former = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in former.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
-
-
-@contextmanager
-def _without_ctrl_c() -> Iterator[None]:
-    """Start processes that Ctrl-C does not reach, also before they can say so themselves."""
-    if not hasattr(signal, "pthread_sigmask"):  # Windows
-        yield
-        return
-    former = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, former)
