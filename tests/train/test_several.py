@@ -15,6 +15,7 @@ from tests.train.several import BALANCERS, CHECKS, LONG, STEPS
 from torch import Tensor
 
 from tutelage.errors import UserError, one_line, raised_by_us
+from tutelage.files import alone
 from tutelage.study.processes import in_processes
 from tutelage.train import Interrupted, Stream, Streams, share_state
 from tutelage.types import World
@@ -44,15 +45,23 @@ class Watcher:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("several")
+    """One for all processes that run these tests."""
+    base = tmp_path_factory.getbasetemp()
+    return (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "several"
 
 
 @pytest.fixture(scope="module")
 def together(folder: Path) -> dict[int, Found]:
     """What two and three processes compute; between them one process continues a run."""
-    two = in_processes(2, several.compute, Watcher(), folder, {group: list(checks) for group, checks in CHECKS.items()})
-    several.leave(World(), folder)
-    return {2: two, 3: in_processes(3, several.compute, Watcher(), folder, OF_THREE)}
+    file = folder / "together.pt"
+    with alone(folder):
+        if not file.exists():
+            checks = {group: list(names) for group, names in CHECKS.items()}
+            two = in_processes(2, several.compute, Watcher(), folder, checks)
+            several.leave(World(), folder)
+            torch.save({2: two, 3: in_processes(3, several.compute, Watcher(), folder, OF_THREE)}, file)
+        found: dict[int, Found] = torch.load(file, weights_only=True)
+        return found
 
 
 def assert_alike(found: dict[str, Tensor], expected: dict[str, Tensor], tolerance: float) -> None:
