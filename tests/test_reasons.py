@@ -1,6 +1,7 @@
 """What is ignored, skipped or caught whatever it is has its reason beside it."""
 
 import re
+from itertools import takewhile
 from pathlib import Path
 
 import pytest
@@ -21,12 +22,15 @@ def without_reason(text: str, test: bool) -> list[str]:
         test: Types are checked in `src` alone, so that a test has none to ignore.
     """
     found = []
-    for line in text.splitlines():
+    lines = text.splitlines()
+    for number, line in enumerate(lines):
         ignored, skipped = IGNORED.search(line), SKIPPED.search(line) if test else None
         unexplained = ignored is not None and not REASON.fullmatch(ignored["rest"])
         unexplained |= test and "type: ignore[" in line
         unexplained |= CAUGHT.match(line) is not None
-        unexplained |= skipped is not None and not re.search(r'reason=|  # \w|^f?".{5,}"|^$', skipped["rest"])
+        if skipped is not None:
+            call = skipped["rest"] or "".join(takewhile(lambda inner: inner.strip() != ")", lines[number + 1 :]))
+            unexplained |= not re.search(r'reason=|  # \w|^\s*f?".{5,}"', call)
         found += [line.strip()] * unexplained
     return found
 
@@ -52,9 +56,10 @@ def test_every_exception_to_a_rule_has_its_reason(folder: str) -> None:
         "except BaseException:",
         "except:",
         '@pytest.mark.skipif(sys.platform == "win32")',
+        '@pytest.mark.skipif(\n    sys.platform == "win32",\n)',
         'pytest.importorskip("ray")',
         "@pytest.mark.xfail()",
     ],
 )
 def test_a_line_without_one_is_found(line: str) -> None:
-    assert without_reason(line, test=True) == [line.strip()]
+    assert without_reason(line, test=True) == [line.splitlines()[0].strip()]

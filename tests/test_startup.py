@@ -103,8 +103,8 @@ def test_methods_that_are_not_selected_are_not_read(monkeypatch: pytest.MonkeyPa
     """Each selected method and its bases, and those alone: reading all took half of the half second."""
     read = list[str]()
     used, of_all = (sys.modules[f"tutelage.values.{name}"] for name in ("methods", "presets"))  # names of functions too
-    monkeypatch.setattr(used, "read_method", lambda name: read.append(name) or read_method(name))
-    monkeypatch.setattr(of_all, "_headlines", None)
+    for module in (used, of_all):
+        monkeypatch.setattr(module, "read_method", lambda name: read.append(name) or read_method(name))
     make_draft("here", {"study": "x", "tasks": {}, "methods": ["uniform", "kd4mtl", "url"]})
     assert set(read) == {"uniform", "kd4mtl", "url"}
     assert len(read) <= 9  # as they are checked, as those are found that teach them, and as they are defined

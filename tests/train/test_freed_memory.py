@@ -11,7 +11,7 @@ pytestmark = pytest.mark.skipif(
     sys.platform != "linux" or not (os.confstr("CS_GNU_LIBC_VERSION") or "").startswith("glibc"),
     reason="glibc alone gives memory back that it could keep",
 )
-# Pages of 4 KiB that the system fills with zeros, by step, and MiB of the process after the block.
+# Pages that the system fills with zeros, by step, and MiB of the process more than before the block.
 SCRIPT = """
 import json, resource, sys, torch
 from tutelage.train import freed_memory_kept
@@ -30,11 +30,10 @@ with freed_memory_kept(torch.device(sys.argv[1])):
 faults["after"] = resident() - start
 print(json.dumps(faults))
 """
-PAGES = 3 * 12_000_000 * 4 // 4096
 
 
 def run(device: str, **environ: str) -> dict[str, list[int]]:
-    kept = {name: value for name, value in os.environ.items() if "MALLOC" not in name}
+    kept = {name: value for name, value in os.environ.items() if "malloc" not in f"{name}={value}".lower()}
     command = [sys.executable, "-c", SCRIPT, device]
     done = subprocess.run(command, capture_output=True, text=True, check=True, env={**kept, **environ})
     found: dict[str, list[int]] = json.loads(done.stdout)
@@ -43,9 +42,8 @@ def run(device: str, **environ: str) -> dict[str, list[int]]:
 
 def test_a_step_asks_for_no_memory_that_the_last_one_freed() -> None:
     found = run("cpu")
-    assert min(found["before"]) > 0.9 * PAGES  # as without it: 36,000 pages in every step
-    assert found["in it"][0] > 0.9 * PAGES
-    assert max(found["in it"][3:]) < 0.01 * PAGES  # by then the heap has room for all three
+    assert min(found["before"]) > 50  # as without it: 36,000 pages in every step, or 72 large ones
+    assert max(found["in it"][3:]) < 0.01 * min(found["before"])  # by then the heap has room for all three
     assert found["held"] > 100
     assert found["after"] < 10
 
@@ -61,5 +59,5 @@ def test_a_step_asks_for_no_memory_that_the_last_one_freed() -> None:
 )
 def test_nothing_changes(device: str, environ: dict[str, str]) -> None:
     found = run(device, **environ)
-    assert min(found["in it"]) > 0.9 * PAGES
+    assert min(found["in it"]) > 0.9 * min(found["before"])
     assert found["held"] < 10

@@ -17,7 +17,7 @@ def freed_memory_kept(device: torch.device) -> Iterator[None]:
     """Keep what is freed in a block that computes on the CPU, and give it back at its end.
 
     By default glibc gives the memory of large tensors back as soon as they are freed. The system fills it with zeros,
-    page by page, when the next step asks for it again: 20,000 pages in a step of EfficientNet-Lite0 at 96x128, 900,000
+    page by page, when the next step asks for it again: 10,000 pages in a step of EfficientNet-Lite0 at 96x128, 950,000
     in one of SegNet at 288x384. Numbers are the same either way. Between the steps the process holds what it held at
     its peak.
 

@@ -27,7 +27,7 @@ def overlays() -> dict[str, str]:
 def methods() -> dict[str, str]:
     """Name and one line of every preset method."""
     about = {SINGLE: "The single-task networks: the teachers, and what Delta compares with"}
-    return about | _headlines(_PRESETS / "methods", lambda text: load_yaml(text)["about"])
+    return about | {name: read_method(name)["about"] for name in method_names() if name != SINGLE}
 
 
 @cache

@@ -15,6 +15,7 @@ from tests.study.launch.conftest import assert_equal, fragile
 
 from tutelage.errors import UserError, user_code
 from tutelage.study import Pool, Share, Study, run_study
+from tutelage.study.start_method import process_context
 from tutelage.study.store import locked
 from tutelage.train import NonFiniteError
 
@@ -53,6 +54,18 @@ def test_two_jobs_give_the_bits_of_one_after_the_other(one_by_one: Study, tmp_pa
     assert display.steps >= 4  # the last of every run, at least
     facts = json.loads((study.folder / "uniform/seed0/environment.json").read_text())
     assert facts["threads"] == 1
+
+
+def test_a_process_has_the_variables_of_now_and_of_its_share(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    process_context()  # what the process is forked from has those of before
+    monkeypatch.setenv("TUTELAGE_NEW", "1")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    study = fragile(tmp_path, "runs", of=("depth",), how="tell", at=1)
+    run_study(study, Notes(), Pool([Share(1, "91")]))
+    told = json.loads((tmp_path / "how.json").read_text())
+    given = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "91"}
+    assert {name: told.get(name) for name in given} == given
+    assert "CUDA_VISIBLE_DEVICES" not in os.environ
 
 
 def test_the_others_are_finished_if_a_process_is_killed_and_the_same_command_continues(

@@ -25,7 +25,7 @@ class Share:
     gpus: str | None = None
 
     def environment(self) -> dict[str, str]:
-        """What has to be set before a process starts: CUDA and OpenMP read it once."""
+        """The variables that its process is given: CUDA reads its own when the first GPU is used."""
         return {"OMP_NUM_THREADS": str(self.threads), **({} if self.gpus is None else {_VISIBLE: self.gpus})}
 
 

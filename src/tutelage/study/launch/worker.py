@@ -66,10 +66,12 @@ class _Child(Sender):
 
     def __init__(self, send: Callable[..., None]) -> None:
         super().__init__(send)
-        self.parent = multiprocessing.parent_process()
+        parent = multiprocessing.parent_process()
+        assert parent is not None
+        self.parent = parent
 
     def step(self, step: int, total: int) -> None:
         """After every step."""
-        if self.parent is not None and not self.parent.is_alive():
+        if not self.parent.is_alive():
             signal.raise_signal(signal.SIGTERM)
         super().step(step, total)
