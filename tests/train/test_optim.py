@@ -1,6 +1,7 @@
 import copy
 import math
 from functools import partial
+from typing import Any
 
 import pytest
 import torch
@@ -105,3 +106,48 @@ def test_a_longer_run_stretches_a_scheduler_with_a_length_of_its_own() -> None:
     assert rates(1.0, 4) == [1, 1, 0.5, 0.5]
     assert rates(2.5, 10) == [1] * 5 + [0.5] * 5
     assert rates(2.5, 10, resume=4) == rates(2.5, 10)
+
+
+def test_adam_is_one_kernel_on_a_cpu_unless_the_user_chooses() -> None:
+    def groups(**kwargs: object) -> dict[str, Any]:
+        parts = {"student": ([nn.Parameter(torch.ones(2))], Optim(partial(torch.optim.AdamW, **kwargs)))}
+        return Optimisers(parts, 1, 1).optimizers["student"].param_groups[0]
+
+    assert groups()["fused"]
+    assert groups(foreach=True)["fused"] is None
+    assert groups(foreach=False)["fused"] is None
+    assert groups(fused=False)["fused"] is False
+    assert not groups(amsgrad=True, differentiable=True)["fused"]
+
+
+def test_one_kernel_takes_the_steps_of_the_formula() -> None:
+    optimisers, parameter = build()
+    m = v = torch.zeros(2)
+    expected = torch.ones(2)
+    for n in range(1, 4):
+        optimisers.zero_grad()
+        parameter.square().sum().backward()
+        optimisers.step()
+        m, v = 0.9 * m + 0.1 * 2 * expected, 0.999 * v + 0.001 * (2 * expected).square()
+        expected = expected - m / (1 - 0.9**n) / ((v / (1 - 0.999**n)).sqrt() + 1e-8)
+        torch.testing.assert_close(parameter.detach(), expected)
+    assert optimisers.optimizers["student"].param_groups[0]["fused"]
+
+
+def test_a_checkpoint_without_it_continues_bit_for_bit() -> None:
+    def advance(optimisers: Optimisers, parameter: nn.Parameter) -> None:
+        optimisers.zero_grad()
+        (parameter.sin() * torch.arange(1.0, 3.0)).sum().backward()
+        optimisers.step()
+
+    a, p = build()
+    a.optimizers["student"].param_groups[0]["fused"] = None  # as versions before had it
+    advance(a, p)
+    b, q = build()
+    q.data.copy_(p.data)
+    b.load_state_dict(copy.deepcopy(a.state_dict()))
+    for _ in range(3):
+        advance(a, p)
+        advance(b, q)
+    assert b.optimizers["student"].param_groups[0]["fused"] is None
+    assert torch.equal(p, q)

@@ -98,7 +98,7 @@ class Optimisers:
         for name, (parameters, optim) in parts.items():
             if not parameters:
                 continue
-            optimizer = self.optimizers[name] = _built(f"{name}.optimizer", optim.optimizer, parameters)
+            optimizer = self.optimizers[name] = _fused(_built(f"{name}.optimizer", optim.optimizer, parameters))
             if lr is not None and name in lr:
                 for group in optimizer.param_groups:
                     group["lr"] = lr[name]
@@ -157,6 +157,21 @@ class Optimisers:
         for name, (scheduler, _) in self.schedulers.items():
             scheduler.load_state_dict(state["schedulers"][name])
         self.done = dict(state["done"])
+
+
+def _fused(optimizer: Optimizer) -> Optimizer:
+    """The same optimiser; Adam and AdamW update a network on a CPU in one kernel, unless `fused` or `foreach` is given.
+
+    PyTorch's default there is a loop over the parameters, which takes three to four times as long; on a GPU it is
+    `foreach` already. An optimiser that continues from a checkpoint does what it did before it.
+    """
+    if type(optimizer) in (torch.optim.Adam, torch.optim.AdamW):
+        for group in optimizer.param_groups:
+            given = group["fused"] is not None or group["foreach"] is not None
+            other = group["capturable"] or group["differentiable"]
+            if not (given or other) and all(p.device.type == "cpu" and p.is_floating_point() for p in group["params"]):
+                group["fused"] = True
+    return optimizer
 
 
 def _built(key: str, build: Callable[[_A], _B], argument: _A) -> _B:
