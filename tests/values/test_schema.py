@@ -151,6 +151,8 @@ def module(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     (tmp_path / "users_own/nets.py").write_text(MODULE)
     (tmp_path / "users_own/lazy.py").write_text("def __getattr__(name): return 1")
     (tmp_path / "users_own/broken.py").write_text("def (")
+    (tmp_path / "users_folder/inner/more").mkdir(parents=True)  # packages without an __init__.py
+    (tmp_path / "users_folder/inner/more/nets.py").write_text(MODULE + "raise SystemExit('imported')")
     monkeypatch.syspath_prepend(tmp_path)
     yield "users_own"
     find_module.cache_clear()
@@ -164,6 +166,7 @@ def names(declared: Declaration) -> dict[str, bool]:
 def test_a_users_class_is_read_and_not_imported(module: str) -> None:
     assert names(declaration("users_own.nets.Derived")) == {"first": True, "second": False, "third": False}
     assert names(declaration("users_own.Plain")) == {"first": True, "second": False, "third": False}  # through a star
+    assert names(declaration("users_folder.inner.more.nets.Base")) == {"first": True, "second": False}
     assert names(declaration("users_own.nets.Own")) == {"a": True, "b": False, "c": True}
     assert names(declaration("users_own.nets.make")) == {"x": True, "y": False}
     assert declaration("users_own.nets.Own").open
@@ -176,6 +179,9 @@ def test_a_users_class_is_read_and_not_imported(module: str) -> None:
         ("users_own.nets.Derivd", MissingNameError, "no `Derivd` in users_own.nets"),
         ("users_own.nots.Derived", MissingNameError, "no module `users_own.nots`"),
         ("users_owm.Derived", MissingNameError, "no module `users_owm`"),
+        ("users_folder.inner.more.nots.Net", MissingNameError, "no module `users_folder.inner.more.nots`"),
+        ("users_folder.inner.mare.Net", MissingNameError, "no module `users_folder.inner.mare`"),
+        ("users_folder.inner.Net", MissingNameError, "no `Net` in users_folder.inner"),
         ("users_own.lazy.Net", UnreadableError, None),
         ("users_own.broken.Net", UnreadableError, None),
         ("users_own.nets.Own.inner", UnreadableError, None),

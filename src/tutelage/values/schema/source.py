@@ -4,8 +4,9 @@ import ast
 import importlib.util
 from collections.abc import Iterator
 from functools import cache, cached_property
-from importlib.machinery import ModuleSpec, PathFinder
+from importlib.machinery import ModuleSpec
 from pathlib import Path
+from pkgutil import get_importer
 from typing import NamedTuple
 
 _DYNAMIC = ("__getattr__", "globals()", "exec(", "setattr(", "sys.modules")  # a module that may bind names unseen
@@ -43,10 +44,12 @@ class Module:
 
     Args:
         spec: as the import system finds it.
+        folders: those of a package; by default the spec's.
     """
 
-    def __init__(self, spec: ModuleSpec) -> None:
+    def __init__(self, spec: ModuleSpec, folders: list[str] | None = None) -> None:
         self.name, self.spec = spec.name, spec
+        self.folders = list(spec.submodule_search_locations or []) if folders is None else folders
         self.ours = spec.name.split(".")[0] == "tutelage"
 
     @cached_property
@@ -56,6 +59,8 @@ class Module:
         Raises:
             UnreadableError: there is none, as in an extension.
         """
+        if self.folders and self.spec.origin is None:
+            return ""  # a package without an __init__.py
         if self.spec.origin is None or not self.spec.origin.endswith(".py"):
             raise UnreadableError(self.name)
         try:
@@ -90,7 +95,7 @@ class Module:
     def _absolute(self, node: ast.ImportFrom) -> str:
         if not node.level:
             return node.module or ""
-        package = self.name.split(".") if self.spec.submodule_search_locations else self.name.split(".")[:-1]
+        package = self.name.split(".") if self.folders else self.name.split(".")[:-1]
         return ".".join([*package[: len(package) - node.level + 1], *([node.module] if node.module else [])])
 
     @property
@@ -104,9 +109,14 @@ class Module:
 
     def submodule(self, name: str) -> "Module | None":
         """The module of that name in this package."""
-        places = self.spec.submodule_search_locations
-        spec = PathFinder.find_spec(f"{self.name}.{name}", list(places)) if places else None
-        return None if spec is None else Module(spec)
+        full, folders = f"{self.name}.{name}", []
+        for finder in filter(None, map(get_importer, self.folders)):
+            if (spec := finder.find_spec(full)) is None:
+                continue
+            if spec.loader is not None:
+                return Module(spec)
+            folders += spec.submodule_search_locations or []
+        return Module(ModuleSpec(full, None), folders) if folders else None  # folders without an __init__.py
 
     def resolve(self, name: str, depth: int = 0) -> Found:
         """Where a name of this module is defined.
@@ -165,7 +175,7 @@ def find_module(name: str) -> Module:
     for i, word in enumerate(rest, 1):
         below = module.submodule(word)
         if below is None:
-            if module.spec.submodule_search_locations is None or module.binding(word) is not None:
+            if not module.folders or module.binding(word) is not None:
                 raise UnreadableError(name)  # an attribute
             raise MissingNameError(f"no module `{'.'.join([first, *rest[:i]])}`")
         module = below
