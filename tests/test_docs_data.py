@@ -59,7 +59,7 @@ WRITE = {
 
 
 def made(value: object, folder: Path) -> object:
-    """The config with files of its structure where its roots are, and little of what a program makes."""
+    """The config with files of its structure where its roots are, small images, and little of what a program makes."""
     if not isinstance(value, dict):
         return value
     value = {key: made(item, folder) for key, item in value.items()}
@@ -68,7 +68,9 @@ def made(value: object, folder: Path) -> object:
         value["root"] = str(folder / path.name)
         for kind in [path.name] if path.name in WRITE else path.name.split("-"):
             WRITE[kind](folder / path.name)
-    return value | {key: 16 for key in ("train", "test") if isinstance(value.get(key), int)}
+    if isinstance(value.get("size"), list):
+        value["size"] = [max(32, pixels // 64 * 16) for pixels in value["size"]]
+    return value | {key: 8 for key in ("train", "test") if isinstance(value.get(key), int)}
 
 
 DENSE = {

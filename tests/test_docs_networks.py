@@ -65,7 +65,7 @@ def test_the_study_trains(study: Path, capsys: pytest.CaptureFixture[str]) -> No
 
 
 def test_the_teachers_of_another_kind_teach(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    short = ["--max-steps", "1", "--batch-size", "2", "--precision", "32-true"]
+    short = ["--max-steps", "1", "--batch-size", "2", "--precision", "32-true", "--methods", "kd4mtl"]
     Path("teachers.yaml").write_text(TEACHERS)
     assert main(["run", str(study), *short, "--with", "teachers.yaml"]) == 0, capsys.readouterr().err
     runs = {str(path.parent) for path in Path("runs/mine").glob("**/result.json")}

@@ -127,20 +127,17 @@ def test_the_first_line_comes_before_torch(tmp_path: Path) -> None:
 HEAVY = ("torchmetrics", "lightning_fabric", "scipy", "sklearn", "matplotlib", "tensorboard", "torchjd", "jsonargparse")
 IMPORTS = {
     "import tutelage": ("torch", "numpy", "rich", "yaml", *HEAVY),
-    "from tutelage.nets import SegNet": HEAVY,
-    "from tutelage.tasks import Segmentation; Segmentation(3)": HEAVY,
-    "from tutelage.distill import FeatureDistiller": HEAVY,
-    "from tutelage.balance import Uniform": HEAVY,
-    "from tutelage.data import Rooms": HEAVY,
-    "import tutelage; tutelage.load": HEAVY,
-    "import tutelage.deploy": HEAVY,
+    # In one process, since what each of them needs is the same.
+    "from tutelage.nets import SegNet; from tutelage.tasks import Segmentation; Segmentation(3); "
+    "from tutelage.distill import FeatureDistiller; from tutelage.balance import Uniform; "
+    "from tutelage.data import Rooms; import tutelage; tutelage.load; import tutelage.deploy": HEAVY,
     "import tutelage.study": ("torchmetrics", "scipy.stats", "sklearn", "matplotlib", "torchvision", "tensorboard"),
     "import tutelage.report": ("torchmetrics", "lightning_fabric", "scipy.stats", "sklearn", "tensorboard", "torchjd"),
     "from tutelage.values import read_draft; read_draft('rooms-tiny')": ("torch", "numpy", *HEAVY),
 }
 
 
-@pytest.mark.parametrize("code", IMPORTS)
+@pytest.mark.parametrize("code", IMPORTS, ids=lambda code: code[:40])
 def test_a_package_loads_what_it_needs_alone(code: str) -> None:
     script = f"import sys\n{code}\nprint(*[name for name in {IMPORTS[code]!r} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)

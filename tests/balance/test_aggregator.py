@@ -90,6 +90,14 @@ STATEFUL = {"ExcessMTL", "GradVac", "NashMTL", "PCD"}
 BALANCES: tuple[Balance, ...] = get_args(Balance)
 
 
+def slow_but(some: bool, *case: Any) -> Any:
+    """A case that is slow, unless it is one of `some` that run the code of all others."""
+    return pytest.param(*case, marks=() if some else pytest.mark.slow)
+
+
+BALANCED = [slow_but(b == "separately" or m in ("ConFIG", "GradDrop", "MGDA"), m, b) for m in METHODS for b in BALANCES]
+
+
 def balancer(method: str, **kwargs: Any) -> Aggregator:
     name = method if method in ARGUMENTS else method.removesuffix("Weighting")
     return Aggregator(method, ARGUMENTS[name], **kwargs)
@@ -128,8 +136,7 @@ class Parameters:
         return torch.stack([*parts, *(flat_grad(x, shared) for x in rest)]).sum(0)
 
 
-@pytest.mark.parametrize("balance", BALANCES)
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(("method", "balance"), BALANCED)
 def test_the_gradient_is_the_aggregators_of_the_jacobian(method: str, balance: Balance) -> None:
     made = balancer(method, balance=balance)
     # GradDrop draws a number a column, whose order follows the memory layout.
@@ -221,9 +228,16 @@ class Representation:
         return flat_grad(torch.stack(product).sum(), net.shared_parameters())
 
 
-@pytest.mark.parametrize("heads", ["last", "aliases"])
-@pytest.mark.parametrize("balance", BALANCES)
-@pytest.mark.parametrize("method", [method for method, where in WHERE if where == "representation"])
+@pytest.mark.parametrize(
+    ("method", "balance", "heads"),
+    [
+        slow_but(heads == "last" or method in ("ConFIG", "GradDrop", "MGDA"), method, balance, heads)
+        for method, where in WHERE
+        if where == "representation"
+        for balance in BALANCES
+        for heads in ("last", "aliases")
+    ],
+)
 class TestAtTheRepresentation:
     @pytest.fixture
     def run(self, method: str, balance: Balance, heads: Any) -> tuple[Net, Distiller | None, dict[str, Tensor]]:
@@ -351,15 +365,18 @@ class TestEveryMethod:
             expected = torchjds(method)(matrix)
         torch.testing.assert_close(shared_grad(net), expected, rtol=1e-4, atol=1e-6)
 
-    @pytest.mark.parametrize("task", TASKS)
-    def test_a_first_step_without_a_task(self, method: str, task: str) -> None:
+    def test_a_first_step_without_a_task(self, method: str) -> None:
         """Nothing is remembered of it: the next step is a first one."""
-        made, fresh = balancer(method), balancer(method)
-        (net, _), (other, _) = build(made), build(fresh)
-        step(made, net, None, batch(0, 1, without=[task]))
-        assert shared_grad(net).isfinite().all()
-        assert_same(step(made, net, None, batch(2, 3)), step(fresh, other, None, batch(2, 3)))
-        assert_same(grads(net), grads(other))
+        fresh = balancer(method)
+        other, _ = build(fresh)
+        expected = step(fresh, other, None, batch(2, 3))
+        for task in TASKS:
+            made = balancer(method)
+            net, _ = build(made)
+            step(made, net, None, batch(0, 1, without=[task]))
+            assert shared_grad(net).isfinite().all()
+            assert_same(step(made, net, None, batch(2, 3)), expected)
+            assert_same(grads(net), grads(other))
 
     def test_a_step_with_one_task_alone_and_with_none(self, method: str) -> None:
         made = balancer(method)
@@ -373,8 +390,8 @@ class TestEveryMethod:
         assert all(p.grad is None for p in net.parameters())
 
 
-@pytest.mark.parametrize(("method", "where"), WHERE)
 class TestEveryMethodAnywhere:
+    @pytest.mark.parametrize(("method", "where"), WHERE)
     def test_a_missing_task_balances_the_rest_and_is_remembered(self, method: str, where: Any) -> None:
         made = balancer(method, where=where)
         net, _ = build(made)
@@ -391,6 +408,9 @@ class TestEveryMethodAnywhere:
         pairs = zip(values(before, of="depth"), values(made.get_extra_state(), of="depth"), strict=True)
         assert any(not torch.equal(old, new) for old, new in pairs) == (method in STATEFUL)
 
+    @pytest.mark.parametrize(
+        ("method", "where"), [slow_but(w == "parameters" or m in STATEFUL | {"MGDA", "Random"}, m, w) for m, w in WHERE]
+    )
     def test_a_resumed_run_is_an_undisturbed_one(self, method: str, where: Any) -> None:
         kills = (1, 3) if method in STATEFUL else (3,)
         resumed_is_undisturbed(lambda: balancer(method, where=where, balance="separately"), kills)

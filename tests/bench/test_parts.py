@@ -2,8 +2,11 @@
 
 import json
 import os
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack, contextmanager
+from functools import cache
+from multiprocessing import get_context
 from pathlib import Path
 
 import pytest
@@ -108,8 +111,22 @@ def test_the_shares_of_a_step_add_up() -> None:
 
 
 def test_runs_side_by_side_are_compared_with_one_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    started, threads = cache(_run), dict[int, int]()  # one process for the runs of one thread: each imports everything
+    ask = torch.get_num_threads
+
+    @contextmanager
+    def asked(network: Network, count: int) -> Iterator[ProcessPoolExecutor]:
+        run = started(network, count)
+        yield run
+        if count not in threads:
+            with run, monkeypatch.context() as patch:
+                patch.setattr("torch.get_num_threads", ask)
+                threads[count] = run.submit(ask).result()
+
+    monkeypatch.setattr("tutelage.bench.jobs._run", asked)
     monkeypatch.setattr("torch.get_num_threads", lambda: 2)
     costs = of_network(measured("jobs"))
+    assert threads == {1: 1, 2: 2}  # a run has the threads that it is given
     ratio = costs.pop("2 runs side by side / one after the other")
     one, alone, together = costs.values()
     assert ratio.limit == 0.65
@@ -142,11 +159,6 @@ def test_at_most_four_runs_are_measured_and_the_limit_is_for_two(monkeypatch: py
     assert any(told[i : i + 8] == side_by_side for i in range(len(told)))
 
 
-def test_a_run_has_the_threads_that_it_is_given() -> None:
-    with _run(NETWORKS[NETWORK], 3) as run:
-        assert run.submit(torch.get_num_threads).result() == 3
-
-
 def test_one_thread_leaves_nothing_to_compare(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torch.get_num_threads", lambda: 1)
     notes: list[str] = []
@@ -156,6 +168,7 @@ def test_one_thread_leaves_nothing_to_compare(monkeypatch: pytest.MonkeyPatch) -
 
 def test_a_run_that_dies_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torch.get_num_threads", lambda: 2)
+    monkeypatch.setattr("tutelage.bench.jobs._run", lambda *_: ProcessPoolExecutor(1, get_context("spawn")))
     monkeypatch.setattr("tutelage.bench.jobs._train", os._exit)
     with pytest.raises(UserError, match="bench jobs: expected processes to go on, found one ended"):
         measured("jobs")
@@ -193,14 +206,14 @@ def test_startup_counts_the_seconds_of_a_process(monkeypatch: pytest.MonkeyPatch
 
 def test_parts_are_chosen_and_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "bench.json"
-    words = ["bench", "shares", "memory", "--rounds", "1", "--networks", NETWORK, "--markdown", "--out", str(out)]
+    words = ["bench", "shares", "evaluation", "--rounds", "1", "--networks", NETWORK, "--markdown", "--out", str(out)]
     assert main(words) == 0
     written = json.loads(out.read_text())
-    assert {cost["part"] for cost in written["costs"]} == {"shares", "memory"}
+    assert {cost["part"] for cost in written["costs"]} == {"shares", "evaluation"}
     assert {"vectors", "bf16", "threads", "versions", "rates"} <= written["machine"].keys()
     shown = capsys.readouterr().out
     assert "### shares" in shown
-    assert "### memory" in shown
+    assert "### evaluation" in shown
 
 
 @pytest.mark.parametrize(

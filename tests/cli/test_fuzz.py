@@ -32,8 +32,8 @@ def answer(kind: str, folder: Path, count: int) -> None:
 
 
 @pytest.mark.parametrize("kind", MUTATE)
-def test_forty(kind: str, tmp_path: Path) -> None:
-    answer(kind, tmp_path, 40)
+def test_twenty(kind: str, tmp_path: Path) -> None:
+    answer(kind, tmp_path, 20)
 
 
 @pytest.mark.slow  # minutes

@@ -3,13 +3,24 @@
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 from PIL import Image
-from tests.study.test_look import AREAS, CLASSES, SIZE, labels, photographs, segmentation, study
+from tests.study.test_look import AREAS, CLASSES, SIZE, labels, photographs, segmentation
 
 from tutelage.cli import main
+from tutelage.study import read_values
+
+
+def study(root: Path, kind: Any, task: Any, **data: Any) -> None:
+    """Write a study of one task whose labels are in the folders `x`, which takes a second to load."""
+    arguments = {"root": str(root), "labels": {"x": {"folder": "x", "kind": kind}}, **data}
+    values = {**read_values("rooms-tiny"), "methods": ["uniform"], "tasks": {"x": task}, "out": str(root / "out")}
+    values["data"] = {"class_path": "tutelage.data.Folders", "init_args": arguments}
+    (root / "study.yaml").write_text(yaml.safe_dump(values))
 
 
 @pytest.fixture

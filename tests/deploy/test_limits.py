@@ -21,8 +21,6 @@ from tutelage.deploy import build, load
 from tutelage.deploy.limits import check_value, no_larger_than
 from tutelage.errors import UserError
 
-STATES = {name: make(name).net.state_dict() for name in NETS}
-
 
 def file(folder: Path, name: str, net: dict[str, Any] | None = None, **tasks: Any) -> Path:
     """The file of a network, with other arguments in its config, and more tasks or other ones."""
@@ -31,7 +29,7 @@ def file(folder: Path, name: str, net: dict[str, Any] | None = None, **tasks: An
     values["tasks"] |= tasks
     path = folder / "x.safetensors"
     metadata = {"format": "tutelage-predictor-1", "config": json.dumps(values)}
-    safetensors.torch.save_file(STATES[name], path, metadata)
+    safetensors.torch.save_file(make(name).net.state_dict(), path, metadata)
     return path
 
 

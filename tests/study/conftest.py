@@ -1,5 +1,6 @@
 """One tiny study, trained once for all tests of this folder."""
 
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -90,3 +91,10 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[dict]
     """Folder, rows and display of a finished study with all methods."""
     out, notes = tmp_path_factory.mktemp("study") / "runs", Notes()
     return out, run_study(tiny(out), notes), notes
+
+
+@pytest.fixture
+def singles(finished: tuple[Path, list[dict], Notes], tmp_path: Path) -> Path:
+    """The folder of a study of which the single-task networks are trained, and nothing else."""
+    shutil.copytree(finished[0] / "single", tmp_path / "runs/single")
+    return tmp_path / "runs"

@@ -27,7 +27,14 @@ FLAGS = [
 ]  # fmt: skip
 
 context = multiprocessing.get_context("forkserver")
-context.set_forkserver_preload(["tests.study.fragile", "tutelage.cli", "tutelage.study", "tutelage.report", "torch"])
+# What a study imports by its end, too: seconds of each process that is forked, otherwise.
+PRELOADED = [
+    "tests.study.fragile", "tests.wrong", "tutelage.cli", "tutelage.study", "tutelage.study.execute",
+    "tutelage.study.launch.worker", "tutelage.report", "torch", "torchmetrics", "torchvision.datasets",
+    "tensorboard.summary", "docstring_parser", "matplotlib.pyplot", "matplotlib.backends.backend_svg",
+    "jsonargparse", "scipy.stats",
+]  # fmt: skip
+context.set_forkserver_preload(PRELOADED)
 
 
 @dataclass

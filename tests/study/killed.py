@@ -121,20 +121,28 @@ def _compute(compute: Any, fuse: Fuse, world: Any, *arguments: Any) -> Any:
         return compute(world, *arguments)
 
 
-def work(folder: str, flags: list[str], at: Place | None, watching: bool) -> None:
-    """Run the command in this process and leave what it said."""
-    from tutelage.cli import main
-
+def work(folder: str, at: Place | None, watching: bool) -> None:
+    """Run the command in a process of its own."""
     warnings.simplefilter("error")
     os.environ |= {"XDG_CACHE_HOME": f"{folder}/cache", "TUTELAGE_JOBS": "1"}
     torch.set_num_threads(1)
+    command(folder, at, watching)
+
+
+def command(folder: str, at: Place | None, watching: bool) -> None:
+    """Run the command in this process and leave what it said."""
+    from tutelage.cli import main
+
     Path(folder, "watching").write_text(str(os.getpid()))
     fuse, execute = Fuse(Path(folder), at, watching), sys.modules["tutelage.study.execute"]
     start = execute.in_processes
     execute.in_processes = lambda count, compute, *rest: start(count, partial(_compute, compute, fuse), *rest)
     said, complained = StringIO(), StringIO()
-    with redirect_stdout(said), redirect_stderr(complained), fused(fuse):
-        status = main(["run", f"{folder}/study.yaml", "--out", f"{folder}/runs", *flags])
+    try:
+        with redirect_stdout(said), redirect_stderr(complained), fused(fuse):
+            status = main(["run", f"{folder}/study.yaml", "--out", f"{folder}/runs"])
+    finally:
+        execute.in_processes = start
     Path(folder, SAID).write_text(json.dumps({"status": status, "complained": complained.getvalue()}))
 
 
@@ -160,16 +168,22 @@ class Killed:
         return self.folder / "runs"
 
     def run(self, at: Place | None = None, watching: bool = False) -> bool:
-        """Start it, wait for its end, and say whether it was killed."""
+        """Start it, wait for its end, and say whether it was killed.
+
+        Several processes of a run that is killed nowhere are started by this one, which has what they are forked from.
+        """
         for name in (PLACES, TRAINED, SAID):
             (self.folder / name).unlink(missing_ok=True)
-        process = context.Process(target=work, args=(str(self.folder), [], at, watching))
-        process.start()
-        process.join(300)
-        assert not process.is_alive(), "it hangs"
-        if not (self.folder / SAID).exists():
-            assert process.exitcode == -signal.SIGKILL
-            return True
+        if self.devices > 1 and at is None:
+            command(str(self.folder), at, watching)
+        else:
+            process = context.Process(target=work, args=(str(self.folder), at, watching))
+            process.start()
+            process.join(300)
+            assert not process.is_alive(), "it hangs"
+            if not (self.folder / SAID).exists():
+                assert process.exitcode == -signal.SIGKILL
+                return True
         said = json.loads((self.folder / SAID).read_text())
         if self.devices > 1 and at is not None and said["status"] == 2:
             assert "process 0 was ended by SIGKILL" in said["complained"], said

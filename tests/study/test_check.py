@@ -3,8 +3,11 @@
 import inspect
 import os
 import re
+import sys
 import threading
 from collections.abc import Callable, Collection
+from dataclasses import replace
+from functools import cache
 from io import StringIO
 from pathlib import Path
 
@@ -58,6 +61,16 @@ def study(root: Path, *flags: str) -> Study:
     file = root / "study.yaml"
     file.write_text(yaml.safe_dump(values))
     return load_study(file, ["--batch-size", "2", *flags])
+
+
+@cache
+def loaded() -> Study:
+    return load_study("rooms-tiny", ["--methods", "uniform"])
+
+
+def rooms_tiny() -> Study:
+    """A study whose tasks and data a test may replace."""
+    return Study(loaded().values, loaded().build)
 
 
 @pytest.fixture
@@ -339,7 +352,7 @@ TASKS: dict[str, tuple[Callable[[], Task], set[type[Modality]]]] = {
 
 def refusal(task: Task, kind: Modality, several: bool = False) -> str:
     """What the check says of a task and the kind of its labels before it reads a sample; "" where they fit."""
-    found = load_study("rooms-tiny", ["--methods", "uniform"])
+    found = rooms_tiny()
     source = Own("read")
     source.modalities = {"it": kind}
     source.check_names = lambda _: None  # whatever the study's tasks are
@@ -419,7 +432,7 @@ class ManySamples(Samples):
 
 
 def many(source: Many) -> Study:
-    found = load_study("rooms-tiny", ["--methods", "uniform"])
+    found = rooms_tiny()
     found.objects.tasks = {"depth": found.objects.tasks["depth"]}
     found.objects.data = source
     return found
@@ -437,30 +450,34 @@ def test_of_very_many_samples_some_are_checked_at_even_distances() -> None:
         assert steps.max() - steps.min() <= 1
 
 
-def test_up_to_twenty_thousand_samples_all_are_checked() -> None:
-    source = Many(15_000, 5000)
-    assert check(many(source)).startswith("checking 20000 images and their labels, once for these data\n")
-    assert len(set(source.read)) == len(source.read) == 20_000
-    source = Many(15_000, 5001)
-    assert "checking 4000 of 20001 images" in check(many(source))
+def test_up_to_twenty_thousand_samples_all_are_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert sys.modules["tutelage.study.check"]._FULL == 20_000  # a hundredth here
+    monkeypatch.setattr("tutelage.study.check._FULL", 200)
+    monkeypatch.setattr("tutelage.study.check_samples._SAMPLE", 20)
+    source = Many(150, 50)
+    assert check(many(source)).startswith("checking 200 images and their labels, once for these data\n")
+    assert len(set(source.read)) == len(source.read) == 200
+    source = Many(150, 51)
+    assert "checking 40 of 201 images" in check(many(source))
 
 
-def test_a_level_can_be_asked_for() -> None:
-    source = Many(4000, 3, bad=1235)
-    with pytest.raises(ValueError, match=r"^sample 1235: expected float32 \[1, 32, 32\]"):
+def test_a_level_can_be_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tutelage.study.check_samples._SAMPLE", 20)
+    source = Many(40, 3, bad=13)
+    with pytest.raises(ValueError, match=r"^sample 13: expected float32 \[1, 32, 32\]"):
         check(many(source), level="full")
     source.read.clear()
-    assert " of 4003 images" in check(many(source), level="sample")
-    assert ("train", 1235) not in source.read
+    assert " of 43 images" in check(many(source), level="sample")
+    assert ("train", 13) not in source.read
     source.read.clear()
-    assert check(many(Many(4001, 3)), level="none") == ""
-    with pytest.raises(ValueError, match=r"^sample 1235"):  # a smaller check is not taken for a larger one
+    assert check(many(Many(41, 3)), level="none") == ""
+    with pytest.raises(ValueError, match=r"^sample 13"):  # a smaller check is not taken for a larger one
         check(many(source), level="full")
 
 
 def test_without_a_check_crop_and_network_are_still_tried() -> None:
     found = many(Many(10, 10))
-    found.objects.train.augment = Augment(scales=[100])
+    found.objects.train = replace(found.objects.train, augment=Augment(scales=[100]))
     with pytest.raises(ValueError, match=r"train.augment.scales: expected windows .* of images of 32x32, found 0x0"):
         check(found, level="none")
 
@@ -530,7 +547,7 @@ class OwnSamples(Samples):
     ],
 )
 def test_a_source_of_the_users_own(tmp_path: Path, trouble: str, message: str) -> None:
-    found = load_study("rooms-tiny", ["--methods", "uniform"])
+    found = rooms_tiny()
     found.objects.tasks = {"depth": found.objects.tasks["depth"]}
     found.objects.data = Own(trouble)
     with pytest.raises(ValueError, match=re.compile(message)) as error:

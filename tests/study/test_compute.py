@@ -1,6 +1,7 @@
 """The operations of a training step, against the sum of its parts."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -11,15 +12,14 @@ from tests.study.test_sources import INDOOR, STREETS, plain
 from tests.study.test_sources import study as of_sources
 from torch.utils.flop_counter import FlopCounterMode
 
-from tutelage.study import load_study, plan, read_values, run_study
+from tutelage.study import Study, load_study, plan, read_values, run_study
 from tutelage.study.compute import step_operations
 from tutelage.study.execute import fabric_for
 from tutelage.study.showing import save_showing
 from tutelage.train import save_safetensors
 
 
-def counts(folder: Path, *methods: str) -> dict[str, dict[str, int]]:
-    study = tiny(folder, "--methods", ",".join(methods))
+def counts(study: Study) -> dict[str, dict[str, int]]:
     found = {}
     for spec in plan(study.values):
         objects = study.build(spec.config)
@@ -27,9 +27,8 @@ def counts(folder: Path, *methods: str) -> dict[str, dict[str, int]]:
     return found
 
 
-def forward(folder: Path, run: str, images: int, heads: bool = True) -> int:
+def forward(study: Study, run: str, images: int, heads: bool = True) -> int:
     """The operations of a network's forward pass."""
-    study = tiny(folder, "--methods", "uniform")
     [spec] = [spec for spec in plan(study.values) if spec.id == run]
     training, streams = built(study, spec, trained=False)
     image = streams.streams[0].samples[0]["image"]
@@ -39,14 +38,15 @@ def forward(folder: Path, run: str, images: int, heads: bool = True) -> int:
 
 
 def test_the_step_of_a_method_is_the_sum_of_its_parts(tmp_path: Path) -> None:
-    found = counts(tmp_path, "uniform", "kd4mtl", "pcgrad")
+    study = tiny(tmp_path, "--methods", "uniform,kd4mtl,pcgrad")
+    found = counts(study)
     uniform, distilled, projected = (found[f"{name}/seed0"] for name in ("uniform", "kd4mtl", "pcgrad"))
     assert uniform["step"] == uniform["plain"] == distilled["plain"] == projected["plain"]
     singles = [run for run in found if run.startswith("single/")]
     assert all(found[run]["step"] == found[run]["plain"] for run in singles)
-    batch = tiny(tmp_path).objects.train.batch_size
-    student = forward(tmp_path, "uniform/seed0", batch)
-    teachers = [forward(tmp_path, run, batch, heads=False) for run in singles]  # features alone
+    batch = study.objects.train.batch_size
+    student = forward(study, "uniform/seed0", batch)
+    teachers = [forward(study, run, batch, heads=False) for run in singles]  # features alone
     assert 2.8 * student < uniform["plain"] < 3 * student  # the images need no gradient
     adaptors = distilled["step"] - uniform["plain"] - sum(teachers)
     assert 0 < adaptors < 0.1 * student  # a 1x1 convolution of the narrow feature before the heads, per task
@@ -57,13 +57,25 @@ def test_the_step_of_a_method_is_the_sum_of_its_parts(tmp_path: Path) -> None:
 CACHED = ("--train.augment.scales", "[1.0]", "--train.teacher_cache.mode")
 
 
+TWO = {t: read_values("rooms-tiny")["tasks"][t] for t in ("segmentation", "depth")}
+READ = ("--data.train", "12", "--tasks", json.dumps(TWO), *CACHED)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a study whose single-task networks are trained."""
+    out = tmp_path_factory.mktemp("singles") / "runs"
+    run_study(tiny(out, "--methods", "single", *READ, "never"), Notes())
+    return out
+
+
 @pytest.mark.parametrize(("teach", "mirror"), [("all", False), ("own", False), ("all", True)])
-def test_what_a_run_has_read_is_counted_once_per_view(teach: str, mirror: bool, tmp_path: Path) -> None:
-    flags = ["--methods", "bam", "--method.bam.distiller.teach", teach, "--data.train", "12"]
-    flags += ["--method.bam.distiller.mirror", str(mirror).lower()]
+def test_what_a_run_has_read_is_counted_once_per_view(teach: str, mirror: bool, trained: Path, tmp_path: Path) -> None:
+    text = f"method: {{bam: {{distiller: {{init_args: {{teach: {teach}, mirror: {str(mirror).lower()}}}}}}}}}"
     found = {}
     for mode in ("always", "never"):
-        study = tiny(tmp_path / mode, *flags, *CACHED, mode)
+        shutil.copytree(trained, tmp_path / mode)
+        study = overlaid(tmp_path / mode, text, "--methods", "bam", *READ, mode)
         run_study(study, Notes())
         save_showing(study, pytest.fail)
         found[mode] = json.loads((study.folder / "bam/seed0/cost.json").read_text())["training"]
@@ -71,7 +83,7 @@ def test_what_a_run_has_read_is_counted_once_per_view(teach: str, mirror: bool, 
     batch = study.objects.train.batch_size
     for mode in ("always", "never"):
         cached = found[mode].get("cached", {})
-        one = sorted(forward(tmp_path, f"single/{t}/seed0", 1) for t in study.objects.tasks)
+        one = sorted(forward(study, f"single/{t}/seed0", 1) for t in study.objects.tasks)
         passes = 1 + mirror
         assert sorted(x["step"] for x in cached.values()) == [passes * batch * x for x in one] * (mode == "always")
         assert sorted(x["fill"] for x in cached.values()) == [passes * 12 * 2 * x for x in one] * (mode == "always")
@@ -105,18 +117,19 @@ def test_teachers_of_one_file_are_spared_together(tmp_path: Path) -> None:
     left = {}
     for names in ("a", "ab"):
         teachers = ", ".join(f"{name}: {one}" for name in names)
-        study = overlaid(tmp_path / names, f"methods: [kd4mtl]\nteachers: {{{teachers}}}", *CACHED, "always")
+        study = overlaid(tmp_path / "runs", f"methods: [kd4mtl]\nteachers: {{{teachers}}}", *CACHED, "always")
         run_study(study, Notes())
         save_showing(study, pytest.fail)
         cost, outputs = read(study.folder)
         assert len(outputs) == len(cost["cached"]) == len(study.objects.tasks) + 1
         left[names] = cost["step"] - sum(x["step"] for x in cost["cached"].values())
+        shutil.rmtree(study.folder / "kd4mtl")  # the single-task networks stay
     adaptors = left["ab"] - left["a"]
     assert 0 <= adaptors < 0.1 * cost["plain"]  # no forward pass
 
 
 def test_a_step_of_two_draws_counts_both(tmp_path: Path) -> None:
-    found = counts(tmp_path, "auto-lambda")["auto-lambda/seed0"]
+    found = counts(tiny(tmp_path, "--methods", "auto-lambda"))["auto-lambda/seed0"]
     assert found["step"] > 2 * found["plain"]
 
 
@@ -128,7 +141,7 @@ def test_parts_of_a_step_are_added(flags: tuple[str, ...], tmp_path: Path) -> No
     found = step_operations(spec, objects, study.folder, fabric_for(objects.train))
     images = objects.train.batch_size * objects.train.accumulate
     assert found["step"] == found["plain"]
-    assert 2.8 < found["plain"] / forward(tmp_path, spec.id, images) < 3
+    assert 2.8 < found["plain"] / forward(study, spec.id, images) < 3
 
 
 @pytest.mark.slow  # networks that people use: seconds for each step

@@ -31,6 +31,8 @@ def study(folder: Path, method: str, tasks: int, **arguments: int) -> Study:
     values["tasks"] = {f"task{i}": {"class_path": "tutelage.tasks.Depth"} for i in range(tasks)}
     values["net"]["init_args"] |= {"filters": [4, 4, 4, 4, 4]}
     values["train"] |= {"epochs": 2, "log_steps": 1}
+    if arguments.get("images") == 1:
+        values["train"]["batch_size"] = 1
     (folder / "study.yaml").write_text(dump_yaml(values))
     return load_study(folder / "study.yaml")
 
@@ -125,8 +127,7 @@ def test_twelve_tasks(method: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("method", [*METHODS, *OWN_TEACHERS])
 def test_one_image(method: str, tmp_path: Path) -> None:
-    study(tmp_path, method, 2, images=1)
-    found = load_study(tmp_path / "study.yaml", ["--batch-size", "1"])
+    found = study(tmp_path, method, 2, images=1)
     if method == "joint-distill":
         with pytest.raises(UserError, match=r"train.batch_size: expected at most the 1 training images .* 1 x 2 per"):
             train(found, method)

@@ -62,10 +62,8 @@ def chain(places: list[Place], indices: list[int]) -> list[Place]:
     return found
 
 
-@pytest.mark.parametrize(
-    ("case", "fractions"), [("bam", (0.1, 0.2, 0.3, 0.4, 0.45, 0.5, 0.6, 0.7, 0.9)), ("two processes", (0.5,))]
-)
-def test_killed_at_ten_places(case: str, fractions: tuple[float, ...], tmp_path: Path) -> None:
+@pytest.mark.parametrize(("case", "fractions"), [("bam", (0.15, 0.3, 0.55, 0.9)), ("two processes", (0.5,))])
+def test_killed_at_some_places(case: str, fractions: tuple[float, ...], tmp_path: Path) -> None:
     undisturbed, places = whole(tmp_path, case)
     killed = kill(
         Killed(tmp_path / "killed", *CASES[case]), undisturbed, chain(places, [int(x * len(places)) for x in fractions])

@@ -122,10 +122,10 @@ def test_its_config_is_a_study_with_the_same_teachers(trained: tuple) -> None:
     assert list(alone.objects.tasks) == ["depth", "normals"]
 
 
-def test_a_file_for_several_tasks(trained: tuple, tmp_path: Path) -> None:
+def test_a_file_for_several_tasks(trained: tuple, singles: Path) -> None:
     file = trained[0].folder / "teacher/pair/seed0/student.safetensors"
     text = f"methods: [kd4mtl]\nteachers: {{both: {{tasks: [depth, normals], file: {file}}}}}"
-    loaded = overlaid(tmp_path / "runs", text)
+    loaded = overlaid(singles, text)
     run_study(loaded, Notes())
     result = json.loads((loaded.folder / "teacher/both/seed0/result.json").read_text())
     assert result["steps"] == 0

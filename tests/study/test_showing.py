@@ -54,11 +54,25 @@ def test_weights_are_no_activations() -> None:
 
 
 @pytest.fixture(scope="module")
-def shown(finished: tuple, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("showing") / "runs"
+def alone(finished: tuple, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, bool]]:
+    """The folder of a study that was shown; file -> whether another process could not write beside it meanwhile."""
+    folder, written = tmp_path_factory.mktemp("showing") / "runs", dict[str, bool]()
     shutil.copytree(finished[0], folder)
-    save_showing(tiny(folder), print)
-    return folder
+
+    def write(path: Path, value: object) -> None:
+        with locked(path.parent) as free:
+            written[path.name] = written.get(path.name, True) and not free
+        write_json(path, value)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tutelage.study.showing.write_json", write)
+        save_showing(tiny(folder), print)
+    return folder, written
+
+
+@pytest.fixture
+def shown(alone: tuple[Path, dict[str, bool]]) -> Path:
+    return alone[0]
 
 
 def test_every_network_predicts_the_best_and_the_worst_image(shown: Path) -> None:
@@ -90,20 +104,8 @@ def test_what_is_there_is_kept(shown: Path) -> None:
     assert files == {path: path.stat().st_mtime_ns for path in files}
 
 
-def test_no_other_process_writes_to_a_folder_meanwhile(
-    finished: tuple, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    written = {}
-
-    def write(path: Path, value: object) -> None:
-        with locked(path.parent) as free:
-            written[path.name] = not free
-        write_json(path, value)
-
-    monkeypatch.setattr("tutelage.study.showing.write_json", write)
-    shutil.copytree(finished[0], tmp_path / "runs")
-    save_showing(tiny(tmp_path / "runs"), print)
-    assert written == {"cost.json": True, "extremes.json": True}
+def test_no_other_process_writes_to_a_folder_meanwhile(alone: tuple[Path, dict[str, bool]]) -> None:
+    assert alone[1] == {"cost.json": True, "extremes.json": True}
 
 
 def test_an_unfinished_study_shows_nothing(finished: tuple, tmp_path: Path) -> None:

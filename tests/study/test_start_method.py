@@ -53,18 +53,24 @@ def look(connection: Connection) -> None:
 
 
 @pytest.mark.parametrize("threads", ["4", None])
-def test_what_it_is_forked_from_has_looked_at_no_gpu_and_has_one_thread(
-    threads: str | None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Which GPUs a process sees is said after the fork; neither a context of CUDA nor other threads survive one."""
+def test_the_variable_of_threads_is_that_of_before(threads: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = []
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     if threads:
         monkeypatch.setenv("OMP_NUM_THREADS", threads)
+    monkeypatch.setattr(forkserver, "ensure_running", lambda: found.append(os.environ["OMP_NUM_THREADS"]))
+    process_context()
+    assert found == ["1"]
+    assert os.environ.get("OMP_NUM_THREADS") == threads
+
+
+def test_what_it_is_forked_from_has_looked_at_no_gpu_and_has_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which GPUs a process sees is said after the fork; neither a context of CUDA nor other threads survive one."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "4")
     monkeypatch.setattr(forkserver, "ensure_running", (own := forkserver.ForkServer()).ensure_running)
     monkeypatch.setattr(forkserver, "connect_to_new_process", own.connect_to_new_process)
     monkeypatch.setattr(forkserver, "set_forkserver_preload", own.set_forkserver_preload)
     context = process_context()
-    assert os.environ.get("OMP_NUM_THREADS") == threads
     mine, theirs = context.Pipe(duplex=False)
     process = context.Process(target=look, args=(theirs,))
     start(process)

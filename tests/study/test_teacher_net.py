@@ -15,7 +15,7 @@ import tutelage
 from tutelage.files import write_record
 from tutelage.nets import EncoderDecoder, SegNet, TappedModule
 from tutelage.report import write_report
-from tutelage.study import Study, check_data, estimate, load_study, run_study
+from tutelage.study import Study, check_data, estimate, load_study, read_values, run_study
 from tutelage.study.budget import forward_operations, stretch, training_config
 from tutelage.study.plan import plan
 from tutelage.study.teachers import load_tensors
@@ -126,10 +126,10 @@ def test_no_method_that_distils_needs_none(tmp_path: Path) -> None:
     assert "teacher" not in [spec.method for spec in plan(made.values)]
 
 
-def test_features_alone_need_no_training(tmp_path: Path) -> None:
+def test_features_alone_need_no_training(singles: Path) -> None:
     text = f"methods: [kd4mtl]\nteacher_net: {{depth: {FEATURES}}}\nteachers: {{depth: features}}"
-    made, notes = overlaid(tmp_path / "runs", text), Notes()
-    rows = run_study(made, notes)
+    made = overlaid(singles, text)
+    rows = run_study(made, Notes())
     assert list(dict.fromkeys(row["method"] for row in rows)) == ["single", "kd4mtl"]
     assert not (made.folder / "teacher").exists()
     net = teacher(made, "depth")
@@ -143,10 +143,10 @@ def test_features_alone_need_no_training(tmp_path: Path) -> None:
         run_study(made, Notes())
 
 
-def test_a_file_is_loaded_into_the_teachers_network(trained: tuple, tmp_path: Path) -> None:
+def test_a_file_is_loaded_into_the_teachers_network(trained: tuple, singles: Path) -> None:
     file = trained[0].folder / "teacher/depth/seed0/student.safetensors"
     text = f"methods: [kd4mtl]\nteacher_net: {{depth: {OTHER}}}\nteachers: {{depth: {file}}}"
-    made = overlaid(tmp_path / "runs", text)
+    made = overlaid(singles, text)
     run_study(made, Notes())
     assert json.loads((made.folder / "teacher/depth/seed0/result.json").read_text())["steps"] == 0
     assert json.loads((made.folder / "single/depth/seed0/result.json").read_text())["steps"] > 0
@@ -203,22 +203,23 @@ def test_a_table_has_the_same_teachers_for_all(trained: tuple, tmp_path: Path) -
     text = f"methods: [url]\nmethod: {{teacher: {{lr: 0.002}}}}\nteacher_net: {{depth: {OTHER}}}"
     with pytest.raises(ValueError, match=r"kd4mtl/seed0: expected the config .*, teacher_net\.segmentation"):
         run_study(overlaid(Path(made.objects.out), text), Notes())
+    task = ("--tasks", json.dumps({"depth": read_values("rooms-tiny")["tasks"]["depth"]}))
     out = tmp_path / "runs"
-    run_study(overlaid(out, "methods: [kd4mtl]"), Notes())
-    with pytest.raises(ValueError, match=r"kd4mtl/seed0: expected the config .*, teacher_net\."):
-        run_study(overlaid(out, f"methods: [url]\nteacher_net: {{depth: {SMALL}}}"), Notes())
+    run_study(overlaid(out, "methods: [bam]", *task), Notes())
+    with pytest.raises(ValueError, match=r"bam/seed0: expected the config .*, teacher_net\."):
+        run_study(overlaid(out, f"methods: [url]\nteacher_net: {{depth: {SMALL}}}", *task), Notes())
 
 
-def test_a_budget_of_the_teachers_compute_depends_on_them(tmp_path: Path) -> None:
+def test_a_budget_of_the_teachers_compute_depends_on_them(singles: Path) -> None:
     text = "methods: [long]\nmethod: {long: {base: uniform, budget: with_teachers}}\nteacher_net: "
-    made = overlaid(tmp_path / "runs", f"{text}{{depth: {SMALL}}}")
+    made = overlaid(singles, f"{text}{{depth: {SMALL}}}")
     run_study(made, Notes())
     steps = json.loads((made.folder / "long/seed0/result.json").read_text())["steps"]
     alone = load_study(made.folder / "long/seed0/config.yaml")
     (spec,) = (spec for spec in plan(alone.values) if spec.method == "long")
     assert steps == training_config(spec, alone.build(spec.config)).epochs * 2
     with pytest.raises(ValueError, match=r"long/seed0: expected the config .*, teacher_net\.depth"):
-        run_study(overlaid(tmp_path / "runs", f"{text}{{depth: {OTHER}}}"), Notes())
+        run_study(overlaid(singles, f"{text}{{depth: {OTHER}}}"), Notes())
 
 
 def test_there_is_no_row_of_some_of_the_teachers(trained: tuple, tmp_path: Path) -> None:
@@ -253,14 +254,14 @@ def test_a_distilled_runs_config_has_the_rates_of_its_teachers(trained: tuple) -
     assert "single" not in config.method
 
 
-def test_features_alone_are_called_so(tmp_path: Path) -> None:
+def test_features_alone_are_called_so(singles: Path) -> None:
     text = (
         f"methods: [kd4mtl]\nteacher_net: {{segmentation: {SMALL}, depth: {FEATURES}}}\nteachers: {{depth: features}}"
     )
-    made = overlaid(tmp_path / "runs", text)
+    made = overlaid(singles, text)
     rows = run_study(made, Notes())
     assert "teacher" not in {row["method"] for row in rows}  # one of them has no numbers
-    run_study(tiny(tmp_path / "runs", "--methods", "uniform"), Notes())
+    run_study(tiny(singles, "--methods", "uniform"), Notes())
     page = write_report(made.folder, made.objects.tasks).read_text()
     assert re.search(r"themselves: segmentation miou [\d.]+ %; depth features alone; normals mean [\d.]+ deg", page)
     assert "the baseline of Delta, and some of the teachers" in page
@@ -375,11 +376,12 @@ def test_features_alone_do_not_do_everything(tmp_path: Path, text: str, line: st
 def test_a_tuning_has_them_too(tmp_path: Path) -> None:
     from tutelage.study import Tuner
 
-    text = f"methods: [kd4mtl]\nteacher_net: {{depth: {SMALL}}}\nmethod: {{teacher: {{lr: 0.002}}}}"
-    made = overlaid(tmp_path / "runs", text)
+    text = f"methods: [bam]\nteacher_net: {{depth: {SMALL}}}\nmethod: {{teacher: {{lr: 0.002}}}}"
+    task = json.dumps({"depth": read_values("rooms-tiny")["tasks"]["depth"]})
+    made = overlaid(tmp_path / "runs", text, "--tasks", task)
     notes = Notes()
-    rows = Tuner(made, ["single", "kd4mtl"], trials=2).run(notes)
-    assert [row["method"] for row in rows] == ["single", "kd4mtl"]
+    rows = Tuner(made, ["single", "bam"], trials=2).run(notes)
+    assert [row["method"] for row in rows] == ["single", "bam"]
     assert [name for name, _ in notes.started].count("teacher depth, seed 0") == 1
     (config,) = made.folder.glob("tune/*/teacher/depth/seed0/config.yaml")
     assert load_study(config).objects.method["single"].lr == 0.002

@@ -151,7 +151,7 @@ except Interrupted as error:
 """
 
 
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("workers", [pytest.param(0, marks=pytest.mark.slow), 2])
 def test_a_process_that_is_preempted_goes_on_where_it_stopped(tmp_path: Path, workers: int) -> None:
     """SLURM sends SIGTERM to the whole group, the loader's workers included."""
     path = tmp_path / "checkpoint.pt"

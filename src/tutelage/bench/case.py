@@ -109,7 +109,7 @@ class Case:
             torch.cuda.reset_peak_memory_stats()
             self.steps(2)
             return torch.cuda.max_memory_allocated() - before
-        with _silent(), profile(activities=[ProfilerActivity.CPU], profile_memory=True, acc_events=True) as profiler:
+        with _silent(), profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
             self.steps(2)
         results: Any = profiler.profiler and profiler.profiler.kineto_results
         changes = sorted((e.start_ns(), e.nbytes()) for e in results.events() if e.name() == "[memory]")

@@ -17,10 +17,15 @@ from tutelage.study.teachers import load_tensors
 TASKS = ("segmentation", "depth")
 
 
-def fragile(folder: Path, out: str, *flags: str, of: tuple[str, ...] = TASKS, how: str = "", at: int = 3) -> Study:
-    """Four runs with a network that fails once: that of the tasks `of`, in the way `how`, at the step `at`.
+FLAGS = ["--epochs", "2", "--data.train", "12", "--data.test", "4", "--precision", "32-true", "--batch-size", "4",
+         "--checkpoint-steps", "2", "--log-steps", "1", "--methods", "uniform,kd4mtl",
+         "--method.kd4mtl.distiller.weights", "null"]  # fmt: skip
 
-    All arguments but these are the same for every study in `folder`, and so are the results.
+
+def written(folder: Path, out: str, of: tuple[str, ...] = TASKS, how: str = "", at: int = 3) -> Path:
+    """The file of a study with a network that fails once: that of the tasks `of`, in the way `how`, at the step `at`.
+
+    All values but these are the same for every study in `folder`, and so are the results.
     """
     values = read_values("rooms-tiny")
     net = {"filters": [8, 8, 8, 8, 8], "how": str(folder / "how"), "of": list(of), "at": at}
@@ -30,10 +35,12 @@ def fragile(folder: Path, out: str, *flags: str, of: tuple[str, ...] = TASKS, ho
         (folder / "how").write_text(how)
     file = folder / f"{out}.yaml"
     file.write_text(yaml.safe_dump(values))
-    always = ["--epochs", "2", "--data.train", "24", "--data.test", "4", "--precision", "32-true", "--batch-size", "4",
-              "--checkpoint-steps", "2", "--log-steps", "1", "--methods", "uniform,kd4mtl",
-              "--method.kd4mtl.distiller.weights", "null"]  # fmt: skip
-    return load_study(file, [*always, "--out", str(folder / out), *flags])
+    return file
+
+
+def fragile(folder: Path, out: str, *flags: str, of: tuple[str, ...] = TASKS, how: str = "", at: int = 3) -> Study:
+    """Four runs of six steps with such a network, and with a checkpoint after every second step."""
+    return load_study(written(folder, out, of, how, at), [*FLAGS, "--out", str(folder / out), *flags])
 
 
 def assert_equal(study: Study, other: Study) -> None:

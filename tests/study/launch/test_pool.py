@@ -3,19 +3,23 @@
 import json
 import os
 import signal
-import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from multiprocessing import forkserver
+from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.study.conftest import Notes
-from tests.study.launch.conftest import assert_equal, fragile
+from tests.study.launch.conftest import TASKS, assert_equal, fragile, written
 
+from tutelage.cli import main
 from tutelage.errors import UserError, user_code
 from tutelage.study import Pool, Share, Study, run_study
-from tutelage.study.start_method import process_context
+from tutelage.study.start_method import process_context, take_signals
 from tutelage.study.store import locked
 from tutelage.train import NonFiniteError
 
@@ -43,9 +47,22 @@ def finished(study: Study) -> set[str]:
     return {path.parent.relative_to(study.folder).as_posix() for path in study.folder.glob("**/result.json")}
 
 
-def test_two_jobs_give_the_bits_of_one_after_the_other(one_by_one: Study, tmp_path: Path) -> None:
-    study, display = fragile(tmp_path, "runs"), Timed()
+def test_two_jobs_give_the_bits_of_one_after_the_other_and_wait_for_a_run_of_another_process(
+    one_by_one: Study, tmp_path: Path
+) -> None:
+    study, said = fragile(tmp_path, "runs"), []
+    lock = locked(study.folder / "single/depth/seed0")
+    assert lock.__enter__()
+
+    class Releases(Timed):
+        def note(self, text: str) -> None:
+            said.append(text)
+            if text == "single depth, seed 0 is trained by another process":
+                lock.__exit__(None, None, None)
+
+    display = Releases()
     rows = run_study(study, display, TWO)
+    assert len([text for text in said if "another process" in text]) == 1
     assert_equal(study, one_by_one)
     assert rows == json.loads((study.folder / "results.json").read_text())["rows"]
     assert display.most == 2
@@ -60,7 +77,7 @@ def test_a_process_has_the_variables_of_now_and_of_its_share(tmp_path: Path, mon
     process_context()  # what the process is forked from has those of before
     monkeypatch.setenv("TUTELAGE_NEW", "1")
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    study = fragile(tmp_path, "runs", of=("depth",), how="tell", at=1)
+    study = fragile(tmp_path, "runs", "--epochs", "1", "--data.train", "4", of=("depth",), how="tell", at=1)
     run_study(study, Notes(), Pool([Share(1, "91")]))
     told = json.loads((tmp_path / "how.json").read_text())
     given = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "91"}
@@ -68,7 +85,7 @@ def test_a_process_has_the_variables_of_now_and_of_its_share(tmp_path: Path, mon
     assert "CUDA_VISIBLE_DEVICES" not in os.environ
 
 
-def test_the_others_are_finished_if_a_process_is_killed_and_the_same_command_continues(
+def test_the_others_are_finished_if_a_process_dies_and_the_same_command_continues(
     one_by_one: Study, tmp_path: Path
 ) -> None:
     study, display = fragile(tmp_path, "runs", of=("depth",), how="SIGKILL"), Timed()
@@ -83,17 +100,15 @@ def test_the_others_are_finished_if_a_process_is_killed_and_the_same_command_con
         display.notes
     )
     assert finished(study) == {"single/segmentation/seed0", "uniform/seed0"}
+    (tmp_path / "how").write_text("SIGSEGV")  # a defect
     again = Timed()
-    run_study(fragile(tmp_path, "runs", of=("depth",)), again, TWO)
-    assert sorted(again.started) == [("kd4mtl, seed 0", 0), ("single depth, seed 0", 2)]
-    assert_equal(study, one_by_one)
-
-
-def test_a_segmentation_fault_is_a_defect(tmp_path: Path) -> None:
-    study = fragile(tmp_path, "runs", of=("depth",), how="SIGSEGV")
     with pytest.raises(RuntimeError, match=r"^single depth, seed 0: its process was ended by SIGSEGV$"):
-        run_study(study, Notes(), TWO)
-    assert finished(study) == {"single/segmentation/seed0", "uniform/seed0"}
+        run_study(study, again, TWO)
+    assert again.started == [("single depth, seed 0", 2)]
+    last = Timed()
+    run_study(study, last, TWO)
+    assert last.started == [("single depth, seed 0", 4), ("kd4mtl, seed 0", 0)]
+    assert_equal(study, one_by_one)
 
 
 def test_a_run_that_diverges_or_breaks_stops_only_what_needs_it(tmp_path: Path, one_by_one: Study) -> None:
@@ -112,77 +127,89 @@ def test_a_run_that_diverges_or_breaks_stops_only_what_needs_it(tmp_path: Path, 
     assert_equal(study, one_by_one)
 
 
-def test_a_run_that_another_process_holds_is_waited_for(tmp_path: Path, one_by_one: Study) -> None:
-    study, said = fragile(tmp_path, "runs"), []
-    lock = locked(study.folder / "single/depth/seed0")
-    assert lock.__enter__()
-
-    class Releases(Notes):
-        def note(self, text: str) -> None:
-            said.append(text)
-            if text == "single depth, seed 0 is trained by another process":
-                lock.__exit__(None, None, None)
-
-    run_study(study, Releases(), TWO)
-    assert len([text for text in said if "another process" in text]) == 1
-    assert_equal(study, one_by_one)
+LONG = ["--epochs", "400", "--data.train", "12", "--data.test", "4", "--precision", "32-true", "--methods", "single",
+        "--jobs", "2", "--checkpoint-steps", "1"]  # fmt: skip
 
 
-SCRIPT = """
-import sys
-from pathlib import Path
-from tests.study.launch.conftest import fragile
-from tutelage.cli import main
-
-if __name__ == "__main__":
-    folder = Path(sys.argv[1])
-    fragile(folder, "runs")
-    sys.exit(main(["run", str(folder / "runs.yaml"), *sys.argv[2:], "--out", str(folder / "runs")]))
-"""
-LONG = ["--epochs", "400", "--data.train", "24", "--data.test", "4", "--precision", "32-true", "--methods", "single"]
+def begun(folder: Path) -> bool:
+    """Whether both runs of the command have saved a checkpoint."""
+    return all((folder / f"runs/single/{t}/seed0/checkpoint.pt").exists() for t in TASKS)
 
 
-def start(folder: Path) -> tuple[subprocess.Popen[str], list[Path]]:
-    """The command with two jobs, both of which have saved a checkpoint, and the folders of their runs."""
-    (folder / "script.py").write_text(SCRIPT)
-    root = Path(__file__).parents[3]
-    process = subprocess.Popen(
-        [sys.executable, str(folder / "script.py"), str(folder), *LONG, "--jobs", "2", "--checkpoint-steps", "1"],
-        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True, cwd=root,
-        env={**os.environ, "PYTHONPATH": f"{root / 'src'}{os.pathsep}{root}"},
-    )  # fmt: skip
-    runs = [folder / f"runs/single/{t}/seed0" for t in ("segmentation", "depth")]
-    while not all((run / "checkpoint.pt").exists() for run in runs):
-        assert process.poll() is None, process.communicate()
+def long_command(folder: Path) -> list[str]:
+    return ["run", str(written(folder, "runs")), *LONG, "--out", str(folder / "runs")]
+
+
+def command(words: list[str], errors: Path, shared: dict[str, Any]) -> None:
+    """`tutelage WORDS` in a process that has everything imported, at the head of a group of its own.
+
+    Args:
+        words: of the command.
+        errors: file of what it complains.
+        shared: of the process from which the runs are forked; empty: the command starts one itself.
+    """
+    os.setsid()
+    take_signals()
+    if shared:
+        vars(forkserver._forkserver).update(shared)  # type: ignore[attr-defined]
+        forkserver.ensure_running = forkserver._forkserver.ensure_running = lambda: None  # type: ignore[attr-defined]
+    with errors.open("w") as sys.stderr, open(os.devnull, "w") as sys.stdout:
+        status = main(words)
+    os._exit(status)
+
+
+def start(folder: Path, own: bool) -> BaseProcess:
+    """The command with two jobs, both of which have saved a checkpoint."""
+    context = process_context()
+    names = ("_forkserver_address", "_forkserver_authkey")  # the second since Python 3.14
+    mine = vars(forkserver._forkserver)  # type: ignore[attr-defined]
+    shared = {} if own else {name: mine[name] for name in names if name in mine}
+    process: BaseProcess = context.Process(target=command, args=(long_command(folder), folder / "errors", shared))
+    process.start()
+    while not begun(folder):
+        assert process.is_alive(), (folder / "errors").read_text()
         time.sleep(0.05)
-    return process, runs
+    return process
 
 
-@pytest.mark.parametrize(
-    ("send", "number", "status"),
-    [
-        (os.killpg, signal.SIGTERM, 143),  # a batch system sends it to all processes
-        (os.kill, signal.SIGINT, 130),
-    ],
-)
-def test_a_signal_lets_every_run_save_itself(
-    tmp_path: Path, send: Callable[[int, int], None], number: signal.Signals, status: int
-) -> None:
-    process, _ = start(tmp_path)
-    send(process.pid, number)
-    _, errors = process.communicate(timeout=120)
-    assert process.returncode == status, errors
+def assert_saved(errors: str, number: signal.Signals) -> None:
     (line,) = errors.strip().splitlines()
     assert line.startswith(f"tutelage: stopped by {number.name}; saved: single ")
     assert line.count("after step ") == 2
     assert line.endswith("; the same command continues from the last checkpoint")
 
 
+def test_a_signal_to_all_processes_lets_every_run_save_itself(tmp_path: Path) -> None:
+    """A batch system sends it."""
+    process = start(tmp_path, own=True)
+    assert process.pid is not None
+    os.killpg(process.pid, signal.SIGTERM)
+    process.join(120)
+    errors = (tmp_path / "errors").read_text()
+    assert process.exitcode == 143, errors
+    assert_saved(errors, signal.SIGTERM)
+
+
+def test_a_signal_to_the_command_alone_lets_every_run_save_itself(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupt() -> None:
+        while not begun(tmp_path):
+            time.sleep(0.05)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    sender = threading.Thread(target=interrupt, daemon=True)
+    sender.start()
+    assert main(long_command(tmp_path)) == 130
+    sender.join()
+    assert_saved(capsys.readouterr().err, signal.SIGINT)
+
+
 def test_runs_do_not_outlive_the_command(tmp_path: Path) -> None:
-    process, runs = start(tmp_path)
+    process = start(tmp_path, own=False)
     process.kill()
-    process.communicate(timeout=120)  # they have its stderr, too
-    for run in runs:  # the lock of a folder ends with its process
+    process.join(120)
+    for run in (tmp_path / f"runs/single/{t}/seed0" for t in TASKS):  # the lock of a folder ends with its process
         with locked(run, wait=True) as held:
             assert held
         assert not (run / "result.json").exists()
