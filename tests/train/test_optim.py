@@ -1,5 +1,6 @@
 import copy
 import math
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -151,3 +152,29 @@ def test_a_checkpoint_without_it_continues_bit_for_bit() -> None:
         advance(b, q)
     assert b.optimizers["student"].param_groups[0]["fused"] is None
     assert torch.equal(p, q)
+
+
+@pytest.mark.parametrize("kind", [torch.optim.Adam, torch.optim.AdamW, torch.optim.SGD])
+def test_one_kernel_is_right_whatever_the_strides(kind: Callable[..., torch.optim.Optimizer]) -> None:
+    """A gradient with other strides than its parameter, then state with others, as of a run in another layout."""
+    torch.manual_seed(0)
+    start, gradient = torch.randn(8, 4, 3, 3), torch.randn(8, 4, 3, 3)
+    found = []
+    for fused, layout in (
+        (False, torch.contiguous_format),
+        (True, torch.channels_last),
+        (True, torch.contiguous_format),
+    ):
+        p = nn.Parameter(start.clone(memory_format=layout))
+        optimisers = Optimisers({"student": ([p], Optim(partial(kind, lr=0.1, fused=fused)))}, 1, 1)
+        p.grad = gradient.clone()
+        optimisers.step()
+        state = optimisers.state_dict()
+        for values in state["optimizers"]["student"]["state"].values():
+            values |= {name: x.contiguous() for name, x in values.items() if torch.is_tensor(x)}
+        optimisers.load_state_dict(state)
+        p.grad = gradient.to(memory_format=torch.channels_last) * 2
+        optimisers.step()
+        found.append(p.detach())
+    torch.testing.assert_close(found[1], found[0])
+    torch.testing.assert_close(found[2], found[0])

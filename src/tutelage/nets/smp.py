@@ -48,7 +48,7 @@ def build_parts(
     encoder_args: Mapping[str, Any] | None,
     decoder_args: Mapping[str, Any] | None,
 ) -> Parts:
-    """The parts of a network. They are first tried without weights on the meta device, which costs next to nothing.
+    """The parts of a network. They are first tried on the meta device, without memory for weights.
 
     Args:
         of: The network, for messages; the other arguments are those of `EncoderDecoder`.

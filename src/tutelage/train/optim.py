@@ -123,6 +123,7 @@ class Optimisers:
     def step(self) -> None:
         """Update all parameters, then the learning rates that change every step."""
         for optimizer in self.optimizers.values():
+            _lay_out(optimizer)
             optimizer.step()
         self._schedule("step")
 
@@ -172,6 +173,21 @@ def _fused(optimizer: Optimizer) -> Optimizer:
             if not (given or other) and all(p.device.type == "cpu" and p.is_floating_point() for p in group["params"]):
                 group["fused"] = True
     return optimizer
+
+
+def _lay_out(optimizer: Optimizer) -> None:
+    """Give gradients and state the strides of their parameter where a fused kernel updates it on a CPU.
+
+    The kernel reads them in the order of memory (PyTorch 2.15): with other strides it takes the gradient of another
+    weight, and says nothing. Backward passes give the right ones; gradients that a method sets may have others.
+    """
+    for group in optimizer.param_groups:
+        for p in (p for p in group["params"] if group.get("fused") and p.device.type == "cpu" and p.grad is not None):
+            if p.grad.stride() != p.stride():
+                p.grad = torch.empty_like(p).copy_(p.grad)
+            for name, value in optimizer.state.get(p, {}).items():
+                if isinstance(value, Tensor) and value.shape == p.shape and value.stride() != p.stride():
+                    optimizer.state[p][name] = torch.empty_like(p).copy_(value)
 
 
 def _built(key: str, build: Callable[[_A], _B], argument: _A) -> _B:

@@ -127,6 +127,7 @@ def test_a_run_that_diverges_or_breaks_stops_only_what_needs_it(tmp_path: Path, 
     assert_equal(study, one_by_one)
 
 
+SERVER: Any = vars(forkserver)["_forkserver"]  # what this process forks from
 LONG = ["--epochs", "400", "--data.train", "12", "--data.test", "4", "--precision", "32-true", "--methods", "single",
         "--jobs", "2", "--checkpoint-steps", "1"]  # fmt: skip
 
@@ -151,8 +152,8 @@ def command(words: list[str], errors: Path, shared: dict[str, Any]) -> None:
     os.setsid()
     take_signals()
     if shared:
-        vars(forkserver._forkserver).update(shared)  # type: ignore[attr-defined]
-        forkserver.ensure_running = forkserver._forkserver.ensure_running = lambda: None  # type: ignore[attr-defined]
+        vars(SERVER).update(shared)
+        vars(forkserver)["ensure_running"] = SERVER.ensure_running = lambda: None
     with errors.open("w") as sys.stderr, open(os.devnull, "w") as sys.stdout:
         status = main(words)
     os._exit(status)
@@ -162,7 +163,7 @@ def start(folder: Path, own: bool) -> BaseProcess:
     """The command with two jobs, both of which have saved a checkpoint."""
     context = process_context()
     names = ("_forkserver_address", "_forkserver_authkey")  # the second since Python 3.14
-    mine = vars(forkserver._forkserver)  # type: ignore[attr-defined]
+    mine = vars(SERVER)
     shared = {} if own else {name: mine[name] for name in names if name in mine}
     process: BaseProcess = context.Process(target=command, args=(long_command(folder), folder / "errors", shared))
     process.start()

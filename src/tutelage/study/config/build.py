@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import fields
+from functools import cache
 from typing import Any
 
 import yaml
@@ -20,7 +21,16 @@ _PLAIN = ("study", "methods", "seeds", "out")  # fields that are what they say: 
 
 
 def study_parser(values: Mapping[str, Any] | None = None, prog: str | None = None) -> ArgumentParser:
-    """The parser of a study's keys, with `values` as its defaults."""
+    """The parser of a study's keys, with `values` as its defaults; without any it is one for all, as it takes time."""
+    return _new_parser(prog, values) if values or prog else _parser()
+
+
+@cache
+def _parser() -> ArgumentParser:
+    return _new_parser()
+
+
+def _new_parser(prog: str | None = None, values: Mapping[str, Any] | None = None) -> ArgumentParser:
     about = (
         "Keys of the study, with its values as defaults; keys of `train` need no prefix: --epochs 2, --max-steps 100. "
         "Besides: --with FILE lays an overlay over the study, --with ablation adds the controls."

@@ -142,21 +142,19 @@ def _precision(plain: dict[str, Any]) -> Any:
 
 def _changed_methods(plain: dict[str, Any], values: dict[str, Any], flags: list[str]) -> list[str]:
     """The methods whose values flags make other than they are in the file."""
-    rest: list[str] = []
-    skipped = False
-    for word in flags:
-        if word.startswith("--"):
-            skipped = word == "--method" or word.startswith("--method.")
-        if not skipped:
-            rest.append(word)
-    if rest == flags:
-        return []
-    before = _parse(values, rest)[0]["method"]
+    names = {flag.split(".")[1] for flag in flags if flag.startswith("--method.")}
+    names |= plain["method"].keys() if "--method" in flags else set()
+    whole = expand_paths(dict(values)).get("method")
+    given = whole if isinstance(whole, dict) else {}
 
     def settings(method: Mapping[str, Any]) -> dict[str, Any]:
         return {key: value for key, value in method.items() if key not in DESCRIPTIVE}
 
-    return [name for name, method in plain["method"].items() if settings(method) != settings(before.get(name, {}))]
+    try:
+        before = {name: settings(parse_method(name, given[name])[0]) for name in names & given.keys()}
+    except Exception as error:  # jsonargparse raises many kinds
+        raise UserError(rephrase(error)) from error
+    return [name for name in names & plain["method"].keys() if settings(plain["method"][name]) != before.get(name)]
 
 
 def _check_file(values: dict[str, Any], flags: list[str]) -> None:
