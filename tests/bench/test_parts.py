@@ -2,6 +2,7 @@
 
 import json
 import os
+import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -14,7 +15,7 @@ import torch
 
 from tutelage.bench import PARTS, Cost, Settings
 from tutelage.bench.cached import read_from_cache
-from tutelage.bench.case import Case, make_tasks, random_batch
+from tutelage.bench.case import Case, _silent, make_tasks, random_batch
 from tutelage.bench.harness import in_turns
 from tutelage.bench.jobs import _run
 from tutelage.bench.networks import NETWORKS, Network
@@ -236,3 +237,10 @@ def test_what_is_refused(
         status = error.code
     assert status == 2
     assert line in capsys.readouterr().err
+
+
+def test_the_warning_of_torchs_profiler_is_silenced_and_no_other() -> None:
+    with warnings.catch_warnings(record=True, action="always") as found, _silent():
+        warnings.warn("Warning: Profiler clears events at the end of each cycle.", UserWarning, stacklevel=1)
+        warnings.warn("another", UserWarning, stacklevel=1)
+    assert [str(one.message) for one in found] == ["another"]

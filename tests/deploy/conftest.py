@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 import torch
-from tests.nets.conftest import no_values_without_memory  # noqa: F401  # a fixture of all tests here
 from tests.study.conftest import Notes, tiny
 from torch import nn
 

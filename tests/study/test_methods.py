@@ -71,6 +71,12 @@ def test_a_flag_changes_a_method_however_it_is_given(flags: list[str]) -> None:
     assert load_study("rooms-tiny", [*flags, "--epochs", "3"]).objects.method["url"].values == "paper"
 
 
+def test_a_flag_with_the_value_that_it_has_changes_nothing() -> None:
+    assert (
+        load_study("rooms-tiny", ["--method.kd4mtl.distiller.scale", "1.0"]).objects.method["kd4mtl"].values == "paper"
+    )
+
+
 def test_one_flag_for_all_methods_leaves_the_others_without_a_definition() -> None:
     with pytest.raises(ValueError, match=r"method.uniform: expected a definition, found none; .* --method.uniform.KEY"):
         load_study("rooms-tiny", ["--method", "{kd4mtl: {lr: 0.5}}"])

@@ -143,10 +143,10 @@ def test_features_alone_need_no_training(singles: Path) -> None:
         run_study(made, Notes())
 
 
-def test_a_file_is_loaded_into_the_teachers_network(trained: tuple, singles: Path) -> None:
+def test_a_file_is_loaded_into_the_teachers_network(trained: tuple, tmp_path: Path) -> None:
     file = trained[0].folder / "teacher/depth/seed0/student.safetensors"
     text = f"methods: [kd4mtl]\nteacher_net: {{depth: {OTHER}}}\nteachers: {{depth: {file}}}"
-    made = overlaid(singles, text)
+    made = overlaid(tmp_path / "runs", text)
     run_study(made, Notes())
     assert json.loads((made.folder / "teacher/depth/seed0/result.json").read_text())["steps"] == 0
     assert json.loads((made.folder / "single/depth/seed0/result.json").read_text())["steps"] > 0

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import accumulate
@@ -131,12 +132,18 @@ def make_fabric(config: TrainConfig, loggers: Sequence[Logger] = ()) -> Fabric:
 
 @contextmanager
 def _silent() -> Iterator[None]:
-    """Silence torch's profiler, which writes to the process's standard error at every start."""
+    """Silence torch's profiler, which writes to the process's standard error at every start.
+
+    PyTorch 2.10 and 2.11 warn of cleared events besides (pytorch/pytorch#180348). `acc_events` would keep these, and
+    have torch parse them for minutes.
+    """
     stderr = os.dup(2)
     with open(os.devnull, "w") as nowhere:
         os.dup2(nowhere.fileno(), 2)
         try:
-            yield
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", "Warning: Profiler clears events", UserWarning)
+                yield
         finally:
             os.dup2(stderr, 2)
             os.close(stderr)

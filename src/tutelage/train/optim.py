@@ -2,7 +2,7 @@
 
 import math
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
@@ -123,7 +123,9 @@ class Optimisers:
     def step(self) -> None:
         """Update all parameters, then the learning rates that change every step."""
         for optimizer in self.optimizers.values():
-            _lay_out(optimizer)
+            for p in _fused_parameters(optimizer):
+                if p.grad is not None and p.grad.stride() != p.stride():
+                    p.grad = torch.empty_like(p).copy_(p.grad)
             optimizer.step()
         self._schedule("step")
 
@@ -155,6 +157,10 @@ class Optimisers:
         """Continue from `state_dict()`."""
         for name, optimizer in self.optimizers.items():
             optimizer.load_state_dict(state["optimizers"][name])
+            for p in _fused_parameters(optimizer):
+                for key, value in optimizer.state.get(p, {}).items():
+                    if isinstance(value, Tensor) and value.shape == p.shape:
+                        optimizer.state[p][key] = torch.empty_like(p).copy_(value)
         for name, (scheduler, _) in self.schedulers.items():
             scheduler.load_state_dict(state["schedulers"][name])
         self.done = dict(state["done"])
@@ -175,19 +181,16 @@ def _fused(optimizer: Optimizer) -> Optimizer:
     return optimizer
 
 
-def _lay_out(optimizer: Optimizer) -> None:
-    """Give gradients and state the strides of their parameter where a fused kernel updates it on a CPU.
+def _fused_parameters(optimizer: Optimizer) -> Iterator[nn.Parameter]:
+    """The parameters that a fused kernel updates on a CPU: gradient and state need their strides.
 
     The kernel reads them in the order of memory (PyTorch 2.15): with other strides it takes the gradient of another
-    weight, and says nothing. Backward passes give the right ones; gradients that a method sets may have others.
+    weight, and says nothing. A backward pass gives the right ones; a method that sets gradients may give others, and
+    so may a checkpoint of another memory layout.
     """
     for group in optimizer.param_groups:
-        for p in (p for p in group["params"] if group.get("fused") and p.device.type == "cpu" and p.grad is not None):
-            if p.grad.stride() != p.stride():
-                p.grad = torch.empty_like(p).copy_(p.grad)
-            for name, value in optimizer.state.get(p, {}).items():
-                if isinstance(value, Tensor) and value.shape == p.shape and value.stride() != p.stride():
-                    optimizer.state[p][name] = torch.empty_like(p).copy_(value)
+        if group.get("fused"):
+            yield from (p for p in group["params"] if p.device.type == "cpu")
 
 
 def _built(key: str, build: Callable[[_A], _B], argument: _A) -> _B:

@@ -7,10 +7,8 @@ import sys
 import threading
 import time
 from collections.abc import Mapping
-from multiprocessing import forkserver
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Any
 
 import pytest
 from tests.study.conftest import Notes
@@ -127,7 +125,6 @@ def test_a_run_that_diverges_or_breaks_stops_only_what_needs_it(tmp_path: Path, 
     assert_equal(study, one_by_one)
 
 
-SERVER: Any = vars(forkserver)["_forkserver"]  # what this process forks from
 LONG = ["--epochs", "400", "--data.train", "12", "--data.test", "4", "--precision", "32-true", "--methods", "single",
         "--jobs", "2", "--checkpoint-steps", "1"]  # fmt: skip
 
@@ -141,31 +138,18 @@ def long_command(folder: Path) -> list[str]:
     return ["run", str(written(folder, "runs")), *LONG, "--out", str(folder / "runs")]
 
 
-def command(words: list[str], errors: Path, shared: dict[str, Any]) -> None:
-    """`tutelage WORDS` in a process that has everything imported, at the head of a group of its own.
-
-    Args:
-        words: of the command.
-        errors: file of what it complains.
-        shared: of the process from which the runs are forked; empty: the command starts one itself.
-    """
+def command(words: list[str], errors: Path) -> None:
+    """`tutelage WORDS` in a forked process, the head of a group; its complaints go to a file."""
     os.setsid()
     take_signals()
-    if shared:
-        vars(SERVER).update(shared)
-        vars(forkserver)["ensure_running"] = SERVER.ensure_running = lambda: None
     with errors.open("w") as sys.stderr, open(os.devnull, "w") as sys.stdout:
         status = main(words)
     os._exit(status)
 
 
-def start(folder: Path, own: bool) -> BaseProcess:
+def start(folder: Path) -> BaseProcess:
     """The command with two jobs, both of which have saved a checkpoint."""
-    context = process_context()
-    names = ("_forkserver_address", "_forkserver_authkey")  # the second since Python 3.14
-    mine = vars(SERVER)
-    shared = {} if own else {name: mine[name] for name in names if name in mine}
-    process: BaseProcess = context.Process(target=command, args=(long_command(folder), folder / "errors", shared))
+    process: BaseProcess = process_context().Process(target=command, args=(long_command(folder), folder / "errors"))
     process.start()
     while not begun(folder):
         assert process.is_alive(), (folder / "errors").read_text()
@@ -182,7 +166,7 @@ def assert_saved(errors: str, number: signal.Signals) -> None:
 
 def test_a_signal_to_all_processes_lets_every_run_save_itself(tmp_path: Path) -> None:
     """A batch system sends it."""
-    process = start(tmp_path, own=True)
+    process = start(tmp_path)
     assert process.pid is not None
     os.killpg(process.pid, signal.SIGTERM)
     process.join(120)
@@ -207,7 +191,7 @@ def test_a_signal_to_the_command_alone_lets_every_run_save_itself(
 
 
 def test_runs_do_not_outlive_the_command(tmp_path: Path) -> None:
-    process = start(tmp_path, own=False)
+    process = start(tmp_path)
     process.kill()
     process.join(120)
     for run in (tmp_path / f"runs/single/{t}/seed0" for t in TASKS):  # the lock of a folder ends with its process

@@ -7,7 +7,6 @@ every name.
 import hashlib
 from base64 import b64encode
 from collections.abc import Callable, Mapping
-from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
@@ -48,7 +47,6 @@ def write_report(folder: Path, tasks: Mapping[str, Task], write: Callable[[Path,
     return path
 
 
-@cache
 def environment() -> Environment:
     """What fills our templates: every name in them is escaped, and one that is missing is an error."""
     made = Environment(

@@ -21,16 +21,7 @@ _PLAIN = ("study", "methods", "seeds", "out")  # fields that are what they say: 
 
 
 def study_parser(values: Mapping[str, Any] | None = None, prog: str | None = None) -> ArgumentParser:
-    """The parser of a study's keys, with `values` as its defaults; without any it is one for all, as it takes time."""
-    return _new_parser(prog, values) if values or prog else _parser()
-
-
-@cache
-def _parser() -> ArgumentParser:
-    return _new_parser()
-
-
-def _new_parser(prog: str | None = None, values: Mapping[str, Any] | None = None) -> ArgumentParser:
+    """The parser of a study's keys, with `values` as its defaults."""
     about = (
         "Keys of the study, with its values as defaults; keys of `train` need no prefix: --epochs 2, --max-steps 100. "
         "Besides: --with FILE lays an overlay over the study, --with ablation adds the controls."
@@ -40,6 +31,12 @@ def _new_parser(prog: str | None = None, values: Mapping[str, Any] | None = None
     if values:
         parser.set_defaults(copy.deepcopy(dict(values)))
     return parser
+
+
+@cache
+def plain_parser() -> ArgumentParser:
+    """The parser without values, made once: it is a sixth of what a study costs to load."""
+    return study_parser()
 
 
 class Builder:
@@ -60,7 +57,7 @@ class Builder:
         """
         if any(key not in self._objects for _, _, key in _components(values)):
             try:
-                self.add(values, study_parser().parse_object(copy.deepcopy(dict(values)), defaults=True))
+                self.add(values, plain_parser().parse_object(copy.deepcopy(dict(values)), defaults=True))
             except Exception as error:  # jsonargparse raises many kinds; the message says what is wrong
                 raise UserError(rephrase(error)) from error
         objects: dict[str, Any] = {field: {} for field in _BY_NAME if field in values}
@@ -79,7 +76,7 @@ class Builder:
             UserError: whatever a class raises when it is built.
         """
         try:
-            objects = vars(study_parser().instantiate(parsed))
+            objects = vars(plain_parser().instantiate(parsed))
         except Exception as error:  # whatever a class of the user raises when it is built
             place, line = user_code(error), rephrase(error)
             if place is not None and not isinstance(error, ValueError):

@@ -12,7 +12,7 @@ import yaml
 from jsonargparse import ArgumentParser, Namespace
 
 from tutelage.errors import UserError
-from tutelage.study.config.build import Builder, study_parser
+from tutelage.study.config.build import Builder, plain_parser, study_parser
 from tutelage.study.config.definitions import parse_method
 from tutelage.study.config.precision import resolve_precision, slow_in_bf16
 from tutelage.study.config.schema import StudyConfig
@@ -92,7 +92,7 @@ def _parse(values: Mapping[str, Any], flags: Sequence[str] = ()) -> tuple[dict[s
     flagged, others = _split_methods(whole.get("method", {}), flags)
     try:
         parsed = study_parser(whole | {"method": flagged}).parse_args(_joined(flags))
-        plain: dict[str, Any] = yaml.safe_load(study_parser().dump(parsed, skip_validation=True))
+        plain: dict[str, Any] = yaml.safe_load(plain_parser().dump(parsed, skip_validation=True))
         for name, method in others.items():
             plain["method"][name], parsed.method[name] = parse_method(name, method)
     except Exception as error:  # jsonargparse raises many kinds
