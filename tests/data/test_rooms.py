@@ -94,6 +94,33 @@ def test_classes_are_nyus_and_all_occur() -> None:
     assert counts.max() < 0.6 * len(found)
 
 
+def test_four_classes_are_parts_of_the_thirteen() -> None:
+    """Those of Silberman et al. (2012): floor, structure, furniture, props."""
+    fine, coarse = (Rooms(train=20, test=1, size=(48, 64), classes=classes).split("train") for classes in (13, 4))
+    parts: dict[int, set[int]] = {}
+    for a, b in ((fine[i], coarse[i]) for i in range(20)):
+        assert torch.equal(a["image"], b["image"])
+        pairs = torch.stack([a["labels"]["segmentation"], b["labels"]["segmentation"]]).flatten(1).unique(dim=1)
+        for part, whole in pairs.T.tolist():
+            parts.setdefault(whole, set()).add(part)
+    names = {whole: {CLASSES[part] for part in found} for whole, found in parts.items() if whole >= 0}
+    assert parts[-1] == {-1}
+    assert names == {
+        0: {"floor"},
+        1: {"ceiling", "wall", "window"},
+        2: {"bed", "chair", "furniture", "sofa", "table"},
+        3: {"books", "objects", "painting", "tv"},
+    }
+
+
+def test_classes_are_part_of_the_fingerprint_where_they_are_others() -> None:
+    """Studies that began before there were 4 classes continue."""
+    thirteen, four = Rooms(train=4, test=2, size=(8, 8)), Rooms(train=4, test=2, size=(8, 8), classes=4)
+    assert thirteen.fingerprint() == "d5a0cee70156073c" != four.fingerprint()
+    assert thirteen.origin() != four.origin()
+    assert thirteen.split("train").stamp(0) != four.split("train").stamp(0)
+
+
 def test_holes_leave_pixels_without_labels() -> None:
     with_holes, without = (Rooms(train=1, test=1, size=(48, 64), holes=h).split("train")[0] for h in (True, False))
     assert torch.equal(with_holes["image"], without["image"])
@@ -114,6 +141,11 @@ def test_the_camera_sees_a_room() -> None:
         u, v = np.meshgrid(np.arange(32) + 0.5, np.arange(24) + 0.5)
         rays = np.stack([(u - 16), -(v - 12), np.full_like(u, -_FOCAL * 32)], -1)
         assert ((rays * normals).sum(-1) < 1e-3).all(), seed  # no surface is seen from behind
+
+
+def test_other_classes_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"data\.classes: expected 13 or 4, found 5"):
+        Rooms(classes=5)
 
 
 @pytest.mark.parametrize("arguments", [{"train": 0}, {"test": -1}, {"size": (0, 64)}])

@@ -11,6 +11,10 @@ CLASSES = (
     "painting", "sofa", "table", "tv", "wall", "window",
 )  # fmt: skip
 BED, BOOKS, CEILING, CHAIR, FLOOR, FURNITURE, OBJECTS, PAINTING, SOFA, TABLE, TV, WALL, WINDOW = range(13)
+# NYU-v2's 4 classes (Silberman et al., ECCV 2012), and which of them each of the 13 is part of.
+COARSE = ("floor", "structure", "furniture", "props")
+_PART_OF = {FLOOR: 0, CEILING: 1, WALL: 1, WINDOW: 1, BOOKS: 3, OBJECTS: 3, PAINTING: 3, TV: 3}
+TO_COARSE = tuple(_PART_OF.get(c, 2) for c in range(len(CLASSES)))
 # Textures, see `render`.
 PLAIN, STRIPES, CHECKER, WOOD, SPINES, CANVAS, PANE, SCREEN = range(8)
 

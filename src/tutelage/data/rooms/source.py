@@ -13,7 +13,7 @@ from tutelage.data.modalities import Modality
 from tutelage.data.normals_label import NormalsLabel
 from tutelage.data.rooms.render import render
 from tutelage.data.rooms.scene import furnish
-from tutelage.data.rooms.solids import Rng
+from tutelage.data.rooms.solids import CLASSES, COARSE, TO_COARSE, Rng
 from tutelage.data.samples import Memory, Samples
 from tutelage.errors import UserError
 from tutelage.images import Size
@@ -23,7 +23,7 @@ _VERSION = 1  # raised whenever the same arguments give other images
 
 
 class Rooms(DataSource):
-    """Indoor scenes from random furniture: tasks `segmentation` (NYU-v2's 13 classes), `depth` and `normals`.
+    """Indoor scenes from random furniture: tasks `segmentation` (NYU-v2's 13 or 4 classes), `depth` and `normals`.
 
     Each image shows a room with a floor, lamps, furniture along the walls and in the middle, pictures and windows, from
     a camera at the height of a person's chest with the Kinect's field of view. Depth (metres along the optical axis)
@@ -36,9 +36,10 @@ class Rooms(DataSource):
         seed: The seed of all rooms.
         holes: Leave a few patches of each image without a label, as in real recordings: other patches for segmentation
             than for depth and normals.
+        classes: 13, or 4: floor, structure (ceiling, wall, window), furniture, props.
 
     Raises:
-        UserError: A number is below 1.
+        UserError: A number is below 1, or `classes` is another one.
     """
 
     name = "rooms"
@@ -46,13 +47,21 @@ class Rooms(DataSource):
     trusted = True
 
     def __init__(
-        self, train: int = 512, test: int = 128, size: Size = (96, 128), seed: int = 0, holes: bool = True
+        self,
+        train: int = 512,
+        test: int = 128,
+        size: Size = (96, 128),
+        seed: int = 0,
+        holes: bool = True,
+        classes: int = len(CLASSES),
     ) -> None:
         for name, value in (("train", train), ("test", test), ("size", min(size))):
             if value < 1:
                 raise UserError(f"data.{name}: expected at least 1, found {value}")
+        if classes not in (len(CLASSES), len(COARSE)):
+            raise UserError(f"data.classes: expected {len(CLASSES)} or {len(COARSE)}, found {classes}")
         self.lengths: dict[Split, int] = {"train": train, "test": test}
-        self.size, self.seed, self.holes = size, seed, holes
+        self.size, self.seed, self.holes, self.classes = size, seed, holes, classes
         kinds: dict[str, Modality] = {"segmentation": ClassesLabel(), "depth": DepthLabel(), "normals": NormalsLabel()}
         self.modalities: Mapping[str, Modality] = kinds
         self._splits: dict[Split, Samples] = {}
@@ -70,12 +79,16 @@ class Rooms(DataSource):
     def fingerprint(self) -> str:
         """Depends on the arguments."""
         lengths = {FINGERPRINTED[split]: length for split, length in self.lengths.items()}
-        arguments = (_VERSION, lengths, self.size, self.seed, self.holes)
-        return fingerprint_of_text(repr(arguments))
+        return fingerprint_of_text(repr((_VERSION, lengths, *self._of_images())))
 
     def origin(self) -> str:
         """The arguments of which a sample is a function, without the number of samples."""
-        return repr((_VERSION, self.size, self.seed, self.holes))
+        return repr((_VERSION, *self._of_images()))
+
+    def _of_images(self) -> tuple[object, ...]:
+        """The arguments that images and labels depend on; the classes only where they are not the usual ones."""
+        arguments = (self.size, self.seed, self.holes)
+        return arguments if self.classes == len(CLASSES) else (*arguments, self.classes)
 
 
 class _Rendered(Samples):
@@ -102,6 +115,8 @@ class _Rendered(Samples):
         camera, patches = rng.spawn(2)
         image, classes, depth, normals = render(scene, rooms.size, camera)
         label = torch.from_numpy(classes)
+        if rooms.classes == len(COARSE):
+            label = torch.tensor(TO_COARSE)[label]
         z = torch.from_numpy(depth)[None]
         n = torch.from_numpy(normals).permute(2, 0, 1).contiguous()
         if rooms.holes:
