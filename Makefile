@@ -30,7 +30,8 @@ check: $(STAMP)
 	$(BIN)/lint-imports
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
-# What docs/results.md has of NYU-v2: make nyuv2-lite DATA=DIR, again wherever it stopped; started twice, two processes share it.
+# NYU-v2 with a pretrained encoder: make nyuv2-lite-quarter DATA=DIR, again wherever it stopped; started twice, two processes share it.
+# docs/results.md says which of these have been run.
 # The weights of timm's EfficientNet-Lite are downloaded, or read from their files in a folder: WEIGHTS=DIR.
 data:
 	@test -n "$(DATA)" || { echo "make: expected the folder of NYU-v2, found none; give it with DATA=DIR"; exit 1; }
