@@ -7,14 +7,15 @@ import pytest
 import torch
 from PIL import ExifTags, Image
 from PIL.Image import Transpose
+from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
 from tutelage.data import ClassesLabel, DepthLabel, FromDataset, MaskLabel, NormalsLabel, Rgb
 from tutelage.deploy import Predictor
 from tutelage.errors import UserError
-from tutelage.images import as_array, as_image, read_array
+from tutelage.images import as_array, as_image, read_array, read_rgb
 from tutelage.nets import SegNet
-from tutelage.pictures import READ_AS, open_picture, upright_size
+from tutelage.pictures import READ_AS, is_turned, open_picture, upright_size
 from tutelage.tasks import Depth
 
 COLOURS = np.random.default_rng(0).integers(0, 256, (6, 8, 3), dtype=np.uint8)
@@ -215,3 +216,27 @@ def test_damaged_exif_data_say_nothing(tmp_path: Path) -> None:
     Image.fromarray(COLOURS).save(tmp_path / "a.jpg", exif=b"Exif\x00\x00no header at all")
     Image.fromarray(COLOURS).save(tmp_path / "b.jpg")
     assert torch.equal(Rgb().decode(tmp_path / "a.jpg"), Rgb().decode(tmp_path / "b.jpg"))
+
+
+@pytest.mark.parametrize("place", ["before", "after", "xmp", "none"])
+def test_a_png_is_known_to_be_turned_without_decoding_it(tmp_path: Path, place: str) -> None:
+    """EXIF may stand before the pixels or behind them, or in XMP; a PNG without either is not decoded to find out."""
+    exif, info = Image.Exif(), PngInfo()
+    exif[ExifTags.Base.Orientation] = 6
+    if place == "xmp":
+        info.add_itxt("XML:com.adobe.xmp", '<x:xmpmeta xmlns:x="adobe:ns:meta/" tiff:Orientation="6"></x:xmpmeta>')
+    info.add_text("Software", "a camera")
+    path = tmp_path / "a.png"
+    turned = {"exif": exif} if place in ("before", "after") else {}
+    Image.new("RGB", (40, 20)).save(path, pnginfo=info, **turned)
+    if place == "after":
+        data = path.read_bytes()
+        start = data.index(b"eXIf") - 4
+        end = start + 12 + int.from_bytes(data[start : start + 4])
+        last = data.index(b"IEND") - 4
+        path.write_bytes(data[:start] + data[end:last] + data[start:end] + data[last:])
+    with open_picture(path) as picture:
+        assert upright_size(picture) == ((40, 20) if place != "none" else (20, 40))
+        assert (picture._im is None) == (place in ("before", "none"))
+    assert read_rgb(path).shape[1:] == ((40, 20) if place != "none" else (20, 40))
+    assert is_turned(path) == (place != "none")

@@ -13,11 +13,12 @@ import torch
 from tests.train.fixture import Net
 from torch import nn
 
+from tutelage.balance import Aggregator
 from tutelage.data import DataSource, DepthLabel, Folders, HoldOut, Rooms
 from tutelage.data.folders import Label
-from tutelage.distill import Conv1x1, FeatureDistiller, NormalisedL2, TapMatch
+from tutelage.distill import MLP, RBFCKA, Conv1x1, FeatureDistiller, NormalisedL2, TapMatch
 from tutelage.errors import UserError
-from tutelage.nets import SegNet, TappedModule
+from tutelage.nets import EncoderDecoder, SegNet, TappedModule
 from tutelage.recorded import Recorded, built_by, plain
 from tutelage.tasks import Depth, Segmentation
 from tutelage.train import Optim
@@ -146,3 +147,34 @@ def test_arguments_of_a_class_without_any_are_refused_as_before() -> None:
     assert isinstance(Empty(), Empty)
     with pytest.raises(TypeError, match=r"Empty\(\) takes no arguments"):
         Empty(1)
+
+
+EXAMPLE = torch.zeros(1, 3, 32, 32)
+WRONG: dict[str, tuple[Callable[[], object], str]] = {
+    "a word": (lambda: Aggregator("Mean", where="representations"), "Aggregator.where: .* parameters, representation"),
+    "by position": (lambda: Conv1x1(3, 3, "xavier"), "Conv1x1.init: expected one of xavier_normal, default, found `xa"),
+    "beside a truth value": (
+        lambda: FeatureDistiller(Net({"a": 1}), {}, EXAMPLE, {}, standardise="phi"),
+        "FeatureDistiller.standardise: expected one of phi-s, found `phi`",
+    ),
+    "a number": (lambda: EncoderDecoder({"a": 1}, "resnet18", output_stride=4), "expected one of 8, 16, 32.*`4`"),
+    "another type": (lambda: MLP(3, 3, norm=["layer"]), "MLP.norm: expected one of none, layer, found list"),
+    "for a subclass": (lambda: Wide({"a": 1}, variant="wider"), "Wide.variant: expected one of standard, wide, deep"),
+}
+
+
+class Wide(SegNet): ...
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_word_that_a_class_does_not_know_is_one_line(name: str) -> None:
+    build, message = WRONG[name]
+    with pytest.raises(UserError, match=message):
+        build()
+
+
+def test_what_a_class_knows_is_taken() -> None:
+    assert MLP(3, 3, norm="layer", activation="gelu") is not None
+    assert RBFCKA(bandwidth=2.0).bandwidth == 2.0
+    assert RBFCKA("median").bandwidth == "median"
+    assert SegNet({"a": 1}, variant="deep", width=0.1) is not None

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import ExifTags, ImageOps
 from PIL import Image as PillowImage
+from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import IMAGELENGTH, IMAGEWIDTH, TiffImageFile
 
 from tutelage.encoded import Encoded, encoded
@@ -188,10 +189,31 @@ def upright_size(picture: PillowImage.Image) -> tuple[int, int]:
 def orientation(picture: PillowImage.Image) -> int:
     """The EXIF orientation of a picture, 1 to 8; 1, as stored, where it has none."""
     try:
+        if isinstance(picture, PngImageFile) and not _may_turn(picture):
+            return 1
         found = int(picture.getexif().get(ExifTags.Base.Orientation, 1))
     except Exception:  # damaged EXIF data, whose errors Pillow names by what the bytes look like, say nothing
         return 1
     return found if 1 <= found <= 8 else 1
+
+
+def _may_turn(picture: PngImageFile) -> bool:
+    """Whether a PNG has EXIF or XMP data somewhere: Pillow, which looks for them, decodes the pixels before."""
+    file = picture.fp
+    if file is None:  # it is decoded
+        return True
+    place = file.tell()
+    try:
+        file.seek(8)  # of the signature
+        while len(head := file.read(8)) == 8:
+            length, kind = int.from_bytes(head[:4]), head[4:]
+            start = file.read(min(length, 80)) if kind in (b"tEXt", b"zTXt", b"iTXt") else b""
+            if kind == b"eXIf" or re.search(rb"exif|xmp", start, re.IGNORECASE):
+                return True
+            file.seek(length - len(start) + 4, os.SEEK_CUR)
+        return False
+    finally:
+        file.seek(place)
 
 
 def is_turned(path: Path) -> bool:

@@ -4,15 +4,19 @@ import inspect
 import sys
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
-from functools import partial
+from functools import cache, partial
+from numbers import Number
 from pathlib import PurePath
-from typing import Any, ClassVar, Self
+from types import NoneType, UnionType
+from typing import Any, ClassVar, Literal, NamedTuple, Self, Union, get_args, get_origin
 
 from tutelage.errors import UserError, one_line
 
 
 class Recorded:
     """Remembers the arguments that an object was built with.
+
+    Those that the class declares as `Literal` are compared with it: a word that is misspelt would take some branch.
 
     Attributes:
         supplied: what a study itself passes as the first arguments of the class; (): nothing. Of such a class a study
@@ -25,9 +29,49 @@ class Recorded:
         """Build an object, and remember the arguments."""
         if cls.__init__ is object.__init__ and (args or kwargs):
             raise TypeError(f"{cls.__name__}() takes no arguments")  # as without this method
+        names, choices = _choices(cls)  # type: ignore[arg-type]  # a class is hashable
+        for name, value in (*zip(names, args, strict=False), *kwargs.items()):
+            if name in choices:
+                choices[name].check(f"{cls.__name__}.{name}", value)
         self = super().__new__(cls)
         object.__setattr__(self, "_arguments", (args, kwargs))  # a module refuses attributes before its __init__
         return self
+
+
+class _Choice(NamedTuple):
+    """What an argument declared as `Literal` may be; a string alone is refused where other types are declared, too."""
+
+    values: tuple[Any, ...]
+    closed: bool
+
+    def check(self, key: str, value: Any) -> None:
+        known = any(value is x or (isinstance(value, str | Number) and value == x) for x in self.values)
+        if not known and (self.closed or isinstance(value, str)):
+            words, found = ", ".join(str(x) for x in self.values), type(value).__name__
+            raise UserError(
+                f"{key}: expected one of {words}, found {f'`{value}`' if isinstance(value, str | Number) else found}; "
+                "correct it"
+            )
+
+
+@cache
+def _choices(kind: type[Any]) -> tuple[list[str], dict[str, _Choice]]:
+    """The names of a class's arguments by position, and what those declared as `Literal` may be."""
+    parameters = list(inspect.signature(kind.__init__).parameters.values())[1:]
+    found = {p.name: choice for p in parameters if (choice := _choice(p.annotation)) is not None}
+    return [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)], found
+
+
+def _choice(hint: Any) -> _Choice | None:
+    values, others = list[Any](), list[Any]()
+    for member in get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,):
+        if get_origin(member) is Literal:
+            values += get_args(member)
+        elif member is not NoneType:
+            others.append(member)
+    if not values or any(not isinstance(m, type) or issubclass(str, m) for m in others):  # which may take any string
+        return None
+    return _Choice((*values, None) if NoneType in get_args(hint) else tuple(values), not others)
 
 
 def plain(value: Any, key: str) -> Any:

@@ -109,7 +109,7 @@ class BalancerTester:
         balancer.backward(model.terms({"shapes": 6, "height": 0}), [], model, WholeStep())
         torch.testing.assert_close(model.grad(), gone)
         for p, was_absent in zip(balancer.parameters(), absent, strict=True):
-            assert not was_absent or p.grad == 0
+            assert not was_absent or p.grad is None  # a gradient of 0 moves it, too, by momentum
 
     def test_the_order_of_the_tasks_does_not_matter(self, balancer: Balancer) -> None:
         model = self.ready(balancer)

@@ -30,6 +30,7 @@ from torch import Tensor
 from tutelage.balance import DBMTL, IMTLH, GradNorm, MoCo, ScaleInvariant
 from tutelage.balance.moco import simplex
 from tutelage.balance.objective import Balance
+from tutelage.balance.task_gradients import TaskGradients
 from tutelage.types import Balancer, Batch, Distiller, Term, TermMap, Terms
 
 METHODS: dict[str, Callable[..., Balancer]] = {
@@ -386,3 +387,24 @@ def train(made: Balancer, net: Net) -> None:
             if p.grad is not None:
                 p -= 0.05 * p.grad
     made.after_step(Terms)
+
+
+def test_gradnorm_waits_for_an_objective_that_begins_at_zero() -> None:
+    """Its first loss is what rates are measured against; until it is known the others are balanced alone."""
+    made = GradNorm(where="parameters", balance="task")
+    build(made)
+
+    def combine(losses: list[float], names: list[str]) -> Tensor:
+        matrix = torch.diag(torch.tensor([1.0, 2.0, 4.0]))[: len(names)]
+        index = [list(TASKS).index(name) for name in names]
+        gradients = TaskGradients(names, index, torch.tensor(losses), [matrix], "task", made.memory["task"])
+        made.combine(gradients)
+        return made.weights["task"].grad
+
+    names = list(TASKS)
+    assert combine([1.0, 2.0, 0.0], names).tolist() == [-1.0, 2.0, 0.0]
+    assert combine([0.0, 0.0, 0.0], names).isfinite().all()
+    third = combine([0.5, 1.0, 3.0], names)
+    assert third.isfinite().all()
+    assert third[2] != 0
+    assert made.memory["task"]["initial"].tolist() == [1.0, 2.0, 3.0]

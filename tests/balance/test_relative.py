@@ -72,3 +72,19 @@ def test_what_the_teachers_lose_teaches_nothing() -> None:
 def test_it_needs_the_teachers_losses() -> None:
     with pytest.raises(UserError, match=r"expected a distiller with the loss of another network on `segmentation`"):
         build(FeedbackWeighting(), "features")
+
+
+def test_a_term_with_the_name_of_a_task_weighs_by_all_tasks_that_it_counts_for() -> None:
+    class Both(SumDistiller):
+        def teaches(self) -> dict[str, tuple[str, ...]]:
+            return super().teaches() | {"segmentation": ("segmentation", "depth")}
+
+    net, _ = build(Uniform())
+    parts = [lambda *args: FeatureDistiller(*args, {"last": "last"}), TeacherLosses]
+    distiller = Both(net, {t: Net([t]) for t in TASKS}, EXAMPLE, parts)
+    distiller.setup(TASKS)
+    balancer = FeedbackWeighting()
+    balancer.setup(TASKS, net, distiller)
+    balancer.ratios.copy_(torch.tensor([3.0, 1.0, 2.0]))
+    weights = balancer.weigh("distill", {t: torch.ones(()) for t in TASKS})
+    assert [float(weights[t]) for t in TASKS] == pytest.approx([1.0, 0.5, 1.0])

@@ -94,3 +94,16 @@ def test_distillation_within_the_objective_and_by_itself(balance: Balance) -> No
     for n in s:
         torch.testing.assert_close(balancer.log_variances[n].grad, s[n].grad)
     assert set(weights) == set(names)
+
+
+def test_a_task_without_labels_does_not_move_by_momentum() -> None:
+    model, balancer = ready(initial=0)  # a whole number, too
+    optimiser = torch.optim.Adam(balancer.parameters(), lr=0.1)
+    before: dict[str, float] = {}
+    for counts in ({"shapes": 6, "height": 3}, {"shapes": 6, "height": 0}):
+        before = {t: float(s.detach()) for t, s in balancer.log_variances.items()}
+        balancer.zero_grad()
+        balancer.backward(model.terms(counts), [], model, WholeStep())
+        optimiser.step()
+    moved = {t: float(s.detach()) != before[t] for t, s in balancer.log_variances.items()}
+    assert moved == {"shapes": True, "height": False}

@@ -61,7 +61,7 @@ def test_mtans_7_classes_are_not_taken_for_19(tmp_path: Path) -> None:
         Cityscapes(tmp_path).check(["segmentation"])
     Cityscapes(tmp_path).check(["depth"])
     Cityscapes(tmp_path, classes=7).check(["segmentation"])
-    with pytest.raises(ValueError, match=r"data\.classes: expected 7 or 19, found 2"):
+    with pytest.raises(ValueError, match=r"Cityscapes\.classes: expected one of 7, 19, found `2`"):
         Cityscapes(tmp_path, classes=2)
 
 

@@ -1,3 +1,4 @@
+import json
 import os
 import shutil
 from collections.abc import Callable
@@ -129,3 +130,16 @@ def test_runs_of_earlier_versions_are_kept(tmp_path: Path) -> None:
     with as_formerly():
         assert fingerprint_of_files("()", [("a", path)]) == "8180d25894ca9d20"
     assert fingerprint_of_files("()", [("a", path)]) != "8180d25894ca9d20"
+
+
+@pytest.mark.usefixtures("read")
+def test_digests_of_files_that_have_gone_are_forgotten(tmp_path: Path) -> None:
+    paths = [tmp_path / name for name in "abc"]
+    for path in paths:
+        path.write_bytes(b"1")
+        os.utime(path, ns=(10**18, 10**18))
+    digests(paths[:2])
+    paths[0].unlink()
+    digests(paths[1:])
+    (memory,) = (cache_root() / "digests").glob("*")
+    assert sorted(Path(name).name for name in json.loads(memory.read_text())) == ["b", "c"]

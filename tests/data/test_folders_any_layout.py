@@ -185,3 +185,11 @@ def test_depth_beside_classes_is_partial(tmp_path: Path) -> None:
     source = Folders(tmp_path, labels, "*", partial=True)
     samples = [x.tasks(i) for x in map(source.split, ("train", "test")) for i in range(len(x))]
     assert sorted(map(len, samples)) == [1, 1, 1, 1, 2]
+
+
+def test_a_star_in_the_name_of_an_excluded_file_is_no_pattern(tmp_path: Path) -> None:
+    write(tmp_path, *(f"{kind}/img{i}.png" for i in range(6) for kind in ("image", "label")))
+    write(tmp_path, "image/img*.png", "image/*.png")
+    source = folders(tmp_path, "label", "image", exclude=["image/img*.png", "image/*.png"])
+    source.check(["seg"])
+    assert sum(len(source.split(split)) for split in ("train", "test")) == 6

@@ -1,5 +1,6 @@
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from tests.data.source_tester import SourceTester
@@ -7,6 +8,10 @@ from tests.data.test_folders import numbers, write
 
 from tutelage.data import DataSource, HoldOut, NYUv2, Rooms, Samples
 from tutelage.data.base import Split
+from tutelage.data.fingerprint import fingerprint_of_text, identity
+from tutelage.data.holdout import WithoutValidation
+from tutelage.data.samples import Around
+from tutelage.types import Sample
 
 
 class TestHoldOut(SourceTester):
@@ -75,3 +80,37 @@ def test_a_part_is_between_0_and_1(part: float) -> None:
 def test_both_parts_have_samples() -> None:
     with pytest.raises(ValueError, match=r"data.part: expected samples for test, found none: 0.1 of 4 .* are 0; add"):
         HoldOut(Rooms(train=4), part=0.1).check(["depth"])
+
+
+class Sparse(Rooms):
+    """Each image has the labels of some of eight tasks."""
+
+    def split(self, split: Split) -> Samples:
+        return Labelled(super().split(split))
+
+
+class Labelled(Around):
+    def __getitem__(self, index: int) -> Sample:
+        return self.dataset[index]
+
+    def tasks(self, index: int) -> set[str]:
+        return {str(task) for task in np.random.default_rng(index).permutation(8)[: index % 5].tolist()}
+
+
+@pytest.mark.parametrize("count", [100, 300])
+def test_the_part_is_held_out_also_where_few_images_have_labels_of_the_same_tasks(count: int) -> None:
+    held = HoldOut(Sparse(train=count, test=1, size=(8, 8)))
+    assert len(held.split("test")) == count // 5
+    assert len(held.split("train")) == count - count // 5
+
+
+def test_the_fingerprint_says_where_earlier_versions_held_out_others() -> None:
+    for source, others in ((Rooms(train=100, test=1), False), (Sparse(train=100, test=1), True)):
+        for wrapped in (HoldOut(source), WithoutValidation(source, 0.2)):
+            before = repr((identity(source), 0.2, 0 if isinstance(wrapped, HoldOut) else "validation"))
+            assert (wrapped.fingerprint() != fingerprint_of_text(before)) == others
+
+
+def test_a_mistake_in_the_source_has_the_key_that_the_user_knows(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"^data\.source\.root: expected a folder"):
+        HoldOut(NYUv2(tmp_path / "nowhere")).check(["depth"])

@@ -22,6 +22,7 @@ from tutelage.data import (
     NormalsLabel,
     NumbersLabel,
 )
+from tutelage.errors import UserError
 
 KINDS = {"segmentation": ClassesLabel(), "depth": DepthLabel(), "normals": NormalsLabel()}
 
@@ -295,3 +296,12 @@ def test_a_source_within_a_source() -> None:
 
 def test_an_index_beyond_the_end_ends_an_iteration() -> None:
     assert len(list(FromDataset(Own(3), KINDS, Own(1)).split("train"))) == 3
+
+
+def test_an_error_that_says_what_to_do_is_not_wrapped_in_advice() -> None:
+    def fail(item: object) -> object:
+        raise UserError("a.png: expected at most 10 pixels, found 20; make it smaller")
+
+    source = FromDataset(Own(change=fail), KINDS)
+    with pytest.raises(UserError, match=r"^data\.train\[\d\]: a\.png: expected .* found 20; make it smaller$"):
+        source.split("train")[0]

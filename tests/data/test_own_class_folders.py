@@ -1,5 +1,6 @@
 """Data of one's own: a folder for every class."""
 
+import os
 import shutil
 from pathlib import Path
 from unicodedata import normalize
@@ -161,3 +162,10 @@ def test_runs_beside_the_classes_are_none(tmp_path: Path) -> None:
     source = ClassFolders(tmp_path, exclude=["zebu 9/*"])
     source.check(["class"])
     assert source.classes == ["cat", "dog", "zebu 10"]  # nor is a folder of which nothing is read
+
+
+def test_a_folder_whose_name_is_not_utf_8_is_one_line(tmp_path: Path) -> None:
+    write(tmp_path / "train", 1)
+    (tmp_path / "train/dog").rename(os.fsdecode(os.fsencode(tmp_path / "train") + b"/caf\xe9"))
+    with pytest.raises(ValueError, match=r"caf.*: expected a name in UTF-8, found other bytes in it; rename"):
+        ClassFolders(tmp_path).check(["class"])

@@ -144,7 +144,7 @@ def test_the_camera_sees_a_room() -> None:
 
 
 def test_other_classes_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"data\.classes: expected 13 or 4, found 5"):
+    with pytest.raises(ValueError, match=r"Rooms\.classes: expected one of 13, 4, found `5`"):
         Rooms(classes=5)
 
 
@@ -152,3 +152,8 @@ def test_other_classes_are_refused() -> None:
 def test_mistakes(arguments: dict) -> None:
     with pytest.raises(ValueError, match=r"data\.\w+: expected at least 1, found"):
         Rooms(**arguments)
+
+
+def test_a_negative_seed_is_one_line() -> None:
+    with pytest.raises(ValueError, match=r"data\.seed: expected a whole number of at least 0, found -1"):
+        Rooms(seed=-1)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from tests.deploy.conftest import make
 from tests.deploy.files import picture
@@ -116,3 +117,14 @@ def test_names_of_classes_are_no_markup() -> None:
     assert len(html) == 3
     assert not re.search("<script", "".join(html))
     assert "&lt;script&gt;" in html[0]
+
+
+def test_the_network_sees_an_image_of_its_size_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A page shows at most 1024 pixels; what it shows must not be what the network sees."""
+    predictor, seen = make(size=(64, 1536)), list[torch.Tensor]()
+    raw = predictor._raw
+    monkeypatch.setattr(predictor, "_raw", lambda x: (seen.append(x), raw(x))[1])
+    image = np.random.default_rng(0).integers(0, 256, (64, 1536, 3), dtype=np.uint8)
+    views, _ = predict_views(predictor, image)
+    assert torch.equal((seen[0][0] * 255).round().byte().permute(1, 2, 0), torch.from_numpy(image))
+    assert {view.picture.shape for view in views} == {(43, 1024, 3)}

@@ -8,6 +8,7 @@ from tests.distill import tiny
 
 from tutelage.distill import MLP, FeatureDistiller
 from tutelage.distill.health import similarity
+from tutelage.types import Batch, MaskedTarget
 
 EXAMPLE = torch.zeros(1, 3, 4, 6)
 
@@ -38,6 +39,17 @@ def test_dead_positions_are_counted() -> None:
 
 def test_only_observed_steps_are_looked_at() -> None:
     assert not any(name.startswith(("dead", "cka")) for name in observe(build(), observed=False))
+
+
+def test_what_a_step_does_not_show_is_not_taken_from_the_last_one() -> None:
+    distiller, batch = build(teach="own"), tiny.batch()
+    seen = {t: MaskedTarget(torch.zeros(2), torch.ones(2, dtype=torch.bool)) for t in tiny.WIDTHS}
+    names = []
+    for targets in (seen, {"colour": seen["colour"]}):
+        distiller.begin_step(0.0, True)
+        distiller(Batch(batch.images, targets), tiny.student().eval()(batch.images))
+        names.append({name for name in distiller.health() if name.startswith("cka")})
+    assert names == [{"cka/colour/bottleneck", "cka/height/bottleneck"}, {"cka/colour/bottleneck"}]
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """OKD-MTL: networks that learn beside the student, and what the student learns of them."""
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from tests.reference.distill_reference import adaptive_features
 from torch import Tensor
 
 from tutelage.balance import OnlineWeighting, Uniform
-from tutelage.distill import OnlineDistiller, Teacher
+from tutelage.distill import LogitDistiller, OnlineDistiller, Teacher, TeacherLosses
 from tutelage.errors import UserError
 from tutelage.tasks import Depth, Segmentation
 from tutelage.train import PartialStep, training_step
@@ -177,3 +178,11 @@ def test_what_is_refused() -> None:
         OnlineWeighting().setup(TASKS, student)
     with pytest.raises(UserError, match=r"OnlineWeighting.temperature: expected a positive number, found 0"):
         OnlineWeighting(0)
+
+
+@pytest.mark.parametrize("kind", [partial(OnlineDistiller, match=SAME), TeacherLosses, LogitDistiller])
+def test_without_a_setup_one_line_says_so(kind: Any) -> None:
+    student, data = tiny.student(), labelled()
+    distiller = kind(student, tiny.teachers(), EXAMPLE)
+    with pytest.raises(UserError, match=r"expected the task `colour`, whose loss it takes, found none; call its setup"):
+        distiller(data, student(data.images))

@@ -1,11 +1,14 @@
 """Several distillers at once."""
 
+from functools import partial
+
 import pytest
 import torch
 from tests.distill import tiny
 from tests.train.fixture import assert_same
 
-from tutelage.distill import FeatureDistiller, LogitDistiller, SumDistiller
+from tutelage.distill import FeatureDistiller, LogitDistiller, OnlineDistiller, SumDistiller
+from tutelage.errors import UserError
 from tutelage.tasks import Depth, Segmentation
 from tutelage.types import Task
 
@@ -52,3 +55,17 @@ def test_it_keeps_the_adaptors_of_its_parts() -> None:
 def test_a_sum_of_nothing() -> None:
     with pytest.raises(ValueError, match=r"SumDistiller.parts: expected one distiller or more, found none"):
         SumDistiller(tiny.student(), tiny.teachers(), EXAMPLE, [])
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_a_network_that_learns_is_no_frozen_teacher(first: int) -> None:
+    def learning(only: list[str] | None) -> partial[OnlineDistiller]:
+        return partial(OnlineDistiller, match={"last": "last"}, only=only)
+
+    def frozen(only: list[str] | None) -> partial[FeatureDistiller]:
+        return partial(FeatureDistiller, match={"last": "last"}, only=only)
+
+    pair = [learning(None), frozen(None)]
+    with pytest.raises(UserError, match=r"parts: expected a network that learns, or a teacher, found `colour` as both"):
+        SumDistiller(tiny.student(), tiny.teachers(), EXAMPLE, [pair[first], pair[1 - first]])
+    SumDistiller(tiny.student(), tiny.teachers(), EXAMPLE, [learning(["colour"]), frozen(["height"])])

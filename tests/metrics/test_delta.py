@@ -3,6 +3,7 @@ from math import isnan, nan
 import pytest
 
 from tutelage.metrics import deltas
+from tutelage.tasks import Regression
 from tutelage.types import MetricInfo
 
 
@@ -83,3 +84,12 @@ def test_what_cannot_be_divided_is_nan(base) -> None:
 
 def test_a_missing_task_is_nan() -> None:
     assert all(isnan(x) for x in deltas({"depth": VALUES["depth"]}, SINGLE, TASKS).values())
+
+
+def test_from_a_negative_value_up_is_better() -> None:
+    """R^2 of a weak network, for example."""
+    tasks = {"age": Regression()}
+    single = {"age": {"abs_err": 2.0, "rmse": 3.0, "r2": -0.5}}
+    found = deltas({"age": single["age"] | {"r2": -0.1}}, single, tasks)
+    assert found["task_mean"] == pytest.approx(80 / len(single["age"]))
+    assert found["all_metrics"] == pytest.approx(-80 / len(single["age"]))

@@ -4,6 +4,7 @@ import os
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 from PIL import Image
@@ -221,3 +222,13 @@ def test_a_folder_beside_the_classes_is_no_class(tmp_path: Path, capsys: pytest.
     assert "category: 2 classes, which are the folders cats, dogs" in out
     assert "runs" not in out
     assert len(stems("train") + stems("test")) == 24
+
+
+def test_minus_1_in_sparse_class_numbers_is_no_code(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`CodedLabel` takes pictures' values, which are not negative."""
+    root = write(tmp_path / "data", {"image/#.png": "photo"}, range(12))
+    (root / "label").mkdir()
+    for i in range(12):
+        np.save(root / f"label/{i}.npy", np.array([-1, 0, 50, 100] * 320, np.int64).reshape(32, 40))
+    init("data", capsys)
+    assert main(["run", "study.yaml", "--dry-run", "--epochs", "1"]) == 0

@@ -71,3 +71,17 @@ def test_labels_of_one_class_say_nothing_of_a_network(tmp_path: Path) -> None:
     same = torch.ones(2, 8, 12).short()
     save_file({**load_file(path), "target/segmentation": same.clone(), "prediction/segmentation": same}, path)
     assert collapsed(Results(tmp_path, TASKS)) == ""
+
+
+@pytest.mark.parametrize("kind", [torch.bfloat16, torch.float8_e4m3fn])
+def test_types_that_numpy_lacks_are_no_predictions(tmp_path: Path, kind: torch.dtype) -> None:
+    write(tmp_path)
+    predict(tmp_path, "kd4mtl/seed0", depth=torch.zeros(2, 1, 8, 12).to(kind))
+    assert collapsed(Results(tmp_path, TASKS)) == ""
+
+
+@pytest.mark.parametrize("shape", [(2, 9), (2, 8, 13), (3, 1, 1, 8, 12)])
+def test_shapes_that_do_not_fit_are_no_predictions(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    path = write(tmp_path) / "kd4mtl/seed0/predictions.safetensors"
+    save_file(load_file(path) | {"valid/depth": torch.ones(shape, dtype=torch.bool)}, path)
+    assert collapsed(Results(tmp_path, TASKS)) == ""

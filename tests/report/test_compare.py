@@ -190,3 +190,11 @@ def test_studies_without_a_common_task_are_refused(tmp_path: Path) -> None:
     change_rows(second, lambda row: row.update(metrics={"edges": {"f1": 0.5}}))
     with pytest.raises(ValueError, match=r"bath: expected a task of .*kitchen \(segmentation, depth\), found edges"):
         Comparison([first, second], TASKS)
+
+
+def test_the_name_of_a_study_stays_in_its_comment(tmp_path: Path) -> None:
+    first, _ = studies(tmp_path)
+    record = json.loads((first / "results.json").read_text())
+    (first / "results.json").write_text(json.dumps(record | {"study": "a\n\\input{b}"}))
+    (line,) = (line for line in latex(first, TASKS).splitlines() if r"\input" in line)
+    assert line.startswith("% ")

@@ -80,7 +80,7 @@ def test_what_is_drawn() -> None:
         ({"names": []}, "expected `names` with 1"),
         ({"mean": [float("nan")]}, "expected `mean` to be finite"),
         ({"std": [0.0]}, "expected `std` to be positive"),
-        ({"loss": "huber"}, r"expected `loss` to be one of l1, l2, smooth_l1\. Found `huber`"),
+        ({"loss": "huber"}, r"Regression\.loss: expected one of l1, l2, smooth_l1, found `huber`"),
     ],
 )
 def test_wrong_arguments(arguments, message) -> None:

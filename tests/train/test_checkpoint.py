@@ -1,13 +1,16 @@
 import errno
 import os
 import pickle
+from collections import OrderedDict
 from pathlib import Path
 from typing import IO
 
+import numpy as np
 import pytest
 import torch
 
 from tutelage import files
+from tutelage.errors import UserError
 from tutelage.files import write_atomically
 from tutelage.train import load_checkpoint, save_checkpoint
 
@@ -95,3 +98,19 @@ def test_a_full_disk_is_the_systems_error_with_the_files_name(
     monkeypatch.undo()
     assert load_checkpoint(path) == {"step": 1}  # the old one is whole
     assert [p.name for p in tmp_path.iterdir()] == ["checkpoint.pt"]
+
+
+@pytest.mark.parametrize(
+    ("value", "found"), [(np.float64(1), "numpy.float64"), (Path("a"), "pathlib.PosixPath"), (lambda: 0, "function")]
+)
+def test_what_could_not_be_loaded_is_not_saved(tmp_path: Path, value: object, found: str) -> None:
+    (tmp_path / "c.pt").write_bytes(b"the last one")
+    with pytest.raises(UserError, match=rf"c.pt: expected tensors.* in `callbacks.0.best`, found .*{found}; change"):
+        save_checkpoint(tmp_path / "c.pt", {"step": 3, "callbacks": [{"best": value}]})
+    assert (tmp_path / "c.pt").read_bytes() == b"the last one"
+
+
+def test_what_torch_knows_to_be_safe_is_saved(tmp_path: Path) -> None:
+    state = {"net": OrderedDict(a=torch.ones(1)), "size": torch.Size([2]), "dtype": torch.bfloat16, "set": {1}}
+    save_checkpoint(tmp_path / "c.pt", state)
+    assert load_checkpoint(tmp_path / "c.pt")["size"] == torch.Size([2])

@@ -85,12 +85,12 @@ def test_state_round_trip() -> None:
 
 
 def test_a_longer_run_stretches_a_scheduler_with_a_length_of_its_own() -> None:
-    def rates(stretch: float, epochs: int, resume: int | None = None) -> list[float]:
+    def halved(optimizer: torch.optim.Optimizer, size: int = 2) -> torch.optim.lr_scheduler.LRScheduler:
+        return torch.optim.lr_scheduler.StepLR(optimizer, size, gamma=0.5)
+
+    def rates(stretch: float, epochs: int, resume: int | None = None, scheduler: Any = halved) -> list[float]:
         def build() -> Optimisers:
-            step = Optim(
-                lambda p: torch.optim.SGD(p, lr=1.0),
-                lambda o: torch.optim.lr_scheduler.StepLR(o, step_size=2, gamma=0.5),
-            )
+            step = Optim(lambda p: torch.optim.SGD(p, lr=1.0), scheduler)
             parts = {"student": ([torch.nn.Parameter(torch.zeros(1))], step)}
             return Optimisers(parts, epochs, epochs, stretch=stretch)
 
@@ -107,6 +107,11 @@ def test_a_longer_run_stretches_a_scheduler_with_a_length_of_its_own() -> None:
     assert rates(1.0, 4) == [1, 1, 0.5, 0.5]
     assert rates(2.5, 10) == [1] * 5 + [0.5] * 5
     assert rates(2.5, 10, resume=4) == rates(2.5, 10)
+    assert rates(0.5, 4, scheduler=partial(halved, size=4)) == [1, 1, 0.5, 0.5]
+    assert rates(7 / 3, 36, scheduler=partial(halved, size=15))[34:] == [1, 0.5]  # 35 / (7 / 3) is a little below 15
+    cosine = [(1 + math.cos(math.pi * n / 4)) / 2 for n in range(4)]
+    assert rates(3.0, 12, scheduler=partial(Cosine, total=4)) == pytest.approx([rate for rate in cosine for _ in "123"])
+    assert rates(3.0, 12, scheduler=Cosine)[6] == pytest.approx(0.5)
 
 
 def test_adam_is_one_kernel_on_a_cpu_unless_the_user_chooses() -> None:

@@ -27,7 +27,8 @@ class Bilevel(GradientBalancer):
 
     Args:
         initial: lambda, or what it is made of, before training.
-        primary: The tasks s whose losses count on the second batch; None: all.
+        primary: The tasks s whose losses count on the second batch, where they have a label on the first, too; None:
+            all.
         balance: What o_t is, as for `GradientBalancer`; with `separately` the terms of distillation have a lambda of
             their own, learnt by the losses of the tasks, too; with `task+distill` l_s is o_s.
 
@@ -41,7 +42,7 @@ class Bilevel(GradientBalancer):
 
     def __init__(self, initial: float, primary: list[str] | None = None, balance: Balance = "task") -> None:
         super().__init__("parameters", balance)
-        self.initial, self.primary = initial, primary
+        self.initial, self.primary = float(initial), primary
         self.learnt = nn.ParameterDict()  # by group
         self._held: Tensor | None = None  # [S, P], grad l_s on the second batch of a step
 

@@ -16,7 +16,8 @@ class GradNorm(GradientBalancer):
 
     G_t = w_t |grad o_t|,   r_t = (o_t / o_t(0)) / mean_s (o_s / o_s(0)),   L_grad = sum_t |G_t - mean_s G_s r_t^alpha|
 
-    where o_t(0) is the first step's, and the second term of L_grad is a constant. w_t follow L_grad with the optimiser
+    where o_t(0) is that of the first step in which it is not 0, and the second term of L_grad is a constant. Before, an
+    objective keeps its w_t, and is in no mean. w_t follow L_grad with the optimiser
     of the balancer, and are then scaled to sum to T. Heads get their task's gradient times w_t, as in the paper.
 
     Differs from the paper: grad o_t is with respect to what the heads read, or to all shared parameters, in place of
@@ -46,12 +47,14 @@ class GradNorm(GradientBalancer):
         w = self.weights[gradients.group]
         initial = gradients.memory.setdefault("initial", torch.full_like(w, torch.nan))
         first = initial[gradients.index]
-        initial[gradients.index] = first = torch.where(first.isnan(), gradients.losses, first)
+        begins = first.isnan() & (gradients.losses != 0)
+        initial[gradients.index] = first = torch.where(begins, gradients.losses, first)
         chosen, norms = w.detach()[gradients.index], gradients.norms()
-        ratio = gradients.losses / first
-        target = (chosen * norms).mean() * (ratio / ratio.mean()) ** self.alpha
+        ratio = gradients.losses / first  # nan before o_t(0) is known
+        measured = (chosen * norms).where(first.isfinite(), torch.nan)
+        target = measured.nanmean() * (ratio / ratio.nanmean()) ** self.alpha
         w.grad = torch.zeros_like(w)
-        w.grad[gradients.index] = (chosen * norms - target).sign() * norms
+        w.grad[gradients.index] = ((measured - target).sign() * norms).where(first.isfinite(), 0.0)
         return Combined(weights=chosen, heads=chosen)
 
     def after_step(self, again: Callable[[bool], Terms]) -> None:

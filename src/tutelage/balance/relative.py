@@ -70,14 +70,14 @@ class RelativeLosses(LossBalancer):
         self.ratios = torch.where(other > 0, own / other.clamp(min=1e-12), self.ratios)
         self.sums = torch.zeros_like(self.sums)
 
-    def shares(self, scores: Tensor, losses: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """T score_t / sum_s score_s for each objective in `losses`, from a score for each task; 1 if it is of none."""
+    def shares(self, group: str, scores: Tensor, losses: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """T score_t / sum_s score_s for each objective of a group, from a score for each task; 1 if it is of none."""
         weights = dict(zip(self.references, len(scores) * scores / scores.sum(), strict=True))
         one = torch.ones_like(scores[0])
         return {
             name: torch.stack([weights[t] for t in tasks]).mean() if tasks else one
             for name in losses
-            for tasks in [self.objectives.taught(name) if name not in weights else (name,)]
+            for tasks in [self.objectives.tasks(group, name)]
         }
 
 
@@ -103,7 +103,7 @@ class OnlineWeighting(RelativeLosses):
 
     def weigh(self, group: str, losses: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """w_t of the tasks, and of the terms that count for them."""
-        return self.shares(torch.softmax(self.ratios / self.temperature, 0), losses)
+        return self.shares(group, torch.softmax(self.ratios / self.temperature, 0), losses)
 
 
 class FeedbackWeighting(RelativeLosses):
@@ -138,4 +138,4 @@ class FeedbackWeighting(RelativeLosses):
         """v_k of the teachers; 1 for the tasks."""
         if group == "task":
             return {name: torch.ones_like(self.ratios[0]) for name in losses}
-        return self.shares(self.ratios, losses)
+        return self.shares(group, self.ratios, losses)

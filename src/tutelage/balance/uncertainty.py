@@ -16,7 +16,7 @@ class Uncertainty(Balancer):
 
     where o_t = l_t, s_t, the log-variance of task t, is learnt, and c_t is 1 for classification and segmentation and 2
     for regression (`Task.regression`). For a fixed loss the best s_t is log(2 l_t / c_t). The s_t of a task without a
-    label in a step does not move. torchjd's `UW` differs: c = 2 for every task, s_t from 0.
+    label in a step does not move, whatever the optimiser. torchjd's `UW` differs: c = 2 for every task, s_t from 0.
 
     The authors learn s_t at the student's rate, 1e-4, which hardly moves it in a short run: `parameters()` are s_t, for
     an optimiser of their own.
@@ -33,7 +33,7 @@ class Uncertainty(Balancer):
 
     def __init__(self, initial: float = -0.5, balance: Balance = "task") -> None:
         super().__init__()
-        self.initial = initial
+        self.initial = float(initial)
         self.objectives = Objectives(balance)
         self.log_variances = nn.ParameterDict()  # s_t; "distill/k" those of the distillation terms
         self.scales: dict[str, float] = {}  # c_t, by the same names
@@ -59,10 +59,11 @@ class Uncertainty(Balancer):
         values = []
         for group, named in groups.items():
             for name, members in named.items():
-                present = torch.stack([member.term.count > 0 for member in members]).any()
+                if not any(bool(member.term.count > 0) for member in members):
+                    continue  # a gradient of 0 would move s_t by momentum
                 weight, s = weights[_label(group, name)], self.log_variances[_label(group, name)]
-                # s_t / 2 counts once per step, and only if o_t has a term
-                values.append(weight * total(member.mean() for member in members) + present * reduce.share * s / 2)
+                # s_t / 2 counts once per step
+                values.append(weight * total(member.mean() for member in members) + reduce.share * s / 2)
         backward([*values, *(term.mean() for term in rest)])
         return {name: weight.detach() for name, weight in weights.items()}
 

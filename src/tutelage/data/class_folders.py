@@ -86,7 +86,7 @@ class ClassFolders(ItemSource):
             ]
             images = sorted(file for file in pictures if file not in excluded)
             if images or not (pictures or holds_studies(path)):  # an empty folder is a class, of which `check` speaks
-                classes[path.name] = images
+                classes[check_name(path).name] = images
         return classes
 
     @cached_property

@@ -31,7 +31,8 @@ def digests(paths: Sequence[Path]) -> list[str]:
     changed = {f: x for f, x in zip(files, found, strict=True) if x[-1] is not None and known.get(f) != x}
     if memory is not None and changed:
         with suppress(OSError):  # a full disk: they are read again next time
-            write_text(memory, json.dumps(known | changed))  # another source may read other files of the same folder
+            others = {f: x for f, x in known.items() if os.path.exists(f)}  # another source may read these
+            write_text(memory, json.dumps(others | changed))
     return [str(entry[0]) for entry in found]
 
 
@@ -52,7 +53,7 @@ def _memory(files: Sequence[str]) -> Path | None:
     """Where the digests of the files of one folder are remembered; None where there is no home folder."""
     if not files:
         return None
-    name = blake2b(os.path.commonpath(files).encode(), digest_size=16).hexdigest()
+    name = blake2b(os.fsencode(os.path.commonpath(files)), digest_size=16).hexdigest()
     try:
         return cache_root() / "digests" / f"{name}.json"
     except OSError:

@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from functools import cached_property
 
-from tutelage.data.base import DataSource, Split, Wrapper
+from tutelage.data.base import DataSource, Split, Wrapper, under_key
 from tutelage.data.fingerprint import fingerprint_of_text, identity, ranked
 from tutelage.data.samples import Samples, Subset
 from tutelage.errors import UserError
@@ -13,8 +13,9 @@ class HoldOut(Wrapper):
     """A source whose `train` is divided: `test` is a fixed part of it, `train` the rest. Its own `test` is never read.
 
     Sample i of the source's `train` is held out by the rank of a hash of (seed, i) among the samples that are known to
-    have labels of the same tasks. So both parts have each task's labels in the same proportion, and they are the same
-    on every machine. Neighbouring frames of a video may be divided between the parts.
+    have labels of the same tasks; rounding is carried from one such group to the next. So both parts have each task's
+    labels in the same proportion, and they are the same on every machine. Neighbouring frames of a video may be divided
+    between the parts.
 
     Args:
         source: The source of images and labels.
@@ -41,7 +42,10 @@ class HoldOut(Wrapper):
 
     def check(self, tasks: Collection[str]) -> None:
         """Raise where the source does, or if a part has no samples."""
-        super().check(tasks)
+        try:
+            super().check(tasks)
+        except ValueError as error:  # of a source of the user, too
+            raise under_key(error, "data.source") from error
         for part in self.parts().values():
             assert isinstance(part.source, HoldOut)
             part.source._check_parts()
@@ -57,19 +61,38 @@ class HoldOut(Wrapper):
     def fingerprint(self) -> str:
         """Depends on the source and on the arguments."""
         arguments = (identity(self.source), self.part, self.seed)
-        return fingerprint_of_text(repr(arguments))
+        return fingerprint_of_text(repr(arguments) + self.of_rounding())
+
+    def of_rounding(self) -> str:
+        """What tells the fingerprint from that of earlier versions, which rounded the part of every group by itself."""
+        parts = [part.source for part in self.parts().values() if isinstance(part.source, HoldOut)]
+        return " carried" if any(x._chosen(carry=True) != x._chosen(carry=False) for x in parts) else ""
 
     @cached_property
     def _train(self) -> Samples:
         return self.source.split("train")
 
     @cached_property
-    def _indices(self) -> dict[Split, list[int]]:
+    def _groups(self) -> list[list[int]]:
+        """The training samples with labels of the same tasks, by rank."""
         by_tasks: dict[frozenset[str] | None, list[int]] = {}
         for i in ranked(range(len(self._train)), self.seed):
             tasks = self._train.tasks(i)
             by_tasks.setdefault(None if tasks is None else frozenset(tasks), []).append(i)
-        held = {i for indices in by_tasks.values() for i in indices[: round(self.part * len(indices))]}
+        return list(by_tasks.values())
+
+    def _chosen(self, carry: bool) -> set[int]:
+        """The training samples that are held out; rounding is carried over to the next group, or not."""
+        held, before = set[int](), 0
+        for indices in self._groups:
+            after = before + len(indices)
+            held.update(indices[: round(self.part * after) - round(self.part * before)])
+            before = after if carry else 0
+        return held
+
+    @cached_property
+    def _indices(self) -> dict[Split, list[int]]:
+        held = self._chosen(carry=True)
         return {"train": [i for i in range(len(self._train)) if i not in held], "test": sorted(held)}
 
 
@@ -95,4 +118,4 @@ class WithoutValidation(Wrapper):
 
     def fingerprint(self) -> str:
         """Depends on the source and on the part."""
-        return fingerprint_of_text(repr((identity(self.source), self.part, "validation")))
+        return fingerprint_of_text(repr((identity(self.source), self.part, "validation")) + self._held.of_rounding())

@@ -152,6 +152,8 @@ class Items(Samples):
         try:
             with _LOCK:
                 item = self.dataset[index]
+        except UserError as error:  # which says itself what to do
+            raise UserError(f"{self.where(index)}: {error}") from error
         except Exception as error:  # whatever a dataset of the user's raises
             raise UserError(
                 f"{self.where(index)}: expected a sample, found {type(error).__name__}: {one_line(error)}; "

@@ -104,13 +104,14 @@ class Excluded:
     """The files that are not read: those with a path in a list, or that fit a pattern in it.
 
     Args:
-        exclude: Paths, and patterns with stars, under `root`.
+        exclude: Paths, and patterns with stars, under `root`; what is the name of a file is a path.
         root: The folder of the data set.
     """
 
     def __init__(self, exclude: Collection[str], root: Path) -> None:
-        self.root, self.paths = root, {root / posixpath.normpath(text) for text in exclude if "*" not in text}
-        self.patterns = [Pattern(text) for text in exclude if "*" in text]
+        patterns = [text for text in exclude if "*" in text and not (root / text).is_file()]
+        self.root, self.patterns = root, [Pattern(text) for text in patterns]
+        self.paths = {root / posixpath.normpath(text) for text in exclude if text not in patterns}
 
     def __contains__(self, path: object) -> bool:
         if not isinstance(path, Path):
@@ -143,7 +144,7 @@ def walk(folder: Path, levels: int | None = None) -> Iterator[Path]:
 
 
 def check_name(path: Path) -> Path:
-    """The path; a UserError where its name is not UTF-8, which no study, no report and no JSON can hold."""
-    if path.name.encode(errors="replace").decode() != path.name:
-        raise UserError(f"{path}: expected a name in UTF-8, found other bytes in it; rename the file")
+    """The path; a UserError where it is not UTF-8, which no study, no report and no JSON can hold."""
+    if str(path).encode(errors="replace").decode() != str(path):
+        raise UserError(f"{path}: expected a name in UTF-8, found other bytes in it; rename the file or its folder")
     return path

@@ -47,8 +47,10 @@ def predict_views(predictor: Predictor, image: str | Path | Picture) -> tuple[li
         UserError: The network cannot take it.
     """
     x = as_image(image)
-    if predictor.size is not None and max(x.shape[1:]) > _LARGEST:  # it would be made smaller later
-        x = resize_image(x, _shown_size(x.shape[1], x.shape[2]))
+    shown = _shown_size(x.shape[1], x.shape[2])
+    size = predictor.size or x.shape[1:]
+    if max(x.shape[1:]) > _LARGEST and shown[0] >= size[0] and shown[1] >= size[1]:  # it would be made smaller later
+        x = resize_image(x, shown)
     predictions = predictor.predict(x)
     views, words = [View("image", _shown(as_picture(x), Image.Resampling.LANCZOS))], {}
     for t, task in predictor.tasks.items():

@@ -152,6 +152,8 @@ class FeatureDistiller(Distiller):
         """Set b; look at the teachers' features in an observed step."""
         self._factor = factor(self.schedule, progress)
         self._observed, self._means = observed, Means()
+        if observed:
+            self._seen = {}
 
     def teaches(self) -> dict[str, tuple[str, ...]]:
         """The tasks of each term: its teacher's, or the one of `teacher/task`."""

@@ -9,7 +9,7 @@ from torch import Tensor
 from tutelage.distill.distances import Distance
 from tutelage.distill.means import Means
 from tutelage.distill.schedule import Schedule, factor
-from tutelage.distill.teachers import Teacher, Teachers, check_tasks
+from tutelage.distill.teachers import Teacher, Teachers, check_set_up, check_tasks
 from tutelage.errors import UserError, positive_number
 from tutelage.types import Batch, Distiller, MultiTaskNet, Output, Task, Teach, Term, TermMap
 
@@ -138,11 +138,7 @@ class LogitDistiller(Distiller):
                 if not images:
                     continue
                 teacher = self.teachers.named[name]
-                if missing := [t for t in teacher.tasks if t not in self.tasks]:
-                    raise UserError(
-                        f"{type(self).__name__}: expected the task `{missing[0]}`, whose loss it takes, found none; "
-                        "call its setup({name: task}) first"
-                    )
+                check_set_up(self, self.tasks, teacher.tasks)
                 reading = self.teachers.read(batch, name)
                 for t in teacher.tasks:
                     loss = self._loss(t, reading.select(output.predictions[t]), reading.output.predictions[t])

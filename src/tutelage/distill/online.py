@@ -11,7 +11,7 @@ from tutelage.distill.distances.base import fp32
 from tutelage.distill.means import Means
 from tutelage.distill.tap_modules import get_module, key, put_module
 from tutelage.distill.taps import network_taps, read_tap
-from tutelage.distill.teachers import Teacher, check_tasks, named_teachers
+from tutelage.distill.teachers import Teacher, check_set_up, check_tasks, named_teachers
 from tutelage.errors import UserError
 from tutelage.types import Batch, Distiller, MultiTaskNet, Output, Task, Term, TermMap, task_loss
 
@@ -146,6 +146,7 @@ class OnlineDistiller(Distiller):
         terms, outputs = TermMap(), dict[str, Output]()
         ran: dict[nn.Module, Output] = {}  # several names may have one network
         for name, teacher in self.named.items():
+            check_set_up(self, self.tasks, teacher.tasks)
             if teacher.network not in ran:
                 ran[teacher.network] = teacher.network(batch.shown, tasks=self._labelled(teacher.network, batch))
             outputs[name] = ran[teacher.network]

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 import torch
 from torch import Tensor, nn
 
-from tutelage.distill.teachers import Teacher, labels_by_teacher, share_passes
+from tutelage.distill.teachers import Teacher, labels_by_teacher, share_passes, teachers_of
 from tutelage.errors import UserError
 from tutelage.types import Batch, Distiller, MultiTaskNet, Output, Task, TermMap
 
@@ -26,7 +26,8 @@ class SumDistiller(Distiller):
         parts: The distillers.
 
     Raises:
-        ValueError: If there are no parts, or two parts see different images of the same teacher.
+        ValueError: If there are no parts, two parts see different images of the same teacher, or one part trains a
+            network that another takes as a frozen teacher.
     """
 
     def __init__(
@@ -43,7 +44,18 @@ class SumDistiller(Distiller):
         self.uses_predictions = any(part.uses_predictions for part in self._all)
         self.teach = "all" if any(part.teach == "all" for part in self._all) else "own"
         labels_by_teacher(self)  # raises if two parts see different images of the same teacher
+        self._check_frozen()
         self._passes = share_passes(self)
+
+    def _check_frozen(self) -> None:
+        learning = self.networks()
+        for teachers in teachers_of(self):
+            for name, teacher in teachers.named.items():
+                if teacher.network in learning:
+                    raise UserError(
+                        f"SumDistiller.parts: expected a network that learns, or a teacher, found `{name}` as both; "
+                        "name other teachers in the `only` of one part"
+                    )
 
     @property
     def _all(self) -> list[Distiller]:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from tutelage.distill.teachers import Teacher, Teachers, check_tasks
+from tutelage.distill.teachers import Teacher, Teachers, check_set_up, check_tasks
 from tutelage.errors import UserError
 from tutelage.types import Batch, Distiller, MultiTaskNet, Output, Task, Teach, Term, TermMap, task_loss
 
@@ -75,6 +75,7 @@ class TeacherLosses(Distiller):
                 if not images:
                     continue
                 teacher, reading = self.teachers.named[name], self.teachers.read(batch, name)
+                check_set_up(self, self.tasks, teacher.tasks)
                 for t in (t for t in teacher.tasks if t in batch.targets):
                     raw = reading.output.predictions[t]
                     if reading.indices is not None:  # images without any label of the teacher's count for nothing

@@ -12,7 +12,7 @@ Values = Mapping[str, Mapping[str, float]]  # task -> metric -> value
 def deltas(values: Values, single: Values, tasks: Mapping[str, Task]) -> dict[str, float]:
     """Delta of `values` over `single` in %, by each of the three conventions in use.
 
-    g_tm = 100 s_tm (M_tm - M_tm^single) / M_tm^single
+    g_tm = 100 s_tm (M_tm - M_tm^single) / |M_tm^single|
 
     is the gain of metric m of task t, where s_tm is +1 where higher is better and -1 elsewhere. Then
 
@@ -46,4 +46,4 @@ def _gain(values: Values, single: Values, task: str, metric: str, higher_is_bett
     base = single.get(task, {}).get(metric, nan)
     if base == 0:
         return nan
-    return 100 * (1 if higher_is_better else -1) * (value - base) / base
+    return 100 * (1 if higher_is_better else -1) * (value - base) / abs(base)

@@ -7,7 +7,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import relu
 
-from tutelage.errors import UserError
 from tutelage.nets.decoders import Decoders
 from tutelage.nets.smp import build_head, build_parts, encode, named_stages
 from tutelage.nets.widths import resolve_tasks
@@ -69,11 +68,6 @@ class PADNet(Decoders):
         encoder_args: dict[str, Any] | None = None,
         decoder_args: dict[str, Any] | None = None,
     ) -> None:
-        if distillation not in _MODULES:
-            raise UserError(
-                f"PADNet.distillation: expected one of {', '.join(_MODULES)}; found `{distillation}`; take `c`, the "
-                "paper's best"
-            )
         parts = build_parts(self, encoder, decoder, pretrained, output_stride, encoder_args, decoder_args)
         super().__init__(widths, parts, widths)
         self.encoder = parts.encoder

@@ -25,6 +25,8 @@ def coded(files: Sequence[Path], look: Guess) -> Guess | None:
     codes = [list(value) for value in values or () if not grey or value != (255,)]
     if values is None or len(codes) < 2 or (grey and len(codes) * _SPARSE > codes[-1][0] + 1):
         return None
+    if min(map(min, codes)) < 0:  # -1 is no label: no picture's values
+        return None
     args: dict[str, Any] = {"codes": codes}
     if grey and len(codes) < len(values):
         args["void"] = [[255]]

@@ -8,7 +8,6 @@ import safetensors.numpy
 import torch
 from torch import Tensor
 
-from tutelage.errors import UserError
 from tutelage.reading import check_limited
 from tutelage.report.statistics import summarise
 from tutelage.types import Picture, Task
@@ -30,9 +29,9 @@ class Predictions:
         try:
             check_limited(file, _LARGEST)
             arrays = safetensors.numpy.load_file(file)
-        except (OSError, UserError, MemoryError, safetensors.SafetensorError):
-            return
-        self.tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
+            self.tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
+        except Exception:  # whatever a damaged file, or one from elsewhere, raises in safetensors and numpy
+            self.tensors = {}
 
     @property
     def sources(self) -> list[str]:

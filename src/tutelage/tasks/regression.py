@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from math import isfinite
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor
@@ -69,8 +69,6 @@ class Regression(MaskedTask):
     ) -> None:
         if outputs < 1:
             raise UserError(f"Regression: expected at least one output. Found `outputs = {outputs}`.")
-        if loss not in get_args(RegressionLoss):
-            raise UserError(f"Regression: expected `loss` to be one of {', '.join(_LOSSES)}. Found `{loss}`.")
         if names is None:
             names = [""] if outputs == 1 else [f"output {d}" for d in range(outputs)]
         self.names = names

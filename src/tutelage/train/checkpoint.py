@@ -2,21 +2,43 @@
 
 import warnings
 import zipfile
+from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import safetensors.torch
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from tutelage.errors import UserError, one_line
 from tutelage.files import write_atomically
 
 
 def save_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
-    """Save tensors, numbers, strings and containers of them."""
+    """Save tensors, numbers, strings and containers of them.
+
+    Raises:
+        UserError: There is something else, which could not be loaded without running code.
+    """
+    _check(path, dict(state), "")
     write_atomically(path, lambda file: torch.save(dict(state), file))
+
+
+_CONTAINERS = (dict, OrderedDict, list, tuple, set, torch.Size)
+_LOADABLE = (type(None), bool, int, float, complex, str, bytes, Tensor, nn.Parameter, torch.dtype, torch.device)
+
+
+def _check(path: Path, value: Any, key: str) -> None:
+    kind = type(value)
+    if kind in _CONTAINERS:
+        for name, item in value.items() if isinstance(value, dict) else enumerate(value):
+            _check(path, item, f"{key}.{name}" if key else str(name))
+    elif kind not in _LOADABLE and kind not in torch.serialization.get_safe_globals():
+        raise UserError(
+            f"{path}: expected tensors, numbers, strings and containers of them in `{key}`, found "
+            f"{kind.__module__}.{kind.__qualname__}; change the `state_dict` that gives it"
+        )
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from tutelage.types import Batch, MetricProtocol, MultiTaskNet, Task, World
+from tutelage.types.network import in_eval_mode
 
 if TYPE_CHECKING:
     from torchmetrics import Metric
@@ -20,13 +21,8 @@ Metrics = dict[str, dict[str, float]]  # task -> metric -> value
 @contextmanager
 def evaluating(net: nn.Module) -> Iterator[None]:
     """Put a network in eval mode, without gradients, for a block."""
-    mode = net.training
-    net.eval()
-    try:
-        with torch.no_grad():
-            yield
-    finally:
-        net.train(mode)
+    with in_eval_mode(net), torch.no_grad():
+        yield
 
 
 def evaluate(

@@ -78,7 +78,7 @@ class Optimisers:
         steps: length of the run in steps.
         lr: learning rates that replace the optimisers' own, by part.
         stretch: factor by which the run is longer than usual: schedulers with a fixed length, such as StepLR, step less
-            often by this factor. `Cosine` spans the run whatever its length.
+            often by this factor. `Cosine` without a `total` spans the run whatever its length.
         early: step the schedulers of epochs at the start of each, one epoch early, as the authors' scripts do.
     """
 
@@ -95,6 +95,7 @@ class Optimisers:
         self.done = {"epoch": 0, "step": 0}
         self.optimizers: dict[str, Optimizer] = {}
         self.schedulers: dict[str, tuple[LRScheduler, str]] = {}
+        self._spanning: set[str] = set()  # the schedulers that span the run
         for name, (parameters, optim) in parts.items():
             if not parameters:
                 continue
@@ -109,6 +110,7 @@ class Optimisers:
             scheduler = _built(f"{name}.scheduler", optim.scheduler, optimizer)
             if isinstance(scheduler, Cosine) and not scheduler.total:
                 scheduler.span(epochs if optim.interval == "epoch" else steps)
+                self._spanning.add(name)
             self.schedulers[name] = (scheduler, optim.interval)
         if early:
             with warnings.catch_warnings():  # torch warns of this order, which is intended
@@ -135,11 +137,11 @@ class Optimisers:
 
     def _schedule(self, interval: str) -> None:
         self.done[interval] += 1
-        done = self.done[interval]
-        due = int(done / self.stretch) > int((done - 1) / self.stretch)
-        for scheduler, when in self.schedulers.values():
-            if when == interval and (due or isinstance(scheduler, Cosine)):
-                scheduler.step()
+        done, before = (math.floor(n / self.stretch + 1e-9) for n in (self.done[interval], self.done[interval] - 1))
+        for name, (scheduler, when) in self.schedulers.items():
+            if when == interval:
+                for _ in range(1 if name in self._spanning else done - before):
+                    scheduler.step()
 
     def lr(self) -> dict[str, float]:
         """The learning rate of every part's first parameter group."""

@@ -175,3 +175,9 @@ def test_classes_are_counted_in_more_files_than_are_looked_at(tmp_path: Path) ->
         Image.fromarray((AREAS + (i == 1)).astype(np.uint8)).save(tmp_path / f"{i:02}.png")
     found = guess(sorted(tmp_path.iterdir()))
     assert (found.task_args, found.files) == ({"classes": 7}, 70)
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_column_of_unknown_numbers_is_no_warning(tmp_path: Path) -> None:
+    (tmp_path / "x").mkdir()
+    assert written(tmp_path / "x", "1.txt", "0.25 nan").task_args == {"outputs": 2}

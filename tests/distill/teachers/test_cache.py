@@ -167,3 +167,24 @@ def test_other_weights_architectures_and_modes_are_other_facts() -> None:
     facts = [network_facts(one) for one in nets]
     assert facts[0] == facts[1]
     assert all(facts.count(one) == 1 for one in facts[2:])
+
+
+def test_whatever_a_module_holds_is_one_of_its_facts() -> None:
+    def net(**kept: Any) -> tiny.Tiny:
+        torch.manual_seed(0)
+        made = tiny.Tiny(tiny.WIDTHS).eval()
+        for name, value in kept.items():
+            if name == "buffer":
+                made.register_buffer("scale", value, persistent=False)
+            else:
+                setattr(made, name, value)
+        return made
+
+    one, two = torch.ones(2), torch.tensor([1.0, 2.0])
+    kinds: list[dict[str, Any]] = [
+        {"buffer": one}, {"buffer": two}, {"scale": one}, {"scale": two}, {"gains": {"a": 1.0}}, {"gains": {"a": 2.0}},
+        {"gains": {"a": one}}, {"gains": [two]}, {"names": {"a", "b"}}, {"names": {"a", "c"}},
+    ]  # fmt: skip
+    facts = [network_facts(net(**kept)) for kept in kinds]
+    assert all(facts.count(x) == 1 for x in facts)
+    assert facts == [network_facts(net(**kept)) for kept in kinds]

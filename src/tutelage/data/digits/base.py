@@ -135,7 +135,7 @@ class ImageFiles(DataSource):
                 )
 
     def fingerprint(self) -> str:
-        """Depends on the files' names, sizes and parts of their contents, and on the arguments."""
+        """Depends on the files' names and contents, and on the arguments."""
         arguments = repr((self.task, self._resize_to, self.train, self.seed))
         return fingerprint_of_files(arguments, ((x.relative_to(self.root).as_posix(), x) for x in self._files()))
 

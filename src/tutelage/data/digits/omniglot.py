@@ -81,7 +81,7 @@ class Omniglot(DataSource):
                 raise UserError(f"{self.root}: expected drawings {drawings} for {split}, found none; {_DOWNLOAD}")
 
     def fingerprint(self) -> str:
-        """Depends on the files' names, sizes and parts of their contents, and on the arguments."""
+        """Depends on the files' names and contents, and on the arguments."""
         files = ((path.relative_to(self.root).as_posix(), path) for path, _, _ in self._drawings)
         return fingerprint_of_files(repr((self.task, self.size)), files)
 

@@ -46,12 +46,12 @@ def guess_numbers(arrays: Sequence[Array]) -> Guess:
         )
         return Guess(words=words)
     table = values.reshape(len(arrays), -1)
-    with np.errstate(all="ignore"):
-        mean, std = np.nanmean(table, 0), np.nanstd(table, 0)
-    usable = bool(np.isfinite(mean).all() and (std > 0).all())
     args: dict[str, Any] = {"outputs": table.shape[1]}
-    if usable:
-        args |= {"mean": _short(mean), "std": _short(std)}
+    if np.isfinite(table).any(0).all():
+        with np.errstate(all="ignore"):
+            mean, std = np.nanmean(table, 0), np.nanstd(table, 0)
+        if np.isfinite(mean).all() and (std > 0).all():
+            args |= {"mean": _short(mean), "std": _short(std)}
     words = f"{table.shape[1]} numbers per image" if table.shape[1] > 1 else "one number per image"
     return Guess("tutelage.data.NumbersLabel", {}, "tutelage.tasks.Regression", args, words)
 

@@ -1,7 +1,7 @@
 """Ray-cast images of rooms: the data set that comes with the library and needs no download."""
 
 from collections.abc import Collection, Mapping
-from typing import get_args
+from typing import Literal, get_args
 
 import numpy as np
 import torch
@@ -39,7 +39,7 @@ class Rooms(DataSource):
         classes: 13, or 4: floor, structure (ceiling, wall, window), furniture, props.
 
     Raises:
-        UserError: A number is below 1, or `classes` is another one.
+        UserError: A number is below 1, the seed is negative, or `classes` is another number.
     """
 
     name = "rooms"
@@ -53,13 +53,13 @@ class Rooms(DataSource):
         size: Size = (96, 128),
         seed: int = 0,
         holes: bool = True,
-        classes: int = len(CLASSES),
+        classes: Literal[13, 4] = 13,
     ) -> None:
         for name, value in (("train", train), ("test", test), ("size", min(size))):
             if value < 1:
                 raise UserError(f"data.{name}: expected at least 1, found {value}")
-        if classes not in (len(CLASSES), len(COARSE)):
-            raise UserError(f"data.classes: expected {len(CLASSES)} or {len(COARSE)}, found {classes}")
+        if seed < 0:
+            raise UserError(f"data.seed: expected a whole number of at least 0, found {seed}")
         self.lengths: dict[Split, int] = {"train": train, "test": test}
         self.size, self.seed, self.holes, self.classes = size, seed, holes, classes
         kinds: dict[str, Modality] = {"segmentation": ClassesLabel(), "depth": DepthLabel(), "normals": NormalsLabel()}

@@ -7,7 +7,7 @@ from tutelage.distill.teachers.passes import Passes, Reading, resize
 from tutelage.distill.teachers.phi_s import PhiS
 from tutelage.distill.teachers.standardise import Standardise
 from tutelage.distill.teachers.storage import Packing, Part, Storage, bytes_per_image, split_output
-from tutelage.distill.teachers.teacher import Teacher, check_tasks, named_teachers
+from tutelage.distill.teachers.teacher import Teacher, check_set_up, check_tasks, named_teachers
 
 __all__ = [
     "CachedOutput",
@@ -23,6 +23,7 @@ __all__ = [
     "Teachers",
     "Uncacheable",
     "bytes_per_image",
+    "check_set_up",
     "check_tasks",
     "code_of",
     "fill_rows",

@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor, nn
 
 from tutelage.types import MultiTaskNet
 
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")  # of an object, which differs between processes
 _LIBRARIES = ("torch.", "torchvision.")  # whose version stands for their code
+_OF_MODULES = frozenset(vars(nn.Module()))  # what every module has: its weights, parts and hooks
 
 
 class Uncacheable(Exception):  # noqa: N818  # it is a reason, which the caller tells the user, and no error
@@ -28,10 +30,8 @@ def network_facts(network: MultiTaskNet) -> dict[str, Any]:
         Uncacheable: its code cannot be read, so that nobody would know of a change.
     """
     weights = blake2b(digest_size=16)
-    for name, tensor in sorted(network.state_dict().items()):
-        data = tensor.detach().cpu().contiguous()
-        weights.update(f"{name}:{data.dtype}:{tuple(data.shape)}".encode())
-        weights.update(data.reshape(-1).view(torch.uint8).numpy().data)
+    for name, tensor in sorted([*network.named_parameters(), *network.named_buffers()]):  # some are in no state
+        weights.update(f"{name}:{_digest_of_values(tensor)}".encode())
     classes = sorted({type(module) for module in network.modules()}, key=lambda c: (c.__module__, c.__qualname__))
     return {
         "weights": weights.hexdigest(),
@@ -56,9 +56,31 @@ def _architecture(network: MultiTaskNet) -> str:
     """The tree of modules, and the plain attributes of each."""
     lines = [repr(network)]
     for name, module in network.named_modules():
-        plain = {k: v for k, v in vars(module).items() if isinstance(v, bool | int | float | str | tuple | list | None)}
-        lines.append(f"{name}: {sorted(plain.items(), key=lambda pair: pair[0])}")
+        own = {k: v for k, v in vars(module).items() if k not in _OF_MODULES}
+        lines.append(f"{name}: {[(k, _text(own[k])) for k in sorted(own) if isinstance(own[k], _PLAIN)]}")
     return _ADDRESS.sub("", "\n".join(lines))
+
+
+_PLAIN = (bool, int, float, str, tuple, list, dict, set, frozenset, Tensor, type(None))
+
+
+def _text(value: Any) -> str:
+    """What tells a plain value from others, in every process."""
+    if isinstance(value, Tensor):
+        return _digest_of_values(value)
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{_text(k)}: {_text(v)}' for k, v in value.items())}}}"
+    if isinstance(value, set | frozenset):
+        return f"{{{', '.join(sorted(map(_text, value)))}}}"
+    if isinstance(value, tuple | list):
+        return f"[{', '.join(map(_text, value))}]"
+    return repr(value)
+
+
+def _digest_of_values(tensor: Tensor) -> str:
+    data = tensor.detach().cpu().contiguous()
+    digest = blake2b(data.reshape(-1).view(torch.uint8).numpy().data, digest_size=16)
+    return f"{data.dtype}:{tuple(data.shape)}:{digest.hexdigest()}"
 
 
 def _code_of(kind: type[Any]) -> str:

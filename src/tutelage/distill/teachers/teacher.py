@@ -122,6 +122,21 @@ def check_tasks(teachers: Mapping[str, Teacher], tasks: Collection[str]) -> None
             )
 
 
+def check_set_up(owner: object, tasks: Collection[str], wanted: Iterable[str]) -> None:
+    """Raise where a distiller lacks a task, as before its `setup`.
+
+    Args:
+        owner: The distiller.
+        tasks: Those that it has.
+        wanted: Those whose losses it takes.
+    """
+    if missing := [t for t in wanted if t not in tasks]:
+        raise UserError(
+            f"{type(owner).__name__}: expected the task `{missing[0]}`, whose loss it takes, found none; call its "
+            "setup({name: task}) first"
+        )
+
+
 def list_names(names: Iterable[str]) -> str:
     """Names for a message."""
     return ", ".join(names) or "none"

@@ -4,6 +4,7 @@ import re
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
+from tutelage.errors import printable
 from tutelage.report.compare import Comparison
 from tutelage.report.left_out import left_out
 from tutelage.report.results import Results
@@ -36,7 +37,7 @@ def latex(folder: Path, tasks: Mapping[str, Task], seeds: Collection[int] | None
         bold = f", bold: differs from {results.base}" if results.base else ""
         over = f"{len(results.seeds)} seeds, mean and half the 95 % interval{bold}"
     over += f", {results.selection}" if results.selection else ""
-    parts = [f"% {note}\n" for note in (left_out(results),) if note]
+    parts = [f"% {printable(note)}\n" for note in (left_out(results),) if note]
     parts += [
         _tabular(model.select(main), f"{results.study}, split {results.split}, {results.protocol} protocol, {over}")
     ]
@@ -53,7 +54,7 @@ def compared_latex(comparison: Comparison) -> str:
         f"main metrics, {comparison.protocol} protocol, mean and half the 95 % interval": comparison.values(),
         "paired differences over the seeds that both have": comparison.differences(),
     }
-    parts = [f"% {note}\n" for note in comparison.notes]
+    parts = [f"% {printable(note)}\n" for note in comparison.notes]
     return "\n".join([*parts, *(_tabular(model, title) for title, model in tables.items() if model.lines)])
 
 
@@ -68,7 +69,7 @@ def escape(text: str) -> str:
 
 def _tabular(model: TableModel, title: str) -> str:
     columns = "".join("l" if column.is_text else "r" for column in model.columns)
-    lines = [f"% {title}; needs \\usepackage{{booktabs}}", rf"\begin{{tabular}}{{l{columns}}}", r"\toprule"]
+    lines = [f"% {printable(title)}; needs \\usepackage{{booktabs}}", rf"\begin{{tabular}}{{l{columns}}}", r"\toprule"]
     lines += [_row(["", *map(_heading, model.columns)]), r"\midrule"]
     lines += [_row([escape(line.name), *map(_cell, line.cells)]) for line in model.lines]
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"]) + "\n"
