@@ -24,6 +24,10 @@ STUDIES: dict[str, tuple[Make, str]] = {
         r"study.yaml: expected a flag of the study, found `--epocs`; did you mean `--epochs`\?$",
     ),
     "flag without value": (flags("--epochs"), r"--epochs: expected a value, found none"),
+    "jobs of a cluster": (
+        flags("--launcher", "ray", "--jobs", "2"),
+        r"--jobs: expected --launcher local beside it, found --launcher ray, .*; leave it out, or give --cpus-per-run",
+    ),
     "stray word": (flags("rooms"), r"expected no more words, found `rooms`; see"),
     "a name like a flag": (flags("--study=-x"), r"study: expected a name of letters, .*, found `-x`; take another"),
     "an empty folder": (flags("--out="), r"out: expected a folder, found an empty text; name one, or leave `out` out"),
@@ -49,6 +53,18 @@ STUDIES: dict[str, tuple[Make, str]] = {
         r"study.yaml: expected YAML, found .*tag",
     ),
     # Keys.
+    "no name as a teacher's task": (
+        key("teachers", {"depth": {"tasks": [{"a": 1}]}}),
+        r"teachers.depth.tasks: expected names of tasks, found {'a': 1}; correct it",
+    ),
+    "no name as a base": (
+        text("base: rooms-tiny\nmethods: [mine]\nmethod: {mine: {base: {}}}"),
+        r"method.mine.base: expected the name of a method, or a list of names, found {}",
+    ),
+    "a number as a teacher's network": (
+        text("base: rooms-tiny\nteacher_net: 3\nteachers: {depth: depth.safetensors}"),
+        r"teacher_net: expected a network, or one by task, found int; give class_path and init_args",
+    ),
     "unknown key": (key("epocs", 3), r"study.yaml: expected a known key, found `epocs`; `tutelage run STUDY --help`"),
     "unknown key of train": (
         key("train.epocs", 3),
@@ -145,11 +161,11 @@ STUDIES: dict[str, tuple[Make, str]] = {
     ),
     "learning rate": (
         key("train.student.optimizer.init_args.lr", -1),
-        r"student.optimizer: expected .* found: .*rate: -1",
+        r"train.student.optimizer: expected .* found: .*rate: -1",
     ),
     "endless lr": (
         key("train.student.optimizer.init_args.lr", float("inf")),
-        r"student.optimizer.lr: expected a finite number, found inf",
+        r"train.student.optimizer.lr: expected a number of at least 0, found inf; give another",
     ),
     "flip": (key("train.augment.init_args", {"flip": 2}), r"train.augment.flip: expected a probability, found 2.0$"),
     "scales": (

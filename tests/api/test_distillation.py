@@ -233,6 +233,13 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "networks per task": ({"method": "single"}, r"method: expected one that distils, such as kd4mtl, found single"),
     "an unknown method": ({"method": "kd4mt"}, r"distill: methods: expected names among"),
+    "a negative rate": ({"lr": -1.0}, r"train.student.optimizer: expected .*learning rate: -1.0"),
+    "a negative rate of the method": (
+        {"method": {"base": "kd4mtl", "lr": -1.0}},
+        r"method.distilled.lr: expected a positive number or null, found -1.0",
+    ),
+    "a seed in words": ({"seed": "a"}, r"seeds: expected whole numbers, found 'a'; correct it"),
+    "half a seed": ({"seed": 1.5}, r"seeds: expected whole numbers, found 1.5; correct it"),
     "several processes": ({"devices": 2}, r"train.devices: expected 1, since the objects .* found more"),
     "a missing tap": (
         {"teachers": {"depth": TappedModule({"depth": 1}, module(), {"deep": "0"})}},

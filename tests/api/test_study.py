@@ -177,6 +177,8 @@ def test_the_trained_networks_and_the_page(results: tutelage.Results) -> None:
     assert results.report() == results.folder / "report.html"
     with pytest.raises(UserError, match="kd4mtl/seed7: expected a network"):
         results.load("kd4mtl", 7)
+    with pytest.raises(UserError, match=r"load: expected the task of a single.*, found none; give task='segmentation'"):
+        results.load("single")
 
 
 def test_a_folder_without_results_is_refused(tmp_path: Path) -> None:
@@ -185,3 +187,23 @@ def test_a_folder_without_results_is_refused(tmp_path: Path) -> None:
     (tmp_path / "study.yaml").write_text(yaml.safe_dump({"tasks": {"depth": {"class_path": "tutelage.tasks.Depth"}}}))
     with pytest.raises(UserError, match="expected the results of a study, found no file"):
         tutelage.Results(tmp_path)
+
+
+def test_one_overlay_may_be_a_name_alone() -> None:
+    assert tutelage.Study("rooms-tiny", overlays="ablation").values == (
+        tutelage.Study("rooms-tiny", overlays=["ablation"]).values
+    )
+
+
+def test_processes_that_were_started_together_are_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Each would train every run by itself."""
+    slurm = {"SLURM_STEP_ID": "0", "SLURM_NTASKS": "8", "SLURM_JOB_NAME": "train", "SLURM_PROCID": "0"}
+    for name, value in (slurm | {"SLURM_NTASKS_PER_NODE": "8"}).items():
+        monkeypatch.setenv(name, value)
+    study = tutelage.Study("rooms-tiny", out=tmp_path / "runs")
+    with pytest.raises(UserError, match=r"processes: expected one, found 8 that torchrun or SLURM started together"):
+        study.run(quiet=True)
+    monkeypatch.delenv("SLURM_NTASKS_PER_NODE")
+    with pytest.raises(UserError, match=r"SLURM: expected --ntasks-per-node beside --ntasks, found .*; give"):
+        study.run(quiet=True)
+    assert not (tmp_path / "runs").exists()

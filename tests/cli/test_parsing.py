@@ -195,3 +195,14 @@ def test_torch_is_not_imported_to_print_a_text(words: list[str]) -> None:
     )
     result = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
+
+
+def test_the_usual_number_of_jobs_has_its_own_name(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setenv("TUTELAGE_JOBS", "some")
+    assert main(["run", "rooms-tiny", "--out", str(tmp_path / "runs")]) == 2
+    assert (
+        "TUTELAGE_JOBS: expected how many runs go on side by side, at least 1, found `some`" in capsys.readouterr().err
+    )
+    assert not (tmp_path / "runs").exists()

@@ -12,13 +12,13 @@ import yaml
 from tests.study.conftest import Notes, built, tiny
 from tests.train.fixture import assert_same
 
+from tutelage.files import locked
 from tutelage.nets import SegNet
 from tutelage.study import Study, execute, load_study, overlays, plan, read_values, run_study
 from tutelage.study.budget import stretch, training_config
 from tutelage.study.build import build_run
 from tutelage.study.launch.local import execute_next
 from tutelage.study.launch.ready import Ready
-from tutelage.study.store import locked
 from tutelage.study.teachers import load_tensors
 from tutelage.study.tuning.search import space
 
@@ -201,6 +201,13 @@ def test_an_unknown_base(tmp_path: Path, base: str) -> None:
     path = written(tmp_path, method={"mine": {"base": base}}, methods=["mine"])
     with pytest.raises(ValueError, match=rf"method.mine.base: expected one of .*kd4mtl.*; found `{base}`"):
         load_study(path)
+
+
+def test_the_compute_of_teachers_is_that_of_no_student_that_teaches(tmp_path: Path) -> None:
+    change = {"methods": ["uniform", "mine"], "method": {"mine": {"base": "kd4mtl", "taught_by": "uniform"}}}
+    change["method"]["mine"]["budget"] = "with_teachers"
+    with pytest.raises(ValueError, match=r"method.mine.budget: expected a factor of the epochs beside `taught_by`"):
+        load_study(written(tmp_path, **change))
 
 
 @pytest.mark.parametrize("change", [{"budget": "with_teachers"}, {"distiller": None, "lr": -1.0}])

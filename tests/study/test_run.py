@@ -108,8 +108,9 @@ def test_a_checkpoint_is_kept_where_the_study_says_so_and_an_unfinished_run_goes
     assert notes.started == [("single depth, seed 0", 2)]
     assert notes.steps == 0  # its last checkpoint was that of the last step
     assert [row["metrics"] for row in again] == [row["metrics"] for row in rows]
-    run_study(tiny(out, "--methods", "single"), Notes())  # it is no other study, and keeps none
-    assert not any(path.exists() for path in checkpoints)
+    run_study(tiny(out, "--methods", "single", "--seeds", "0,1"), Notes())  # it is no other study, and keeps none
+    assert all(path.exists() for path in checkpoints)  # but those that an earlier call was told to keep
+    assert sorted(out.glob("**/checkpoint.pt")) == sorted(checkpoints)
 
 
 def test_the_same_command_again_repeats_nothing(finished: tuple) -> None:

@@ -123,3 +123,12 @@ def test_a_damaged_network_costs_the_page_its_pictures_alone(finished: tuple, tm
     [note] = notes
     assert note.startswith("the page lacks costs or images: ")
     assert "student.safetensors" in note
+
+
+def test_the_best_and_worst_of_a_run_that_was_trained_again_are_found_again(shown: Path) -> None:
+    result = shown / "kd4mtl/seed0/result.json"
+    before = json.loads((shown / "extremes.json").read_text())
+    assert before["weights"] == json.loads(result.read_text())["weights"]
+    write_json(shown / "extremes.json", before | {"weights": "of other weights", "best": [5], "worst": [5]})
+    save_showing(tiny(shown), print)
+    assert json.loads((shown / "extremes.json").read_text()) == before

@@ -20,8 +20,10 @@ from torch import Tensor
 from tutelage.cache import entries
 from tutelage.distill.teachers import Passes, image_digests
 from tutelage.errors import UserError
+from tutelage.files import write_record
 from tutelage.nets import SegNet
 from tutelage.study import Study, execute, load_study, plan, read_values, run_study
+from tutelage.study.teacher_cache import wire
 from tutelage.study.teacher_cache.record import CacheRecord, ReadOutput, read_outputs, write_outputs
 from tutelage.study.teachers import load_tensors
 from tutelage.types import Output
@@ -303,6 +305,28 @@ def test_a_resumed_run_computes_what_it_computed_before(
     distil(study)
     assert passes
     assert not any(one.complete for one in entries("teachers"))
+
+
+@pytest.mark.parametrize("decided", [None, False])
+def test_a_run_that_has_begun_reads_on_though_the_record_of_the_study_is_anothers(
+    decided: bool | None, trained: Study, monkeypatch: pytest.MonkeyPatch, passes: Counter[tuple[str, int]]
+) -> None:
+    """As on a machine of a cluster that has the folder of the run alone."""
+    study = kd4mtl(trained.folder, *CACHED, "--train.teacher_cache.mode", "auto", "--checkpoint-steps", "1")
+    monkeypatch.setattr(wire, "_judge", lambda *_: (True, "it is faster"))
+    with pytest.raises(StoppedError):
+        execute(plan(study.values)[-1], study.folder, StopsAfterTwoSteps(), study.build)
+    file = study.folder / "teacher_cache.json"
+    if decided is None:
+        file.unlink()
+    else:
+        record = json.loads(file.read_text())
+        outputs = {digest: output | {"cached": False} for digest, output in record["outputs"].items()}
+        write_record(file, {**{key: record[key] for key in record if key != "digest"}, "outputs": outputs})
+    monkeypatch.setattr(wire, "_judge", lambda *_: (False, "it is slower"))
+    passes.clear()
+    distil(study)
+    assert set(passes.values()) == {1}  # by which reading is measured; no step ran a teacher
 
 
 def test_no_more_than_the_share_of_the_free_disk_is_taken(trained: Study) -> None:

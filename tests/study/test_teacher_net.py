@@ -164,6 +164,10 @@ def test_the_teachers_compute_is_counted(tmp_path: Path) -> None:
         return stretch(spec, made.build(spec.config))
 
     assert factor(plain) == 1 + 4
+    file = tmp_path / "given.safetensors"
+    file.touch()
+    given = overlaid(tmp_path / "given", text + f"teachers: {{depth: {file}, normals: {file}}}")
+    assert factor(given) == pytest.approx(1 + 4 / 3 + 2 / 3)  # these are run, and nobody trains them
     # Three networks with a head each, over one with three: less than three.
     assert 4 < factor(same) < 5
     width = {"depth": 1}

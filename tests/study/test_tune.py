@@ -12,10 +12,10 @@ import yaml
 from tests.study.conftest import TINY, Notes
 
 from tutelage.cli import main
+from tutelage.files import locked
 from tutelage.study import RunSpec, Study, Tuner, execute, load_study, read_values, run_study, store
 from tutelage.study.config import Range
 from tutelage.study.mixing import refuse_mixing
-from tutelage.study.store import locked
 from tutelage.study.teachers import load_tensors
 from tutelage.study.tuning.search import Space, ask
 from tutelage.study.tuning.trials import Trial, best, overlay, row

@@ -17,7 +17,7 @@ from tutelage.files import expand_home
 from tutelage.study import Method, check_data, run_study
 from tutelage.study.config.validate import check_out
 from tutelage.study.teachers import load_tensors
-from tutelage.train import TrainConfig
+from tutelage.train import TrainConfig, check_alone
 from tutelage.types import MultiTaskNet, Task
 
 
@@ -80,6 +80,7 @@ def distill(
     Raises:
         UserError: something does not fit; found before anything is trained, as far as possible.
     """
+    check_alone()
     check_objects(student, data, tasks, teachers)
     folder = expand_home(out)
     check_out(folder)

@@ -15,6 +15,7 @@ from tutelage.layout import FEATURES, TEACHERS
 from tutelage.recorded import Recorded, built_by, plain
 from tutelage.study import Method, RunSpec, Study, StudyConfig, TeacherConfig
 from tutelage.study.config import Builder, build_some, is_slow_in_bf16, resolve_precision
+from tutelage.study.config.validate import validate_objects
 from tutelage.study.plan import method_run, teacher_run
 from tutelage.train import process_count, save_safetensors
 from tutelage.types import MultiTaskNet, Task
@@ -105,7 +106,9 @@ def given_study(
     spec = method_run(values, name, seed)
     taught = tuple(teacher for teacher in spec.teachers if teacher.name in teachers)  # nobody has given the others
     needs = tuple(teacher.run for teacher in taught if teacher.run is not None)
-    return Study(values, build, notes), [*specs, replace(spec, teachers=taught, needs=needs)]
+    study = Study(values, build, notes)
+    validate_objects(study)
+    return study, [*specs, replace(spec, teachers=taught, needs=needs)]
 
 
 class _Given(Builder):

@@ -64,7 +64,8 @@ class Results:
     def delta(self) -> dict[str, Summary]:
         """Delta main of every method against the single-task networks of the same seed, in %: mean, interval, seeds.
 
-        Positive is better. It is nan where a metric that it needs has no value.
+        Of `tutelage.distill` it is against the teachers. Positive is better. It is nan where a metric that it needs has
+        no value.
         """
         results = self._results
         methods = [m for m in results.methods if m != SINGLE]
@@ -131,6 +132,9 @@ class Results:
         Raises:
             UserError: there is no such run.
         """
+        if method == SINGLE and task is None:
+            example = next(iter(self.tasks))
+            raise UserError(f"load: expected the task of a single-task network, found none; give task={example!r}")
         seed = self._results.seeds[0] if seed is None and self._results.seeds else seed or 0
         return load(self.folder / run_id(method, seed, task), trust)
 

@@ -15,7 +15,7 @@ from tutelage.errors import UserError, writing_to
 from tutelage.files import expand_home, write_text
 from tutelage.study import InProcess, Method, Pool, TeacherConfig, check_data, complete, run_study, save_showing, shares
 from tutelage.study import Study as ValidatedStudy
-from tutelage.train import TrainConfig
+from tutelage.train import TrainConfig, check_alone
 from tutelage.types import MultiTaskNet, Task
 from tutelage.values import dump_yaml, make_draft, read_values, with_new_names, with_overlays
 
@@ -74,12 +74,13 @@ class Study:
         teachers: Mapping[str, TeacherConfig | Plain | str | PathLike[str]] | None = None,
         seeds: Sequence[int] | None = None,
         out: str | PathLike[str] | None = None,
-        overlays: Sequence[str | PathLike[str]] = (),
+        overlays: str | PathLike[str] | Sequence[str | PathLike[str]] = (),
         train: TrainConfig | Plain | None = None,
         **settings: Any,
     ) -> None:
         keys = {name: value for name, value in locals().items() if name in KEYS and value is not None}
-        self._source, self._overlays, self._keys = source, [str(overlay) for overlay in overlays], {**keys, **settings}
+        self._source, self._keys = source, {**keys, **settings}
+        self._overlays = list(map(str, [overlays] if isinstance(overlays, str | PathLike) else overlays))
         self._study = self._complete({})
 
     @property
@@ -118,6 +119,7 @@ class Study:
         Raises:
             UserError: something does not fit; found before anything is trained, as far as possible.
         """
+        check_alone()
         study = self._complete(settings) if settings else self._study
         parts = shares(study.objects.train, jobs)
         check_main_module(study.values, len(parts))

@@ -5,7 +5,7 @@ import os
 from typing import TYPE_CHECKING
 
 from tutelage.cli.parsing import number, whole
-from tutelage.errors import UserError
+from tutelage.errors import UserError, cut
 
 if TYPE_CHECKING:
     from tutelage.study import Launcher, Study
@@ -18,7 +18,7 @@ def add_launcher(parser: argparse.ArgumentParser) -> None:
         help="who executes the runs: processes of this machine, or Ray (its cluster is that of RAY_ADDRESS)",
     )  # fmt: skip
     parser.add_argument(
-        "--jobs", type=whole, metavar="N", default=os.environ.get("TUTELAGE_JOBS") or None,
+        "--jobs", type=whole, metavar="N",
         help="runs side by side, each with its share of the cores; 1 trains them one after the other on all cores; by "
         "default $TUTELAGE_JOBS, else one run per GPU, and without a GPU one per core (with --devices, per so many)",
     )  # fmt: skip
@@ -42,6 +42,9 @@ def launcher_of(args: argparse.Namespace, study: "Study") -> "Launcher":
     from tutelage.study import InProcess, Pool, shares
     from tutelage.train import this_world
 
+    for name in ("cpus_per_run", "gpus_per_run", "store"):
+        if args.launcher != "ray" and getattr(args, name) is not None:
+            raise UserError(f"--{name.replace('_', '-')}: expected --launcher ray beside it, found --launcher local")
     if (count := this_world().size) > 1:  # all of them train each run
         if args.launcher != "local" or args.jobs not in (None, 1):
             found = f"--launcher {args.launcher}" if args.launcher != "local" else f"{args.jobs} jobs"
@@ -51,11 +54,22 @@ def launcher_of(args: argparse.Namespace, study: "Study") -> "Launcher":
             )
         return InProcess()
     if args.launcher == "ray":
+        if args.jobs is not None:
+            raise UserError(
+                "--jobs: expected --launcher local beside it, found --launcher ray, which runs as many as its cluster "
+                "can hold; leave it out, or give --cpus-per-run"
+            )
         from tutelage.study.launch.ray import Ray
 
         return Ray(args.cpus_per_run, args.gpus_per_run, args.store)
-    for name in ("cpus_per_run", "gpus_per_run", "store"):
-        if getattr(args, name) is not None:
-            raise UserError(f"--{name.replace('_', '-')}: expected --launcher ray beside it, found --launcher local")
-    parts = shares(study.objects.train, args.jobs)
+    parts = shares(study.objects.train, args.jobs if args.jobs is not None else _usual_jobs())
     return InProcess() if len(parts) == 1 else Pool(parts)
+
+
+def _usual_jobs() -> int | None:
+    text = os.environ.get("TUTELAGE_JOBS")
+    if not text:
+        return None
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise UserError(f"TUTELAGE_JOBS: expected how many runs go on side by side, at least 1, found `{cut(text)}`")
+    return int(text)

@@ -41,6 +41,11 @@ def execute(args: argparse.Namespace, console: Console) -> int:
     from tutelage.values import read_values, with_new_names
 
     folder = args.folder
+    if args.seeds is not None and (args.figures or args.records):
+        raise UserError(
+            f"--seeds: expected tables beside it, found --{'figures' if args.figures else 'records'}, which has all "
+            "seeds; leave it out"
+        )
     if not (folder / "study.yaml").is_file():
         raise UserError(f"{folder}: expected the folder of a study, found no study.yaml in it; run the study first")
     with writing_to(folder):

@@ -42,7 +42,9 @@ def execute(args: argparse.Namespace, console: Console) -> int:
     draft = read_study(args, console, flags)
     from tutelage.report import tuning_table
     from tutelage.study import ConsoleDisplay, Tuner, check_data, complete
+    from tutelage.train import check_alone
 
+    check_alone()
     study = complete(draft)
     for note in study.notes:
         say(console, note)

@@ -1,13 +1,11 @@
 """What is compared with what: a study file becomes runs, and runs become results.json."""
 
-from tutelage.layout import SINGLE
 from tutelage.study.check import check_data
 from tutelage.study.config import (
     Method,
     Study,
     StudyConfig,
     TeacherConfig,
-    TeacherSpec,
     complete,
     describe,
     load_study,
@@ -15,10 +13,9 @@ from tutelage.study.config import (
     overlays,
     presets,
     read_values,
-    with_new_names,
 )
 from tutelage.study.duration import duration
-from tutelage.study.estimate import Estimate, estimate, total_seconds
+from tutelage.study.estimate import estimate, total_seconds
 from tutelage.study.execute import execute, take_part
 from tutelage.study.inspection import inspect_data
 from tutelage.study.launch import (
@@ -27,37 +24,29 @@ from tutelage.study.launch import (
     Launcher,
     Pool,
     Ready,
-    RunDisplay,
     Share,
     run_study,
     shares,
 )
-from tutelage.study.observers import RunObserver
 from tutelage.study.plan import RunSpec, plan
 from tutelage.study.plan_table import cache_line, plan_lines
 from tutelage.study.progress import ConsoleDisplay
 from tutelage.study.showing import main_method, save_showing
-from tutelage.study.store import write_shared
 from tutelage.study.tuning import Tuner
 
 __all__ = [
-    "SINGLE",
     "ConsoleDisplay",
     "Display",
-    "Estimate",
     "InProcess",
     "Launcher",
     "Method",
     "Pool",
     "Ready",
-    "RunDisplay",
-    "RunObserver",
     "RunSpec",
     "Share",
     "Study",
     "StudyConfig",
     "TeacherConfig",
-    "TeacherSpec",
     "Tuner",
     "cache_line",
     "check_data",
@@ -80,6 +69,4 @@ __all__ = [
     "shares",
     "take_part",
     "total_seconds",
-    "with_new_names",
-    "write_shared",
 ]

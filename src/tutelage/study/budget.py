@@ -46,8 +46,8 @@ def stretch(spec: RunSpec, objects: StudyConfig) -> float:
     """How many times the study's epochs a run has: 1, the method's factor, or what the teachers' compute pays for.
 
     With `with_teachers` and a forward pass as the unit: a step of the student costs 3, training a teacher 3 for each of
-    the study's epochs, running it 1. T teachers of the student's architecture give 1 + 4 T / 3; others count by the
-    operations of their forward pass.
+    the study's epochs, unless its weights are a file's, running it 1. T teachers of the student's architecture that the
+    study trains give 1 + 4 T / 3; others count by the operations of their forward pass.
     """
     budget = method_of(objects).budget
     if isinstance(budget, float):
@@ -55,13 +55,14 @@ def stretch(spec: RunSpec, objects: StudyConfig) -> float:
     if budget == "student":
         return 1.0
     teachers = teacher_specs(spec.config).values()
-    passes = {kind: 1 + 3 * _factor(spec, kind) for kind in (SINGLE, TEACHER)} | {FEATURES: 1.0}  # of training and use
+    trained = {kind: 3 * _factor(spec, kind) for kind in (SINGLE, TEACHER)} | {FEATURES: 0.0}
+    passes = {teacher.name: 1 + (trained[teacher.kind] if teacher.file is None else 0.0) for teacher in teachers}
     if all(teacher.kind == SINGLE for teacher in teachers):
-        return 1 + passes[SINGLE] * len(teachers) / 3
+        return 1 + sum(passes.values()) / 3
     cost = 0.0
     for teacher in teachers:
         widths = {} if teacher.kind == FEATURES else {t: objects.tasks[t].width for t in teacher.tasks}
-        cost += passes[teacher.kind] * forward_operations(objects, teacher_net(objects, teacher), widths)
+        cost += passes[teacher.name] * forward_operations(objects, teacher_net(objects, teacher), widths)
     return 1 + cost / (3 * forward_operations(objects, objects.net))
 
 

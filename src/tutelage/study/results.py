@@ -5,11 +5,11 @@ from math import isfinite, nan
 from pathlib import Path
 from typing import Any, get_args
 
-from tutelage.files import write_record
+from tutelage.files import locked, write_record
 from tutelage.layout import FEATURES, SINGLE, TAUGHT_BY, TEACHER, run_folders, run_id
 from tutelage.metrics import deltas
 from tutelage.study.config import Study
-from tutelage.study.store import locked, read_record
+from tutelage.study.store import read_record
 from tutelage.types import MetricProtocol
 
 _KEYS = ("method", "task", "seed", "split", "metrics", "parameters", "seconds")  # of result.json

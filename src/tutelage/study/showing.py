@@ -72,12 +72,13 @@ def _save_extremes(study: Study, specs: Sequence[RunSpec]) -> None:
         return
     file = study.folder / EXTREMES
     record = read_record(file) if file.exists() else {}
-    if record.get("run") != subject.id:
+    weights = read_record(study.folder / subject.id / "result.json").get("weights")  # of a run that is trained again
+    if (record.get("run"), record.get("weights")) != (subject.id, weights):
         network = _Network(study, subject)
         found = extremes(network.fabric, network.net, network.objects.tasks, network.objects.data)
         if found is None:
             return
-        record = {"run": subject.id, "method": subject.method, **found}
+        record = {"run": subject.id, "method": subject.method, "weights": weights, **found}
     chosen = [(extreme_file(indices), indices) for indices in (record["best"], record["worst"])]
     for spec in specs:
         files = {study.folder / spec.id / name: indices for name, indices in chosen}

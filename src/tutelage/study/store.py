@@ -17,8 +17,6 @@ import torch
 
 from tutelage.errors import UserError, one_line
 from tutelage.files import DIGEST, remove_parts, write_record, write_text
-from tutelage.files import locked as locked
-from tutelage.files import write_shared as write_shared
 from tutelage.reading import RECORD, read_limited
 from tutelage.study.plan import RunSpec
 from tutelage.values import dump_yaml, parse

@@ -31,7 +31,7 @@ from tutelage.train.step import objective, training_step
 from tutelage.train.streams import RunLength, Stream, Streams, select
 from tutelage.train.training import Training
 from tutelage.train.views import make_batch
-from tutelage.train.world import LostProcessError, Processes, launched, process_count, this_world
+from tutelage.train.world import LostProcessError, Processes, check_alone, launched, process_count, this_world
 
 __all__ = [
     "STOPPING",
@@ -59,6 +59,7 @@ __all__ = [
     "TrainConfig",
     "Training",
     "average_buffers",
+    "check_alone",
     "compiled",
     "derive",
     "deterministic",

@@ -17,6 +17,15 @@ _A = TypeVar("_A")
 _B = TypeVar("_B")
 
 
+# The parts of a run -> where a study says how they are optimised, for messages.
+_KEYS = {
+    "student": "train.student",
+    "networks": "train.student",
+    "adaptors": "adaptor_optim",
+    "balancer": "balancer_optim",
+}
+
+
 @dataclass
 class Optim:
     """An optimiser and its scheduler, each by class path.
@@ -99,15 +108,16 @@ class Optimisers:
         for name, (parameters, optim) in parts.items():
             if not parameters:
                 continue
-            optimizer = self.optimizers[name] = _fused(_built(f"{name}.optimizer", optim.optimizer, parameters))
+            key = _KEYS.get(name, name)
+            optimizer = self.optimizers[name] = _fused(_built(f"{key}.optimizer", optim.optimizer, parameters))
             if lr is not None and name in lr:
                 for group in optimizer.param_groups:
                     group["lr"] = lr[name]
-            if bad := [group["lr"] for group in optimizer.param_groups if not math.isfinite(group["lr"])]:
-                raise UserError(f"{name}.optimizer.lr: expected a finite number, found {bad[0]:g}; give another")
+            if bad := [group["lr"] for group in optimizer.param_groups if not 0 <= group["lr"] < math.inf]:
+                raise UserError(f"{key}.optimizer.lr: expected a number of at least 0, found {bad[0]:g}; give another")
             if optim.scheduler is None:
                 continue
-            scheduler = _built(f"{name}.scheduler", optim.scheduler, optimizer)
+            scheduler = _built(f"{key}.scheduler", optim.scheduler, optimizer)
             if isinstance(scheduler, Cosine) and not scheduler.total:
                 scheduler.span(epochs if optim.interval == "epoch" else steps)
                 self._spanning.add(name)

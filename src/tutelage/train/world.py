@@ -16,7 +16,7 @@ from torch import Tensor
 from torch._C._distributed_c10d import PrefixStore, Store
 from torch.distributed.rendezvous import rendezvous
 
-from tutelage.errors import UserError
+from tutelage.errors import UserError, one_line
 from tutelage.types import World
 
 T = TypeVar("T")
@@ -157,8 +157,27 @@ def environment() -> ClusterEnvironment | None:
     if TorchElasticEnvironment.detect():
         found = TorchElasticEnvironment()
     elif "SLURM_STEP_ID" in os.environ and SLURMEnvironment.detect():  # a batch script itself has no step
-        found = SLURMEnvironment()
+        try:
+            found = SLURMEnvironment()
+        except RuntimeError as error:  # it wants the number of tasks of each node
+            raise UserError(
+                f"SLURM: expected --ntasks-per-node beside --ntasks, found that {one_line(error, 120)}; give "
+                "--ntasks-per-node to srun or sbatch"
+            ) from error
     return found if found is not None and found.world_size() > 1 else None
+
+
+def check_alone() -> None:
+    """Raise where torchrun or SLURM started this process together with others, which it has not joined.
+
+    Each of them would train everything by itself.
+    """
+    found = environment()
+    if found is not None and this_world().size == 1:
+        raise UserError(
+            f"processes: expected one, found {found.world_size()} that torchrun or SLURM started together; start one, "
+            "or train in all of them with `tutelage run`"
+        )
 
 
 @contextmanager

@@ -93,6 +93,8 @@ def _definition(name: str, own: dict[str, Any], values: dict[str, Any], above: t
     if not isinstance(times, dict):
         raise UserError(f"method.{name}.times: expected paths of numbers and factors, found {times!r}")
     for lower in base if isinstance(base, list) else [base]:
+        if not isinstance(lower, str):
+            raise UserError(f"method.{name}.base: expected the name of a method, or a list of names, found {lower!r}")
         if lower == name:
             layer = _preset(name, own, values, above) if name in method_names() else {}
         elif lower in (SINGLE, TEACHER) or lower in above or (lower not in method_names() and lower not in own):

@@ -46,10 +46,17 @@ def teacher_specs(values: Mapping[str, Any]) -> dict[str, TeacherSpec]:
     A task that no named teacher teaches has the default teacher of its name.
     """
     nets, tasks = values.get("teacher_net") or {}, list(values.get("tasks") or {})
+    if not isinstance(nets, Mapping):
+        raise UserError(
+            f"teacher_net: expected a network, or one by task, found {type(nets).__name__}; give class_path and "
+            "init_args"
+        )
     named: dict[str, dict[str, Any]] = {}
     for name, keys in (values.get("teachers") or {}).items():
         keys = dict(keys) if isinstance(keys, Mapping) else {"file": keys}
         named[name] = {**keys, "tasks": [name] if keys.get("tasks") is None else list(keys["tasks"])}
+        if wrong := [t for t in named[name]["tasks"] if not isinstance(t, str)]:
+            raise UserError(f"teachers.{name}.tasks: expected names of tasks, found {wrong[0]!r}; correct it")
     taught = {t for keys in named.values() for t in keys["tasks"]}
     names = [t for t in tasks if t in named or t not in taught]
     names += [name for name in named if name not in names]

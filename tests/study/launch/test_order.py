@@ -56,3 +56,14 @@ def test_only_what_needs_a_failed_run_is_lost(tmp_path: Path) -> None:
     runs = specs(tmp_path, "--methods", "uniform,kd4mtl", "--seeds", "0,1")
     assert [spec.id for spec in dependents("single/depth/seed1", runs)] == ["kd4mtl/seed1"]
     assert dependents("uniform/seed0", runs) == []
+
+
+def test_teachers_that_are_trained_for_longer_cost_more(tmp_path: Path) -> None:
+    text = "teacher_net: {depth: {class_path: tutelage.nets.SegNet, init_args: {width: 0.1}}}\nmethods: [kd4mtl]\n"
+    plain, longer = (
+        {spec.id: cost(spec) for spec in plan(overlaid(tmp_path / f"{n}", text + more).values)}
+        for n, more in enumerate(["", "method: {single: {budget: 2.0}, teacher: {budget: 5.0}}"])
+    )
+    assert longer["teacher/depth/seed0"] == 5 * plain["teacher/depth/seed0"]
+    assert longer["single/normals/seed0"] == 2 * plain["single/normals/seed0"]
+    assert longer["kd4mtl/seed0"] == plain["kd4mtl/seed0"]

@@ -16,9 +16,9 @@ from tests.study.launch.conftest import TASKS, assert_equal, fragile, written
 
 from tutelage.cli import main
 from tutelage.errors import UserError, user_code
+from tutelage.files import locked
 from tutelage.study import Pool, Share, Study, run_study
 from tutelage.study.start_method import process_context, take_signals
-from tutelage.study.store import locked
 from tutelage.train import NonFiniteError
 
 TWO = Pool([Share(1), Share(1)])

@@ -14,7 +14,7 @@ from tests.study.launch.conftest import assert_equal, fragile
 from tutelage.errors import UserError
 from tutelage.study import Study, plan, run_study
 from tutelage.study.launch.hold import StudyInterrupted
-from tutelage.study.launch.ray import Ray
+from tutelage.study.launch.ray import Ray, _connected
 from tutelage.train import TrainConfig
 
 with warnings.catch_warnings(action="ignore"):  # of Ray's own, about what it imports
@@ -114,3 +114,16 @@ def test_a_run_has_what_its_devices_need() -> None:
     several.accelerator = "cuda"
     assert Ray().resources(several) == (4, 4)
     assert Ray(cpus=2, gpus=0.5).resources(several) == (2, 0.5)
+
+
+def test_a_cluster_that_does_not_answer_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    import ray
+
+    def fail(**_: object) -> None:
+        raise ConnectionError("Could not find any running Ray instance.")
+
+    monkeypatch.setenv("RAY_ADDRESS", "auto")
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray, "init", fail)
+    with pytest.raises(UserError, match=r"RAY_ADDRESS: expected the address .*, found auto.*; start one"), _connected():
+        pass

@@ -55,5 +55,5 @@ def test_gpus_keep_the_names_that_this_process_was_given(machine: pytest.MonkeyP
 
 
 def test_no_jobs_are_a_mistake(machine: pytest.MonkeyPatch) -> None:
-    with pytest.raises(UserError, match=r"^--jobs: expected at least 1, found 0$"):
+    with pytest.raises(UserError, match=r"^jobs: expected at least 1, found 0; give how many"):
         shares(TrainConfig(), 0)

@@ -41,6 +41,14 @@ def validate(study: Study) -> None:
             raise UserError(f"tasks.{name}: expected a tutelage.types.Task, found {type(task).__name__}")
 
 
+def validate_objects(study: Study) -> None:
+    """The same of a study of objects, whose values no file holds: names, seeds and rates."""
+    _names(study)
+    _seeds_and_methods(study.objects)
+    for name, method in study.objects.method.items():
+        _rate(name, method)
+
+
 def check_out(folder: Path) -> None:
     """Raise a UserError where the folder for all results cannot be one."""
     for path in (folder, *folder.parents):
@@ -82,6 +90,9 @@ def _check_length(key: str, name: str) -> None:
 
 
 def _seeds_and_methods(objects: StudyConfig) -> None:
+    for seed in objects.seeds:
+        if not hasattr(seed, "__index__") or isinstance(seed, bool):
+            raise UserError(f"seeds: expected whole numbers, found {seed!r}; correct it")
     if not objects.seeds or len(set(objects.seeds)) != len(objects.seeds):
         raise UserError(f"seeds: expected one or more different numbers, found {objects.seeds}")
     if not objects.methods or len(set(objects.methods)) != len(objects.methods):
@@ -131,8 +142,12 @@ def _definitions(study: Study) -> None:
         if name in (SINGLE, TEACHER):
             _only_training(name, study.values["method"][name])
         _taught_by(name, study)
-        if method.lr is not None and not 0 < method.lr < inf:
-            raise UserError(f"method.{name}.lr: expected a positive number or null, found {method.lr}")
+        _rate(name, method)
+
+
+def _rate(name: str, method: Method) -> None:
+    if method.lr is not None and not 0 < method.lr < inf:
+        raise UserError(f"method.{name}.lr: expected a positive number or null, found {method.lr}")
 
 
 def _taught_by(name: str, study: Study) -> None:
@@ -146,6 +161,11 @@ def _taught_by(name: str, study: Study) -> None:
         raise UserError(
             f"{key}: expected a method with a `distiller` and `teachers: trained`, found another; change it, or set "
             "`taught_by` to null"
+        )
+    if method.budget == "with_teachers":
+        raise UserError(
+            f"method.{name}.budget: expected a factor of the epochs beside `taught_by`, found `with_teachers`, which "
+            "is the compute of a network per task; give a number"
         )
     _teaching(key, (name,), study.objects)
     named = {teacher.name for teacher in teacher_specs(study.values).values()}

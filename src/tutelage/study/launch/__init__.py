@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from tutelage.files import write_shared
 from tutelage.study.config import Study
 from tutelage.study.launch.base import Display, Launcher, RunDisplay
 from tutelage.study.launch.local import InProcess
@@ -11,7 +12,6 @@ from tutelage.study.launch.ready import Ready, make_ready
 from tutelage.study.launch.share import Share, shares
 from tutelage.study.plan import RunSpec
 from tutelage.study.results import write_results
-from tutelage.study.store import write_shared
 from tutelage.values import dump_yaml
 
 __all__ = [

@@ -1,9 +1,10 @@
 """The calling process executes one run after the other."""
 
+from tutelage.files import locked
 from tutelage.study.execute import execute
 from tutelage.study.launch.base import Display
 from tutelage.study.launch.ready import Ready
-from tutelage.study.store import Patience, locked
+from tutelage.study.store import Patience
 
 
 class InProcess:

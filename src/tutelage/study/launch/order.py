@@ -56,7 +56,8 @@ def cost(spec: RunSpec) -> float:
     """What a run costs, roughly and relative to others of its study: its epochs times the passes of a step."""
     if spec.file is not None:
         return 0.0  # it is only evaluated
-    budget = spec.config["method"].get(spec.method, {}).get("budget", "student")
+    (method,) = spec.config["methods"]
+    budget = spec.config["method"].get(method, {}).get("budget", "student")
     teachers = len(spec.config["tasks"])
     epochs = 1 + 4 * teachers / 3 if budget == "with_teachers" else 1.0 if budget == "student" else float(budget)
     return epochs * (_STEP + _TEACHER * len(spec.teachers))

@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Literal
 
 from tutelage.errors import Elsewhere, chain, one_line, portable
+from tutelage.files import locked
 from tutelage.study.config import Builder
 from tutelage.study.execute import execute
 from tutelage.study.observers import RunObserver
 from tutelage.study.plan import RunSpec
-from tutelage.study.store import locked, read_record
+from tutelage.study.store import read_record
 from tutelage.train import Interrupted
 
 

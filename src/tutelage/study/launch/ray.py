@@ -78,7 +78,14 @@ def _connected() -> Iterator[Any]:
         yield ray
         return
     if "RAY_ADDRESS" in os.environ:
-        ray.init(log_to_driver=False)
+        try:
+            ray.init(log_to_driver=False)
+        except (ConnectionError, RuntimeError, ValueError) as error:  # what Ray raises for an address
+            raise UserError(
+                f"RAY_ADDRESS: expected the address of a Ray cluster, found {os.environ['RAY_ADDRESS']}, where none "
+                f"answers ({one_line(error, 100)}); start one with `ray start --head`, or unset it to run on this "
+                "machine"
+            ) from error
     else:
         ray.init(address="local", include_dashboard=False, log_to_driver=False)
     try:
@@ -182,6 +189,8 @@ class _Launch:
         except self.ray.exceptions.RayError as error:  # of Ray itself: what the run raises is an Outcome
             if self.stopped or spec.id in self.lost:
                 return None
+            if isinstance(error, self.ray.exceptions.RayTaskError):  # before the run began, such as from the store
+                return Outcome("failed", error=error.cause)
             problem = UserError(
                 f"{spec.label}: expected Ray to keep its process, found {type(error).__name__} after "
                 f"{self.launcher.retries} retries: {one_line(error)}; give the same command again"

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
+from pathlib import Path
 
 import torch
 
@@ -12,7 +13,7 @@ from tutelage.study.mixing import Guard, earlier_runs
 from tutelage.study.plan import RunSpec, kinds, plan
 from tutelage.study.results import write_results
 from tutelage.study.several import has_local_batch_norm
-from tutelage.study.store import has_spec, is_finished, write_spec
+from tutelage.study.store import has_spec, is_finished, read_record, write_spec
 from tutelage.study.teacher_cache import may_cache, read_needs
 from tutelage.study.teacher_cache.record import CacheRecord, Needs
 from tutelage.study.teachers import load_teacher
@@ -91,8 +92,14 @@ class Ready:
                 write_spec(folder, spec)
         if not self.study.objects.train.keep_checkpoint:
             for spec in self.specs:
-                if self.is_finished(spec):
-                    (self.study.folder / spec.id / "checkpoint.pt").unlink(missing_ok=True)
+                file = self.study.folder / spec.id / "checkpoint.pt"
+                if file.exists() and self.is_finished(spec) and not _keeps_checkpoint(file.parent):
+                    file.unlink(missing_ok=True)
+
+
+def _keeps_checkpoint(folder: Path) -> bool:
+    """Whether a run was begun with `keep_checkpoint`, which later calls may not have."""
+    return bool(read_record(folder / "config.yaml").get("train", {}).get("keep_checkpoint"))
 
 
 def make_ready(study: Study, note: Callable[[str], None], specs: Sequence[RunSpec] | None = None) -> Ready:

@@ -40,7 +40,7 @@ def shares(train: TrainConfig, jobs: int | None = None) -> list[Share]:
         UserError: `jobs` is below 1.
     """
     if jobs is not None and jobs < 1:
-        raise UserError(f"--jobs: expected at least 1, found {jobs}")
+        raise UserError(f"jobs: expected at least 1, found {jobs}; give how many runs go on side by side")
     gpus, devices = _gpus() if on_gpu(train) else [], train.devices
     groups = [",".join(gpus[i : i + devices]) for i in range(0, len(gpus) - devices + 1, devices)]
     jobs = jobs or len(groups) or max(1, cores() // devices)

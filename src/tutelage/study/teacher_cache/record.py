@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from tutelage.distill.teachers import Packing, Part
-from tutelage.files import write_record
-from tutelage.study.store import locked, read_record
+from tutelage.files import locked, write_record
+from tutelage.study.store import read_record
 
 FILE = "teacher_cache.json"
 

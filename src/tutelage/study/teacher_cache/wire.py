@@ -139,7 +139,7 @@ def _filled(
         for output in cached_networks(spec, objects, distiller, streams, record.needs(), data):
             if read is not None and output.digest not in read:
                 continue
-            decision, probed = _decide(output, record, train, allowance, fabric, note)
+            decision, probed = _decide(output, record, train, allowance, fabric, note, begun=read is not None)
             if decision.cached:
                 entries = output.entries(output.needed(decision.parts))
                 fillings.append(Filling(output, entries, probed.computed if probed else {}))
@@ -163,9 +163,16 @@ def _decide(
     allowance: float,
     fabric: Fabric,
     note: Note,
+    begun: bool,
 ) -> tuple[Decision, Probe | None]:
-    """Whether an output is cached: what was decided for the study, or by measurement."""
+    """Whether an output is cached: what was decided for the study, or by measurement.
+
+    A run that has begun reads on what it has read until now, though the record of the study may be another machine's.
+    """
     decision = record.decision(output.digest)
+    if begun and (decision is None or not decision.cached):
+        probed = probe(output, train, fabric)
+        return Decision(True, "the run has read it until now", probed.parts), probed
     if decision is not None and (not decision.cached or output.covers(decision.parts)):
         return decision, None
     probed = probe(output, train, fabric)

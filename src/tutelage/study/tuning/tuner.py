@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from tutelage.errors import UserError
+from tutelage.files import locked, write_shared
 from tutelage.layout import SINGLE, TEACHER
 from tutelage.metrics import deltas
 from tutelage.study.build import build_run
@@ -19,7 +20,7 @@ from tutelage.study.launch import Display, run_study
 from tutelage.study.mixing import refuse_mixing
 from tutelage.study.plan import RunSpec, kinds, method_run, plan
 from tutelage.study.results import with_nan
-from tutelage.study.store import Patience, claim, locked, read_record, write_shared
+from tutelage.study.store import Patience, claim, read_record
 from tutelage.study.tuning.search import ask, need_optuna, space
 from tutelage.study.tuning.trials import Trial, best, label, overlay, put, row
 from tutelage.study.tuning.watch import Watch
