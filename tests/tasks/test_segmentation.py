@@ -7,6 +7,7 @@ from tests.tasks.base import IMAGES, SIZE, DenseTaskTester, collate
 from torch import Tensor
 from torch.nn.functional import one_hot
 
+from tutelage.data.rooms.solids import COARSE
 from tutelage.tasks import Segmentation
 from tutelage.tasks.palette import NYU13
 from tutelage.types import MaskedTarget
@@ -68,10 +69,11 @@ class TestSegmentation(DenseTaskTester):
         assert [tuple(c) for c in picture[0].tolist()] == [colours[0], colours[5], (0, 0, 0)]
 
     def test_presets_with_nyus_classes_have_its_names(self) -> None:
-        studies = [read_values(name) for name in presets() if name.startswith(("nyuv2", "rooms"))]
+        studies = {name: read_values(name) for name in presets() if name.startswith(("nyuv2", "rooms"))}
         assert len(studies) >= 8
-        for values in studies:
-            assert values["tasks"]["segmentation"]["init_args"] == {"classes": 13, "names": list(NYU13)}
+        for name, values in studies.items():
+            names = COARSE if name == "rooms" else NYU13
+            assert values["tasks"]["segmentation"]["init_args"] == {"classes": len(names), "names": list(names)}
 
     def test_names(self) -> None:
         assert [name for name, _ in Segmentation(13).legend()][:2] == ["class 0", "class 1"]  # anybody's, not NYU's
