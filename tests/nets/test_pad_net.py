@@ -197,7 +197,7 @@ def test_decoders_and_heads_begin_apart() -> None:
     [
         (lambda: PADNet({}), "PADNet: expected one task or more"),
         (lambda: PADNet({"a": 0}), "PADNet: .* at least one channel"),
-        (lambda: built(distillation="d"), r"PADNet\.distillation: expected one of a, b, c; found `d`; take"),
+        (lambda: built(distillation="d"), r"PADNet\.distillation: expected one of a, b, c, found `d`; correct it"),
         (lambda: PADNet({"a": 1}, "resnet51"), r"PADNet\.encoder: expected a network of timm, found `resnet51`"),
         (lambda: built(decoder="UNet"), r"PADNet\.decoder: expected one of .*; found `UNet`"),
         (lambda: built("depth")(torch.rand(2, 3, 32, 32), ["a"]), "PADNet: expected tasks among depth; found `a`"),
