@@ -202,7 +202,5 @@ def test_the_usual_number_of_jobs_has_its_own_name(
 ) -> None:
     monkeypatch.setenv("TUTELAGE_JOBS", "some")
     assert main(["run", "rooms-tiny", "--out", str(tmp_path / "runs")]) == 2
-    assert (
-        "TUTELAGE_JOBS: expected how many runs go on side by side, at least 1, found `some`" in capsys.readouterr().err
-    )
+    assert "TUTELAGE_JOBS: expected a whole number of at least 1, found `some`" in capsys.readouterr().err
     assert not (tmp_path / "runs").exists()

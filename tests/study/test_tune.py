@@ -366,3 +366,14 @@ def test_the_command_ends_with_table_and_what_next(copy: Path, capsys: pytest.Ca
     assert "--trials: expected at least 1" in capsys.readouterr().err
     assert main(["tune"]) == 2
     assert "--part" in capsys.readouterr().out
+
+
+def test_a_mistake_in_the_data_has_the_key_that_the_user_knows(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The trials hold out a part of the source, so that it stands one level deeper in their studies."""
+    source = "{class_path: tutelage.data.Rooms, init_args: {train: 12, test: 2, size: [32, 48]}}"
+    hidden = f"{{class_path: tutelage.data.HideLabels, init_args: {{source: {source}, keep: {{depth: 0.01}}}}}}"
+    (tmp_path / "hidden.yaml").write_text(f"base: rooms-tiny\ndata: {hidden}\nout: {tmp_path / 'runs'}\n")
+    assert main(["tune", str(tmp_path / "hidden.yaml"), "--trials", "1"]) == 2
+    assert "data.keep.depth: expected some of the 12 training images" in capsys.readouterr().err

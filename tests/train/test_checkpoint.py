@@ -2,12 +2,14 @@ import errno
 import os
 import pickle
 from collections import OrderedDict
+from functools import partial
 from pathlib import Path
 from typing import IO
 
 import numpy as np
 import pytest
 import torch
+from torch.optim import lr_scheduler
 
 from tutelage import files
 from tutelage.errors import UserError
@@ -108,6 +110,22 @@ def test_what_could_not_be_loaded_is_not_saved(tmp_path: Path, value: object, fo
     with pytest.raises(UserError, match=rf"c.pt: expected tensors.* in `callbacks.0.best`, found .*{found}; change"):
         save_checkpoint(tmp_path / "c.pt", {"step": 3, "callbacks": [{"best": value}]})
     assert (tmp_path / "c.pt").read_bytes() == b"the last one"
+
+
+SCHEDULERS = {
+    "MultiStepLR": partial(lr_scheduler.MultiStepLR, milestones=[1, 2]),  # which counts them
+    "LambdaLR": partial(lr_scheduler.LambdaLR, lr_lambda=lambda epoch: 1.0),
+    "CyclicLR": partial(lr_scheduler.CyclicLR, base_lr=0.1, max_lr=0.2, cycle_momentum=False),
+    "OneCycleLR": partial(lr_scheduler.OneCycleLR, max_lr=0.1, total_steps=5),
+    "ReduceLROnPlateau": lr_scheduler.ReduceLROnPlateau,
+}
+
+
+@pytest.mark.parametrize("name", SCHEDULERS)
+def test_the_state_of_a_scheduler_is_saved(tmp_path: Path, name: str) -> None:
+    state = SCHEDULERS[name](torch.optim.SGD([torch.nn.Parameter(torch.ones(1))], lr=0.1)).state_dict()
+    save_checkpoint(tmp_path / "c.pt", {"schedulers": {"student": state}})
+    assert load_checkpoint(tmp_path / "c.pt")["schedulers"]["student"] == state
 
 
 def test_what_torch_knows_to_be_safe_is_saved(tmp_path: Path) -> None:

@@ -17,8 +17,8 @@ class GradNorm(GradientBalancer):
     G_t = w_t |grad o_t|,   r_t = (o_t / o_t(0)) / mean_s (o_s / o_s(0)),   L_grad = sum_t |G_t - mean_s G_s r_t^alpha|
 
     where o_t(0) is that of the first step in which it is not 0, and the second term of L_grad is a constant. Before, an
-    objective keeps its w_t, and is in no mean. w_t follow L_grad with the optimiser
-    of the balancer, and are then scaled to sum to T. Heads get their task's gradient times w_t, as in the paper.
+    objective keeps its w_t, and is in no mean. w_t follow L_grad with the optimiser of the balancer, and are then
+    scaled to sum to T. Heads get their task's gradient times w_t, as in the paper.
 
     Differs from the paper: grad o_t is with respect to what the heads read, or to all shared parameters, in place of
     the weights of the last shared layer, which an arbitrary network does not name. No w_t becomes negative.

@@ -4,8 +4,8 @@ import argparse
 import os
 from typing import TYPE_CHECKING
 
-from tutelage.cli.parsing import number, whole
-from tutelage.errors import UserError, cut
+from tutelage.cli.parsing import number, positive, whole
+from tutelage.errors import UserError
 
 if TYPE_CHECKING:
     from tutelage.study import Launcher, Study
@@ -70,6 +70,7 @@ def _usual_jobs() -> int | None:
     text = os.environ.get("TUTELAGE_JOBS")
     if not text:
         return None
-    if not text.isascii() or not text.isdigit() or int(text) < 1:
-        raise UserError(f"TUTELAGE_JOBS: expected how many runs go on side by side, at least 1, found `{cut(text)}`")
-    return int(text)
+    try:
+        return positive(text)
+    except argparse.ArgumentTypeError as error:
+        raise UserError(f"TUTELAGE_JOBS: {error}") from None

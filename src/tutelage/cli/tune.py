@@ -50,6 +50,7 @@ def execute(args: argparse.Namespace, console: Console) -> int:
         say(console, note)
     with writing_to(study.folder):
         tuner = Tuner(study, study.methods if args.methods else None, args.trials, args.part)
+        study.objects.data.check(study.objects.tasks)  # under the user's own keys
         tuner.study.objects.data.check(tuner.study.objects.tasks)
         check_data(tuner.study, console, level=args.check)
         with ConsoleDisplay(console) as display:

@@ -41,10 +41,12 @@ def _is_collapsed(drawn: Predictions, task: str) -> bool:
 def _hardly_varies(predicted: Tensor, target: Tensor, valid: Tensor) -> bool:
     if valid.ndim == predicted.ndim - 1:  # a position has several numbers
         valid = valid.unsqueeze(1)
-    fits = valid.ndim == predicted.ndim and all(n in (1, m) for n, m in zip(valid.shape, predicted.shape, strict=True))
-    if predicted.shape != target.shape or not fits or valid.expand_as(predicted).sum() < 2:
+    try:
+        valid = valid.expand_as(predicted)
+    except RuntimeError:  # it is of other images
         return False
-    valid = valid.expand_as(predicted)
+    if predicted.shape != target.shape or valid.sum() < 2:
+        return False
     if not predicted.is_floating_point():
         return _commonest(predicted[valid]) >= _ONE_CLASS and _commonest(target[valid]) < _VARIED
     spread = _spread(target, valid)

@@ -3,7 +3,6 @@
 from copy import copy
 from pathlib import Path
 
-import safetensors
 import safetensors.numpy
 import torch
 from torch import Tensor

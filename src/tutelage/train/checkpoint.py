@@ -1,9 +1,11 @@
 """Checkpoints and tensors in files without code."""
 
+import pickle
 import warnings
 import zipfile
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Mapping
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +27,8 @@ def save_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
     write_atomically(path, lambda file: torch.save(dict(state), file))
 
 
-_CONTAINERS = (dict, OrderedDict, list, tuple, set, torch.Size)
-_LOADABLE = (type(None), bool, int, float, complex, str, bytes, Tensor, nn.Parameter, torch.dtype, torch.device)
+_CONTAINERS = (dict, OrderedDict, Counter, list, tuple, set)
+_PLAIN = (type(None), bool, int, float, str, Tensor, nn.Parameter)  # of which torch need not be asked
 
 
 def _check(path: Path, value: Any, key: str) -> None:
@@ -34,11 +36,22 @@ def _check(path: Path, value: Any, key: str) -> None:
     if kind in _CONTAINERS:
         for name, item in value.items() if isinstance(value, dict) else enumerate(value):
             _check(path, item, f"{key}.{name}" if key else str(name))
-    elif kind not in _LOADABLE and kind not in torch.serialization.get_safe_globals():
+    elif kind not in _PLAIN and not _is_safe(value):
         raise UserError(
             f"{path}: expected tensors, numbers, strings and containers of them in `{key}`, found "
             f"{kind.__module__}.{kind.__qualname__}; change the `state_dict` that gives it"
         )
+
+
+def _is_safe(value: Any) -> bool:
+    """Whether torch would load it without running code."""
+    file = BytesIO()
+    try:
+        torch.save(value, file)
+    except (AttributeError, TypeError, pickle.PicklingError):  # it cannot be saved
+        return False
+    file.seek(0)
+    return not torch.serialization.get_unsafe_globals_in_checkpoint(file)
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:

@@ -164,6 +164,9 @@ def test_other_weights_architectures_and_modes_are_other_facts() -> None:
         nets[3].heads["height"].bias[0] += 1e-6
     nets[4].train()
     nets[5].encoder[3].p = 0.2
+    nets += [net(), net()]
+    nets[6].encoder[1].train()
+    nets[7].encoder[3].train()
     facts = [network_facts(one) for one in nets]
     assert facts[0] == facts[1]
     assert all(facts.count(one) == 1 for one in facts[2:])

@@ -5,6 +5,7 @@ import signal
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from tests.study.launch.conftest import assert_equal, fragile
 from tutelage.errors import UserError
 from tutelage.study import Study, plan, run_study
 from tutelage.study.launch.hold import StudyInterrupted
-from tutelage.study.launch.ray import Ray, _connected
+from tutelage.study.launch.ray import Ray, _connected, _Launch
 from tutelage.train import TrainConfig
 
 with warnings.catch_warnings(action="ignore"):  # of Ray's own, about what it imports
@@ -127,3 +128,18 @@ def test_a_cluster_that_does_not_answer_is_one_line(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(ray, "init", fail)
     with pytest.raises(UserError, match=r"RAY_ADDRESS: expected the address .*, found auto.*; start one"), _connected():
         pass
+
+
+def test_what_fails_before_a_run_begins_is_not_called_a_lost_process() -> None:
+    import ray
+
+    cause = UserError("s3://bucket: expected a folder that can be read, found none")
+
+    def fail(_: object) -> None:
+        raise ray.exceptions.RayTaskError("execute_remotely", "a traceback", cause)
+
+    launch = object.__new__(_Launch)
+    launch.ray, launch.stopped, launch.lost = SimpleNamespace(get=fail, exceptions=ray.exceptions), False, set()
+    outcome = launch._outcome(SimpleNamespace(id="uniform/seed0"), None)
+    assert outcome is not None
+    assert outcome.error is cause

@@ -16,7 +16,8 @@ from tutelage.types import MultiTaskNet
 
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")  # of an object, which differs between processes
 _LIBRARIES = ("torch.", "torchvision.")  # whose version stands for their code
-_OF_MODULES = frozenset(vars(nn.Module()))  # what every module has: its weights, parts and hooks
+_OF_MODULES = frozenset(vars(nn.Module())) - {"training"}  # what every module has: its weights, parts and hooks
+_PLAIN = (bool, int, float, str, tuple, list, dict, set, frozenset, Tensor, type(None))
 
 
 class Uncacheable(Exception):  # noqa: N818  # it is a reason, which the caller tells the user, and no error
@@ -59,9 +60,6 @@ def _architecture(network: MultiTaskNet) -> str:
         own = {k: v for k, v in vars(module).items() if k not in _OF_MODULES}
         lines.append(f"{name}: {[(k, _text(own[k])) for k in sorted(own) if isinstance(own[k], _PLAIN)]}")
     return _ADDRESS.sub("", "\n".join(lines))
-
-
-_PLAIN = (bool, int, float, str, tuple, list, dict, set, frozenset, Tensor, type(None))
 
 
 def _text(value: Any) -> str:
