@@ -191,3 +191,4 @@ def test_whatever_a_module_holds_is_one_of_its_facts() -> None:
     facts = [network_facts(net(**kept)) for kept in kinds]
     assert all(facts.count(x) == 1 for x in facts)
     assert facts == [network_facts(net(**kept)) for kept in kinds]
+    assert network_facts(net(names={0, 8})) == network_facts(net(names={8, 0}))  # which are iterated in two orders
